@@ -1,0 +1,185 @@
+package spdy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+)
+
+// RstStatus is the status code of a RST_STREAM frame (SPDY/3.1 §2.6.3, SPEC §3).
+type RstStatus uint32
+
+// The status codes of RST_STREAM. Codes above RstFlowControlError do not exist
+// in SPDY/2, where RstProtocolError stands in for them.
+const (
+	RstProtocolError       RstStatus = 1  // generic error
+	RstInvalidStream       RstStatus = 2  // frame for a stream that is not active
+	RstRefusedStream       RstStatus = 3  // nothing was processed; a retry is safe
+	RstUnsupportedVersion  RstStatus = 4  // SYN_STREAM of another SPDY version
+	RstCancel              RstStatus = 5  // the creator no longer wants the stream
+	RstInternalError       RstStatus = 6  // a failure of the sender of the frame
+	RstFlowControlError    RstStatus = 7  // the peer broke flow control
+	RstStreamInUse         RstStatus = 8  // second SYN_REPLY
+	RstStreamAlreadyClosed RstStatus = 9  // a frame after FIN
+	RstInvalidCredentials  RstStatus = 10 // SPDY/3 only
+	RstFrameTooLarge       RstStatus = 11 // the frame is larger than we accept
+)
+
+var rstNames = [...]string{
+	RstProtocolError:       "PROTOCOL_ERROR",
+	RstInvalidStream:       "INVALID_STREAM",
+	RstRefusedStream:       "REFUSED_STREAM",
+	RstUnsupportedVersion:  "UNSUPPORTED_VERSION",
+	RstCancel:              "CANCEL",
+	RstInternalError:       "INTERNAL_ERROR",
+	RstFlowControlError:    "FLOW_CONTROL_ERROR",
+	RstStreamInUse:         "STREAM_IN_USE",
+	RstStreamAlreadyClosed: "STREAM_ALREADY_CLOSED",
+	RstInvalidCredentials:  "INVALID_CREDENTIALS",
+	RstFrameTooLarge:       "FRAME_TOO_LARGE",
+}
+
+// String returns the name the specification gives the code.
+func (s RstStatus) String() string {
+	if int64(s) < int64(len(rstNames)) && rstNames[s] != "" {
+		return rstNames[s]
+	}
+	return fmt.Sprintf("RST_STREAM status %d", uint32(s))
+}
+
+// forVersion maps codes that SPDY/2 does not know to PROTOCOL_ERROR (SPEC §3).
+func (s RstStatus) forVersion(v Version) RstStatus {
+	if v == SPDY2 && s > RstFlowControlError {
+		return RstProtocolError
+	}
+	return s
+}
+
+// GoAwayStatus is the status code of a GOAWAY frame (SPDY/3.1 §2.6.6). SPDY/2
+// has none on the wire.
+type GoAwayStatus uint32
+
+// The status codes of GOAWAY.
+const (
+	GoAwayOK            GoAwayStatus = 0 // the session ends in an orderly way
+	GoAwayProtocolError GoAwayStatus = 1 // the peer broke the protocol
+	GoAwayInternalError GoAwayStatus = 2 // a failure of the sender of the frame
+)
+
+// String returns the name the specification gives the code.
+func (s GoAwayStatus) String() string {
+	switch s {
+	case GoAwayOK:
+		return "OK"
+	case GoAwayProtocolError:
+		return "PROTOCOL_ERROR"
+	case GoAwayInternalError, 11: // 11 in the first drafts (SPEC G8)
+		return "INTERNAL_ERROR"
+	}
+	return fmt.Sprintf("GOAWAY status %d", uint32(s))
+}
+
+// ErrSessionClosed is what calls on a session return once it has ended without
+// an error: closed by this side, or by the peer between two frames with no
+// stream open. It matches net.ErrClosed.
+var ErrSessionClosed error = closedError{}
+
+type closedError struct{}
+
+func (closedError) Error() string        { return "spdy: session closed" }
+func (closedError) Is(target error) bool { return target == net.ErrClosed }
+
+// errGoingAway is why a stream above the last-good id of a GOAWAY failed, and
+// why a draining session opens no more.
+var errGoingAway = errors.New("spdy: session is going away")
+
+// ErrStreamClosed is returned by calls on a stream that this side has closed.
+// It matches net.ErrClosed.
+var ErrStreamClosed error = streamClosedError{}
+
+type streamClosedError struct{}
+
+func (streamClosedError) Error() string        { return "spdy: stream closed" }
+func (streamClosedError) Is(target error) bool { return target == net.ErrClosed }
+
+// A SessionError ends a session and every stream in it. With Remote set the
+// peer reported it in a GOAWAY; otherwise this side found it and told the peer.
+type SessionError struct {
+	Status GoAwayStatus
+	Reason string
+	Remote bool
+	Err    error // cause, may be nil
+}
+
+// Error says who ended the session and why.
+func (e *SessionError) Error() string {
+	who := "session error"
+	if e.Remote {
+		who = "peer ended the session"
+	}
+	return describe("spdy: "+who+": "+e.Status.String(), e.Reason, e.Err)
+}
+
+// Unwrap returns the cause, if any.
+func (e *SessionError) Unwrap() error { return e.Err }
+
+// A StreamError ends one stream and leaves the session alone. With Remote set
+// the peer reported it in a RST_STREAM; otherwise this side did.
+type StreamError struct {
+	StreamID uint32 // 0 if the stream was never given an id
+	Status   RstStatus
+	Reason   string
+	Remote   bool
+	Err      error // cause, may be nil
+}
+
+// Error says who reset the stream and why.
+func (e *StreamError) Error() string {
+	who := "reset"
+	if e.Remote {
+		who = "reset by peer"
+	}
+	return describe(fmt.Sprintf("spdy: stream %d %s: %s", e.StreamID, who, e.Status), e.Reason, e.Err)
+}
+
+// Unwrap returns the cause, if any.
+func (e *StreamError) Unwrap() error { return e.Err }
+
+// Retryable reports that the peer did not process the stream at all, so that
+// the same request may be sent again even if it is not idempotent (SPEC X6, G5).
+func (e *StreamError) Retryable() bool {
+	return e.Status == RstRefusedStream
+}
+
+func describe(what, reason string, cause error) string {
+	if reason != "" {
+		what += ": " + reason
+	}
+	if cause != nil {
+		what += ": " + cause.Error()
+	}
+	return what
+}
+
+// A TruncatedError is what a reader gets when a stream ended before the peer's
+// FIN. It matches io.ErrUnexpectedEOF and whatever ended the stream.
+type TruncatedError struct {
+	Err error // *StreamError, *SessionError, an I/O error or ErrSessionClosed
+}
+
+// Error says that data is missing and why.
+func (e *TruncatedError) Error() string {
+	return "spdy: stream ended before its FIN: " + e.Err.Error()
+}
+
+// Unwrap returns io.ErrUnexpectedEOF and the cause.
+func (e *TruncatedError) Unwrap() []error { return []error{io.ErrUnexpectedEOF, e.Err} }
+
+func sessionErrorf(status GoAwayStatus, format string, args ...any) *SessionError {
+	return &SessionError{Status: status, Reason: fmt.Sprintf(format, args...)}
+}
+
+func streamErrorf(id uint32, status RstStatus, format string, args ...any) *StreamError {
+	return &StreamError{StreamID: id, Status: status, Reason: fmt.Sprintf(format, args...)}
+}
