@@ -152,6 +152,19 @@ func (e *StreamError) Retryable() bool {
 	return e.Status == RstRefusedStream
 }
 
+// A ConnError is the loss of the connection under a session: every call on the
+// session and its streams then fails with it. It matches its cause, which is
+// io.ErrUnexpectedEOF if the peer just went away.
+type ConnError struct {
+	Err error
+}
+
+// Error says that the connection was lost and how.
+func (e *ConnError) Error() string { return "spdy: connection lost: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ConnError) Unwrap() error { return e.Err }
+
 func describe(what, reason string, cause error) string {
 	if reason != "" {
 		what += ": " + reason
@@ -165,7 +178,7 @@ func describe(what, reason string, cause error) string {
 // A TruncatedError is what a reader gets when a stream ended before the peer's
 // FIN. It matches io.ErrUnexpectedEOF and whatever ended the stream.
 type TruncatedError struct {
-	Err error // *StreamError, *SessionError, an I/O error or ErrSessionClosed
+	Err error // *StreamError, *SessionError, *ConnError or ErrSessionClosed
 }
 
 // Error says that data is missing and why.

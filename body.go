@@ -1,0 +1,163 @@
+package spdy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// A lengthCheck compares the bytes of a body with its Content-Length. A body of
+// another length is an error to its reader, never a clean end.
+type lengthCheck struct {
+	left  int64 // what is still to come; meaningless if open
+	open  bool  // no Content-Length
+	label string
+}
+
+func newLengthCheck(label string, length int64) lengthCheck {
+	return lengthCheck{left: length, open: length < 0, label: label}
+}
+
+// take passes the outcome of a read of n bytes on, unless it breaks the promise.
+func (c *lengthCheck) take(n int, err error) (int, error) {
+	if c.open {
+		return n, err
+	}
+	if int64(n) > c.left {
+		n = int(c.left)
+		c.left = 0
+		return n, fmt.Errorf("spdy: %s is longer than its Content-Length: %w", c.label, http.ErrContentLength)
+	}
+	c.left -= int64(n)
+	if err == io.EOF && c.left > 0 {
+		return n, fmt.Errorf("spdy: %s is %d bytes shorter than its Content-Length: %w", c.label, c.left, io.ErrUnexpectedEOF)
+	}
+	return n, err
+}
+
+// A requestBody is the Body of a request that a handler got.
+type requestBody struct {
+	st     *Stream
+	req    *http.Request
+	check  lengthCheck
+	closed atomic.Bool
+}
+
+// Read reads what the client sends. After the last byte it sets the request's
+// Trailer and returns io.EOF.
+func (b *requestBody) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.check.take(b.st.read(p))
+	if err == io.EOF {
+		setTrailer(&b.req.Trailer, b.st)
+	}
+	return n, err
+}
+
+// Close says that nobody wants the rest.
+func (b *requestBody) Close() error {
+	if b.closed.CompareAndSwap(false, true) {
+		b.st.stopReading()
+	}
+	return nil
+}
+
+// setTrailer adds what HEADERS frames brought to a message's trailers.
+func setTrailer(trailer *http.Header, st *Stream) {
+	late := st.lateHeaders()
+	if len(late) == 0 {
+		return
+	}
+	values, err := parseTrailerBlock(st.session.version, late)
+	if err != nil || len(values) == 0 {
+		return
+	}
+	if *trailer == nil {
+		*trailer = make(http.Header, len(values))
+	}
+	for key, v := range values {
+		(*trailer)[key] = v
+	}
+}
+
+// A responseBody is the Body of an answer that a client got.
+type responseBody struct {
+	st    *Stream
+	res   *http.Response
+	check lengthCheck
+	stop  func() bool // ends the watch over the request's context
+	done  atomic.Bool // the end has been read, or Close called
+}
+
+// Read reads what the server sends. A body that did not come to its end is an
+// error that matches io.ErrUnexpectedEOF and what ended it.
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.st.read(p)
+	if errors.Is(err, ErrStreamClosed) {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.taken(n, err)
+}
+
+// taken checks what a read has brought and, at the end, lets go of the stream.
+func (b *responseBody) taken(n int, err error) (int, error) {
+	n, err = b.check.take(n, err)
+	if err == io.EOF && !b.done.Swap(true) {
+		setTrailer(&b.res.Trailer, b.st)
+		b.stop()
+	}
+	return n, err
+}
+
+// WriteTo sends the rest of the body on to w as it arrives, without a buffer in
+// between.
+func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
+	n, _, err := b.forward(w, nil)
+	return n, err
+}
+
+// forward is WriteTo with a function that is called before waiting, and tells
+// whether w failed.
+func (b *responseBody) forward(w io.Writer, flush func()) (n int64, fromWriter bool, err error) {
+	n, fromWriter, err = b.st.northbound(&checkedWriter{w: w, check: &b.check}, flush)
+	if err != nil {
+		return n, fromWriter, err
+	}
+	if _, err = b.taken(0, io.EOF); err == io.EOF {
+		err = nil
+	}
+	return n, false, err
+}
+
+// A checkedWriter holds back what goes beyond a body's Content-Length.
+type checkedWriter struct {
+	w     io.Writer
+	check *lengthCheck
+}
+
+func (c *checkedWriter) Write(p []byte) (int, error) {
+	n, err := c.check.take(len(p), nil)
+	k, werr := c.w.Write(p[:n])
+	if werr != nil {
+		return k, werr
+	}
+	return k, err
+}
+
+// Close gives the rest of the answer up: a stream that is still open is reset
+// with CANCEL. It returns without waiting for the peer.
+func (b *responseBody) Close() error {
+	b.stop()
+	b.st.session.credit(b.st.in.discard())
+	if !b.done.Swap(true) {
+		b.st.reset(RstCancel, "response body closed", context.Canceled)
+	} else {
+		b.st.reset(RstCancel, "answer complete before the request", nil)
+	}
+	return nil
+}

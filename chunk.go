@@ -1,0 +1,86 @@
+package spdy
+
+import "sync"
+
+// chunkSizes are the sizes of the pieces of a northbound buffer. A piece is
+// chosen by the bytes that have really arrived, never by a declared length, so
+// that a slow trickle costs little and a flood uses few pieces.
+var chunkSizes = [...]int{512, 2 << 10, 8 << 10, 32 << 10}
+
+// A chunk is one piece of a northbound buffer: data[r:w] is unread.
+type chunk struct {
+	next *chunk
+	r, w int
+	data []byte
+}
+
+var chunkPools [len(chunkSizes)]sync.Pool
+
+// getChunk returns an empty chunk that holds n bytes, or the largest there is.
+func getChunk(n int) *chunk {
+	class := len(chunkSizes) - 1
+	for i, size := range chunkSizes {
+		if n <= size {
+			class = i
+			break
+		}
+	}
+	if c, _ := chunkPools[class].Get().(*chunk); c != nil {
+		return c
+	}
+	return &chunk{data: make([]byte, chunkSizes[class])}
+}
+
+// putChunk gives c back. The caller must hold the only reference.
+func putChunk(c *chunk) {
+	c.next, c.r, c.w = nil, 0, 0
+	for i, size := range chunkSizes {
+		if len(c.data) == size {
+			chunkPools[i].Put(c)
+			return
+		}
+	}
+}
+
+// batchSize is how much the sender gathers before it writes to the network.
+const batchSize = 64 << 10
+
+// A batch has room to spare beyond batchSize for the headers that are appended
+// before the sender looks at the length again.
+var batchPool = sync.Pool{New: func() any {
+	b := make([]byte, 0, batchSize+4<<10)
+	return &b
+}}
+
+// blockPool holds uncompressed header blocks on their way to the sender, and
+// inflated ones on their way from the receiver.
+var blockPool = sync.Pool{New: func() any {
+	b := make([]byte, 0, 1<<10)
+	return &b
+}}
+
+// maxPooledBlock keeps a rare huge header block from staying in memory.
+const maxPooledBlock = 16 << 10
+
+func getBlock() *[]byte { return blockPool.Get().(*[]byte) }
+
+func putBlock(b *[]byte) {
+	if cap(*b) > maxPooledBlock {
+		return
+	}
+	*b = (*b)[:0]
+	blockPool.Put(b)
+}
+
+// answerPool holds buffers for the beginning of answers.
+var answerPool = sync.Pool{New: func() any {
+	b := make([]byte, 0, answerBuffer)
+	return &b
+}}
+
+func getAnswerBuffer() *[]byte { return answerPool.Get().(*[]byte) }
+
+func putAnswerBuffer(b *[]byte) {
+	*b = (*b)[:0]
+	answerPool.Put(b)
+}

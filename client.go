@@ -1,0 +1,74 @@
+package spdy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+)
+
+// A Client sends requests over one SPDY session. All its methods may be called
+// by any number of goroutines at once.
+type Client struct {
+	session *Session
+}
+
+// NewClient connects to a SPDY/3.1 server that speaks SPDY without TLS. addr is
+// host:port.
+func NewClient(addr string) (*Client, error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return NewClientConn(conn)
+}
+
+// NewClientConn makes a client of a connection, which may be a *tls.Conn, an
+// accepted one, or any other net.Conn. The client owns the connection.
+func NewClientConn(c net.Conn) (*Client, error) {
+	return (*Config)(nil).NewClientConn(c)
+}
+
+// NewClientConn is the package's NewClientConn with a configuration.
+func (c *Config) NewClientConn(conn net.Conn) (*Client, error) {
+	if conn == nil {
+		return nil, errors.New("spdy: NewClientConn without a connection")
+	}
+	session := c.ClientSession(conn)
+	go session.Serve() // ends with the session; Close waits for it
+	return &Client{session: session}, nil
+}
+
+// Do sends a request and returns its answer when the headers have come; the
+// body streams, and has to be closed. It does not follow redirects. See
+// Session.RoundTrip, which it calls.
+func (c *Client) Do(req *http.Request) (*http.Response, error) {
+	return c.session.RoundTrip(req)
+}
+
+// RoundTrip is Do; it makes a Client an http.RoundTripper.
+func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
+	return c.session.RoundTrip(req)
+}
+
+// Session returns the session under the client.
+func (c *Client) Session() *Session { return c.session }
+
+// Close ends the session; see Session.Close.
+func (c *Client) Close() error { return c.session.Close() }
+
+// Ping sends a PING and reports whether its echo came within d. The error says
+// why the session ended, if it has.
+func (c *Client) Ping(d time.Duration) (pinged bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	_, err = c.session.PingContext(ctx)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return false, nil
+	}
+	return false, err
+}

@@ -1,0 +1,91 @@
+package spdy
+
+import "log/slog"
+
+// Config tunes sessions. The zero value, and a nil *Config, mean the defaults.
+// A Config must not be changed once a session, client or server uses it.
+type Config struct {
+	// StreamWindow is how many bytes of a stream the peer may send before the
+	// application has read them. Values below 64 KiB, the protocol's initial
+	// window, mean 64 KiB: SETTINGS are not acknowledged, so a smaller window
+	// could not be enforced (SPEC W11). Default 256 KiB, at most 2^31-1.
+	StreamWindow int
+
+	// SessionWindow bounds what the peer may send on all streams of a session
+	// together before applications have read it, and with it the memory of a
+	// session's unread data. SessionWindow/StreamWindow streams left unread
+	// stall the others. SPDY/3.1 only. Default 1 MiB for a session that serves,
+	// 16 MiB for one that asks; never less than StreamWindow.
+	SessionWindow int
+
+	// MaxConcurrentStreams is how many streams the peer may have open, handlers
+	// still running for streams it gave up included. Further ones are refused
+	// with REFUSED_STREAM, which the peer may retry. Default 250.
+	MaxConcurrentStreams int
+
+	// MaxHeaderBytes bounds the inflated size of one header block and, once
+	// more, of all late HEADERS of a stream. A larger block costs its stream a
+	// RST_STREAM(FRAME_TOO_LARGE); one beyond four times the limit ends the
+	// session. Default 256 KiB.
+	MaxHeaderBytes int
+
+	// MaxHeaderFields bounds the number of names in one header block; a block
+	// with more costs its stream a RST_STREAM(PROTOCOL_ERROR). Default 1000.
+	MaxHeaderFields int
+
+	// Compression says how header blocks that we send are compressed. The
+	// default, CompressSafe, gives an attacker who chooses part of a request
+	// nothing to compare secrets with.
+	Compression CompressionPolicy
+
+	// Logger receives what a session has to say about its peer. nil means the
+	// package logger, see SetLog.
+	Logger *slog.Logger
+}
+
+// The defaults of Config.
+const (
+	defaultStreamWindow        = 256 << 10
+	defaultServerSessionWindow = 1 << 20
+	defaultClientSessionWindow = 16 << 20
+	defaultMaxStreams          = 250
+	defaultMaxHeaderBytes      = 256 << 10
+	defaultMaxHeaderFields     = 1000
+
+	// hardHeaderFactor times MaxHeaderBytes is where inflating stops.
+	hardHeaderFactor = 4
+
+	// assumedMaxStreams is how many streams we open before the peer has said
+	// how many it takes. SPDY has no default; Chrome assumed as much.
+	assumedMaxStreams = 100
+
+	// maxPeerControl bounds the replies that a peer makes us queue without
+	// reading them, in bytes (SPEC P5, F14).
+	maxPeerControl = 64 << 10
+)
+
+// withDefaults returns a copy in which every field has its effective value.
+func (c *Config) withDefaults(client bool) *Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	sessionWindow := defaultServerSessionWindow
+	if client {
+		sessionWindow = defaultClientSessionWindow
+	}
+	orDefault(&d.StreamWindow, defaultStreamWindow)
+	orDefault(&d.SessionWindow, sessionWindow)
+	orDefault(&d.MaxConcurrentStreams, defaultMaxStreams)
+	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
+	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
+	d.StreamWindow = min(max(d.StreamWindow, defaultWindow), maxWindow)
+	d.SessionWindow = min(max(d.SessionWindow, d.StreamWindow), maxWindow)
+	return &d
+}
+
+func orDefault(field *int, value int) {
+	if *field <= 0 {
+		*field = value
+	}
+}

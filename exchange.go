@@ -1,0 +1,350 @@
+package spdy
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// answerBuffer is how much of an answer a handler can write before it leaves. An
+// answer that fits gets a Content-Length, as in net/http.
+const answerBuffer = 4 << 10
+
+// An exchange is the HTTP side of a stream that a server answers: it makes the
+// Stream an http.ResponseWriter. Only the handler's goroutine uses it, as with any
+// http.ResponseWriter.
+type exchange struct {
+	req  *http.Request
+	body *requestBody
+
+	header   http.Header // the handler's
+	sent     http.Header // what header was at WriteHeader, nil before
+	status   int         // 0 before WriteHeader
+	begun    bool        // the SYN_REPLY is on its way
+	finished bool        // the handler has returned
+
+	buf      *[]byte // what Write has gathered, from answerPool; nil if nothing
+	length   int64   // the Content-Length that the handler set; -1 if none
+	written  int64   // bytes of body that the handler has written
+	trailers []string
+	err      error // why Write fails from now on
+}
+
+// Header returns the headers of the answer. Changes after WriteHeader have no
+// effect, except for trailers: keys that were announced by a Trailer header, and
+// keys with http.TrailerPrefix. On a stream made by NewClientStream it returns
+// the headers of the answer once Request has begun to copy it.
+func (st *Stream) Header() http.Header {
+	x := st.http
+	if x == nil {
+		x = &exchange{}
+		st.http = x
+	}
+	if x.header == nil {
+		x.header = make(http.Header)
+	}
+	return x.header
+}
+
+// WriteHeader sets the status of the answer, and freezes its headers. Interim
+// statuses (1xx) are swallowed, since a stream has only one SYN_REPLY (SPEC M11).
+// It panics on codes that are no status, as net/http does.
+func (st *Stream) WriteHeader(status int) {
+	x := st.http
+	if x == nil || x.req == nil {
+		return
+	}
+	if status < 100 || status > 999 {
+		panic("spdy: invalid WriteHeader code " + strconv.Itoa(status))
+	}
+	if x.status != 0 || x.finished || status < 200 {
+		return
+	}
+	x.freeze(status, st.Header().Clone())
+}
+
+// freeze takes over the headers of the answer.
+func (x *exchange) freeze(status int, header http.Header) {
+	x.status, x.sent, x.length = status, header, -1
+	if values := header["Content-Length"]; len(values) > 0 {
+		if n, ok := responseLength(values); ok && n >= 0 {
+			x.length = n
+		} else {
+			delete(header, "Content-Length")
+		}
+	}
+	for _, v := range header["Trailer"] {
+		for key := range strings.SplitSeq(v, ",") {
+			key = http.CanonicalHeaderKey(strings.TrimSpace(key))
+			if validTrailer(key) {
+				x.trailers = append(x.trailers, key)
+			}
+		}
+	}
+}
+
+// Write writes a part of the answer's body, after WriteHeader(200) if the handler
+// has not called that. It fails with http.ErrBodyNotAllowed, http.ErrContentLength,
+// os.ErrDeadlineExceeded, or why the stream has ended. On a stream made by
+// NewClientStream it sends bytes of the stream as they are.
+func (st *Stream) Write(p []byte) (int, error) {
+	x := st.http
+	if x == nil || x.req == nil {
+		return st.write(p, false)
+	}
+	if err := x.admit(st, int64(len(p))); err != nil || x.req.Method == http.MethodHead {
+		if err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
+	if x.buf == nil {
+		if len(p) >= answerBuffer {
+			return st.writeThrough(p)
+		}
+		x.buf = getAnswerBuffer()
+	}
+	free := answerBuffer - len(*x.buf)
+	if len(p) <= free {
+		*x.buf = append(*x.buf, p...)
+		return len(p), nil
+	}
+	if err := st.flush(p); err != nil {
+		return 0, err
+	}
+	if len(p) >= answerBuffer {
+		return st.writeThrough(p)
+	}
+	*x.buf = append(*x.buf, p...)
+	return len(p), nil
+}
+
+// WriteString is Write for a string.
+func (st *Stream) WriteString(s string) (int, error) { return st.Write([]byte(s)) }
+
+// admit checks that n more bytes of body may be written.
+func (x *exchange) admit(st *Stream, n int64) error {
+	switch {
+	case x.finished:
+		return http.ErrHandlerTimeout
+	case x.err != nil:
+		return x.err
+	}
+	if x.status == 0 {
+		x.freeze(http.StatusOK, st.Header().Clone())
+	}
+	switch {
+	case n == 0:
+		return nil
+	case !bodyAllowed(x.status):
+		return http.ErrBodyNotAllowed
+	case x.length >= 0 && x.written+n > x.length:
+		return http.ErrContentLength
+	}
+	x.written += n
+	return nil
+}
+
+// writeThrough sends p without buffering it.
+func (st *Stream) writeThrough(p []byte) (int, error) {
+	if err := st.begin(p, false); err != nil {
+		return 0, err
+	}
+	n, err := st.write(p, false)
+	if err != nil {
+		st.http.err = err
+	}
+	return n, err
+}
+
+// flush sends what is buffered. next is what follows it, for sniffing only.
+func (st *Stream) flush(next []byte) error {
+	x := st.http
+	first := next
+	if x.buf != nil && len(*x.buf) > 0 {
+		first = *x.buf
+	}
+	if err := st.begin(first, false); err != nil {
+		return err
+	}
+	if x.buf == nil || len(*x.buf) == 0 {
+		return nil
+	}
+	_, err := st.write(*x.buf, false)
+	*x.buf = (*x.buf)[:0]
+	x.err = err
+	return err
+}
+
+// begin sends the SYN_REPLY, if it has not been sent. body is what is known of
+// the beginning of the body, and all of it if fin is set: then the reply closes
+// our half.
+func (st *Stream) begin(body []byte, fin bool) error {
+	x := st.http
+	if x.begun {
+		return nil
+	}
+	x.begun = true
+	header := x.sent
+	allowed := bodyAllowed(x.status)
+	if _, has := header["Content-Type"]; !has && allowed && len(body) > 0 && header.Get("Content-Encoding") == "" {
+		header["Content-Type"] = []string{http.DetectContentType(body)}
+	}
+	if _, has := header["Date"]; !has {
+		header["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+	}
+	block := getBlock()
+	b, err := appendResponseBlock((*block)[:0], st.session.version, x.status, header)
+	if err != nil {
+		putBlock(block)
+		x.err = err
+		st.reset(RstInternalError, "the answer's headers cannot be sent", err)
+		return err
+	}
+	*block = b
+	if err := st.sendHeaders(FrameSynReply, block, fin); err != nil {
+		x.err = err
+		return err
+	}
+	return nil
+}
+
+// finish completes the answer after the handler has returned.
+func (st *Stream) finish() {
+	x := st.http
+	if x.status == 0 {
+		x.freeze(http.StatusOK, st.Header())
+	}
+	x.finished = true
+	defer x.releaseBuffer()
+	if x.err != nil { // a stream that ended by itself is not reset again
+		st.reset(RstInternalError, "the answer could not be completed", x.err)
+		return
+	}
+	trailer := x.trailer()
+	noBody := x.written == 0 || x.req.Method == http.MethodHead || !bodyAllowed(x.status)
+	var body []byte
+	if x.buf != nil {
+		body = *x.buf
+	}
+	if !x.begun && x.length < 0 && bodyAllowed(x.status) && len(trailer) == 0 &&
+		!(x.req.Method == http.MethodHead && x.written == 0) && x.sent.Get("Trailer") == "" {
+		x.length = x.written
+		x.sent["Content-Length"] = []string{strconv.FormatInt(x.length, 10)}
+	}
+	if short := x.length - x.written; short > 0 && x.req.Method != http.MethodHead && bodyAllowed(x.status) {
+		st.reset(RstInternalError, "the handler wrote less than its Content-Length", http.ErrContentLength)
+		return
+	}
+	if noBody && len(trailer) == 0 && !x.begun {
+		_ = st.begin(body, true) // a failure is the stream's, which has ended
+		return
+	}
+	if err := st.begin(body, false); err != nil {
+		return
+	}
+	st.finishBody(trailer)
+}
+
+// finishBody sends what is buffered, the trailers, and the FIN.
+func (st *Stream) finishBody(trailer http.Header) {
+	x := st.http
+	if len(trailer) == 0 {
+		if buf := x.buf; buf != nil && len(*buf) > 0 {
+			x.buf = nil
+			_ = st.writeOwned(buf) // fails only with the stream
+			return
+		}
+		_ = st.closeWrite()
+		return
+	}
+	if x.buf != nil {
+		if _, err := st.write(*x.buf, false); err != nil {
+			st.reset(RstInternalError, "the answer could not be completed", err)
+			return
+		}
+	}
+	block := getBlock()
+	b, err := appendTrailerBlock((*block)[:0], st.session.version, trailer)
+	if err != nil {
+		putBlock(block)
+		_ = st.closeWrite()
+		return
+	}
+	*block = b
+	_ = st.sendHeaders(FrameHeaders, block, true)
+}
+
+// trailer collects the trailers that the handler has set.
+func (x *exchange) trailer() http.Header {
+	var t http.Header
+	set := func(key string, values []string) {
+		if t == nil {
+			t = make(http.Header)
+		}
+		t[key] = values
+	}
+	for _, key := range x.trailers {
+		if values := x.header[key]; len(values) > 0 {
+			set(key, values)
+		}
+	}
+	for key, values := range x.header {
+		if name, ok := strings.CutPrefix(key, http.TrailerPrefix); ok && len(values) > 0 {
+			set(http.CanonicalHeaderKey(name), values)
+		}
+	}
+	return t
+}
+
+func (x *exchange) releaseBuffer() {
+	if x.buf != nil {
+		putAnswerBuffer(x.buf)
+		x.buf = nil
+	}
+}
+
+// Flush sends what has been written so far, headers included.
+func (st *Stream) Flush() { _ = st.FlushError() }
+
+// FlushError is Flush with an error, as http.ResponseController wants it.
+func (st *Stream) FlushError() error {
+	x := st.http
+	if x == nil || x.req == nil {
+		return nil
+	}
+	if err := x.admit(st, 0); err != nil {
+		return err
+	}
+	return st.flush(nil)
+}
+
+// EnableFullDuplex does nothing and succeeds: on a stream reading the request and
+// writing the answer never get in each other's way.
+func (st *Stream) EnableFullDuplex() error { return nil }
+
+// ReadFrom copies r into the body of the answer, until it ends, through a pooled
+// buffer. It makes io.Copy to a stream allocate nothing.
+func (st *Stream) ReadFrom(r io.Reader) (n int64, err error) {
+	batch := batchPool.Get().(*[]byte)
+	defer batchPool.Put(batch)
+	p := (*batch)[:batchSize]
+	for {
+		k, rerr := r.Read(p)
+		if k > 0 {
+			w, werr := st.Write(p[:k])
+			n += int64(w)
+			if werr != nil {
+				return n, werr
+			}
+		}
+		switch {
+		case rerr == io.EOF:
+			return n, nil
+		case rerr != nil:
+			return n, rerr
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package spdy
+
+// maxWindow is the largest window either side may grant (SPEC §3, W17).
+const maxWindow = 1<<31 - 1
+
+// defaultWindow is the size of every window before SETTINGS or WINDOW_UPDATE
+// change it, in bytes (SPDY/3.1 §2.6.8, SPEC W2).
+const defaultWindow = 64 << 10
+
+// A flowManager keeps both windows of a stream or of a session: what the peer
+// may still send us and what we may still send it. It is arithmetic only: it
+// never waits, so it has no goroutine. The receiver, the sender and the
+// application consult it, each half under the lock its owner names.
+type flowManager struct {
+	in  inflow
+	out outflow
+}
+
+// inflow is a window that this side grants. In bytes, at any time,
+//
+//	unread + avail + owed == size
+//
+// where unread is what the peer sent and nobody has taken yet.
+type inflow struct {
+	size  int64 // what the peer may have in flight or unread at most
+	avail int64 // what the peer may still send
+	owed  int64 // consumed, and not yet granted again
+}
+
+func newInflow(size int64) inflow { return inflow{size: size, avail: size} }
+
+// take charges n bytes of DATA to the window. It reports false, and charges
+// nothing, if the peer had no right to send them (SPEC W12, W13).
+func (f *inflow) take(n int64) bool {
+	if n > f.avail {
+		return false
+	}
+	f.avail -= n
+	return true
+}
+
+// consume notes that n bytes have been taken by the application or discarded.
+// Once a quarter of the window is owed it returns the delta to grant, else 0:
+// late enough to save frames, early enough that the peer never stands still.
+func (f *inflow) consume(n int64) (grant int64) {
+	f.owed += n
+	if f.owed < max(f.size/4, 1) {
+		return 0
+	}
+	return f.settle()
+}
+
+// settle turns everything owed into credit and returns it.
+func (f *inflow) settle() (grant int64) {
+	grant = f.owed
+	f.owed = 0
+	f.avail += grant
+	return grant
+}
+
+// outflow is a window that the peer grants. It may be negative after the peer
+// lowered INITIAL_WINDOW_SIZE (SPEC T12, W10).
+type outflow struct {
+	avail int64
+}
+
+// grow adds a WINDOW_UPDATE or a change of INITIAL_WINDOW_SIZE. It reports
+// false, and changes nothing, if the window would pass 2^31-1 (SPEC W6, W7, T14).
+func (f *outflow) grow(delta int64) bool {
+	if f.avail+delta > maxWindow {
+		return false
+	}
+	f.avail += delta
+	return true
+}
+
+// spend charges n bytes of DATA that are about to be sent.
+func (f *outflow) spend(n int64) { f.avail -= n }

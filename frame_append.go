@@ -1,0 +1,155 @@
+package spdy
+
+import "encoding/binary"
+
+// The functions here append frames to a byte slice and allocate nothing beyond
+// what growing it takes. Reserved and unused bits go out as 0 (SPEC F9).
+
+// appendHeader appends a frame header whose first word is given. Lengths are
+// counted by this package, so one that does not fit is a bug in it, and a frame
+// cut short by masking would put the whole session out of step.
+func appendHeader(dst []byte, word uint32, flags frameFlags, n int) []byte {
+	if uint(n) > MAX_DATA_PAYLOAD {
+		panic("BUG: spdy: frame payload over 2^24-1 bytes")
+	}
+	dst = binary.BigEndian.AppendUint32(dst, word)
+	return binary.BigEndian.AppendUint32(dst, uint32(flags)<<24|uint32(n))
+}
+
+func appendControlHeader(dst []byte, v Version, typ FrameType, flags frameFlags, n int) []byte {
+	return appendHeader(dst, 1<<31|uint32(v.wire())<<16|uint32(typ), flags, n)
+}
+
+// appendDataHeader appends the header of a DATA frame with n bytes of payload,
+// at most MAX_DATA_PAYLOAD.
+func appendDataHeader(dst []byte, id uint32, flags frameFlags, n int) []byte {
+	return appendHeader(dst, id&maxStreamID, flags, n)
+}
+
+// appendRstStream appends a RST_STREAM frame. Codes that SPDY/2 lacks become
+// PROTOCOL_ERROR there (SPEC §3).
+func appendRstStream(dst []byte, v Version, id uint32, status RstStatus) []byte {
+	dst = appendControlHeader(dst, v, FrameRstStream, 0, rstStreamSize)
+	dst = binary.BigEndian.AppendUint32(dst, id&maxStreamID)
+	return binary.BigEndian.AppendUint32(dst, uint32(status.forVersion(v)))
+}
+
+// appendSettings appends a SETTINGS frame with the entries in ascending order
+// of their ids, because Chrome closes the session otherwise (SPEC T4). Entries
+// of one id keep their order, as the first one counts (SPEC T2).
+func appendSettings(dst []byte, v Version, flags frameFlags, entries []Setting) []byte {
+	start := len(dst) + frameHeaderSize + settingsFixed
+	dst = appendSettingsAsGiven(dst, v, flags, entries)
+	// An insertion sort on the wire form: no session sends more than a handful
+	// of settings, and the caller's slice stays as it is.
+	for end := start + settingSize; end < len(dst); end += settingSize {
+		entry := [settingSize]byte(dst[end:])
+		at := end
+		for at > start && settingIDOf(v, entry[:]) < settingIDOf(v, dst[at-settingSize:]) {
+			copy(dst[at:], dst[at-settingSize:at])
+			at -= settingSize
+		}
+		copy(dst[at:], entry[:])
+	}
+	return dst
+}
+
+// appendSettingsAsGiven appends a SETTINGS frame without reordering the entries.
+func appendSettingsAsGiven(dst []byte, v Version, flags frameFlags, entries []Setting) []byte {
+	dst = appendControlHeader(dst, v, FrameSettings, flags, settingsFixed+settingSize*len(entries))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(entries)))
+	for _, e := range entries {
+		dst = appendSetting(dst, v, e)
+	}
+	return dst
+}
+
+// appendSetting appends one entry. The id is little-endian and precedes the
+// flags in SPDY/2, a slip that every deployed peer kept (SPEC §1.6, T16).
+func appendSetting(dst []byte, v Version, e Setting) []byte {
+	id := uint32(e.ID) & maxSettingID
+	if v == SPDY2 {
+		dst = append(dst, byte(id), byte(id>>8), byte(id>>16), e.Flags)
+	} else {
+		dst = append(dst, e.Flags, byte(id>>16), byte(id>>8), byte(id))
+	}
+	return binary.BigEndian.AppendUint32(dst, e.Value)
+}
+
+// appendNoop appends a NOOP frame, which means something in SPDY/2 only.
+func appendNoop(dst []byte, v Version) []byte {
+	return appendControlHeader(dst, v, FrameNoop, 0, 0)
+}
+
+// appendPing appends a PING frame. Its id has all 32 bits (SPEC §1.8).
+func appendPing(dst []byte, v Version, id uint32) []byte {
+	dst = appendControlHeader(dst, v, FramePing, 0, pingSize)
+	return binary.BigEndian.AppendUint32(dst, id)
+}
+
+// appendGoAway appends a GOAWAY frame. The status is left out in SPDY/2, which
+// has no room for one (SPEC §1.9).
+func appendGoAway(dst []byte, v Version, lastGood uint32, status GoAwayStatus) []byte {
+	dst = appendControlHeader(dst, v, FrameGoAway, 0, goAwaySize(v))
+	dst = binary.BigEndian.AppendUint32(dst, lastGood&maxStreamID)
+	if v == SPDY2 {
+		return dst
+	}
+	return binary.BigEndian.AppendUint32(dst, uint32(status))
+}
+
+// appendWindowUpdate appends a WINDOW_UPDATE frame; id 0 is the session window
+// of SPDY/3.1 (SPEC §1.10).
+func appendWindowUpdate(dst []byte, v Version, id, delta uint32) []byte {
+	dst = appendControlHeader(dst, v, FrameWindowUpdate, 0, windowUpdateSize)
+	dst = binary.BigEndian.AppendUint32(dst, id&maxStreamID)
+	return binary.BigEndian.AppendUint32(dst, delta&(1<<31-1))
+}
+
+// appendSynStreamHeader appends a SYN_STREAM frame up to its header block. The
+// caller appends the compressed block and calls finishFrame. A priority that
+// the dialect cannot express becomes its least urgent one: masking would turn
+// it into some urgent one.
+func appendSynStreamHeader(dst []byte, v Version, f synStream) []byte {
+	dst = appendControlHeader(dst, v, FrameSynStream, f.flags, 0)
+	dst = binary.BigEndian.AppendUint32(dst, f.id&maxStreamID)
+	dst = binary.BigEndian.AppendUint32(dst, f.assoc&maxStreamID)
+	slot := f.slot
+	if v != SPDY3 {
+		slot = 0 // reserved in the other dialects (SPEC §1.3)
+	}
+	return append(dst, min(f.priority, maxPriority(v))<<priorityShift(v), slot)
+}
+
+// appendSynReplyHeader appends a SYN_REPLY frame up to its header block; see
+// appendSynStreamHeader.
+func appendSynReplyHeader(dst []byte, v Version, id uint32, flags frameFlags) []byte {
+	return appendReplyHeader(dst, v, FrameSynReply, id, flags)
+}
+
+// appendHeadersHeader appends a HEADERS frame up to its header block; see
+// appendSynStreamHeader.
+func appendHeadersHeader(dst []byte, v Version, id uint32, flags frameFlags) []byte {
+	return appendReplyHeader(dst, v, FrameHeaders, id, flags)
+}
+
+func appendReplyHeader(dst []byte, v Version, typ FrameType, id uint32, flags frameFlags) []byte {
+	dst = appendControlHeader(dst, v, typ, flags, 0)
+	dst = binary.BigEndian.AppendUint32(dst, id&maxStreamID)
+	if v == SPDY2 {
+		dst = append(dst, 0, 0)
+	}
+	return dst
+}
+
+// finishFrame writes the length into the header of frame, which is one whole
+// frame. A frame that is too long cannot be taken back once its block has been
+// compressed, so the error ends the session (SPEC H15).
+func finishFrame(frame []byte) error {
+	n := len(frame) - frameHeaderSize
+	if n > MAX_DATA_PAYLOAD {
+		return sessionErrorf(GoAwayInternalError, "header block makes a frame of %d bytes", n)
+	}
+	frame[5], frame[6], frame[7] = byte(n>>16), byte(n>>8), byte(n)
+	return nil
+}

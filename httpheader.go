@@ -1,0 +1,378 @@
+package spdy
+
+import (
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// This file holds what requests, answers and trailers have in common when they
+// are converted between http.Header and a header block (SPEC §2.2 to §2.4).
+
+// A pseudoHeader is one of the names that stand for the first line of an
+// HTTP/1.1 message (SPEC §2.4).
+type pseudoHeader uint8
+
+const (
+	pseudoMethod pseudoHeader = iota
+	pseudoPath                // "url" in SPDY/2
+	pseudoVersion
+	pseudoHost
+	pseudoScheme
+	pseudoStatus
+	pseudoCount
+)
+
+// The pseudo headers that each kind of message may have, as bits.
+const (
+	requestPseudos  = 1<<pseudoMethod | 1<<pseudoPath | 1<<pseudoVersion | 1<<pseudoHost | 1<<pseudoScheme
+	responsePseudos = 1<<pseudoStatus | 1<<pseudoVersion
+	trailerPseudos  = 0 // SPEC M14
+)
+
+var (
+	pseudoNames3 = [pseudoCount]string{":method", ":path", ":version", ":host", ":scheme", ":status"}
+	pseudoNames2 = [pseudoCount]string{"method", "url", "version", "host", "scheme", "status"}
+)
+
+// name is the pseudo header's name on the wire.
+func (p pseudoHeader) name(v Version) string {
+	if v == SPDY2 {
+		return pseudoNames2[p]
+	}
+	return pseudoNames3[p]
+}
+
+// lookupPseudo finds the pseudo header that name stands for.
+func lookupPseudo(v Version, name string) (pseudoHeader, bool) {
+	names := &pseudoNames3
+	if v == SPDY2 {
+		names = &pseudoNames2
+	} else if len(name) == 0 || name[0] != ':' {
+		return 0, false
+	}
+	for i := range names {
+		if names[i] == name {
+			return pseudoHeader(i), true
+		}
+	}
+	return 0, false
+}
+
+// isHopByHop reports whether the lower-case name belongs to one HTTP/1.1
+// connection and so neither goes into a block nor comes out of one (SPEC §2.3,
+// H16, H17).
+func isHopByHop(name string) bool {
+	switch name {
+	case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "upgrade":
+		return true
+	}
+	return false
+}
+
+// A messageError says why a request or an answer of this side cannot be sent.
+// Nothing of it has been.
+type messageError struct{ text string }
+
+// Error says what is wrong; it never shows a header's value.
+func (e *messageError) Error() string { return "spdy: " + e.text }
+
+// headerGroups walks over an http.Header in a fixed order and hands out the
+// keys that differ only in case together: in a block they are one name, which
+// may occur once only (SPEC H6). The order makes equal messages equal on the
+// wire, which header compression thrives on.
+type headerGroups struct {
+	h    http.Header
+	keys []string
+}
+
+// groupHeader starts a walk over h. A short h is sorted in keys, which the
+// caller keeps on its stack.
+func groupHeader(keys []string, h http.Header) headerGroups {
+	for k := range h {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, compareFold)
+	return headerGroups{h: h, keys: keys}
+}
+
+// next returns the first key of a group and the values of the whole group.
+func (g *headerGroups) next() (key string, values []string, ok bool) {
+	if len(g.keys) == 0 {
+		return "", nil, false
+	}
+	key = g.keys[0]
+	values = g.h[key]
+	g.keys = g.keys[1:]
+	for len(g.keys) > 0 && equalFold(g.keys[0], key) {
+		values = append(slices.Clip(values), g.h[g.keys[0]]...)
+		g.keys = g.keys[1:]
+	}
+	return key, values, true
+}
+
+// compareFold orders strings without regard to the case of ASCII letters, and
+// those that are equal then by their bytes.
+func compareFold(a, b string) int {
+	for i := 0; i < len(a) && i < len(b); i++ {
+		if x, y := lowerByte(a[i]), lowerByte(b[i]); x != y {
+			return int(x) - int(y)
+		}
+	}
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}
+
+// equalFold is strings.EqualFold for ASCII only: a Kelvin sign must not make a
+// header name equal to one with a k.
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := 0; i < len(a); i++ {
+		if lowerByte(a[i]) != lowerByte(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + ('a' - 'A')
+	}
+	return c
+}
+
+// connectionTokens returns the values of the Connection header: every header
+// they name stays behind on the connection it came from (SPEC §2.3).
+func connectionTokens(h http.Header) []string {
+	var tokens []string
+	for k, values := range h {
+		switch {
+		case !equalFold(k, "connection"):
+		case tokens == nil:
+			tokens = values
+		default:
+			tokens = append(slices.Clip(tokens), values...)
+		}
+	}
+	return tokens
+}
+
+// trimmed reports whether no value begins or ends with white space, which
+// HTTP/1.1 takes off.
+func trimmed(values []string) bool {
+	for _, s := range values {
+		if s != "" && (isSpace(s[0]) || isSpace(s[len(s)-1])) {
+			return false
+		}
+	}
+	return true
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+// trimValues returns the values without white space around them. The caller's
+// slice is left as it is.
+func trimValues(values []string) []string {
+	if trimmed(values) {
+		return values
+	}
+	values = slices.Clone(values)
+	for i := range values {
+		values[i] = textproto.TrimString(values[i])
+	}
+	return values
+}
+
+// validValues reports whether all values may be sent (SPEC H11).
+func validValues(values []string) bool {
+	for _, s := range values {
+		if !httpguts.ValidHeaderFieldValue(s) {
+			return false
+		}
+	}
+	return true
+}
+
+// sendableValues returns the trimmed values without those that may not be sent.
+// A server drops them, because a handler has no way to learn of an error.
+func sendableValues(values []string) []string {
+	if !validValues(values) {
+		values = slices.DeleteFunc(slices.Clone(values), func(s string) bool {
+			return !httpguts.ValidHeaderFieldValue(s)
+		})
+	}
+	return trimValues(values)
+}
+
+// addInt adds a pair whose value is a number.
+func addInt(w *nameValueWriter, name string, n int64) {
+	var buf [20]byte
+	w.add(name, string(strconv.AppendInt(buf[:0], n, 10)))
+}
+
+// addCookies adds the values of Cookie as the one line they are: unlike those of
+// other headers they are joined by semicolons (SPEC §2.2).
+func addCookies(w *nameValueWriter, values []string) {
+	size := 0
+	for _, s := range values {
+		if s != "" {
+			size += len(s) + len("; ")
+		}
+	}
+	if size == 0 || !w.begin("cookie", size-len("; ")) {
+		return
+	}
+	first := len(w.dst)
+	for _, s := range values {
+		if s == "" {
+			continue
+		}
+		if len(w.dst) > first {
+			w.dst = append(w.dst, "; "...)
+		}
+		w.dst = append(w.dst, s...)
+	}
+}
+
+// A parsedMessage is a header block taken apart.
+type parsedMessage struct {
+	pseudo [pseudoCount]string
+	seen   uint // pseudo headers in the block, as bits
+	header http.Header
+	values []string // backs the slices in header
+}
+
+// has reports whether the block had the pseudo header.
+func (m *parsedMessage) has(p pseudoHeader) bool { return m.seen&(1<<p) != 0 }
+
+// parse fills m from a block in which the pseudo headers given as bits may
+// occur. It returns what is wrong with the block, or "". It does not rely on
+// the block having been checked when it was decoded: raw streams take any names.
+func (m *parsedMessage) parse(v Version, h HeaderBlock, allowed uint) string {
+	pieces := len(h)
+	for i := range h {
+		pieces += strings.Count(h[i].Value, "\x00")
+	}
+	m.values = make([]string, 0, pieces)
+	m.header = make(http.Header, len(h))
+	for i := range h {
+		name, value := h[i].Name, h[i].Value
+		p, isPseudo := lookupPseudo(v, name)
+		switch {
+		case isPseudo && allowed&(1<<p) != 0:
+			if m.has(p) {
+				return shortName(name) + " occurs twice"
+			}
+			if !httpguts.ValidHeaderFieldValue(value) { // neither controls nor NUL (SPEC §2.4)
+				return "invalid " + shortName(name)
+			}
+			m.pseudo[p] = value
+			m.seen |= 1 << p
+		case isPseudo && (v != SPDY2 || allowed == trailerPseudos):
+			// In SPDY/2 an ordinary header of an answer may be called "url".
+			return "misplaced " + shortName(name)
+		default:
+			if reason := m.addField(v, name, value); reason != "" {
+				return reason
+			}
+		}
+	}
+	return ""
+}
+
+// addField adds an ordinary header.
+func (m *parsedMessage) addField(v Version, name, value string) string {
+	if !validLowerName(name) {
+		return "invalid header name " + shortName(name)
+	}
+	if v == SPDY2 { // tolerates a NUL at either end (SPEC H8)
+		value = strings.TrimSuffix(strings.TrimPrefix(value, "\x00"), "\x00")
+	}
+	start := len(m.values)
+	for rest, more := value, true; more; {
+		var piece string
+		piece, rest, more = strings.Cut(rest, "\x00")
+		if piece == "" && len(value) > 0 { // SPEC H7, H8
+			return "stray NUL in " + shortName(name)
+		}
+		if !httpguts.ValidHeaderFieldValue(piece) {
+			return "invalid value of " + shortName(name)
+		}
+		m.values = append(m.values, textproto.TrimString(piece))
+	}
+	if isHopByHop(name) {
+		m.values = m.values[:start]
+		return ""
+	}
+	values := m.values[start:len(m.values):len(m.values)]
+	if name == "cookie" && len(values) > 1 { // SPEC §2.2
+		values[0] = strings.Join(values, "; ")
+		values = values[:1:1]
+	}
+	key := canonicalName(name)
+	if _, dup := m.header[key]; dup { // SPEC H6
+		return shortName(name) + " occurs twice"
+	}
+	m.header[key] = values
+	return ""
+}
+
+// validLowerName reports whether name is a token without upper-case letters (SPEC H5).
+func validLowerName(name string) bool {
+	for i := 0; i < len(name); i++ {
+		if 'A' <= name[i] && name[i] <= 'Z' {
+			return false
+		}
+	}
+	return httpguts.ValidHeaderFieldName(name)
+}
+
+// announcedTrailers takes the Trailer header out of h and returns its names as
+// the keys of a header without values, as net/http shows them. Names that may
+// not be trailers are left out.
+func announcedTrailers(h http.Header) http.Header {
+	values, ok := h["Trailer"]
+	if !ok {
+		return nil
+	}
+	delete(h, "Trailer")
+	var trailer http.Header
+	for _, value := range values {
+		for name := range strings.SplitSeq(value, ",") {
+			name = textproto.TrimString(name)
+			if !httpguts.ValidHeaderFieldName(name) || !validTrailer(name) {
+				continue
+			}
+			if trailer == nil {
+				trailer = make(http.Header)
+			}
+			trailer[http.CanonicalHeaderKey(name)] = nil
+		}
+	}
+	return trailer
+}
+
+// validTrailer reports whether a header may come after the body: nothing that
+// frames, routes or authenticates the message may (RFC 9110 §6.5.1).
+func validTrailer(name string) bool {
+	return httpguts.ValidTrailerHeader(name) && !equalFold(name, "upgrade")
+}
+
+// parseLength reads the values of a Content-Length header as net/http does: -1
+// if there is none, and false if it is not a number.
+func parseLength(values []string) (int64, bool) {
+	if len(values) == 0 {
+		return -1, true
+	}
+	n, err := strconv.ParseUint(textproto.TrimString(values[0]), 10, 63)
+	return int64(n), err == nil
+}

@@ -1,0 +1,343 @@
+package spdy
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// requestOptions are what the sender of a request knows beside the request.
+type requestOptions struct {
+	scheme string // when the URL has none; "http" if empty
+	host   string // when neither the request nor its URL names one
+	gzip   bool   // add Accept-Encoding: gzip unless the request has one
+	proxy  bool   // the peer is a forward proxy: SPDY/2 then sends the URL whole (SPEC §2.4)
+}
+
+// userAgent is the User-Agent of requests that neither name one nor suppress
+// it with an empty value: like net/http's "Go-http-client/1.1", the language
+// and the protocol.
+func userAgent(v Version) string {
+	switch v {
+	case SPDY2:
+		return "Go-spdy-client/2"
+	case SPDY3:
+		return "Go-spdy-client/3"
+	}
+	return "Go-spdy-client/3.1"
+}
+
+// appendRequestBlock appends the uncompressed header block of a request to dst.
+// The request is not changed. On an error, of type *messageError or
+// *headerError, dst is returned as it was.
+//
+// What goes out is what net/http's Transport would send over HTTP/1.1, with
+// these differences: an invalid host is an error, as in HTTP/2; hop-by-hop
+// headers are left out (SPEC §2.3); several Cookie lines become one; and
+// "Expect: 100-continue" is dropped, since no interim answer can be expressed
+// and the body is sent at once (SPEC M11). As there, credentials in the URL are
+// not sent: making an Authorization header of them is http.Client's part.
+func appendRequestBlock(dst []byte, v Version, req *http.Request, o requestOptions) ([]byte, error) {
+	t, err := outgoingTarget(v, req, &o)
+	if err != nil {
+		return dst, err
+	}
+	length, err := requestLength(req)
+	if err != nil {
+		return dst, err
+	}
+	w := beginNameValue(dst, v)
+	w.add(pseudoMethod.name(v), t.method)
+	t.addPath(&w, v)
+	w.add(pseudoVersion.name(v), "HTTP/1.1")
+	w.add(pseudoHost.name(v), t.host)
+	if t.scheme != "" {
+		w.add(pseudoScheme.name(v), t.scheme)
+	}
+	if err := addRequestHeader(&w, v, req, t.method, length, o.gzip); err != nil {
+		return dst, err
+	}
+	if err := addTrailerNames(&w, req.Trailer); err != nil {
+		return dst, err
+	}
+	out, err := w.finish()
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// requestLength is the length of the body that will be sent, -1 if it is not
+// known. As in net/http a length of 0 with a body means unknown.
+func requestLength(req *http.Request) (int64, error) {
+	switch {
+	case req.Body == nil && req.ContentLength != 0:
+		return 0, &messageError{fmt.Sprintf("Request.ContentLength=%d with nil Body", req.ContentLength)}
+	case req.Body == nil || req.Body == http.NoBody:
+		return 0, nil
+	case req.ContentLength <= 0 || len(req.TransferEncoding) > 0 && req.TransferEncoding[0] == "chunked":
+		return -1, nil
+	}
+	return req.ContentLength, nil
+}
+
+// sendsLength reports whether net/http would send a Content-Length: also one of
+// 0 for the methods that usually have a body.
+func sendsLength(method string, length int64) bool {
+	return length > 0 || length == 0 && (method == "POST" || method == "PUT" || method == "PATCH")
+}
+
+// A requestTarget is what the pseudo headers of a request say.
+type requestTarget struct {
+	method string
+	prefix string // scheme and authority, for SPDY/2 to a proxy
+	path   string
+	query  string // with hasQuery, goes behind the path and a question mark
+	host   string
+	scheme string // empty for CONNECT
+
+	hasQuery bool
+}
+
+func outgoingTarget(v Version, req *http.Request, o *requestOptions) (t requestTarget, err error) {
+	if req.URL == nil {
+		return t, &messageError{"nil Request.URL"}
+	}
+	t.method = req.Method
+	if t.method == "" {
+		t.method = "GET"
+	}
+	if !httpguts.ValidHeaderFieldName(t.method) { // both are tokens
+		return t, &messageError{fmt.Sprintf("invalid method %q", t.method)}
+	}
+	if t.host, err = outgoingHost(req, o); err != nil {
+		return t, err
+	}
+	t.scheme = strings.ToLower(cmpOr(req.URL.Scheme, o.scheme, "http"))
+	if !validScheme(t.scheme) {
+		return t, &messageError{fmt.Sprintf("invalid scheme %q", t.scheme)}
+	}
+	t.outgoingPath(req)
+	if !t.validPath() {
+		return t, &messageError{"invalid path or query in Request.URL"}
+	}
+	if t.method == "CONNECT" {
+		t.scheme = "" // SPEC §2.4
+	} else if v == SPDY2 && o.proxy && t.path != "*" {
+		t.prefix = t.scheme + "://" + t.host
+	}
+	return t, nil
+}
+
+func cmpOr(a, b, c string) string {
+	if a != "" {
+		return a
+	}
+	if b != "" {
+		return b
+	}
+	return c
+}
+
+// outgoingHost is the value of :host: the request's Host or the URL's, in ASCII
+// and without an IPv6 zone (RFC 6874 §4).
+func outgoingHost(req *http.Request, o *requestOptions) (string, error) {
+	host := cmpOr(req.Host, req.URL.Host, o.host)
+	if host == "" {
+		return "", &messageError{"no Host in request URL"}
+	}
+	ascii, err := httpguts.PunycodeHostPort(host)
+	if err != nil || !httpguts.ValidHostHeader(ascii) {
+		return "", &messageError{fmt.Sprintf("invalid host %q", host)}
+	}
+	if ascii[0] == '[' {
+		if end := strings.LastIndexByte(ascii, ']'); end > 0 {
+			if zone := strings.LastIndexByte(ascii[:end], '%'); zone > 0 {
+				return ascii[:zone] + ascii[end:], nil
+			}
+		}
+	}
+	return ascii, nil
+}
+
+// outgoingPath sets path and query to what URL.RequestURI returns, in two parts
+// so that nothing has to be built.
+func (t *requestTarget) outgoingPath(req *http.Request) {
+	u := req.URL
+	t.query, t.hasQuery = u.RawQuery, u.ForceQuery || u.RawQuery != ""
+	switch {
+	case t.method == "CONNECT" && u.Path == "":
+		t.path = cmpOr(u.Opaque, t.host, "")
+		t.query, t.hasQuery = "", false
+	case u.Opaque == "":
+		t.path = cmpOr(u.EscapedPath(), "/", "")
+	default:
+		t.path = opaquePath(u.Opaque, t.scheme, t.host)
+	}
+}
+
+// opaquePath is the path in an opaque URL, which keeps its spelling. Before the
+// path it may name the host that the request goes to; if it names another the
+// result is empty.
+func opaquePath(opaque, scheme, host string) string {
+	if opaque[0] == '/' && !strings.HasPrefix(opaque, "//") {
+		return opaque
+	}
+	rest := strings.TrimPrefix(opaque, scheme+":")
+	path, ok := strings.CutPrefix(rest, "//"+host)
+	if !ok {
+		return ""
+	}
+	return path
+}
+
+// validPath reports whether path and query fit into a request line, and begin
+// as they must (SPEC §2.4).
+func (t *requestTarget) validPath() bool {
+	if t.path == "" || !validTarget(t.path) || !validTarget(t.query) {
+		return false
+	}
+	switch {
+	case t.path[0] == '/':
+		return true
+	case t.path == "*":
+		return t.method == "OPTIONS" && !t.hasQuery
+	case t.method == "CONNECT":
+		return httpguts.ValidHostHeader(t.path)
+	}
+	return false
+}
+
+// validTarget reports whether s can be part of a request line: white space would
+// end it there.
+func validTarget(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// validScheme reports whether s is a scheme as RFC 3986 §3.1 has it.
+func validScheme(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := lowerByte(s[i])
+		letter := 'a' <= c && c <= 'z'
+		if !letter && (i == 0 || !('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.')) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// addPath adds :path, or url in SPDY/2.
+func (t *requestTarget) addPath(w *nameValueWriter, v Version) {
+	name := pseudoPath.name(v)
+	if !t.hasQuery && t.prefix == "" {
+		w.add(name, t.path)
+		return
+	}
+	size := len(t.prefix) + len(t.path)
+	if t.hasQuery {
+		size += 1 + len(t.query)
+	}
+	if !w.begin(name, size) {
+		return
+	}
+	w.dst = append(append(w.dst, t.prefix...), t.path...)
+	if t.hasQuery {
+		w.dst = append(append(w.dst, '?'), t.query...)
+	}
+}
+
+// addRequestHeader adds all headers but the pseudo ones and Trailer.
+func addRequestHeader(w *nameValueWriter, v Version, req *http.Request, method string, length int64, gzip bool) error {
+	var keys [24]string
+	groups := groupHeader(keys[:0], req.Header)
+	connection := connectionTokens(req.Header)
+	sawAgent := false
+	for {
+		key, values, ok := groups.next()
+		if !ok {
+			break
+		}
+		if !httpguts.ValidHeaderFieldName(key) {
+			return &messageError{fmt.Sprintf("invalid header name %q", key)}
+		}
+		if !validValues(values) {
+			return &messageError{fmt.Sprintf("invalid value of header %q", key)}
+		}
+		name := lowerName(key)
+		sawAgent = sawAgent || name == "user-agent"
+		if len(values) == 0 || notForRequest(v, name) ||
+			connection != nil && httpguts.HeaderValuesContainsToken(connection, name) {
+			continue
+		}
+		gzip = gzip && name != "accept-encoding"
+		addRequestField(w, name, trimValues(values))
+	}
+	if sendsLength(method, length) {
+		addInt(w, "content-length", length)
+	}
+	if gzip {
+		w.add("accept-encoding", "gzip")
+	}
+	if !sawAgent {
+		w.add("user-agent", userAgent(v))
+	}
+	return nil
+}
+
+// notForRequest reports whether a header of a request stays behind: hop-by-hop
+// ones, those made from other fields of the request, and in SPDY/2 those that
+// would be taken for pseudo headers.
+func notForRequest(v Version, name string) bool {
+	switch name {
+	case "host", "content-length", "trailer":
+		return true
+	case "method", "url", "version", "scheme":
+		return v == SPDY2
+	}
+	return isHopByHop(name)
+}
+
+func addRequestField(w *nameValueWriter, name string, values []string) {
+	switch name {
+	case "user-agent": // one at most, and none if it is empty, as in net/http
+		if values[0] != "" {
+			w.add(name, values[0])
+		}
+	case "cookie":
+		addCookies(w, values)
+	case "expect":
+		if !httpguts.HeaderValuesContainsToken(values, "100-continue") {
+			w.addValues(name, values)
+		}
+	default:
+		w.addValues(name, values)
+	}
+}
+
+// addTrailerNames announces the keys of a request's Trailer.
+func addTrailerNames(w *nameValueWriter, trailer http.Header) error {
+	if len(trailer) == 0 {
+		return nil
+	}
+	names := make([]string, 0, len(trailer))
+	for key, values := range trailer {
+		if !httpguts.ValidHeaderFieldName(key) || !validTrailer(key) {
+			return &messageError{fmt.Sprintf("invalid Trailer key %q", key)}
+		}
+		if !validValues(values) {
+			return &messageError{fmt.Sprintf("invalid value of trailer %q", key)}
+		}
+		names = append(names, http.CanonicalHeaderKey(key))
+	}
+	slices.Sort(names)
+	w.add("trailer", strings.Join(slices.Compact(names), ","))
+	return nil
+}

@@ -1,0 +1,150 @@
+package spdy
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// A requestError says why a peer's request is not given to a handler. It costs
+// the peer an answer with the status and nothing else (SPEC M2).
+type requestError struct {
+	Status int // 400, or 505 for an HTTP version we do not speak
+	Reason string
+}
+
+// Error says what is wrong with the request; it never shows a header's value.
+func (e *requestError) Error() string { return "spdy: bad request: " + e.Reason }
+
+func badRequest(reason string) *requestError {
+	return &requestError{Status: http.StatusBadRequest, Reason: reason}
+}
+
+// parseRequestBlock makes the request that net/http's server would have made of
+// the same request sent as HTTP/1.1, without Body, RemoteAddr, TLS and context.
+// ContentLength is -1 if the peer announced none: the caller knows whether a
+// body follows. Errors are of type *requestError.
+//
+// It is stricter than net/http where another reading of the request could make
+// two of it further on: a Content-Length must occur once, "*" needs OPTIONS, an
+// absolute target must be http or https, and that of CONNECT an authority.
+func parseRequestBlock(v Version, h HeaderBlock) (*http.Request, error) {
+	var m parsedMessage
+	if reason := m.parse(v, h, requestPseudos); reason != "" {
+		return nil, badRequest(reason)
+	}
+	if err := m.checkRequest(v); err != nil {
+		return nil, err
+	}
+	req := &http.Request{
+		Method:     m.pseudo[pseudoMethod],
+		RequestURI: m.pseudo[pseudoPath],
+		Proto:      m.pseudo[pseudoVersion],
+		ProtoMajor: 1,
+		ProtoMinor: int(m.pseudo[pseudoVersion][len("HTTP/1.")] - '0'),
+		Host:       m.pseudo[pseudoHost],
+		Header:     m.header,
+	}
+	if err := parseTarget(req); err != nil {
+		return nil, err
+	}
+	delete(m.header, "Host") // :host replaces it (SPEC §2.3)
+	lengths := m.header["Content-Length"]
+	n, ok := parseLength(lengths)
+	if !ok || len(lengths) > 1 {
+		return nil, badRequest("invalid content-length")
+	}
+	req.ContentLength = n
+	if httpguts.HeaderValuesContainsToken(m.header["Expect"], "100-continue") {
+		delete(m.header, "Expect") // nothing can be done about it (SPEC M11)
+	}
+	req.Trailer = announcedTrailers(m.header)
+	return req, nil
+}
+
+// checkRequest checks the pseudo headers one by one.
+func (m *parsedMessage) checkRequest(v Version) error {
+	required := [...]pseudoHeader{pseudoMethod, pseudoPath, pseudoVersion, pseudoHost, pseudoScheme}
+	need := required[:]
+	if v == SPDY2 {
+		need = required[:3] // SPEC M3
+	} else if m.pseudo[pseudoMethod] == "CONNECT" {
+		need = required[:4] // SPEC §2.4
+	}
+	for _, p := range need {
+		if m.pseudo[p] == "" {
+			return badRequest("no " + p.name(v))
+		}
+	}
+	if !httpguts.ValidHeaderFieldName(m.pseudo[pseudoMethod]) { // both are tokens
+		return badRequest("invalid method")
+	}
+	if !httpguts.ValidHostHeader(m.pseudo[pseudoHost]) {
+		return badRequest("invalid host")
+	}
+	if m.has(pseudoScheme) && !validScheme(m.pseudo[pseudoScheme]) {
+		return badRequest("invalid scheme")
+	}
+	switch version := m.pseudo[pseudoVersion]; version {
+	case "HTTP/1.1", "HTTP/1.0":
+		return nil
+	default:
+		if _, _, ok := http.ParseHTTPVersion(version); !ok {
+			return badRequest("malformed HTTP version")
+		}
+		return &requestError{http.StatusHTTPVersionNotSupported, "unsupported HTTP version"}
+	}
+}
+
+// parseTarget sets URL, and Host if the target names one, from Method and
+// RequestURI.
+func parseTarget(req *http.Request) error {
+	target := req.RequestURI
+	if !validTarget(target) {
+		return badRequest("invalid path")
+	}
+	switch {
+	case target[0] == '/':
+	case target == "*":
+		if req.Method != "OPTIONS" {
+			return badRequest("path * with another method than OPTIONS")
+		}
+	case req.Method == "CONNECT":
+		return parseAuthority(req)
+	case !absoluteHTTP(target):
+		return badRequest("path does not begin with a slash")
+	}
+	u, err := url.ParseRequestURI(target)
+	if err != nil {
+		return badRequest("invalid path")
+	}
+	req.URL = u
+	if u.Scheme == "" {
+		return nil
+	}
+	// An absolute target overrides :host, as it does a Host line (RFC 9112 §3.2.2).
+	if u.Host == "" || !httpguts.ValidHostHeader(u.Host) {
+		return badRequest("invalid host in absolute path")
+	}
+	req.Host = u.Host
+	return nil
+}
+
+// parseAuthority sets URL and Host of a CONNECT request from host:port.
+func parseAuthority(req *http.Request) error {
+	u, err := url.ParseRequestURI("http://" + req.RequestURI)
+	if err != nil || u.Host != req.RequestURI || !httpguts.ValidHostHeader(u.Host) {
+		return badRequest("invalid authority in CONNECT")
+	}
+	u.Scheme = ""
+	req.URL, req.Host = u, u.Host
+	return nil
+}
+
+// absoluteHTTP reports whether target is an http or https URL with an authority.
+func absoluteHTTP(target string) bool {
+	scheme, _, ok := strings.Cut(target, "://")
+	return ok && (equalFold(scheme, "http") || equalFold(scheme, "https"))
+}

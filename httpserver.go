@@ -1,0 +1,92 @@
+package spdy
+
+import (
+	"context"
+	"net/http"
+)
+
+// An httpServerApp serves HTTP on the streams of a session.
+type httpServerApp struct {
+	server *http.Server
+	base   context.Context // of every request on the session
+}
+
+func newHTTPServerApp(server *http.Server) *httpServerApp {
+	if server == nil {
+		server = &http.Server{}
+	}
+	return &httpServerApp{server: server, base: context.Background()}
+}
+
+func (a *httpServerApp) handler() http.Handler {
+	if a.server.Handler != nil {
+		return a.server.Handler
+	}
+	return http.DefaultServeMux
+}
+
+// accept makes a request of a stream that the client opened and starts its
+// handler. A request that is none gets an answer without a handler (SPEC M2).
+func (a *httpServerApp) accept(st *Stream, h HeaderBlock) *StreamError {
+	if st.assoc != 0 || st.oneWay { // SPEC S11
+		return streamErrorf(st.id, RstProtocolError, "a request must be a bidirectional stream of its own")
+	}
+	req, err := parseRequestBlock(st.session.version, h)
+	if err != nil {
+		a.refuse(st, err)
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(a.base)
+	st.setContext(cancel)
+	go a.serve(st, a.complete(st, req, ctx), cancel)
+	return nil
+}
+
+// complete fills in what only the session knows of a request.
+func (a *httpServerApp) complete(st *Stream, req *http.Request, ctx context.Context) *http.Request {
+	s := st.session
+	req.RemoteAddr = peerName(s)
+	req.TLS = s.tls
+	if st.in.atEnd() {
+		if req.ContentLength < 0 {
+			req.ContentLength = 0
+		}
+		if req.ContentLength == 0 {
+			req.Body = http.NoBody
+		}
+	}
+	req = req.WithContext(ctx)
+	x := &exchange{req: req, length: -1}
+	if req.Body == nil {
+		x.body = &requestBody{st: st, req: req, check: newLengthCheck("request body", req.ContentLength)}
+		req.Body = x.body
+	}
+	st.http = x
+	return req
+}
+
+// refuse answers a request that no handler could make sense of.
+func (a *httpServerApp) refuse(st *Stream, err error) {
+	status := http.StatusBadRequest
+	if e, ok := err.(*requestError); ok {
+		status = e.Status
+	}
+	st.session.log.streamError(st.session, &StreamError{StreamID: st.id, Status: RstProtocolError, Err: err})
+	st.http = &exchange{req: &http.Request{Method: http.MethodGet}, length: -1}
+	st.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	st.http.freeze(status, st.Header())
+	st.finish()
+	st.stopReading()
+	st.release()
+}
+
+// An httpClientApp refuses whatever the server opens: pushes (SPEC S5, U16), and
+// streams that are not even pushes (SPEC S12, U7).
+type httpClientApp struct{}
+
+func (httpClientApp) accept(st *Stream, _ HeaderBlock) *StreamError {
+	if !st.oneWay {
+		return streamErrorf(st.id, RstProtocolError, "a server may only push")
+	}
+	return streamErrorf(st.id, RstRefusedStream, "pushes are not wanted")
+}

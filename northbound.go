@@ -1,0 +1,230 @@
+package spdy
+
+import (
+	"io"
+	"sync"
+)
+
+// A northbound buffer holds the bytes that have arrived on a stream until the
+// application, which lies to the north of the session, takes them. Its bound is
+// the stream's receive window: the receiver appends only what the window
+// allowed, and therefore never waits for the application.
+//
+// The receiver appends and finishes; the application reads. Nothing waits while
+// holding mu.
+type northbound struct {
+	// bell is a doorbell: "look again". The receiver rings it for bytes, for the
+	// end and for an error; whoever takes it and leaves work behind rings again.
+	bell chan struct{}
+
+	mu         sync.Mutex
+	flow       inflow
+	head, tail *chunk
+	unread     int64
+	end        error // io.EOF after FIN; why it ended otherwise; nil while open
+	discarding bool  // the application wants no more: bytes are thrown away
+	lent       bool  // view has lent out head's bytes
+}
+
+func (b *northbound) init(window int64) {
+	b.bell = make(chan struct{}, 1)
+	b.flow = newInflow(window)
+}
+
+func (b *northbound) ring() {
+	select {
+	case b.bell <- struct{}{}:
+	default:
+	}
+}
+
+// admit charges a DATA frame of n bytes to the window. With ok false the peer
+// overran it. With wanted false the bytes are to be discarded.
+func (b *northbound) admit(n int64) (ok, wanted bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.flow.take(n) {
+		return false, false
+	}
+	return true, !b.discarding && b.end == nil
+}
+
+// append stores bytes that admit has let in. It returns how many of them were
+// discarded because the application closed its side meanwhile.
+func (b *northbound) append(p []byte) (discarded int) {
+	b.mu.Lock()
+	if b.discarding || b.end != nil {
+		b.mu.Unlock()
+		return len(p)
+	}
+	b.unread += int64(len(p))
+	for len(p) > 0 {
+		c := b.tail
+		if c == nil || c.w == len(c.data) {
+			c = getChunk(len(p))
+			if b.tail == nil {
+				b.head = c
+			} else {
+				b.tail.next = c
+			}
+			b.tail = c
+		}
+		n := copy(c.data[c.w:], p)
+		c.w += n
+		p = p[n:]
+	}
+	b.mu.Unlock()
+	b.ring()
+	return 0
+}
+
+// finish ends the buffer: with io.EOF after the peer's FIN, else with the
+// reason. The first end stays. Unread bytes remain readable before it, unless
+// drop is set and the end is not a clean one: then they are freed, and their
+// number is returned so that the session gets its credit back.
+func (b *northbound) finish(end error, drop bool) (dropped int64) {
+	b.mu.Lock()
+	if b.end == nil {
+		b.end = end
+	}
+	if drop && b.end != io.EOF {
+		dropped = b.dropLocked()
+	}
+	b.mu.Unlock()
+	b.ring()
+	return dropped
+}
+
+// discard is the application's "no more": it frees what is unread and returns its
+// number. Later bytes are refused by append and admit.
+func (b *northbound) discard() (dropped int64) {
+	b.mu.Lock()
+	b.discarding = true
+	dropped = b.dropLocked()
+	b.mu.Unlock()
+	b.ring()
+	return dropped
+}
+
+func (b *northbound) dropLocked() (dropped int64) {
+	dropped = b.unread
+	b.flow.owed += dropped
+	b.unread = 0
+	for c := b.head; c != nil; {
+		next := c.next
+		if !(b.lent && c == b.head) { // a lent chunk is freed by the borrower
+			putChunk(c)
+		}
+		c = next
+	}
+	b.head, b.tail = nil, nil
+	return dropped
+}
+
+// read copies unread bytes into p. With n == 0 and a nil error there is nothing
+// to read yet: wait for the bell. grant is stream credit to announce.
+func (b *northbound) read(p []byte) (n int, grant int64, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for n < len(p) && b.head != nil && !b.lent {
+		c := b.head
+		k := copy(p[n:], c.data[c.r:c.w])
+		c.r += k
+		n += k
+		b.popIfEmpty(c)
+	}
+	if n > 0 {
+		b.unread -= int64(n)
+		grant = b.consumeLocked(int64(n))
+		if b.unread > 0 || b.end != nil {
+			b.ring() // another reader may be waiting on the same bell
+		}
+		return n, grant, nil
+	}
+	if b.discarding {
+		b.ring()
+		return 0, 0, ErrStreamClosed
+	}
+	if b.end != nil && b.unread == 0 {
+		b.ring()
+		return 0, 0, b.end
+	}
+	return 0, 0, nil
+}
+
+func (b *northbound) popIfEmpty(c *chunk) {
+	if c.r < c.w {
+		return
+	}
+	b.head = c.next
+	if b.head == nil {
+		b.tail = nil
+	}
+	putChunk(c)
+}
+
+// consumeLocked returns the credit to announce for n more consumed bytes: none
+// once the peer has finished (SPEC W15).
+func (b *northbound) consumeLocked(n int64) int64 {
+	grant := b.flow.consume(n)
+	if b.end != nil {
+		return 0
+	}
+	return grant
+}
+
+// view lends the oldest unread bytes to a single consumer without copying them.
+// They stay valid until returned with advance. An empty view with a nil error
+// means wait for the bell.
+func (b *northbound) view() (p []byte, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.discarding:
+		return nil, ErrStreamClosed
+	case b.head != nil:
+		b.lent = true
+		return b.head.data[b.head.r:b.head.w], nil
+	case b.end != nil:
+		b.ring()
+		return nil, b.end
+	}
+	return nil, nil
+}
+
+// advance returns a view of which the consumer took n bytes. consumed is what
+// counts for the session's credit: 0 if the bytes were dropped meanwhile, since
+// whoever dropped them has returned their credit.
+func (b *northbound) advance(n int) (consumed, grant int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lent = false
+	if b.head == nil || n == 0 {
+		return 0, 0
+	}
+	b.head.r += n
+	b.unread -= int64(n)
+	b.popIfEmpty(b.head)
+	return int64(n), b.consumeLocked(int64(n))
+}
+
+// exhausted reports that the peer may send nothing more until it gets credit.
+func (b *northbound) exhausted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.flow.avail == 0
+}
+
+// atEnd reports that the peer has finished and nothing is left to read.
+func (b *northbound) atEnd() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.end == io.EOF && b.unread == 0
+}
+
+// buffered is the number of unread bytes.
+func (b *northbound) buffered() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unread
+}

@@ -1,0 +1,43 @@
+package spdy
+
+import (
+	"crypto/tls"
+	"slices"
+)
+
+// This file holds how a dialect is agreed on. TLS does it by ALPN (RFC 7301); NPN,
+// which the specification names, is gone from crypto/tls. Without TLS both sides
+// have to know. The names are the same in NPN, so that a TLS stack that still has
+// it can be used: whatever conn it makes, ask it what was negotiated.
+
+// protocolHTTP11 is what HTTPS clients without SPDY negotiate.
+const protocolHTTP11 = "http/1.1"
+
+// protocols lists the dialects that are offered and accepted, best first.
+var protocols = []Version{SPDY31}
+
+// protocolNames returns the names of protocols.
+func protocolNames() []string {
+	names := make([]string, len(protocols))
+	for i, v := range protocols {
+		names[i] = v.String()
+	}
+	return names
+}
+
+// withProtocols returns a copy of a TLS configuration, which may be nil, that
+// negotiates SPDY before whatever it negotiated already, and then also.
+func withProtocols(c *tls.Config, also ...string) *tls.Config {
+	if c == nil {
+		c = &tls.Config{}
+	}
+	c = c.Clone()
+	names := protocolNames()
+	for _, name := range append(c.NextProtos, also...) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	c.NextProtos = names
+	return c
+}

@@ -1,0 +1,69 @@
+package spdy
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+)
+
+// PingContext measures a round trip to the peer (SPDY/3.1 §2.6.5). Any number may
+// be under way at once. It fails with the context's error, or with why the
+// session ended.
+func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
+	w := pingWaiter{sent: time.Now(), verdict: make(chan time.Duration, 1)}
+	s.mu.Lock()
+	if s.err != nil {
+		defer s.mu.Unlock()
+		return 0, s.err
+	}
+	id := s.nextPing
+	s.nextPing += 2 // wraps after 2^31 of them, keeping its parity (SPEC P3)
+	if s.nextPing == 0 {
+		s.nextPing = 2
+	}
+	if s.pings == nil {
+		s.pings = make(map[uint32]pingWaiter)
+	}
+	s.pings[id] = w
+	s.control = appendPing(s.control, s.version, id)
+	s.mu.Unlock()
+	s.ring()
+	select {
+	case rtt := <-w.verdict:
+		return rtt, nil
+	case <-s.done:
+		return 0, s.Err()
+	case <-ctx.Done():
+		s.mu.Lock()
+		delete(s.pings, id)
+		s.mu.Unlock()
+		return 0, context.Cause(ctx)
+	}
+}
+
+// Ping sends a PING and reports whether its echo came within d.
+func (s *Session) Ping(d time.Duration) (pinged bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	_, err := s.PingContext(ctx)
+	return err == nil
+}
+
+// SendGoaway sends a GOAWAY frame with the given payload of 8 bytes, the last
+// good stream id and the status, and begins to drain the session: no new streams
+// are taken, and it ends when the open ones have. GOAWAY has no flags; f is
+// ignored. A payload of another length is replaced by the session's own last good
+// id and the status OK. Shutdown does the same and waits.
+func (s *Session) SendGoaway(f frameFlags, dat []byte) {
+	if len(dat) == 8 {
+		s.mu.Lock()
+		if s.err == nil {
+			last := binary.BigEndian.Uint32(dat) & maxStreamID
+			status := GoAwayStatus(binary.BigEndian.Uint32(dat[4:]))
+			s.control = appendGoAway(s.control, s.version, last, status)
+			s.saidGoAway = true
+		}
+		s.mu.Unlock()
+	}
+	s.goAway()
+}

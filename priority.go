@@ -1,0 +1,83 @@
+package spdy
+
+import "net/url"
+
+// The classes of PriorityFor.
+const (
+	priorityDocument = iota
+	priorityStyle
+	priorityScript
+	priorityFont
+	priorityImage // and what is not known
+	priorityMedia
+	priorityPaper // documents to be read elsewhere
+	priorityDownload
+)
+
+// PriorityFor returns the recommended priority for a request, 0 being the most
+// urgent and 7 the least, by what its URL's path looks like. What a page cannot
+// be shown without comes before what fills it in, and what is large and fetched
+// for its own sake comes last:
+//
+//	0  documents: no extension, html, htm, xhtml, shtml, php, asp, aspx, jsp, cgi, do, txt, md
+//	1  styles: css, xsl, xslt
+//	2  scripts and data: js, mjs, cjs, wasm, json, xml, rss, atom, map, webmanifest
+//	3  fonts: woff2, woff, ttf, otf, eot
+//	4  images: png, jpg, jpeg, gif, webp, avif, svg, ico, bmp, tif, tiff, heic, jxl
+//	   and everything with another extension
+//	5  media: mp4, m4v, webm, mkv, mov, avi, mpg, mpeg, ogv, ts, m3u8, mpd, m4s,
+//	   mp3, m4a, aac, ogg, oga, opus, flac, wav, mid, vtt, srt
+//	6  papers: pdf, epub, doc, docx, xls, xlsx, ppt, pptx, odt, ods, odp, csv
+//	7  downloads: zip, gz, tgz, bz2, xz, zst, 7z, rar, tar, iso, img, dmg, exe, msi,
+//	   apk, ipa, deb, rpm, jar, bin, torrent
+//
+// Upper and lower case are the same. A nil URL has the priority of what is not
+// known, 4.
+func PriorityFor(req *url.URL) uint8 {
+	if req == nil {
+		return priorityImage
+	}
+	var buf [len("webmanifest")]byte
+	ext, ok := extension(buf[:0], req.Path)
+	if !ok {
+		return priorityImage
+	}
+	switch string(ext) {
+	case "", "html", "htm", "xhtml", "shtml", "php", "asp", "aspx", "jsp", "cgi", "do", "txt", "md":
+		return priorityDocument
+	case "css", "xsl", "xslt":
+		return priorityStyle
+	case "js", "mjs", "cjs", "wasm", "json", "xml", "rss", "atom", "map", "webmanifest":
+		return priorityScript
+	case "woff2", "woff", "ttf", "otf", "eot":
+		return priorityFont
+	case "mp4", "m4v", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "ogv", "ts", "m3u8", "mpd", "m4s",
+		"mp3", "m4a", "aac", "ogg", "oga", "opus", "flac", "wav", "mid", "vtt", "srt":
+		return priorityMedia
+	case "pdf", "epub", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "csv":
+		return priorityPaper
+	case "zip", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar", "tar", "iso", "img", "dmg", "exe", "msi",
+		"apk", "ipa", "deb", "rpm", "jar", "bin", "torrent":
+		return priorityDownload
+	}
+	return priorityImage
+}
+
+// extension appends the extension of the last element of path in lower case to
+// dst. It reports false if it is longer than dst can hold, and so not in the table.
+func extension(dst []byte, path string) ([]byte, bool) {
+	for i := len(path) - 1; i >= 0 && path[i] != '/'; i-- {
+		if path[i] != '.' {
+			continue
+		}
+		ext := path[i+1:]
+		if len(ext) > cap(dst) {
+			return nil, false
+		}
+		for j := range len(ext) {
+			dst = append(dst, lowerByte(ext[j]))
+		}
+		return dst, true
+	}
+	return dst, true
+}

@@ -1,0 +1,204 @@
+package spdy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+)
+
+// NewClientStream makes a stream for one request, see Stream.Request. The stream
+// is opened when the request is sent.
+func (s *Session) NewClientStream() *Stream { return s.newLocalStream(0) }
+
+// NewStreamProxy sends r, a request that a handler got, down the session and
+// writes the answer to w as it arrives, flushing whenever it has nothing more to
+// write. Bodies stream in both directions at once; nothing is buffered whole.
+// Hop-by-hop headers are left out.
+//
+// If there is no answer, w gets one that says why: 502 Bad Gateway if the other
+// server failed, 503 Service Unavailable if the session takes no requests, 504
+// Gateway Timeout if a deadline passed. Once the answer has begun, a failure
+// aborts it, so that the client cannot take a part for the whole: the stream is
+// reset or the connection closed, and if w allows neither, NewStreamProxy panics
+// with http.ErrAbortHandler. In every case the error is returned, also when it was
+// w that failed.
+func (s *Session) NewStreamProxy(r *http.Request, w http.ResponseWriter) (err error) {
+	return s.NewClientStream().Request(r, w)
+}
+
+// errUsedStream is what a second request on a stream gets.
+var errUsedStream = errors.New("spdy: the stream has carried its request already")
+
+// Request sends one request and writes its answer to writer; see
+// Session.NewStreamProxy for how.
+func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (err error) {
+	if !st.claim() {
+		return errUsedStream
+	}
+	st.priority = PriorityFor(request.URL)
+	_ = http.NewResponseController(writer).EnableFullDuplex() // only HTTP/1 needs it
+	out := proxiedRequest(request)
+	defer out.Body.Close() // the caller's handler is about to return
+	res, err := st.session.roundTrip(st, out)
+	if err != nil {
+		refuseProxied(request, writer, err)
+		return err
+	}
+	defer res.Body.Close()
+	st.http = &exchange{header: res.Header}
+	copyHeader(writer.Header(), res.Header)
+	announced := announceTrailers(writer.Header(), res.Trailer)
+	writer.WriteHeader(res.StatusCode)
+	if err := copyProxiedBody(writer, res); err != nil {
+		abortAnswer(request, writer, err)
+		return err
+	}
+	writeTrailers(writer.Header(), res.Trailer, announced)
+	return nil
+}
+
+// claim takes a stream for its one request. It fails for a stream that has had
+// one, and for one that the peer opened.
+func (st *Stream) claim() bool {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	if st.claimed || st.replied == nil {
+		return false
+	}
+	st.claimed = true
+	return true
+}
+
+// proxiedRequest copies what goes on of a request that a handler got.
+func proxiedRequest(r *http.Request) *http.Request {
+	out := r.WithContext(r.Context())
+	if r.URL == nil {
+		out.URL = &url.URL{Path: "/"}
+	} else {
+		u := *r.URL
+		out.URL = &u
+	}
+	if out.URL.Scheme == "" {
+		out.URL.Scheme = "http"
+		if r.TLS != nil {
+			out.URL.Scheme = "https"
+		}
+	}
+	if r.Body == nil || r.ContentLength == 0 {
+		out.Body = http.NoBody
+	}
+	return out
+}
+
+func copyHeader(dst, src http.Header) {
+	for key, values := range src {
+		dst[key] = append(dst[key][:0:0], values...)
+	}
+}
+
+// announceTrailers announces trailers that are known to come, and returns how
+// many there are.
+func announceTrailers(dst, trailer http.Header) int {
+	for key := range trailer {
+		dst.Add("Trailer", key)
+	}
+	return len(trailer)
+}
+
+// writeTrailers hands trailers on, those that nobody announced too.
+func writeTrailers(dst, trailer http.Header, announced int) {
+	prefix := ""
+	if len(trailer) != announced {
+		prefix = http.TrailerPrefix
+	}
+	for key, values := range trailer {
+		if len(values) > 0 {
+			dst[prefix+key] = values
+		}
+	}
+}
+
+// copyProxiedBody writes the body of an answer as it arrives: the stream's
+// northbound buffer is emptied into w by the caller's goroutine.
+func copyProxiedBody(w http.ResponseWriter, res *http.Response) error {
+	body, ok := res.Body.(*responseBody)
+	if !ok { // there is none
+		return nil
+	}
+	flusher := http.NewResponseController(w)
+	_, fromWriter, err := body.forward(w, func() { _ = flusher.Flush() })
+	if fromWriter {
+		return fmt.Errorf("spdy: proxied answer: %w", err)
+	}
+	return err
+}
+
+// refuseProxied answers a request that could not be handed on.
+func refuseProxied(r *http.Request, w http.ResponseWriter, err error) {
+	if r.Context().Err() != nil && !errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+		return // the client has gone
+	}
+	status := proxyStatus(err)
+	http.Error(w, http.StatusText(status), status)
+}
+
+// proxyStatus says by its cause why there is no answer.
+func proxyStatus(err error) int {
+	var (
+		timeout net.Error
+		reset   *StreamError
+		session *SessionError
+		lost    *ConnError
+	)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.As(err, &timeout) && timeout.Timeout():
+		return http.StatusGatewayTimeout
+	case errors.As(err, &reset):
+		if reset.Retryable() {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusBadGateway
+	case errors.Is(err, ErrSessionClosed):
+		return http.StatusServiceUnavailable
+	case errors.As(err, &session), errors.As(err, &lost):
+		return http.StatusBadGateway
+	}
+	return http.StatusBadGateway
+}
+
+// abortAnswer cuts an answer off that has begun and cannot be completed.
+func abortAnswer(r *http.Request, w http.ResponseWriter, cause error) {
+	if st := streamOf(w); st != nil {
+		st.reset(RstInternalError, "the proxied answer was cut off", cause)
+		return
+	}
+	conn, _, err := http.NewResponseController(w).Hijack()
+	switch {
+	case err == nil:
+		if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+			_ = tcp.SetLinger(0) // a reset, which no client takes for the end
+		}
+		conn.Close()
+	case r.Context().Value(http.ServerContextKey) != nil:
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// streamOf finds the stream under a chain of wrapped ResponseWriters.
+func streamOf(w http.ResponseWriter) *Stream {
+	for {
+		if st, ok := w.(*Stream); ok {
+			return st
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return nil
+		}
+		w = u.Unwrap()
+	}
+}

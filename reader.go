@@ -1,0 +1,152 @@
+package spdy
+
+import (
+	"io"
+	"net"
+	"sync"
+)
+
+// readBufferSize is what the receiver borrows while bytes keep coming.
+const readBufferSize = 32 << 10
+
+// idleBufferSize is what a session holds while it waits for a frame.
+const idleBufferSize = 512
+
+var readBufferPool = sync.Pool{New: func() any { return new([readBufferSize]byte) }}
+
+// A reader reads frames off the network for the receiver. While nothing comes it
+// holds idleBufferSize bytes; it borrows a large buffer when a read filled the
+// small one, and gives it back when a read has drained the socket, so that many
+// idle sessions cost little and a busy one makes few system calls.
+type reader struct {
+	conn  net.Conn
+	idle  [idleBufferSize]byte
+	large *[readBufferSize]byte
+	buf   []byte // what is read and not consumed; a part of idle or large
+	more  bool   // the last read filled its buffer: more is likely waiting
+	long  []byte // a control frame that fits neither buffer; nil between frames
+}
+
+// fill reads more bytes behind those in buf, of which there must be none or few
+// enough to leave room.
+func (r *reader) fill() error {
+	if len(r.buf) == 0 {
+		if r.more && r.large == nil {
+			r.large = readBufferPool.Get().(*[readBufferSize]byte)
+		} else if !r.more && r.large != nil {
+			r.release()
+		}
+	} else if r.large == nil {
+		r.large = readBufferPool.Get().(*[readBufferSize]byte)
+	}
+	space := r.idle[:]
+	if r.large != nil {
+		space = r.large[:]
+	}
+	have := copy(space, r.buf)
+	for {
+		n, err := r.conn.Read(space[have:])
+		if n > 0 {
+			r.more = have+n == len(space)
+			r.buf = space[:have+n]
+			return nil
+		}
+		if err != nil {
+			r.buf = space[:have]
+			return err
+		}
+	}
+}
+
+func (r *reader) release() {
+	if r.large != nil {
+		readBufferPool.Put(r.large)
+		r.large = nil
+	}
+}
+
+// close gives every buffer back. Nothing may be read afterwards.
+func (r *reader) close() {
+	r.buf, r.long = nil, nil
+	r.release()
+}
+
+// header reads the common 8 bytes of a frame. The error is io.EOF only if the
+// peer ended exactly between two frames.
+func (r *reader) header() (frameHeader, error) {
+	for len(r.buf) < frameHeaderSize {
+		if err := r.fill(); err != nil {
+			if err == io.EOF && len(r.buf) > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return frameHeader{}, err
+		}
+	}
+	h := parseFrameHeader(r.buf)
+	r.buf = r.buf[frameHeaderSize:]
+	return h, nil
+}
+
+// some returns between 1 and n bytes that have arrived, reading if there are
+// none. They are valid until the next call.
+func (r *reader) some(n int) ([]byte, error) {
+	if len(r.buf) == 0 {
+		if err := r.fill(); err != nil {
+			return nil, unexpected(err)
+		}
+	}
+	p := r.buf[:min(n, len(r.buf))]
+	r.buf = r.buf[len(p):]
+	return p, nil
+}
+
+// exactly returns the n bytes of a control frame's payload, valid until the next
+// call. What does not fit the buffers is gathered in memory that grows with the
+// bytes that arrive.
+func (r *reader) exactly(n int) ([]byte, error) {
+	if n > readBufferSize {
+		return r.gather(n)
+	}
+	for len(r.buf) < n {
+		if err := r.fill(); err != nil {
+			return nil, unexpected(err)
+		}
+	}
+	p := r.buf[:n]
+	r.buf = r.buf[n:]
+	return p, nil
+}
+
+func (r *reader) gather(n int) ([]byte, error) {
+	r.long = nil
+	for len(r.long) < n {
+		p, err := r.some(n - len(r.long))
+		if err != nil {
+			r.long = nil
+			return nil, err
+		}
+		r.long = append(r.long, p...)
+	}
+	p := r.long
+	r.long = nil
+	return p, nil
+}
+
+// skip reads n bytes and forgets them.
+func (r *reader) skip(n int) error {
+	for n > 0 {
+		p, err := r.some(n)
+		if err != nil {
+			return err
+		}
+		n -= len(p)
+	}
+	return nil
+}
+
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,358 @@
+package spdy
+
+// receiver reads frames and hands what they carry to the streams. It waits for
+// the network and for nothing else: bytes go into northbound buffers whose bound
+// the peer's window is, everything else is a doorbell, a latch or a queue that
+// refuses when full. It ends when reading fails, which the sender brings about
+// at the latest when it closes the connection.
+func (s *Session) receiver() {
+	defer close(s.receiveEnd)
+	defer s.in.close()
+	for {
+		err := s.receiveFrame()
+		if err == nil {
+			continue
+		}
+		s.fail(err)
+		s.ring()
+		break
+	}
+	// Between our last frame and the peer's last, its bytes are thrown away.
+	for {
+		if _, err := s.in.some(readBufferSize); err != nil {
+			return
+		}
+	}
+}
+
+// receiveFrame reads one frame and acts on it. An error ends the session.
+func (s *Session) receiveFrame() error {
+	h, err := s.in.header()
+	if err != nil {
+		return err
+	}
+	if s.ended() { // SPEC G10
+		return s.in.skip(h.length)
+	}
+	if s.secure && s.tls == nil {
+		s.tls = connectionState(s.conn)
+	}
+	if !h.control {
+		s.traceReceived(h, nil)
+		return s.receiveData(h)
+	}
+	if h.version != s.version.wire() {
+		return s.receiveForeign(h)
+	}
+	if !knownControl(h.typ) { // SPEC F4, F5, F15, C4
+		s.traceReceived(h, nil)
+		return s.in.skip(h.length)
+	}
+	p, err := s.in.exactly(h.length)
+	if err != nil {
+		return err
+	}
+	s.traceReceived(h, p)
+	return s.receiveControl(h, p)
+}
+
+func (s *Session) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// flagDataCompressed announced per-stream compression of DATA in a draft that
+// was withdrawn; the bytes would be unreadable.
+const flagDataCompressed = 0x02
+
+// knownControl lists the control frames that mean something to us.
+func knownControl(t FrameType) bool {
+	switch t {
+	case FrameSynStream, FrameSynReply, FrameRstStream, FrameSettings,
+		FramePing, FrameGoAway, FrameHeaders, FrameWindowUpdate:
+		return true
+	}
+	return false
+}
+
+// receiveControl dispatches a control frame of our version.
+func (s *Session) receiveControl(h frameHeader, p []byte) error {
+	switch h.typ {
+	case FrameSynStream:
+		return s.receiveSynStream(h, p)
+	case FrameSynReply:
+		return s.receiveHeaderBlock(h, p)
+	case FrameHeaders:
+		return s.receiveHeaderBlock(h, p)
+	case FrameRstStream:
+		return s.receiveRstStream(h, p)
+	case FrameSettings:
+		return s.receiveSettings(h, p)
+	case FramePing:
+		return s.receivePing(h, p)
+	case FrameGoAway:
+		return s.receiveGoAway(h, p)
+	default:
+		return s.receiveWindowUpdate(h, p)
+	}
+}
+
+// receiveForeign deals with a control frame of another version (SPEC F6, F7): it
+// is skipped, unless it carried a header block, which we cannot read and without
+// which the compression context is lost.
+func (s *Session) receiveForeign(h frameHeader) error {
+	s.traceReceived(h, nil)
+	switch h.typ {
+	case FrameSynStream:
+		p, err := s.in.exactly(min(h.length, 4))
+		if err != nil {
+			return err
+		}
+		if len(p) == 4 {
+			id := (uint32(p[0])<<24 | uint32(p[1])<<16 | uint32(p[2])<<8 | uint32(p[3])) & (1<<31 - 1)
+			s.replyReset(id, RstUnsupportedVersion)
+		}
+		fallthrough
+	case FrameSynReply, FrameHeaders:
+		return sessionErrorf(GoAwayProtocolError, "%v of SPDY version %d in a session of %v", h.typ, h.version, s.version)
+	}
+	return s.in.skip(h.length)
+}
+
+// receiveData hands the bytes of a DATA frame to its stream as they come in.
+// Whatever the verdict on the frame, its bytes are charged to the session and
+// credited again when discarded (SPEC D10, W14).
+func (s *Session) receiveData(h frameHeader) error {
+	if h.streamID == 0 { // SPEC F12
+		return sessionErrorf(GoAwayProtocolError, "DATA on stream 0")
+	}
+	n := int64(h.length)
+	s.mu.Lock()
+	if !s.flow.in.take(n) { // SPEC W13
+		s.mu.Unlock()
+		return sessionErrorf(GoAwayProtocolError, "DATA of %d bytes overruns the session window", n)
+	}
+	st, status := s.dataStreamLocked(h)
+	s.mu.Unlock()
+	if st == nil {
+		if status != 0 {
+			s.replyReset(h.streamID, status)
+		}
+		return s.discardData(h.length)
+	}
+	if status != 0 {
+		s.resetStream(st, status, "unexpected DATA")
+		return s.discardData(h.length)
+	}
+	ok, wanted := st.in.admit(n)
+	switch {
+	case !ok: // SPEC W12
+		s.resetStream(st, RstFlowControlError, "DATA overruns the stream window")
+		return s.discardData(h.length)
+	case wanted:
+		if err := s.deliver(st, h.length); err != nil {
+			return err
+		}
+	default:
+		if err := s.discardData(h.length); err != nil {
+			return err
+		}
+		if h.flags&FlagFin == 0 && st.in.exhausted() {
+			s.stopUnwanted(st)
+		}
+	}
+	if h.flags&FlagFin != 0 {
+		s.finishIn(st)
+	}
+	return nil
+}
+
+// dataStreamLocked finds the stream of a DATA frame, or the status to answer it
+// with; neither means that the frame is ignored.
+func (s *Session) dataStreamLocked(h frameHeader) (*Stream, RstStatus) {
+	st := s.streams[h.streamID]
+	if st == nil {
+		return nil, s.unknownLocked(h.streamID, true)
+	}
+	if h.flags&flagDataCompressed != 0 { // SPEC F11
+		return st, RstProtocolError
+	}
+	return st, st.state.receiveData()
+}
+
+// unknownLocked says how to answer a frame for a stream that is not open: 0 for
+// not at all.
+func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
+	neverOpened := id > s.lastPeerID
+	if s.isOurs(id) {
+		neverOpened = id >= s.nextID
+	}
+	switch {
+	case s.saidGoAway && !s.isOurs(id): // SPEC D2, S13
+		return 0
+	case neverOpened: // SPEC D1, R4, R8
+		return RstInvalidStream
+	case !data || s.version == SPDY2 || s.resets.has(id): // SPEC R5, D8, D7
+		return 0
+	}
+	return RstProtocolError // SPEC D7
+}
+
+// wholeFrame is the size up to which a DATA frame is handed on in one piece, so
+// that a short answer can be had with one Read.
+const wholeFrame = 4 << 10
+
+// deliver moves n bytes from the network to a stream's northbound buffer.
+func (s *Session) deliver(st *Stream, n int) error {
+	if n <= wholeFrame {
+		p, err := s.in.exactly(n)
+		if err == nil && n > 0 {
+			s.credit(int64(st.in.append(p)))
+		}
+		return err
+	}
+	for n > 0 {
+		p, err := s.in.some(n)
+		if err != nil {
+			return err
+		}
+		s.credit(int64(st.in.append(p)))
+		n -= len(p)
+	}
+	return nil
+}
+
+// discardData reads n bytes that nobody wants and gives their credit back.
+func (s *Session) discardData(n int) error {
+	if err := s.in.skip(n); err != nil {
+		return err
+	}
+	s.credit(int64(n))
+	return nil
+}
+
+// stopUnwanted resets a stream whose peer has used up the window for bytes that
+// nobody reads: at once if our half is done, else when it is.
+func (s *Session) stopUnwanted(st *Stream) {
+	s.mu.Lock()
+	switch {
+	case st.ended || !st.unwanted:
+	case st.state.outDone:
+		s.cancelRestLocked(st)
+	default:
+		st.cancelRest = true
+	}
+	s.mu.Unlock()
+	s.ring()
+	s.endIfDrained()
+}
+
+// finishIn closes the peer's half of a stream after its last byte.
+func (s *Session) finishIn(st *Stream) {
+	st.in.finish(endOfStream, false)
+	s.mu.Lock()
+	st.state.finIn()
+	s.retireLocked(st)
+	s.mu.Unlock()
+	s.endIfDrained()
+}
+
+// credit returns n bytes to the session's receive window, in large steps.
+func (s *Session) credit(n int64) {
+	if n == 0 || s.owed.Add(n) < s.flow.in.size/4 {
+		return
+	}
+	s.mu.Lock()
+	s.settleLocked()
+	s.mu.Unlock()
+	s.ring()
+}
+
+// creditLocked is credit for callers that hold mu and ring afterwards.
+func (s *Session) creditLocked(n int64) {
+	if n != 0 && s.owed.Add(n) >= s.flow.in.size/4 {
+		s.settleLocked()
+	}
+}
+
+func (s *Session) settleLocked() {
+	n := s.owed.Swap(0)
+	s.flow.in.avail += n
+	if n > 0 && s.err == nil && s.version.sessionFlowControl() {
+		s.control = appendWindowUpdate(s.control, s.version, 0, uint32(n))
+	}
+}
+
+// creditStream announces credit for one stream, if it is still open.
+func (s *Session) creditStream(st *Stream, grant int64) {
+	if grant == 0 || !s.version.streamFlowControl() {
+		return
+	}
+	s.mu.Lock()
+	if st.ended || st.state.inDone {
+		s.mu.Unlock()
+		return
+	}
+	s.control = appendWindowUpdate(s.control, s.version, st.id, uint32(grant))
+	s.mu.Unlock()
+	s.ring()
+}
+
+// replyReset answers a frame for a stream that is not open.
+func (s *Session) replyReset(id uint32, status RstStatus) {
+	s.mu.Lock()
+	if s.err == nil {
+		s.queueResetLocked(id, status, true)
+	}
+	flooded := s.controlOwed > maxPeerControl
+	s.mu.Unlock()
+	if flooded {
+		s.shutdown(errControlFlood)
+	}
+	s.ring()
+}
+
+// queueResetLocked queues a RST_STREAM and remembers the id, so that what is
+// still on its way for it is not answered once more.
+func (s *Session) queueResetLocked(id uint32, status RstStatus, owed bool) {
+	before := len(s.control)
+	s.control = appendRstStream(s.control, s.version, id, status.forVersion(s.version))
+	if owed {
+		s.controlOwed += len(s.control) - before
+	}
+	s.resets.add(id)
+}
+
+// errControlFlood ends a session whose peer makes us answer and does not read.
+var errControlFlood = &SessionError{
+	Status: GoAwayProtocolError,
+	Reason: "the peer does not read our replies to its frames",
+}
+
+// isOurs reports that streams with this id are opened by this side.
+func (s *Session) isOurs(id uint32) bool { return (id&1 == 1) == s.client }
+
+// A resetRing remembers the latest streams that were reset by this side. Guarded
+// by Session.mu.
+type resetRing struct {
+	ids  [64]uint32
+	next int
+}
+
+func (r *resetRing) add(id uint32) {
+	r.ids[r.next%len(r.ids)] = id
+	r.next++
+}
+
+func (r *resetRing) has(id uint32) bool {
+	for _, x := range r.ids {
+		if x == id {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,207 @@
+package spdy
+
+import "time"
+
+// receiveRstStream ends a stream that the peer gave up. RST_STREAM is never
+// answered (SPEC X2), and no status makes it a clean end (SPEC X4).
+func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
+	id, status, err := parseRstStream(h, p)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	st := s.streams[id]
+	if st == nil {
+		s.mu.Unlock()
+		return nil
+	}
+	reset := &StreamError{StreamID: id, Status: status, Remote: true}
+	s.endLocked(st, reset, dropUnread)
+	s.mu.Unlock()
+	st.cancelContext(reset)
+	s.ring()
+	s.endIfDrained()
+	return nil
+}
+
+// receiveSettings applies what the peer announces. Of an id that comes twice the
+// first entry counts (SPEC T2), unknown ids are ignored (SPEC T5).
+func (s *Session) receiveSettings(h frameHeader, p []byte) error {
+	n, err := settingsCount(h, p)
+	if err != nil {
+		return err
+	}
+	var seen uint32
+	for i := range n {
+		e := settingAt(s.version, p, i)
+		if e.ID == 0 || e.ID > SettingClientCertificateVectorSize || seen&(1<<e.ID) != 0 {
+			continue
+		}
+		seen |= 1 << e.ID
+		if e.Flags&FlagPersisted != 0 && !s.client { // our own old values, SPEC T7
+			continue
+		}
+		if err := s.applySetting(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Session) applySetting(e Setting) error {
+	switch e.ID {
+	case SettingMaxConcurrentStreams:
+		s.mu.Lock()
+		s.peerLimit = e.Value
+		s.admitOpenersLocked()
+		s.mu.Unlock()
+	case SettingInitialWindowSize:
+		if !s.version.streamFlowControl() { // SPEC T17
+			return nil
+		}
+		if e.Value > maxWindow { // SPEC T13
+			return sessionErrorf(GoAwayProtocolError, "INITIAL_WINDOW_SIZE of %d", e.Value)
+		}
+		s.shiftWindows(int64(e.Value))
+	}
+	return nil
+}
+
+// shiftWindows moves the send window of every stream by what the peer's initial
+// window has changed (SPEC T12). The session window is untouched (SPEC T15).
+func (s *Session) shiftWindows(size int64) {
+	s.mu.Lock()
+	delta := size - s.peerWindow
+	s.peerWindow = size
+	var overflown []*Stream
+	if delta != 0 {
+		for _, st := range s.streams {
+			if !st.out.grow(delta) { // SPEC T14
+				overflown = append(overflown, st)
+				continue
+			}
+			s.sched.place(st)
+		}
+	}
+	s.mu.Unlock()
+	for _, st := range overflown {
+		s.resetStream(st, RstFlowControlError, "INITIAL_WINDOW_SIZE moves the window beyond 2^31-1")
+	}
+	s.ring()
+}
+
+// receiveWindowUpdate grows a send window.
+func (s *Session) receiveWindowUpdate(h frameHeader, p []byte) error {
+	id, delta, err := parseWindowUpdate(h, p)
+	if err != nil || !s.version.streamFlowControl() { // SPEC W20
+		return err
+	}
+	if id == 0 {
+		return s.growSession(int64(delta))
+	}
+	s.mu.Lock()
+	st := s.streams[id]
+	if st == nil { // SPEC W8
+		s.mu.Unlock()
+		return nil
+	}
+	ok := delta > 0 && st.out.grow(int64(delta))
+	if ok {
+		s.sched.place(st)
+	}
+	s.mu.Unlock()
+	if !ok { // SPEC W5, W6
+		s.resetStream(st, RstFlowControlError, "WINDOW_UPDATE of 0 or beyond 2^31-1")
+		return nil
+	}
+	s.ring()
+	return nil
+}
+
+func (s *Session) growSession(delta int64) error {
+	if !s.version.sessionFlowControl() { // SPEC W9
+		return nil
+	}
+	s.mu.Lock()
+	ok := delta > 0 && s.flow.out.grow(delta)
+	s.mu.Unlock()
+	if !ok { // SPEC W5, W7
+		return sessionErrorf(GoAwayProtocolError, "session WINDOW_UPDATE of 0 or beyond 2^31-1")
+	}
+	s.ring()
+	return nil
+}
+
+// receivePing echoes the peer's PING and tells whoever waits for ours.
+func (s *Session) receivePing(h frameHeader, p []byte) error {
+	id, err := parsePing(h, p)
+	if err != nil || id == 0 { // SPEC P4
+		return err
+	}
+	if !s.isOurs(id) { // SPEC P1
+		s.mu.Lock()
+		if s.err == nil {
+			s.control = appendPing(s.control, s.version, id)
+			s.controlOwed += frameHeaderSize + pingSize
+		}
+		flooded := s.controlOwed > maxPeerControl
+		s.mu.Unlock()
+		if flooded { // SPEC P5
+			return errControlFlood
+		}
+		s.ring()
+		return nil
+	}
+	s.mu.Lock()
+	w, ok := s.pings[id]
+	delete(s.pings, id)
+	s.mu.Unlock()
+	if ok { // SPEC P2: others are ignored
+		select {
+		case w.verdict <- time.Since(w.sent):
+		default:
+		}
+	}
+	return nil
+}
+
+// receiveGoAway stops us from opening streams. Our streams above the last good
+// one were not processed and may be tried again elsewhere (SPEC G5).
+func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
+	last, status, err := parseGoAway(s.version, h, p)
+	if err != nil {
+		return err
+	}
+	var failed []*Stream
+	s.mu.Lock()
+	s.heardGoAway = true
+	if status != GoAwayOK && s.farewell == nil {
+		s.farewell = &SessionError{Status: status, Remote: true}
+	}
+	for _, st := range s.streams {
+		if st.state.ours && st.id > last {
+			failed = append(failed, st)
+		}
+	}
+	for _, st := range failed {
+		s.endLocked(st, goneAway(st.id), dropUnread)
+	}
+	s.openers.failLocked()
+	s.mu.Unlock()
+	for _, st := range failed {
+		st.cancelContext(errGoingAway)
+	}
+	s.endIfDrained()
+	return nil
+}
+
+// goneAway is why a stream failed that the peer, going away, has not looked at.
+func goneAway(id uint32) *StreamError {
+	return &StreamError{StreamID: id, Status: RstRefusedStream, Remote: true, Err: errGoingAway}
+}
+
+// A pingWaiter is somebody who waits for the echo of a PING.
+type pingWaiter struct {
+	sent    time.Time
+	verdict chan time.Duration // capacity 1, posted at most once
+}

@@ -1,0 +1,172 @@
+package spdy
+
+import "errors"
+
+// readBlock inflates and parses a header block. Every block is inflated, in wire
+// order, whatever becomes of its stream, because all later ones build on it
+// (SPEC H1). A *SessionError means that the compression context is lost, any
+// other error that only this stream is spoilt.
+func (s *Session) readBlock(id uint32, block []byte) (HeaderBlock, error) {
+	buf := getBlock()
+	defer putBlock(buf)
+	nv, tooLarge, err := s.inflate.appendBlock(*buf, block, s.conf.MaxHeaderBytes, hardHeaderFactor*s.conf.MaxHeaderBytes)
+	if cap(nv) <= maxPooledBlock {
+		*buf = nv[:0]
+	}
+	if err != nil {
+		return nil, err
+	}
+	if tooLarge { // SPEC F3, H12
+		return nil, streamErrorf(id, RstFrameTooLarge, "header block of more than %d bytes", s.conf.MaxHeaderBytes)
+	}
+	h, err := parseNameValue(s.version, nv, s.conf.MaxHeaderFields)
+	if err != nil {
+		status := RstProtocolError
+		var he *headerError
+		if errors.As(err, &he) {
+			status = he.status(s.version)
+		}
+		return nil, &StreamError{StreamID: id, Status: status, Reason: "bad header block", Err: err}
+	}
+	return h, nil
+}
+
+// receiveSynStream opens a stream for the peer, or says why not.
+func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
+	f, block, err := parseSynStream(s.version, h, p)
+	if err != nil {
+		return err
+	}
+	header, err := s.readBlock(f.id, block)
+	var refused *StreamError
+	if err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	st, err := s.admitStream(f, refused)
+	if err != nil || st == nil {
+		return err
+	}
+	if refused := s.app.accept(st, header); refused != nil {
+		s.resetStream(st, refused.Status, refused.Reason)
+		st.release()
+	}
+	return nil
+}
+
+// admitStream checks a SYN_STREAM against the rules on ids and limits and enters
+// the stream. It returns neither a stream nor an error if the stream was refused
+// or is ignored.
+func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error) {
+	s.mu.Lock()
+	open := s.streams[f.id]
+	switch {
+	case s.isOurs(f.id): // SPEC S1
+		s.mu.Unlock()
+		return nil, sessionErrorf(GoAwayProtocolError, "the peer opened stream %d, whose parity is ours", f.id)
+	case f.id < s.lastPeerID: // SPEC S2
+		last := s.lastPeerID
+		s.mu.Unlock()
+		return nil, sessionErrorf(GoAwayProtocolError, "stream %d opened after stream %d", f.id, last)
+	case f.id == s.lastPeerID: // SPEC S3
+		s.mu.Unlock()
+		if open != nil {
+			s.resetStream(open, RstProtocolError, "stream opened twice")
+		} else {
+			s.replyReset(f.id, RstProtocolError)
+		}
+		return nil, nil
+	case s.saidGoAway: // SPEC S13
+		s.mu.Unlock()
+		return nil, nil
+	}
+	s.lastPeerID = f.id
+	if refused == nil && s.peerStreams >= s.conf.MaxConcurrentStreams { // SPEC S6
+		refused = streamErrorf(f.id, RstRefusedStream, "more than %d streams", s.conf.MaxConcurrentStreams)
+	}
+	if refused != nil {
+		s.mu.Unlock()
+		s.log.streamError(s, refused)
+		s.replyReset(f.id, refused.Status)
+		return nil, nil
+	}
+	s.lastGood = f.id
+	s.peerStreams++
+	st := newStream(s, f.priority)
+	st.id, st.assoc, st.onWire, st.held = f.id, f.assoc, true, true
+	st.oneWay = f.flags&FlagUnidirectional != 0
+	st.out.avail = s.peerWindow
+	st.state.opened(false, f.flags)
+	if st.state.inDone {
+		st.in.finish(endOfStream, false)
+	}
+	s.streams[f.id] = st
+	s.retireLocked(st)
+	s.mu.Unlock()
+	return st, nil
+}
+
+// receiveHeaderBlock takes a SYN_REPLY or HEADERS frame to its stream.
+func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
+	id, block, err := parseReply(s.version, h, p)
+	if err != nil {
+		return err
+	}
+	header, err := s.readBlock(id, block)
+	var spoilt *StreamError
+	if err != nil && !errors.As(err, &spoilt) {
+		return err
+	}
+	fin := h.flags&FlagFin != 0
+	s.mu.Lock()
+	st := s.streams[id]
+	if st == nil {
+		status := s.unknownLocked(id, false)
+		s.mu.Unlock()
+		if status != 0 {
+			s.replyReset(id, status)
+		}
+		return nil
+	}
+	var status RstStatus
+	reason := "unexpected " + h.typ.String()
+	switch {
+	case spoilt != nil:
+		status, reason = spoilt.Status, spoilt.Error()
+	case h.typ == FrameSynReply:
+		if status = st.state.receiveReply(fin); status == 0 {
+			st.reply = header
+			close(st.replied)
+		}
+	default:
+		if status = st.state.receiveHeaders(fin); status == 0 && !st.addLateLocked(header, s.conf.MaxHeaderBytes) {
+			status, reason = RstProtocolError, "repeated or too many late headers" // SPEC R11
+		}
+	}
+	s.mu.Unlock()
+	if status != 0 {
+		s.resetStream(st, status, reason)
+		return nil
+	}
+	if fin {
+		s.finishIn(st)
+	} else {
+		st.in.ring()
+	}
+	return nil
+}
+
+// addLateLocked keeps the pairs of a HEADERS frame. It reports false if a name
+// comes again or if they grow beyond limit bytes.
+func (st *Stream) addLateLocked(h HeaderBlock, limit int) bool {
+	for i := range h {
+		if _, dup := st.late.Get(h[i].Name); dup {
+			return false
+		}
+		st.lateBytes += len(h[i].Name) + len(h[i].Value) + 32
+	}
+	if st.lateBytes > limit {
+		return false
+	}
+	st.late = append(st.late, h...)
+	return true
+}

@@ -1,0 +1,114 @@
+package spdy
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+)
+
+// A ResponseRecorder is an http.ResponseWriter that keeps what is written to it,
+// for tests and for answers that are wanted whole. The zero value is ready for
+// use; without a Body it forgets what is written. It is not safe for concurrent
+// use.
+type ResponseRecorder struct {
+	// Code is the status of the answer: what WriteHeader was called with, and
+	// 200 if Write or Flush came first. Before any of them it is 200 in a
+	// recorder of NewRecorder and 0 in a zero one.
+	Code int
+
+	// HeaderMap is what Header returns. It is made when first needed.
+	HeaderMap http.Header
+
+	// Body receives what is written. If it is nil that is discarded.
+	Body *bytes.Buffer
+
+	// Flushed is set once Flush has been called.
+	Flushed bool
+
+	wroteHeader bool
+}
+
+var (
+	_ http.ResponseWriter = (*ResponseRecorder)(nil)
+	_ http.Flusher        = (*ResponseRecorder)(nil)
+)
+
+// NewRecorder returns a recorder that keeps the body.
+func NewRecorder() *ResponseRecorder {
+	return &ResponseRecorder{
+		Code:      http.StatusOK,
+		HeaderMap: make(http.Header),
+		Body:      new(bytes.Buffer),
+	}
+}
+
+// Header returns the headers of the answer, to be changed by the caller.
+func (r *ResponseRecorder) Header() http.Header {
+	if r.HeaderMap == nil {
+		r.HeaderMap = make(http.Header)
+	}
+	return r.HeaderMap
+}
+
+// WriteHeader sets the status unless it is set already. Interim statuses below
+// 200 other than 101 are not the answer and are ignored. Like every
+// http.ResponseWriter of net/http it panics if code does not have three digits.
+func (r *ResponseRecorder) WriteHeader(code int) {
+	if code < 100 || code > 999 {
+		panic(fmt.Sprintf("invalid WriteHeader code %d", code))
+	}
+	if r.wroteHeader || code < 200 && code != http.StatusSwitchingProtocols {
+		return
+	}
+	r.Code = code
+	r.wroteHeader = true
+}
+
+// Write appends to the body, after setting the status to 200 and guessing a
+// Content-Type if there are none. An answer that cannot have a body gets none:
+// the error is http.ErrBodyNotAllowed then.
+func (r *ResponseRecorder) Write(p []byte) (int, error) {
+	r.start(p)
+	if !bodyAllowed(r.Code) {
+		return 0, http.ErrBodyNotAllowed
+	}
+	if r.Body != nil {
+		return r.Body.Write(p)
+	}
+	return len(p), nil
+}
+
+// WriteString is Write for a string.
+func (r *ResponseRecorder) WriteString(s string) (int, error) {
+	const sniffed = 512 // all that http.DetectContentType looks at
+	if !r.wroteHeader {
+		r.start([]byte(s[:min(len(s), sniffed)]))
+	}
+	if !bodyAllowed(r.Code) {
+		return 0, http.ErrBodyNotAllowed
+	}
+	if r.Body != nil {
+		return r.Body.WriteString(s)
+	}
+	return len(s), nil
+}
+
+// start completes the head of the answer before the first byte of its body.
+func (r *ResponseRecorder) start(p []byte) {
+	if r.wroteHeader {
+		return
+	}
+	h := r.Header()
+	if _, ok := h["Content-Type"]; !ok && h.Get("Transfer-Encoding") == "" {
+		h.Set("Content-Type", http.DetectContentType(p))
+	}
+	r.WriteHeader(http.StatusOK)
+}
+
+// Flush implements http.Flusher: it sets the status to 200 if there is none, and Flushed.
+func (r *ResponseRecorder) Flush() {
+	if !r.wroteHeader {
+		r.WriteHeader(http.StatusOK)
+	}
+	r.Flushed = true
+}

@@ -1,0 +1,204 @@
+package spdy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// RoundTrip sends a request and returns its answer as soon as the headers have
+// come; the body streams. It makes a Session an http.RoundTripper. The request
+// is not changed. Its context cancels the exchange at any point, until the end of
+// the answer's body has been read or the body is closed; that, and a failure, are
+// told to the server by RST_STREAM.
+//
+// If the server takes no more streams at present, RoundTrip waits for one. A
+// request that the server did not look at fails with a *StreamError that is
+// Retryable.
+func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
+	priority := uint8(0)
+	if req.URL != nil {
+		priority = PriorityFor(req.URL)
+	}
+	return s.roundTrip(s.newLocalStream(priority), req)
+}
+
+func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, error) {
+	up := &upload{st: st, req: req}
+	if err := up.open(); err != nil {
+		up.closeBody()
+		return nil, err
+	}
+	ctx := req.Context()
+	stop := context.AfterFunc(ctx, func() { // ends with the exchange or its context
+		st.reset(RstCancel, "request cancelled", context.Cause(ctx))
+	})
+	reply, err := st.awaitReply(ctx)
+	if err != nil {
+		stop()
+		return nil, up.failure(err)
+	}
+	res, err := parseResponseBlock(s.version, reply, req)
+	if err != nil {
+		stop()
+		e := err.(*StreamError)
+		e.StreamID = st.id
+		s.log.streamError(s, e)
+		s.abortStream(st, e)
+		return nil, e
+	}
+	res.TLS = s.tlsState()
+	finishResponse(st, res, stop)
+	return res, nil
+}
+
+// finishResponse gives an answer its body.
+func finishResponse(st *Stream, res *http.Response, stop func() bool) {
+	noBody := res.Request.Method == http.MethodHead || !bodyAllowed(res.StatusCode)
+	if st.in.atEnd() && (noBody || res.ContentLength <= 0) {
+		if !noBody {
+			res.ContentLength = 0
+		}
+		setTrailer(&res.Trailer, st)
+		stop()
+		res.Body = http.NoBody
+		return
+	}
+	length := res.ContentLength
+	if noBody {
+		length = 0
+	}
+	res.Body = &responseBody{st: st, res: res, check: newLengthCheck("response body", length), stop: stop}
+}
+
+// tlsState is the TLS state of the connection, nil if it has none.
+func (s *Session) tlsState() *tls.ConnectionState {
+	if !s.secure {
+		return nil
+	}
+	return connectionState(s.conn)
+}
+
+// An upload is the sending side of a request.
+type upload struct {
+	st  *Stream
+	req *http.Request
+}
+
+// open sends the SYN_STREAM and, if there is a body, starts its goroutine.
+func (u *upload) open() error {
+	s := u.st.session
+	if err := context.Cause(u.req.Context()); err != nil {
+		return err
+	}
+	scheme := "http"
+	if s.secure {
+		scheme = "https"
+	}
+	block := getBlock()
+	b, err := appendRequestBlock((*block)[:0], s.version, u.req, requestOptions{scheme: scheme})
+	if err != nil {
+		putBlock(block)
+		return err
+	}
+	*block = b
+	length, err := requestLength(u.req)
+	if err != nil {
+		putBlock(block)
+		return err
+	}
+	if length == 0 { // SPEC M1
+		return s.open(u.req.Context(), u.st, block, FlagFin)
+	}
+	if err := s.open(u.req.Context(), u.st, block, 0); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	stop := context.AfterFunc(ctx, u.closeBody) // unblocks a Read of the body when the stream fails
+	u.st.setContext(cancel)
+	go func() {
+		u.send(length)
+		if stop() {
+			u.closeBody()
+		}
+		cancel(nil)
+	}()
+	return nil
+}
+
+func (u *upload) closeBody() {
+	if u.req.Body != nil {
+		_ = u.req.Body.Close() // nobody is left to tell
+	}
+}
+
+// send copies the body to the stream. It ends when the body does, or when the
+// stream is reset or lost, since then both the writes and the body fail.
+func (u *upload) send(length int64) {
+	st := u.st
+	batch := batchPool.Get().(*[]byte)
+	defer batchPool.Put(batch)
+	p := (*batch)[:maxUploadRead]
+	sent := int64(0)
+	for {
+		n, rerr := u.req.Body.Read(p)
+		if length >= 0 && sent+int64(n) > length {
+			st.reset(RstInternalError, "request body", fmt.Errorf("longer than its Content-Length: %w", http.ErrContentLength))
+			return
+		}
+		sent += int64(n)
+		last := rerr == io.EOF
+		if last && length >= 0 && sent < length {
+			st.reset(RstInternalError, "request body", fmt.Errorf("%d bytes shorter than its Content-Length: %w", length-sent, io.ErrUnexpectedEOF))
+			return
+		}
+		if _, err := st.write(p[:n], last && len(u.req.Trailer) == 0); err != nil {
+			return // the stream has ended, and whoever waits for the answer knows why
+		}
+		switch {
+		case last:
+			u.sendTrailer()
+			return
+		case rerr != nil:
+			st.reset(RstCancel, "reading the request body", rerr)
+			return
+		}
+	}
+}
+
+// maxUploadRead is how much of a request body is read at once, in bytes.
+const maxUploadRead = batchSize
+
+// sendTrailer ends the request with its trailers, if it has any.
+func (u *upload) sendTrailer() {
+	if len(u.req.Trailer) == 0 {
+		return
+	}
+	block := getBlock()
+	b, err := appendTrailerBlock((*block)[:0], u.st.session.version, u.req.Trailer)
+	if err != nil {
+		putBlock(block)
+		u.st.reset(RstInternalError, "request trailers", err)
+		return
+	}
+	*block = b
+	_ = u.st.sendHeaders(FrameHeaders, block, true) // fails only with the stream
+}
+
+// failure is the error of a request that got no answer: what the context says if
+// that was why, else what ended the stream. The stream has ended afterwards.
+func (u *upload) failure(err error) error {
+	ctx := u.req.Context()
+	if cause := context.Cause(ctx); cause != nil {
+		u.st.reset(RstCancel, "request cancelled", cause)
+		return cause
+	}
+	var local *StreamError
+	if errors.As(err, &local) && !local.Remote && local.Err != nil {
+		return fmt.Errorf("spdy: stream %d: %s: %w", local.StreamID, local.Reason, local.Err)
+	}
+	return err
+}

@@ -1,0 +1,210 @@
+package spdy
+
+// maxDataFrame is the most bytes of DATA in one frame while several streams have
+// something to send: small enough to interleave them well (SPEC D11).
+const maxDataFrame = 16 << 10
+
+// A batch is full, and goes to the network, from this length on.
+const batchFull = batchSize - frameHeaderSize
+
+// sender writes to the network: control frames first, then header blocks in the
+// order in which streams were opened and answered, then DATA by priority. While
+// a write is under way new work collects, which is all the batching there is; a
+// sender with nothing to write waits for its doorbell or for the session's end.
+// It ends when the session has ended and the last bytes are written, and closes
+// the connection, which ends the receiver.
+func (s *Session) sender() {
+	defer close(s.senderEnd)
+	for s.writeBatch() {
+		select {
+		case <-s.wake:
+		case <-s.done:
+		}
+	}
+	s.hangUp()
+}
+
+// writeBatch writes until there is nothing left to write. It returns false once
+// the session has ended.
+func (s *Session) writeBatch() bool {
+	buf := batchPool.Get().(*[]byte)
+	defer func() {
+		*buf = (*buf)[:0]
+		batchPool.Put(buf)
+	}()
+	for {
+		b, ended := s.assemble((*buf)[:0])
+		if cap(b) <= 2*batchSize {
+			*buf = b
+		}
+		if len(b) > 0 {
+			s.traceBatch(b)
+			if _, err := s.conn.Write(b); err != nil {
+				s.fail(err)
+				return false
+			}
+			continue
+		}
+		if ended {
+			return false
+		}
+		return true
+	}
+}
+
+// assemble appends what goes to the network next. Header blocks are compressed
+// here, and only here, so that the order of compression is the order on the wire
+// (SPEC H13); the lock is not held meanwhile.
+func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
+	s.mu.Lock()
+	if s.lost {
+		s.mu.Unlock()
+		return nil, true
+	}
+	b = append(b, s.control...)
+	s.control, s.controlOwed = s.control[:0], 0
+	if cap(s.control) > maxPeerControl {
+		s.control = nil
+	}
+	for !s.headers.empty() && len(b) < batchFull {
+		job := s.headers.pop()
+		s.startLocked(job)
+		s.mu.Unlock()
+		var err error
+		b, err = s.appendHeaderFrame(b, job)
+		if err != nil {
+			s.fail(err)
+			s.mu.Lock()
+			break
+		}
+		s.mu.Lock()
+	}
+	if s.headers.empty() {
+		for len(b) < batchFull {
+			st := s.sched.pick(s.flow.out.avail > 0)
+			if st == nil {
+				break
+			}
+			b = s.appendDataLocked(b, st, batchSize-len(b))
+		}
+	}
+	drained := len(b) == 0 && s.drainedLocked()
+	ended = s.err != nil
+	s.mu.Unlock()
+	if drained {
+		s.shutdown(ErrSessionClosed)
+		return s.assemble(b)
+	}
+	return b, ended
+}
+
+// startLocked notes that a header frame is on its way: from now on a SYN_STREAM
+// has to be taken back with RST_STREAM, and a FIN closes our half.
+func (s *Session) startLocked(job headerJob) {
+	st := job.st
+	if job.typ == FrameSynStream {
+		st.onWire = true
+	}
+	if job.flags&FlagFin != 0 {
+		s.finishOutLocked(st)
+	}
+}
+
+// finishOutLocked closes our half of a stream whose FIN is on its way. If the
+// peer still sends what nobody will read, it is told to stop, which must not
+// overtake the FIN (SPEC M13).
+func (s *Session) finishOutLocked(st *Stream) {
+	st.finQueued = false
+	st.state.finOut()
+	s.sched.place(st)
+	s.retireLocked(st)
+	if st.cancelRest && !st.ended {
+		s.cancelRestLocked(st)
+	}
+}
+
+// cancelRestLocked resets a stream whose answer is complete while the peer goes
+// on sending a request that nobody reads.
+func (s *Session) cancelRestLocked(st *Stream) {
+	s.queueResetLocked(st.id, RstCancel, true)
+	s.endLocked(st, &StreamError{StreamID: st.id, Status: RstCancel, Reason: "the rest is not wanted"}, dropUnread)
+}
+
+// appendHeaderFrame compresses one header block into its frame.
+func (s *Session) appendHeaderFrame(b []byte, job headerJob) ([]byte, error) {
+	start := len(b)
+	switch job.typ {
+	case FrameSynStream:
+		b = appendSynStreamHeader(b, s.version, synStream{
+			id: job.st.id, assoc: job.st.assoc, priority: job.st.priority, flags: job.flags,
+		})
+	case FrameSynReply:
+		b = appendSynReplyHeader(b, s.version, job.st.id, job.flags)
+	default:
+		b = appendHeadersHeader(b, s.version, job.st.id, job.flags)
+	}
+	if s.deflate == nil {
+		s.deflate = newHeaderCompressor(s.version, s.conf.Compression)
+	}
+	b = s.deflate.appendBlock(b, *job.block)
+	putBlock(job.block)
+	if err := finishFrame(b[start:]); err != nil { // SPEC H15: the context is lost
+		return b[:start], sessionErrorf(GoAwayInternalError, "stream %d: header block too large to send", job.st.id)
+	}
+	return b, nil
+}
+
+// appendDataLocked takes a frame's worth of a stream's loan, within both windows
+// (SPEC W3), and its FIN if that was all.
+func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
+	n := len(st.loan)
+	if n > 0 {
+		limit := maxDataFrame
+		if s.sched.alone(st) {
+			limit = batchSize
+		}
+		n = min(n, limit, max(room-frameHeaderSize, 1))
+		n = int(min(int64(n), st.out.avail, s.flow.out.avail))
+	}
+	var flags frameFlags
+	last := n == len(st.loan)
+	if last && st.finQueued {
+		flags = FlagFin
+	}
+	b = appendDataHeader(b, st.id, flags, n)
+	b = append(b, st.loan[:n]...)
+	st.loan = st.loan[n:]
+	st.out.spend(int64(n))
+	s.flow.out.spend(int64(n))
+	if last {
+		st.returnLoanLocked()
+	}
+	if flags&FlagFin != 0 {
+		s.finishOutLocked(st)
+	} else {
+		s.sched.place(st)
+	}
+	return b
+}
+
+// hangUp says goodbye: it closes our direction, waits for the peer to close its
+// own so that the last frame is not lost, and closes the connection. The linger
+// timer, which shutdown started, closes it under a peer that does not.
+func (s *Session) hangUp() {
+	s.mu.Lock()
+	lost := s.lost
+	s.mu.Unlock()
+	if c, ok := s.conn.(interface{ CloseWrite() error }); ok && !lost {
+		if c.CloseWrite() == nil {
+			<-s.receiveEnd
+		}
+	}
+	s.conn.Close()
+	<-s.receiveEnd
+	s.mu.Lock()
+	timer := s.linger
+	s.mu.Unlock()
+	if timer != nil {
+		timer.Stop()
+	}
+}

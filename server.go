@@ -1,0 +1,385 @@
+package spdy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// A Server serves HTTP over SPDY. The zero value serves http.DefaultServeMux on
+// port 80, without TLS. Fields must not be changed once it serves.
+type Server struct {
+	Handler   http.Handler // nil means http.DefaultServeMux
+	Addr      string       // host:port to listen on; "" means ":http", or ":https" with TLS
+	TLSConfig *tls.Config  // for the TLS methods; may be nil
+
+	// Config tunes the sessions. nil means the defaults.
+	Config *Config
+
+	// ErrorLog receives what the HTTP/1.1 side of ListenAndServeTLS has to say.
+	// nil means the standard logger. Sessions log to Config.Logger.
+	ErrorLog *log.Logger
+
+	// BaseContext, if not nil, returns the context that every request served
+	// from a listener descends from.
+	BaseContext func(net.Listener) context.Context
+
+	// ConnContext, if not nil, changes the context of the requests of a new
+	// connection.
+	ConnContext func(ctx context.Context, c net.Conn) context.Context
+
+	mu        sync.Mutex
+	closing   bool
+	done      chan struct{} // latch: Close or Shutdown was called
+	https     *http.Server  // serves HTTPS clients that do not speak SPDY
+	listeners map[net.Listener]struct{}
+	sessions  map[*Session]struct{}
+	serving   sync.WaitGroup // goroutines of serveConn
+}
+
+// ListenAndServe serves plain SPDY on addr, like http.ListenAndServe. A nil
+// handler means http.DefaultServeMux.
+func ListenAndServe(addr string, handler http.Handler) (err error) {
+	return (&Server{Addr: addr, Handler: handler}).ListenAndServe()
+}
+
+// ListenAndServeTLS serves HTTPS on addr, like http.ListenAndServeTLS: SPDY for
+// clients that negotiate it by ALPN, HTTP/1.1 for all others.
+func ListenAndServeTLS(addr, certFile, keyFile string, handler http.Handler) error {
+	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLS(certFile, keyFile)
+}
+
+// ListenAndServeTLSSpdyOnly serves SPDY over TLS on addr, without negotiation:
+// every client is taken to speak SPDY/3.1.
+func ListenAndServeTLSSpdyOnly(addr, certFile, keyFile string, handler http.Handler) error {
+	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLSSpdyOnly(certFile, keyFile)
+}
+
+// ListenAndServe listens on Addr and calls Serve.
+func (srv *Server) ListenAndServe() (err error) {
+	ln, err := srv.listen(":http")
+	if err != nil {
+		return err
+	}
+	return srv.Serve(ln)
+}
+
+// ListenAndServeTLS listens on Addr and calls ServeTLS.
+func (srv *Server) ListenAndServeTLS(certFile, keyFile string) error {
+	ln, err := srv.listen(":https")
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	return srv.ServeTLS(ln, certFile, keyFile)
+}
+
+// ListenAndServeTLSSpdyOnly listens on Addr and serves SPDY over TLS, without
+// negotiation. The files may be empty if TLSConfig has a certificate.
+func (srv *Server) ListenAndServeTLSSpdyOnly(certFile, keyFile string) error {
+	conf, err := srv.certified(certFile, keyFile)
+	if err != nil {
+		return err
+	}
+	ln, err := srv.listen(":https")
+	if err != nil {
+		return err
+	}
+	return srv.Serve(tls.NewListener(ln, conf))
+}
+
+func (srv *Server) listen(usual string) (net.Listener, error) {
+	if srv.isClosing() {
+		return nil, http.ErrServerClosed
+	}
+	addr := srv.Addr
+	if addr == "" {
+		addr = usual
+	}
+	return net.Listen("tcp", addr)
+}
+
+// certified returns the TLS configuration with the certificate in the files.
+func (srv *Server) certified(certFile, keyFile string) (*tls.Config, error) {
+	conf := withProtocols(srv.TLSConfig)
+	if certFile == "" && keyFile == "" &&
+		(len(conf.Certificates) > 0 || conf.GetCertificate != nil || conf.GetConfigForClient != nil) {
+		return conf, nil
+	}
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, err
+	}
+	conf.Certificates = []tls.Certificate{cert}
+	return conf, nil
+}
+
+// Serve serves SPDY/3.1 on every connection that ln accepts, whatever its kind.
+// It closes ln, and always returns an error: http.ErrServerClosed after Close or
+// Shutdown.
+func (srv *Server) Serve(ln net.Listener) (err error) {
+	defer ln.Close()
+	if !srv.track(ln) {
+		return http.ErrServerClosed
+	}
+	defer srv.forget(ln)
+	hs := srv.httpServer()
+	base := context.Background()
+	if srv.BaseContext != nil {
+		base = srv.BaseContext(ln)
+	}
+	pause := acceptPause{}
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			if srv.isClosing() {
+				return http.ErrServerClosed
+			}
+			if !pause.wait(err, srv.done) {
+				return err
+			}
+			continue
+		}
+		pause.reset()
+		if !srv.begin() {
+			conn.Close()
+			return http.ErrServerClosed
+		}
+		go func() { // ends with the session
+			defer srv.serving.Done()
+			ctx := base
+			if srv.ConnContext != nil {
+				ctx = srv.ConnContext(ctx, conn)
+			}
+			srv.serveConn(ctx, hs, conn)
+		}()
+	}
+}
+
+// ServeTLS serves HTTPS on ln: SPDY for clients that negotiate it by ALPN,
+// HTTP/1.1 for all others. The files may be empty if TLSConfig has a certificate.
+// It closes ln, and always returns an error: http.ErrServerClosed after Close or
+// Shutdown.
+func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
+	defer ln.Close()
+	if !srv.track(ln) {
+		return http.ErrServerClosed
+	}
+	defer srv.forget(ln)
+	return srv.httpServer().ServeTLS(ln, certFile, keyFile)
+}
+
+// httpServer returns the http.Server that serves clients without SPDY, and whose
+// fields every request can see under http.ServerContextKey.
+func (srv *Server) httpServer() *http.Server {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.https != nil {
+		return srv.https
+	}
+	srv.https = &http.Server{
+		Addr:         srv.Addr,
+		Handler:      srv.Handler,
+		TLSConfig:    withProtocols(srv.TLSConfig, protocolHTTP11),
+		ErrorLog:     srv.ErrorLog,
+		BaseContext:  srv.BaseContext,
+		ConnContext:  srv.ConnContext,
+		TLSNextProto: make(map[string]func(*http.Server, *tls.Conn, http.Handler)),
+	}
+	for _, v := range protocols {
+		srv.https.TLSNextProto[v.String()] = func(hs *http.Server, conn *tls.Conn, h http.Handler) {
+			base := context.Background()
+			if b, ok := h.(interface{ BaseContext() context.Context }); ok {
+				base = b.BaseContext() // net/http's own way to hand it on, ConnContext included
+			}
+			if srv.begin() {
+				defer srv.serving.Done()
+				srv.serveConn(base, hs, conn)
+			}
+		}
+	}
+	return srv.https
+}
+
+// serveConn runs a session on a connection until it ends.
+func (srv *Server) serveConn(base context.Context, hs *http.Server, conn net.Conn) {
+	app := newHTTPServerApp(hs)
+	app.base = context.WithValue(base, http.ServerContextKey, hs)
+	app.base = context.WithValue(app.base, http.LocalAddrContextKey, conn.LocalAddr())
+	s := newSession(conn, false, SPDY31, srv.Config, app)
+	if !srv.enter(s) {
+		s.Close()
+		return
+	}
+	defer srv.leave(s)
+	_ = s.Serve() // the session has logged what is worth it
+}
+
+// serve runs a handler. Its panic resets its stream and nothing else.
+func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.CancelCauseFunc) {
+	returned := false
+	defer func() {
+		if !returned { // a panic, or runtime.Goexit
+			if v := recover(); v != nil && v != http.ErrAbortHandler {
+				st.session.log.panicked(st.session, st, v, debug.Stack())
+			}
+			st.reset(RstInternalError, "the handler did not return", nil)
+			st.http.finished = true
+			st.http.releaseBuffer()
+		}
+		cancel(context.Canceled)
+		st.stopReading()
+		st.release()
+	}()
+	a.handler().ServeHTTP(st, req)
+	returned = true
+	st.finish()
+}
+
+// Close ends the server at once: listeners, sessions and HTTP/1.1 connections are
+// closed. It does not wait for handlers; their contexts end.
+func (srv *Server) Close() (err error) {
+	sessions, https := srv.close()
+	if https != nil {
+		err = https.Close()
+	}
+	for _, s := range sessions {
+		s.shutdown(ErrSessionClosed)
+	}
+	srv.serving.Wait()
+	return err
+}
+
+// Shutdown ends the server gracefully: listeners are closed, sessions get a GOAWAY
+// and end with their last stream, HTTP/1.1 connections end when idle. If the
+// context ends first, everything is closed and the context's error returned.
+func (srv *Server) Shutdown(ctx context.Context) error {
+	sessions, https := srv.close()
+	for _, s := range sessions {
+		s.goAway()
+	}
+	var err error
+	if https != nil {
+		err = https.Shutdown(ctx)
+	}
+	for _, s := range sessions {
+		err = errors.Join(err, s.Shutdown(ctx))
+	}
+	if ctx.Err() != nil {
+		if https != nil {
+			https.Close()
+		}
+		err = ctx.Err()
+	}
+	srv.serving.Wait()
+	return err
+}
+
+// close stops accepting and returns what is still running.
+func (srv *Server) close() ([]*Session, *http.Server) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if !srv.closing {
+		srv.closing = true
+		close(srv.latchLocked())
+	}
+	for ln := range srv.listeners {
+		ln.Close()
+	}
+	sessions := make([]*Session, 0, len(srv.sessions))
+	for s := range srv.sessions {
+		sessions = append(sessions, s)
+	}
+	return sessions, srv.https
+}
+
+func (srv *Server) latchLocked() chan struct{} {
+	if srv.done == nil {
+		srv.done = make(chan struct{})
+	}
+	return srv.done
+}
+
+func (srv *Server) isClosing() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.closing
+}
+
+// track enters a listener, unless the server is closing.
+func (srv *Server) track(ln net.Listener) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.closing {
+		return false
+	}
+	srv.latchLocked()
+	if srv.listeners == nil {
+		srv.listeners = make(map[net.Listener]struct{})
+		srv.sessions = make(map[*Session]struct{})
+	}
+	srv.listeners[ln] = struct{}{}
+	return true
+}
+
+func (srv *Server) forget(ln net.Listener) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.listeners, ln)
+}
+
+// begin counts a connection's goroutine, unless the server is closing.
+func (srv *Server) begin() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.closing {
+		return false
+	}
+	srv.serving.Add(1)
+	return true
+}
+
+// enter remembers a session, unless the server is closing.
+func (srv *Server) enter(s *Session) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.closing {
+		return false
+	}
+	srv.sessions[s] = struct{}{}
+	return true
+}
+
+func (srv *Server) leave(s *Session) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.sessions, s)
+}
+
+// An acceptPause slows down a listener that is out of file descriptors or the
+// like, as net/http does.
+type acceptPause struct{ delay time.Duration }
+
+// wait reports whether accepting may go on; it may not after an error that stays.
+func (a *acceptPause) wait(err error, done <-chan struct{}) bool {
+	temporary, ok := err.(interface{ Temporary() bool })
+	if !ok || !temporary.Temporary() {
+		return false
+	}
+	a.delay = min(max(2*a.delay, 5*time.Millisecond), time.Second)
+	timer := time.NewTimer(a.delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-done:
+	}
+	return true
+}
+
+func (a *acceptPause) reset() { a.delay = 0 }

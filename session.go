@@ -1,0 +1,351 @@
+package spdy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// linger is how long a session that has said goodbye waits for the peer to take
+// the last frame and to close: closing at once would make TCP throw the GOAWAY
+// away if the peer's bytes are still coming in.
+const linger = time.Second
+
+// A Session is one SPDY connection. Two goroutines serve it and wait for nothing
+// but the network: the receiver reads frames and hands them to their streams,
+// the sender writes what the streams have ready, the most urgent first.
+//
+// A session does not care who dialled. NewServerSession on a dialled connection
+// and NewClientSession on an accepted one is the reverse tunnel of a server
+// behind NAT.
+//
+// All methods may be called by any number of goroutines at once.
+type Session struct {
+	// Immutable once the session runs.
+	conn    net.Conn
+	client  bool
+	version Version
+	secure  bool // the connection is TLS
+	conf    *Config
+	app     application
+	log     *logSink
+
+	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
+	done       chan struct{} // latch: the session has ended, err says why
+	senderEnd  chan struct{} // latch: the sender has ended, the conn is closed
+	receiveEnd chan struct{} // latch: the receiver has ended
+
+	// Receiver only.
+	in      reader
+	inflate *headerDecompressor
+	tls     *tls.ConnectionState // known once the first frame has come
+
+	// Sender only.
+	deflate *headerCompressor
+
+	// owed is session credit for bytes taken or discarded, not yet granted.
+	owed atomic.Int64
+
+	// Guarded by mu, which nobody holds while waiting for anything.
+	mu          sync.Mutex
+	err         error // why the session ended; nil while it lives
+	started     bool  // Serve has been called
+	lost        bool  // the conn is of no more use
+	linger      *time.Timer
+	streams     map[uint32]*Stream
+	nextID      uint32 // of the next stream that we open
+	lastPeerID  uint32 // highest id the peer opened
+	lastGood    uint32 // highest id the peer opened that we accepted
+	saidGoAway  bool   // we take no new streams
+	heardGoAway bool   // the peer takes no new streams
+	farewell    error  // the error that the peer's GOAWAY reported
+	resets      resetRing
+
+	peerStreams int // slots taken by streams of the peer, and by their handlers
+	ourStreams  int // slots taken by our streams, and granted to openers
+	openers     openerQueue
+
+	control     []byte // control frames that are ready to go
+	controlOwed int    // how much of control the peer made us queue
+	headers     headerQueue
+	sched       scheduler
+	flow        flowManager
+	peerWindow  int64  // INITIAL_WINDOW_SIZE of the peer
+	peerLimit   uint32 // MAX_CONCURRENT_STREAMS of the peer
+	pings       map[uint32]pingWaiter
+	nextPing    uint32
+}
+
+// An application is what a session carries: HTTP or anything else. The session
+// knows streams, header blocks and bytes only.
+type application interface {
+	// accept takes a stream that the peer opened. It is called by the receiver
+	// and must not block. A non-nil error refuses the stream with its status.
+	// Once accept has returned nil, the application must call st.release when
+	// its work for the stream is over.
+	accept(st *Stream, h HeaderBlock) *StreamError
+}
+
+// NewServerSession prepares a session that answers the streams its peer opens
+// with the server's handler. Call Serve to run it. A nil server, or one without
+// a handler, serves http.DefaultServeMux.
+func NewServerSession(conn net.Conn, server *http.Server) *Session {
+	return (*Config)(nil).ServerSession(conn, server)
+}
+
+// NewClientSession prepares a session that opens streams. Call Serve, usually in
+// a goroutine of its own, to run it.
+func NewClientSession(conn net.Conn) *Session {
+	return (*Config)(nil).ClientSession(conn)
+}
+
+// ServerSession is NewServerSession with a configuration.
+func (c *Config) ServerSession(conn net.Conn, server *http.Server) *Session {
+	return newSession(conn, false, SPDY31, c, newHTTPServerApp(server))
+}
+
+// ClientSession is NewClientSession with a configuration.
+func (c *Config) ClientSession(conn net.Conn) *Session {
+	return newSession(conn, true, SPDY31, c, httpClientApp{})
+}
+
+func newSession(conn net.Conn, client bool, v Version, c *Config, app application) *Session {
+	conf := c.withDefaults(client)
+	s := &Session{
+		conn: conn, client: client, version: v, conf: conf, app: app,
+		log:        newLogSink(conf.Logger),
+		wake:       make(chan struct{}, 1),
+		done:       make(chan struct{}),
+		senderEnd:  make(chan struct{}),
+		receiveEnd: make(chan struct{}),
+		streams:    make(map[uint32]*Stream),
+		nextID:     2,
+		nextPing:   2,
+		peerWindow: defaultWindow,
+		peerLimit:  assumedMaxStreams,
+	}
+	if client {
+		s.nextID, s.nextPing = 1, 1
+	}
+	_, s.secure = conn.(tlsConn)
+	s.in.conn = conn
+	s.inflate = newHeaderDecompressor(v)
+	s.flow.in = newInflow(int64(conf.SessionWindow))
+	s.flow.out.avail = defaultWindow
+	if !v.streamFlowControl() {
+		s.peerWindow = unlimited
+	}
+	if !v.sessionFlowControl() {
+		s.flow.in, s.flow.out.avail = newInflow(unlimited), unlimited
+	}
+	s.announce()
+	return s
+}
+
+// unlimited stands for a window in the versions that have none.
+const unlimited = 1 << 62
+
+// announce queues the frames that open our side of the session: SETTINGS with
+// what differs from the protocol's defaults, and the larger session window
+// (SPEC W21).
+func (s *Session) announce() {
+	entries := []Setting{{ID: SettingMaxConcurrentStreams, Value: uint32(s.conf.MaxConcurrentStreams)}}
+	if s.client {
+		entries[0].Value = 0 // no pushes
+	}
+	if s.version.streamFlowControl() {
+		entries = append(entries, Setting{ID: SettingInitialWindowSize, Value: uint32(s.conf.StreamWindow)})
+	}
+	s.control = appendSettings(s.control, s.version, 0, entries)
+	if extra := s.flow.in.size - defaultWindow; extra > 0 && s.version.sessionFlowControl() {
+		s.control = appendWindowUpdate(s.control, s.version, 0, uint32(extra))
+	}
+}
+
+// Serve runs the session until it ends: the sender in a goroutine of its own, the
+// receiver on the caller's. It returns nil if the session ended in an orderly
+// way, else a *SessionError or the error of the connection. A second call only
+// waits for the first.
+func (s *Session) Serve() (err error) {
+	s.mu.Lock()
+	first := !s.started && !s.lost
+	s.started = true
+	s.mu.Unlock()
+	if first {
+		go s.sender()
+		s.receiver()
+	}
+	<-s.senderEnd
+	if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close ends the session at once: the peer gets a GOAWAY, every stream fails with
+// ErrSessionClosed, and the connection is closed. It waits for the session's
+// goroutines, at most a second longer than the peer needs, but not for handlers.
+func (s *Session) Close() error {
+	s.shutdown(ErrSessionClosed)
+	<-s.senderEnd
+	return nil
+}
+
+// Done returns a channel that is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err returns why the session ended, or nil while it lives.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Shutdown ends the session gracefully: it sends GOAWAY, takes and opens no new
+// streams, lets the open ones finish, and closes. If the context ends first, so
+// does the session, and the context's error is returned.
+func (s *Session) Shutdown(ctx context.Context) (err error) {
+	s.goAway()
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		s.shutdown(ErrSessionClosed)
+		err = ctx.Err()
+	}
+	<-s.senderEnd
+	return err
+}
+
+// goAway says once that we take no new streams, and ends the session if none is
+// open (SPEC G3, G4, G6).
+func (s *Session) goAway() {
+	s.mu.Lock()
+	if s.err == nil && !s.saidGoAway {
+		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
+		s.saidGoAway = true
+	}
+	s.mu.Unlock()
+	s.ring()
+	s.endIfDrained()
+}
+
+// endIfDrained ends a session that is going away once nothing is open on it.
+func (s *Session) endIfDrained() {
+	s.mu.Lock()
+	drained := s.drainedLocked()
+	s.mu.Unlock()
+	if drained {
+		s.shutdown(ErrSessionClosed)
+	}
+}
+
+func (s *Session) drainedLocked() bool {
+	return s.err == nil && (s.saidGoAway || s.heardGoAway) &&
+		len(s.streams) == 0 && s.peerStreams == 0 && s.headers.empty()
+}
+
+// shutdown is the one way in which a session ends; the first reason stays. Every
+// stream fails with it, the peer is told if there is something to tell, and the
+// sender, which sees the latch, writes what is left and closes the connection.
+func (s *Session) shutdown(reason error) {
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.err = reason
+	var protocol *SessionError
+	switch {
+	case errors.As(reason, &protocol) && !protocol.Remote:
+		s.control = appendGoAway(s.control, s.version, s.lastGood, protocol.Status)
+	case errors.Is(reason, ErrSessionClosed):
+		if !s.saidGoAway {
+			s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
+		}
+	default:
+		s.lost = true
+	}
+	s.headers.clear()
+	ended := make([]*Stream, 0, len(s.streams))
+	for _, st := range s.streams {
+		s.endLocked(st, reason, keepUnread)
+		ended = append(ended, st)
+	}
+	patience := linger
+	if s.lost {
+		patience = 0
+	}
+	unserved := !s.started
+	s.lost = s.lost || unserved
+	if !unserved {
+		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
+	}
+	close(s.done)
+	s.mu.Unlock()
+	for _, st := range ended {
+		st.cancelContext(reason)
+	}
+	if unserved {
+		s.in.close()
+		s.conn.Close()
+		close(s.senderEnd)
+	}
+}
+
+// fail is where the receiver's and the sender's errors end the session.
+func (s *Session) fail(err error) {
+	var protocol *SessionError
+	if errors.As(err, &protocol) {
+		s.log.sessionError(s, protocol)
+		s.shutdown(protocol)
+		return
+	}
+	s.mu.Lock()
+	s.lost = true
+	idle, farewell := len(s.streams) == 0, s.farewell
+	s.mu.Unlock()
+	switch {
+	case farewell != nil:
+		s.shutdown(farewell)
+	case err == io.EOF && idle: // the peer closed between two frames
+		s.shutdown(ErrSessionClosed)
+	default:
+		s.shutdown(&ConnError{Err: unexpected(err)})
+	}
+}
+
+// ring wakes the sender.
+func (s *Session) ring() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// LocalAddr returns the local address of the connection.
+func (s *Session) LocalAddr() net.Addr { return s.conn.LocalAddr() }
+
+// RemoteAddr returns the address of the peer.
+func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
+
+// Version returns the dialect that the session speaks.
+func (s *Session) Version() Version { return s.version }
+
+// A tlsConn is any connection that can tell its TLS state: *tls.Conn, or another
+// TLS stack's.
+type tlsConn interface{ ConnectionState() tls.ConnectionState }
+
+// connectionState takes the TLS state of a connection that has one.
+func connectionState(conn net.Conn) *tls.ConnectionState {
+	if c, ok := conn.(tlsConn); ok {
+		state := c.ConnectionState()
+		return &state
+	}
+	return nil
+}

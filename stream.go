@@ -1,0 +1,417 @@
+package spdy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// endOfStream is how a northbound buffer ends after the peer's FIN.
+var endOfStream = io.EOF
+
+// What becomes of unread bytes when a stream ends before its FIN.
+const (
+	keepUnread = false // the connection was lost: what came is still worth reading
+	dropUnread = true  // the stream was reset: its bytes and credit are freed
+)
+
+// A Stream is one of the conversations of a Session. A stream that a client
+// opened on a server is the http.ResponseWriter of its handler; a stream made by
+// Session.NewClientStream sends one request.
+type Stream struct {
+	// Immutable once the stream is open.
+	session  *Session
+	id       uint32
+	assoc    uint32
+	priority uint8
+	oneWay   bool // opened with UNIDIRECTIONAL
+
+	in      northbound    // what the peer sent; has its own lock
+	replied chan struct{} // latch: the SYN_REPLY has come; nil if the peer opened
+	done    chan struct{} // latch: the stream has ended, err says why
+	taken   chan struct{} // doorbell for the writer: "look at your loan again"
+	turn    chan struct{} // capacity 1: whoever holds the token may write
+
+	readDeadline  atomic.Pointer[deadline]
+	writeDeadline atomic.Pointer[deadline]
+
+	// Guarded by Session.mu.
+	state     streamState
+	out       outflow
+	err       error // why the stream ended
+	ended     bool
+	onWire    bool // our SYN_STREAM has left, or the peer's has come
+	held      bool // takes one of the session's slots
+	claimed   bool // a stream of NewClientStream has been given its request
+	released  bool // the application is done with a stream of the peer
+	cancel    context.CancelCauseFunc
+	reply     HeaderBlock // of the SYN_REPLY
+	late      HeaderBlock // of HEADERS frames
+	lateBytes int
+
+	unwanted   bool // nobody will read the rest of what the peer sends
+	cancelRest bool // reset the stream once our FIN is on its way
+
+	headerJobs int     // in Session.headers
+	loan       []byte  // what a writer has to send; the sender copies from it
+	owned      *[]byte // the pooled buffer behind a loan that nobody waits for
+	finQueued  bool    // our FIN follows the loan
+	ring       *ring   // where the scheduler keeps the stream, nil if nowhere
+	next, prev *Stream // in that ring
+
+	http *exchange // the HTTP side of the stream, nil if it carries none
+}
+
+// newStream makes a stream that is not open yet.
+func newStream(s *Session, priority uint8) *Stream {
+	st := &Stream{
+		session:  s,
+		priority: min(priority, maxPriority(s.version)),
+		done:     make(chan struct{}),
+		taken:    make(chan struct{}, 1),
+		turn:     make(chan struct{}, 1),
+	}
+	st.turn <- struct{}{}
+	window := int64(unlimited)
+	if s.version.streamFlowControl() {
+		window = int64(s.conf.StreamWindow)
+	}
+	st.in.init(window)
+	return st
+}
+
+// String returns the id of the stream as a decimal number, "0" before it is open.
+func (st *Stream) String() string { return strconv.FormatUint(uint64(st.id), 10) }
+
+// read waits for bytes, the end, or the read deadline.
+func (st *Stream) read(p []byte) (int, error) {
+	for {
+		limit := st.readDeadline.Load()
+		if err := limit.err(); err != nil {
+			st.in.ring()
+			return 0, err
+		}
+		n, grant, err := st.in.read(p)
+		if n > 0 {
+			st.credit(int64(n), grant)
+			return n, nil
+		}
+		if err != nil || len(p) == 0 {
+			return 0, err
+		}
+		select {
+		case <-st.in.bell:
+		case <-limit.wait():
+		}
+	}
+}
+
+// credit returns what the application has taken to both windows.
+func (st *Stream) credit(n, grant int64) {
+	st.session.creditStream(st, grant)
+	st.session.credit(n)
+}
+
+// northbound sends the stream's bytes on to w as they arrive, until the end of
+// the stream: it is the northbound buffer sender of a consumer that does not
+// read by itself. It returns nil after the peer's FIN. fromWriter tells errors of
+// w from those of the stream.
+func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter bool, err error) {
+	for {
+		p, err := st.in.view()
+		switch {
+		case len(p) > 0:
+			k, werr := w.Write(p)
+			if werr == nil && k < len(p) {
+				werr = io.ErrShortWrite
+			}
+			consumed, grant := st.in.advance(len(p))
+			st.credit(consumed, grant)
+			n += int64(k)
+			if werr != nil {
+				return n, true, werr
+			}
+		case err == io.EOF:
+			return n, false, nil
+		case err != nil:
+			return n, false, err
+		default:
+			if flush != nil {
+				flush()
+			}
+			<-st.in.bell
+		}
+	}
+}
+
+// stopReading tells the stream that nobody wants the rest of what the peer
+// sends. What still comes is thrown away and its credit returned to the session.
+// The stream's window is not opened any further: a peer that has more to send
+// than fits it is reset when it has used it up.
+func (st *Stream) stopReading() {
+	s := st.session
+	dropped := st.in.discard()
+	s.mu.Lock()
+	st.unwanted = true
+	s.mu.Unlock()
+	s.credit(dropped)
+}
+
+// takeTurn waits until no other writer is at work.
+func (st *Stream) takeTurn() error {
+	for {
+		limit := st.writeDeadline.Load()
+		if err := limit.err(); err != nil {
+			return err
+		}
+		select {
+		case <-st.turn:
+			err := st.writeDeadline.Load().err()
+			if err != nil {
+				st.passTurn()
+			}
+			return err
+		case <-st.done:
+			return st.endReason()
+		case <-limit.wait():
+		}
+	}
+}
+
+func (st *Stream) passTurn() {
+	select {
+	case st.turn <- struct{}{}:
+	default:
+	}
+}
+
+// write lends p to the sender and waits until it has been taken, the stream has
+// ended, or the write deadline has passed; nothing keeps p after that. With fin
+// set our half closes after the last byte. A FIN by itself is not waited for.
+func (st *Stream) write(p []byte, fin bool) (int, error) {
+	if len(p) == 0 && !fin {
+		return 0, nil
+	}
+	if err := st.takeTurn(); err != nil {
+		return 0, err
+	}
+	defer st.passTurn()
+	s := st.session
+	s.mu.Lock()
+	if err := st.writableLocked(); err != nil {
+		s.mu.Unlock()
+		return 0, err
+	}
+	st.loan, st.finQueued = p, fin
+	s.sched.place(st)
+	s.mu.Unlock()
+	s.ring()
+	if len(p) == 0 {
+		return 0, nil
+	}
+	return st.awaitLoan(p)
+}
+
+// writeOwned hands the last bytes of our half to the sender for good, so that
+// the caller need not wait. buf comes from answerPool and goes back to it.
+func (st *Stream) writeOwned(buf *[]byte) error {
+	if err := st.takeTurn(); err != nil {
+		putAnswerBuffer(buf)
+		return err
+	}
+	defer st.passTurn()
+	s := st.session
+	s.mu.Lock()
+	if err := st.writableLocked(); err != nil {
+		s.mu.Unlock()
+		putAnswerBuffer(buf)
+		return err
+	}
+	st.loan, st.owned, st.finQueued = *buf, buf, true
+	s.sched.place(st)
+	s.mu.Unlock()
+	s.ring()
+	return nil
+}
+
+func (st *Stream) writableLocked() error {
+	switch {
+	case st.ended:
+		return st.err
+	case st.state.outDone || st.finQueued: // SPEC R13
+		return ErrStreamClosed
+	}
+	return nil
+}
+
+// awaitLoan waits until p, the current loan, has been taken.
+func (st *Stream) awaitLoan(p []byte) (int, error) {
+	s := st.session
+	for {
+		limit := st.writeDeadline.Load()
+		select {
+		case <-st.taken:
+		case <-st.done:
+		case <-limit.wait():
+		}
+		s.mu.Lock()
+		left := len(st.loan)
+		var err error
+		switch {
+		case left == 0:
+			s.mu.Unlock()
+			return len(p), nil
+		case st.ended:
+			err = st.err
+		default:
+			err = limit.err()
+		}
+		if err != nil {
+			st.loan, st.finQueued = nil, false
+			s.sched.place(st)
+			s.mu.Unlock()
+			return len(p) - left, err
+		}
+		s.mu.Unlock()
+	}
+}
+
+// returnLoanLocked tells the writer that its bytes have been taken.
+func (st *Stream) returnLoanLocked() {
+	st.loan = nil
+	if st.owned != nil {
+		putAnswerBuffer(st.owned)
+		st.owned = nil
+		return
+	}
+	st.rangTaken()
+}
+
+func (st *Stream) rangTaken() {
+	select {
+	case st.taken <- struct{}{}:
+	default:
+	}
+}
+
+// sendHeaders queues a SYN_REPLY or HEADERS frame. The block goes back to its
+// pool whatever happens.
+func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
+	s := st.session
+	var flags frameFlags
+	if fin {
+		flags = FlagFin
+	}
+	s.mu.Lock()
+	if err := st.writableLocked(); err != nil {
+		s.mu.Unlock()
+		putBlock(block)
+		return err
+	}
+	if typ == FrameSynReply {
+		st.state.replied = true
+	}
+	s.headers.push(headerJob{st: st, typ: typ, flags: flags, block: block})
+	s.mu.Unlock()
+	s.ring()
+	return nil
+}
+
+// closeWrite ends our half with a FIN after what has been written.
+func (st *Stream) closeWrite() error {
+	_, err := st.write(nil, true)
+	return err
+}
+
+// awaitReply waits for the SYN_REPLY.
+func (st *Stream) awaitReply(ctx context.Context) (HeaderBlock, error) {
+	select {
+	case <-st.replied:
+	default:
+		select {
+		case <-st.replied:
+		case <-st.done:
+			select {
+			case <-st.replied: // it came first
+			default:
+				return nil, st.endReason()
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return st.reply, nil
+}
+
+// lateHeaders returns what HEADERS frames have brought so far.
+func (st *Stream) lateHeaders() HeaderBlock {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	return st.late
+}
+
+// endReason is why calls on an ended stream fail.
+func (st *Stream) endReason() error {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	return st.err
+}
+
+// reset ends the stream with a RST_STREAM of ours.
+func (st *Stream) reset(status RstStatus, reason string, cause error) {
+	st.session.abortStream(st, &StreamError{StreamID: st.id, Status: status, Reason: reason, Err: cause})
+}
+
+// setContext makes cancel part of the stream's end.
+func (st *Stream) setContext(cancel context.CancelCauseFunc) {
+	st.session.mu.Lock()
+	st.cancel = cancel
+	ended, err := st.ended && !errors.Is(st.err, ErrStreamClosed), st.err
+	st.session.mu.Unlock()
+	if ended {
+		cancel(err)
+	}
+}
+
+// cancelContext cancels the context of a stream that did not end well. It may
+// call code of the user, so nobody holds a lock.
+func (st *Stream) cancelContext(cause error) {
+	st.session.mu.Lock()
+	cancel := st.cancel
+	st.session.mu.Unlock()
+	if cancel != nil {
+		cancel(cause)
+	}
+}
+
+// SetReadDeadline makes reads of the peer's bytes fail with
+// os.ErrDeadlineExceeded from t on. The zero time means never. Other streams and
+// the session do not notice.
+func (st *Stream) SetReadDeadline(t time.Time) error {
+	setDeadline(&st.readDeadline, t)
+	st.in.ring()
+	return nil
+}
+
+// SetWriteDeadline makes writes that the peer has left no window for, or the
+// network no room, fail with os.ErrDeadlineExceeded from t on. The zero time
+// means never. Other streams and the session do not notice.
+func (st *Stream) SetWriteDeadline(t time.Time) error {
+	setDeadline(&st.writeDeadline, t)
+	st.rangTaken()
+	return nil
+}
+
+func setDeadline(p *atomic.Pointer[deadline], t time.Time) {
+	d := p.Load()
+	if d == nil {
+		d = new(deadline)
+		if !p.CompareAndSwap(nil, d) {
+			d = p.Load()
+		}
+	}
+	d.set(t)
+}

@@ -1,0 +1,241 @@
+package spdy
+
+import (
+	"context"
+	"slices"
+)
+
+// open opens a new stream with a header block that came from blockPool and goes
+// back to it. It waits, in turn and as long as the context allows, while the
+// peer's MAX_CONCURRENT_STREAMS is used up (SPEC S7).
+func (s *Session) open(ctx context.Context, st *Stream, block *[]byte, flags frameFlags) error {
+	if err := s.takeSlot(ctx); err != nil {
+		putBlock(block)
+		return err
+	}
+	s.mu.Lock()
+	err := s.openErrLocked()
+	exhausted := err == nil && s.nextID > maxStreamID
+	if exhausted { // SPEC S4
+		err = goneAway(0)
+	}
+	if err != nil {
+		s.freeSlotLocked()
+		s.mu.Unlock()
+		putBlock(block)
+		if exhausted {
+			s.goAway()
+		}
+		return err
+	}
+	st.id, st.held = s.nextID, true
+	st.out.avail = s.peerWindow
+	s.nextID += 2
+	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent
+	if st.state.inDone {
+		st.in.finish(endOfStream, false)
+	}
+	s.streams[st.id] = st
+	s.headers.push(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block})
+	s.mu.Unlock()
+	s.ring()
+	return nil
+}
+
+// newLocalStream makes a stream that this side will open.
+func (s *Session) newLocalStream(priority uint8) *Stream {
+	st := newStream(s, priority)
+	st.replied = make(chan struct{})
+	return st
+}
+
+// openErrLocked is why no stream can be opened, or nil.
+func (s *Session) openErrLocked() error {
+	switch {
+	case s.err != nil:
+		return s.err
+	case s.saidGoAway || s.heardGoAway: // SPEC S14, G4
+		return goneAway(0)
+	}
+	return nil
+}
+
+// An opener waits for its turn to open a stream.
+type opener struct {
+	verdict chan error // capacity 1, posted once when it leaves the queue
+}
+
+// An openerQueue keeps openers in the order in which they came. Guarded by
+// Session.mu.
+type openerQueue []*opener
+
+func (q *openerQueue) pop() *opener {
+	o := (*q)[0]
+	(*q)[0] = nil
+	*q = (*q)[1:]
+	return o
+}
+
+// remove takes an opener out that gave up; false if it has its verdict already.
+func (q *openerQueue) remove(o *opener) bool {
+	i := slices.Index(*q, o)
+	if i < 0 {
+		return false
+	}
+	*q = slices.Delete(*q, i, i+1)
+	return true
+}
+
+// failLocked turns everybody away because the session is going away.
+func (q *openerQueue) failLocked() {
+	for len(*q) > 0 {
+		q.pop().decide(goneAway(0))
+	}
+}
+
+func (o *opener) decide(verdict error) {
+	select {
+	case o.verdict <- verdict:
+	default:
+	}
+}
+
+// takeSlot waits for one of the streams that the peer allows us.
+func (s *Session) takeSlot(ctx context.Context) error {
+	s.mu.Lock()
+	if err := s.openErrLocked(); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	if len(s.openers) == 0 && s.ourStreams < s.limitLocked() {
+		s.ourStreams++
+		s.mu.Unlock()
+		return nil
+	}
+	o := &opener{verdict: make(chan error, 1)}
+	s.openers = append(s.openers, o)
+	s.mu.Unlock()
+
+	var err error
+	select {
+	case err := <-o.verdict:
+		return err
+	case <-s.done:
+		err = s.Err()
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	s.mu.Lock()
+	waiting := s.openers.remove(o)
+	s.mu.Unlock()
+	if !waiting && <-o.verdict == nil { // the slot came as we gave up
+		s.mu.Lock()
+		s.freeSlotLocked()
+		s.mu.Unlock()
+	}
+	return err
+}
+
+func (s *Session) limitLocked() int {
+	return int(min(s.peerLimit, maxStreamID))
+}
+
+// freeSlotLocked gives back a slot for a stream of ours.
+func (s *Session) freeSlotLocked() {
+	s.ourStreams--
+	s.admitOpenersLocked()
+}
+
+// admitOpenersLocked lets openers in while there is room for them.
+func (s *Session) admitOpenersLocked() {
+	for len(s.openers) > 0 && s.ourStreams < s.limitLocked() {
+		s.ourStreams++
+		s.openers.pop().decide(nil)
+	}
+}
+
+// release is how the application says that it is done with a stream that the
+// peer opened. Only then, and when the stream has ended too, is its slot free: a
+// peer that opens and resets streams cannot start more handlers than the limit.
+func (st *Stream) release() {
+	s := st.session
+	s.mu.Lock()
+	st.released = true
+	st.freeLocked()
+	s.mu.Unlock()
+	s.endIfDrained()
+}
+
+// freeLocked gives the slot of an ended stream back.
+func (st *Stream) freeLocked() {
+	if !st.held || !st.ended || (!st.state.ours && !st.released) {
+		return
+	}
+	st.held = false
+	if st.state.ours {
+		st.session.freeSlotLocked()
+	} else {
+		st.session.peerStreams--
+	}
+}
+
+// retireLocked forgets a stream once both halves are closed. What it has
+// received stays readable.
+func (s *Session) retireLocked(st *Stream) {
+	if st.ended || !st.state.closed() {
+		return
+	}
+	s.finishLocked(st, ErrStreamClosed)
+}
+
+// endLocked ends a stream that did not come to its end: reset by either side, or
+// lost with its session. Its queued output is dropped (SPEC X1).
+func (s *Session) endLocked(st *Stream, reason error, drop bool) {
+	if st.ended {
+		return
+	}
+	s.headers.drop(st)
+	s.creditLocked(st.in.finish(&TruncatedError{Err: reason}, drop))
+	if st.owned != nil {
+		putAnswerBuffer(st.owned)
+		st.owned, st.loan = nil, nil
+	}
+	s.finishLocked(st, reason)
+}
+
+func (s *Session) finishLocked(st *Stream, reason error) {
+	st.ended, st.err = true, reason
+	s.sched.remove(st)
+	delete(s.streams, st.id)
+	st.freeLocked()
+	close(st.done)
+}
+
+// resetStream ends a stream because of what the peer did.
+func (s *Session) resetStream(st *Stream, status RstStatus, reason string) {
+	e := streamErrorf(st.id, status, "%s", reason)
+	s.log.streamError(s, e)
+	s.abortStream(st, e)
+}
+
+// abortStream ends a stream with a RST_STREAM. A stream whose SYN_STREAM has not
+// left yet just disappears.
+func (s *Session) abortStream(st *Stream, e *StreamError) {
+	s.mu.Lock()
+	if st.ended {
+		s.mu.Unlock()
+		return
+	}
+	if st.onWire {
+		s.queueResetLocked(st.id, e.Status, !st.state.ours)
+	}
+	s.endLocked(st, e, dropUnread)
+	flooded := s.controlOwed > maxPeerControl
+	s.mu.Unlock()
+	if flooded {
+		s.shutdown(errControlFlood)
+	}
+	st.cancelContext(e)
+	s.ring()
+	s.endIfDrained()
+}
