@@ -1,0 +1,150 @@
+// Package testconn is the network of the tests: pairs of net.Conn in memory
+// that buffer like sockets and misbehave on request.
+//
+// Whatever waits here waits on a channel or a timer, with no lock held, so that a
+// goroutine in Read, Write or Accept is durably blocked in the sense of
+// testing/synctest, and latency, bandwidth and deadlines follow the bubble's clock.
+// Outside a bubble the same code runs in real time. A pair must not be used from
+// two bubbles.
+package testconn
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A Conn is one end of a pair. Its settings are about this end: the cap, latency
+// and bandwidth of what it writes and the size of what it reads. Any number of
+// goroutines may call its methods, the setters included, at any time.
+type Conn struct {
+	link    *link
+	side    int
+	peer    *Conn
+	addr    *net.TCPAddr
+	in, out *half // what the peer writes; what this end writes
+	strict  atomic.Bool
+}
+
+// Pair returns the two ends of a new connection, with unlimited buffers and no
+// delay unless the options say otherwise. Options apply to both ends; First and
+// Second restrict them to one.
+func Pair(opts ...Option) (*Conn, *Conn) {
+	l, up, down := new(link), new(half), new(half)
+	// 192.0.2.0/24 is set aside for examples (RFC 5737).
+	a := &Conn{link: l, side: 0, in: down, out: up, addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 49152}}
+	b := &Conn{link: l, side: 1, in: up, out: down, addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 443}}
+	a.peer, b.peer = b, a
+	for _, o := range opts {
+		o(a)
+		o(b)
+	}
+	return a, b
+}
+
+// Peer returns the other end.
+func (c *Conn) Peer() *Conn { return c.peer }
+
+// Read waits for bytes and returns those that have arrived, up to the read size.
+func (c *Conn) Read(p []byte) (int, error) {
+	f := c.link.count(c, OpRead)
+	if f != nil {
+		if p = p[:min(f.Short, len(p))]; len(p) == 0 {
+			return 0, c.opError("read", f.Err)
+		}
+	}
+	n, err := c.in.read(p)
+	if f != nil && err == nil {
+		err = f.Err
+	}
+	return n, c.opError("read", err)
+}
+
+// Write buffers p for the peer. It waits for nothing but room under the write cap
+// and other Writes: the bytes of one call stay together.
+func (c *Conn) Write(p []byte) (int, error) {
+	f := c.link.count(c, OpWrite)
+	if f != nil {
+		if p = p[:min(f.Short, len(p))]; len(p) == 0 {
+			return 0, c.opError("write", f.Err)
+		}
+	}
+	n, err := c.out.write(p)
+	if f != nil && err == nil {
+		err = f.Err
+	}
+	return n, c.opError("write", err)
+}
+
+// Close ends this end as closing a TCP connection does. The peer reads what is
+// buffered and then io.EOF, and its Writes fail with EPIPE once the news has had
+// time to arrive. With StrictClose, closing before everything was read is a reset.
+func (c *Conn) Close() error {
+	unread, err := c.in.closeReader()
+	if err != nil {
+		return c.opError("close", err)
+	}
+	at, heard := c.out.closeWriter(net.ErrClosed)
+	switch {
+	case !heard:
+	case unread > 0 && c.strict.Load():
+		c.Reset()
+	default:
+		c.in.readerGone(at)
+	}
+	return nil
+}
+
+// CloseWrite ends this end's direction only: the peer reads what is buffered, then
+// io.EOF, and may go on writing.
+func (c *Conn) CloseWrite() error {
+	if c.in.readerClosed() {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.out.closeWriter(syscall.EPIPE)
+	return nil
+}
+
+// Reset breaks the connection: both ends fail with ECONNRESET at once, and what
+// was buffered is lost.
+func (c *Conn) Reset() {
+	c.out.abort()
+	c.in.abort()
+}
+
+// LocalAddr returns this end's address, a *net.TCPAddr of a network that does not exist.
+func (c *Conn) LocalAddr() net.Addr { return c.addr }
+
+// RemoteAddr returns the address of the other end.
+func (c *Conn) RemoteAddr() net.Addr { return c.peer.addr }
+
+// SetDeadline sets the deadline of Reads and Writes; the zero time removes it.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetReadDeadline makes Reads that wait at t or later fail with os.ErrDeadlineExceeded.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	return c.opError("set", c.in.setReadDeadline(t))
+}
+
+// SetWriteDeadline makes Writes that wait at t or later fail with os.ErrDeadlineExceeded.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	return c.opError("set", c.out.setWriteDeadline(t))
+}
+
+// opError dresses an error as package net does; io.EOF stays bare, as it does there.
+func (c *Conn) opError(op string, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = os.NewSyscallError(op, err)
+	}
+	return &net.OpError{Op: op, Net: "tcp", Source: c.addr, Addr: c.peer.addr, Err: err}
+}
