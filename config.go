@@ -38,6 +38,13 @@ type Config struct {
 	// nothing to compare secrets with.
 	Compression CompressionPolicy
 
+	// Version is the dialect to speak where nothing is negotiated. The zero value
+	// means SPDY/3.1 for a client. A server without TLS tells SPDY/2 from the
+	// others by its client's first frame, but not SPDY/3 from SPDY/3.1: with the
+	// zero value it takes the client for one of SPDY/3 until a WINDOW_UPDATE for
+	// the session shows otherwise, see SPEC §7. With SPDY3 or SPDY31 it knows.
+	Version Version
+
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
 	Logger *slog.Logger

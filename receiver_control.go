@@ -123,6 +123,10 @@ func (s *Session) growSession(delta int64) error {
 		return nil
 	}
 	s.mu.Lock()
+	if s.cautious { // only a peer of SPDY/3.1 sends this
+		s.cautious = false
+		s.flow.out.avail = defaultWindow - s.sentBlind
+	}
 	ok := delta > 0 && s.flow.out.grow(delta)
 	s.mu.Unlock()
 	if !ok { // SPEC W5, W7

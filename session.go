@@ -76,6 +76,8 @@ type Session struct {
 	headers     headerQueue
 	sched       scheduler
 	flow        flowManager
+	cautious    bool   // the peer may speak SPDY/3 or SPDY/3.1, see beCautious
+	sentBlind   int64  // DATA bytes sent while cautious
 	peerWindow  int64  // INITIAL_WINDOW_SIZE of the peer
 	peerLimit   uint32 // MAX_CONCURRENT_STREAMS of the peer
 	pings       map[uint32]pingWaiter
@@ -107,12 +109,12 @@ func NewClientSession(conn net.Conn) *Session {
 
 // ServerSession is NewServerSession with a configuration.
 func (c *Config) ServerSession(conn net.Conn, server *http.Server) *Session {
-	return newSession(conn, false, SPDY31, c, newHTTPServerApp(server))
+	return newSession(conn, false, c.dialect(conn), c, newHTTPServerApp(server))
 }
 
 // ClientSession is NewClientSession with a configuration.
 func (c *Config) ClientSession(conn net.Conn) *Session {
-	return newSession(conn, true, SPDY31, c, httpClientApp{})
+	return newSession(conn, true, c.dialect(conn), c, httpClientApp{})
 }
 
 func newSession(conn net.Conn, client bool, v Version, c *Config, app application) *Session {
@@ -334,8 +336,16 @@ func (s *Session) LocalAddr() net.Addr { return s.conn.LocalAddr() }
 // RemoteAddr returns the address of the peer.
 func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 
-// Version returns the dialect that the session speaks.
-func (s *Session) Version() Version { return s.version }
+// Version returns the dialect that the session speaks. A server that was not told
+// whether its client speaks SPDY/3 or SPDY/3.1 answers SPDY3 until it knows better.
+func (s *Session) Version() Version {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cautious {
+		return SPDY3
+	}
+	return s.version
+}
 
 // A tlsConn is any connection that can tell its TLS state: *tls.Conn, or another
 // TLS stack's.

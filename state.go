@@ -6,6 +6,7 @@ type streamState struct {
 	ours    bool // this side created the stream
 	replied bool // the SYN_REPLY has passed, in whichever direction it goes
 	inDone  bool // the peer's half is closed: its FIN has come
+	gotData bool // a DATA frame has come
 	outDone bool // our half is closed: our FIN has been handed to the network
 }
 
@@ -58,9 +59,10 @@ func (s *streamState) receiveData() RstStatus {
 	switch {
 	case s.inDone: // SPEC D5, D9
 		return RstStreamAlreadyClosed
-	case s.ours && !s.replied: // SPEC D3
+	case s.ours && !s.replied: // SPEC D3, D4
 		return RstProtocolError
 	}
+	s.gotData = true
 	return 0
 }
 

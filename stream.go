@@ -26,8 +26,8 @@ type Stream struct {
 	session  *Session
 	id       uint32
 	assoc    uint32
-	priority uint8
-	oneWay   bool // opened with UNIDIRECTIONAL
+	priority uint8 // 0 to 7 in every version, see priorityScale
+	oneWay   bool  // opened with UNIDIRECTIONAL
 
 	in      northbound    // what the peer sent; has its own lock
 	replied chan struct{} // latch: the SYN_REPLY has come; nil if the peer opened
@@ -69,7 +69,7 @@ type Stream struct {
 func newStream(s *Session, priority uint8) *Stream {
 	st := &Stream{
 		session:  s,
-		priority: min(priority, maxPriority(s.version)),
+		priority: min(priority, priorities-1),
 		done:     make(chan struct{}),
 		taken:    make(chan struct{}, 1),
 		turn:     make(chan struct{}, 1),
