@@ -163,15 +163,27 @@ func faultText(raw spdy.RawFrame, err error) string {
 	)
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF) && raw.Size < headerSize:
-		return fmt.Sprintf("the input ends after %d bytes of a frame header", raw.Size)
+		return fmt.Sprintf("the input ends after %s of a frame header", plural(int64(raw.Size), "byte"))
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Sprintf("the input ends after %d of the %d bytes of a %s frame", raw.Size, headerSize+raw.Length, frameName(raw))
 	case errors.As(err, &stream):
 		return fmt.Sprintf("%s on stream %d: %s", frameName(raw), stream.StreamID, because(stream.Reason, stream.Err))
 	case errors.As(err, &session):
-		return fmt.Sprintf("%s: %s; reading cannot go on", frameName(raw), because(session.Reason, session.Err))
+		text := because(session.Reason, session.Err)
+		if name := frameName(raw); !strings.Contains(text, name) {
+			text = name + ": " + text
+		}
+		return text + "; reading cannot go on" + versionHint(raw)
 	}
 	return err.Error()
+}
+
+// versionHint is for those who read frames with headers in the wrong dialect.
+func versionHint(raw spdy.RawFrame) string {
+	if raw.Control && (raw.Version == 2 || raw.Version == 3) {
+		return fmt.Sprintf(" (the frame says version %d)", raw.Version)
+	}
+	return ""
 }
 
 // because joins the parts of an error that say why.
