@@ -132,9 +132,10 @@ func (p *progress) line(now time.Time) string {
 	return progressLine(name, done, total, rate, p.console.terminal)
 }
 
+// Narrow enough for most lines to fit 80 columns.
 const (
-	barWidth  = 20
-	nameWidth = 20
+	barWidth  = 10
+	nameWidth = 16
 )
 
 // progressLine is one line of progress; total is -1 if it is not known, and rate, in
