@@ -74,7 +74,7 @@ func newStream(s *Session, priority uint8) *Stream {
 		taken:    make(chan struct{}, 1),
 		turn:     make(chan struct{}, 1),
 	}
-	st.turn <- struct{}{}
+	st.passTurn()
 	window := int64(unlimited)
 	if s.version.streamFlowControl() {
 		window = int64(s.conf.StreamWindow)
