@@ -163,7 +163,9 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 		if s.sched.alone(st) {
 			limit = batchSize
 		}
-		n = min(n, limit, max(room-frameHeaderSize, 1))
+		// A short answer is not cut where a batch ends, so that one Read brings it;
+		// batches have room for that.
+		n = min(n, limit, max(room-frameHeaderSize, wholeFrame))
 		n = int(min(int64(n), st.out.avail, s.flow.out.avail))
 	}
 	var flags frameFlags
