@@ -59,7 +59,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	s.mu.Lock()
 	if s.lost {
 		s.mu.Unlock()
-		return nil, true
+		return b, true
 	}
 	b = append(b, s.control...)
 	s.control, s.controlOwed = s.control[:0], 0
