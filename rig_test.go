@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"testing"
@@ -252,3 +253,6 @@ func requireTruncated(t testing.TB, err error, msg ...any) {
 func copyByRead(w io.Writer, r io.Reader, size int) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, size))
 }
+
+// textLogger logs to w, for one session.
+func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
