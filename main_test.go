@@ -16,6 +16,9 @@ var programs = map[string]func(){}
 
 const programEnv = "SPDY_TEST_PROGRAM"
 
+// leakPatience is how long goroutines that have been told to end may take.
+const leakPatience = 5 * time.Second
+
 // TestMain runs the tests and then checks that none of them has left a goroutine
 // behind. In a synctest bubble that is checked for each test by itself; this is for
 // those that use real sockets.
@@ -26,7 +29,7 @@ func TestMain(m *testing.M) {
 	}
 	before := goroutineStacks()
 	code := m.Run()
-	if left := awaitGoroutines(before, 5*time.Second); len(left) > 0 && code == 0 {
+	if left := awaitGoroutines(before, leakPatience); len(left) > 0 && code == 0 {
 		fmt.Fprintf(os.Stderr, "FAIL: %d goroutines outlive the tests:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
 		code = 1
 	}
@@ -91,7 +94,7 @@ func TestLeakCheck(t *testing.T) {
 		t.Errorf("a goroutine that waits is not reported: %q", left)
 	}
 	close(release)
-	if left := awaitGoroutines(before, 5*time.Second); len(left) != 0 {
+	if left := awaitGoroutines(before, leakPatience); len(left) != 0 {
 		t.Errorf("a goroutine that has ended is reported: %q", left)
 	}
 }

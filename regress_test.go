@@ -298,7 +298,7 @@ func TestSessionsLeaveNoGoroutine(t *testing.T) {
 	}
 	require.NoError(t, srv.Close())
 	require.ErrorIs(t, <-served, http.ErrServerClosed)
-	require.Empty(t, awaitGoroutines(before, 5*time.Second))
+	require.Empty(t, awaitGoroutines(before, leakPatience))
 }
 
 // A handler's panic killed the process.
