@@ -180,6 +180,9 @@ func abortAnswer(r *http.Request, w http.ResponseWriter, cause error) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	switch {
 	case err == nil:
+		if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+			conn = t.NetConn() // TLS would say that this is the end of an answer without length
+		}
 		if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
 			_ = tcp.SetLinger(0) // a reset, which no client takes for the end
 		}

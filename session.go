@@ -191,10 +191,10 @@ func (s *Session) Serve() (err error) {
 // Close ends the session at once: the peer gets a GOAWAY, every stream fails with
 // ErrSessionClosed, and the connection is closed. It waits for the session's
 // goroutines, at most a second longer than the peer needs, but not for handlers.
-func (s *Session) Close() error {
+// It returns nothing, as in 2015; Err says how the session ended.
+func (s *Session) Close() {
 	s.shutdown(ErrSessionClosed)
 	<-s.senderEnd
-	return nil
 }
 
 // Done returns a channel that is closed when the session has ended.

@@ -158,6 +158,9 @@ func (st *Stream) stopReading() {
 	st.unwanted = true
 	s.mu.Unlock()
 	s.credit(dropped)
+	if st.in.exhausted() { // no byte will come that could tell
+		s.stopUnwanted(st)
+	}
 }
 
 // takeTurn waits until no other writer is at work.
