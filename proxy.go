@@ -45,7 +45,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	defer out.Body.Close() // the caller's handler is about to return
 	res, err := st.session.roundTrip(st, out)
 	if err != nil {
-		refuseProxied(request, writer, err)
+		refuseProxied(writer, err)
 		return err
 	}
 	defer res.Body.Close()
@@ -137,11 +137,9 @@ func copyProxiedBody(w http.ResponseWriter, res *http.Response) error {
 	return err
 }
 
-// refuseProxied answers a request that could not be handed on.
-func refuseProxied(r *http.Request, w http.ResponseWriter, err error) {
-	if r.Context().Err() != nil && !errors.Is(r.Context().Err(), context.DeadlineExceeded) {
-		return // the client has gone
-	}
+// refuseProxied answers a request that could not be handed on. It does so also
+// when the request was cancelled: that need not mean that the client has gone.
+func refuseProxied(w http.ResponseWriter, err error) {
 	status := proxyStatus(err)
 	http.Error(w, http.StatusText(status), status)
 }
