@@ -52,6 +52,17 @@ var batchPool = sync.Pool{New: func() any {
 	return &b
 }}
 
+func getBatch() *[]byte { return batchPool.Get().(*[]byte) }
+
+// putBatch gives a batch back, unless a rare large header block made it grow.
+func putBatch(b *[]byte) {
+	if cap(*b) > 2*batchSize {
+		return
+	}
+	*b = (*b)[:0]
+	batchPool.Put(b)
+}
+
 // blockPool holds uncompressed header blocks on their way to the sender, and
 // inflated ones on their way from the receiver.
 var blockPool = sync.Pool{New: func() any {

@@ -328,8 +328,8 @@ func (st *Stream) EnableFullDuplex() error { return nil }
 // ReadFrom copies r into the body of the answer, until it ends, through a pooled
 // buffer. It makes io.Copy to a stream allocate nothing.
 func (st *Stream) ReadFrom(r io.Reader) (n int64, err error) {
-	batch := batchPool.Get().(*[]byte)
-	defer batchPool.Put(batch)
+	batch := getBatch()
+	defer putBatch(batch)
 	p := (*batch)[:batchSize]
 	for {
 		k, rerr := r.Read(p)

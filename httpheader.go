@@ -258,12 +258,15 @@ func (m *parsedMessage) has(p pseudoHeader) bool { return m.seen&(1<<p) != 0 }
 // occur. It returns what is wrong with the block, or "". It does not rely on
 // the block having been checked when it was decoded: raw streams take any names.
 func (m *parsedMessage) parse(v Version, h HeaderBlock, allowed uint) string {
-	pieces := len(h)
+	pieces, fields := 0, 0
 	for i := range h {
-		pieces += strings.Count(h[i].Value, "\x00")
+		if _, isPseudo := lookupPseudo(v, h[i].Name); !isPseudo {
+			pieces += 1 + strings.Count(h[i].Value, "\x00")
+			fields++
+		}
 	}
 	m.values = make([]string, 0, pieces)
-	m.header = make(http.Header, len(h))
+	m.header = make(http.Header, fields)
 	for i := range h {
 		name, value := h[i].Name, h[i].Value
 		p, isPseudo := lookupPseudo(v, name)
@@ -277,10 +280,12 @@ func (m *parsedMessage) parse(v Version, h HeaderBlock, allowed uint) string {
 			}
 			m.pseudo[p] = value
 			m.seen |= 1 << p
-		case isPseudo && (v != SPDY2 || allowed == trailerPseudos):
-			// In SPDY/2 an ordinary header of an answer may be called "url".
+		case isPseudo && allowed == trailerPseudos:
 			return "misplaced " + shortName(name)
 		default:
+			// Elsewhere a name that is of no use as a pseudo header may be an
+			// ordinary one in SPDY/2, as "url" in an answer; in SPDY/3 its colon
+			// rules that out.
 			if reason := m.addField(v, name, value); reason != "" {
 				return reason
 			}
@@ -314,9 +319,8 @@ func (m *parsedMessage) addField(v Version, name, value string) string {
 		return ""
 	}
 	values := m.values[start:len(m.values):len(m.values)]
-	if name == "cookie" && len(values) > 1 { // SPEC §2.2
-		values[0] = strings.Join(values, "; ")
-		values = values[:1:1]
+	if name == "cookie" && len(values) > 1 {
+		values = joinCookies(values)
 	}
 	key := canonicalName(name)
 	if _, dup := m.header[key]; dup { // SPEC H6
@@ -324,6 +328,13 @@ func (m *parsedMessage) addField(v Version, name, value string) string {
 	}
 	m.header[key] = values
 	return ""
+}
+
+// joinCookies makes one value of several, in place (SPEC §2.2).
+func joinCookies(values []string) []string {
+	some := slices.DeleteFunc(values, func(s string) bool { return s == "" })
+	values[0] = strings.Join(some, "; ")
+	return values[:1:1]
 }
 
 // validLowerName reports whether name is a token without upper-case letters (SPEC H5).

@@ -139,8 +139,8 @@ func (u *upload) closeBody() {
 // stream is reset or lost, since then both the writes and the body fail.
 func (u *upload) send(length int64) {
 	st := u.st
-	batch := batchPool.Get().(*[]byte)
-	defer batchPool.Put(batch)
+	batch := getBatch()
+	defer putBatch(batch)
 	p := (*batch)[:maxUploadRead]
 	sent := int64(0)
 	for {

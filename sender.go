@@ -27,15 +27,12 @@ func (s *Session) sender() {
 // writeBatch writes until there is nothing left to write. It returns false once
 // the session has ended.
 func (s *Session) writeBatch() bool {
-	buf := batchPool.Get().(*[]byte)
-	defer func() {
-		*buf = (*buf)[:0]
-		batchPool.Put(buf)
-	}()
+	buf := getBatch()
+	defer putBatch(buf)
 	for {
 		b, ended := s.assemble((*buf)[:0])
-		if cap(b) <= 2*batchSize {
-			*buf = b
+		if len(b) > 0 {
+			*buf = b // it may have grown
 		}
 		if len(b) > 0 {
 			s.traceBatch(b)
