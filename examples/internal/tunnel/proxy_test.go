@@ -238,3 +238,23 @@ func TestNewcomersAfterShutdown(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, refused.Status)
 	require.False(t, refused.Permanent())
 }
+
+// An origin may answer before it has the whole request. The client gets that
+// answer at once, though it has not sent the rest and perhaps waits with it.
+func TestAnswerBeforeTheUploadEnds(t *testing.T) {
+	r := newRelay(t, Replace)
+	r.origin(func(w http.ResponseWriter, req *http.Request) {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+	})
+	conn, err := net.Dial("tcp", r.public.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	fmt.Fprint(conn, "POST /home/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nthe beginning")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, "too large\n", string(body))
+}
