@@ -39,7 +39,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	if !st.claim() {
 		return errUsedStream
 	}
-	st.priority = PriorityFor(request.URL)
+	st.priority = priorityOf(request)
 	_ = http.NewResponseController(writer).EnableFullDuplex() // only HTTP/1 needs it
 	out := proxiedRequest(request)
 	defer out.Body.Close() // the caller's handler is about to return

@@ -149,10 +149,11 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		s.resetStream(st, status, reason)
 		return nil
 	}
+	if h.typ == FrameHeaders {
+		s.app.headers(st)
+	}
 	if fin {
 		s.finishIn(st)
-	} else {
-		st.in.ring()
 	}
 	return nil
 }

@@ -277,6 +277,7 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 			st.http.finished = true
 			st.http.releaseBuffer()
 		}
+		st.http.push.decide(errPushFailed)
 		cancel(context.Canceled)
 		st.stopReading()
 		st.release()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -61,6 +62,9 @@ type Stream struct {
 	finQueued  bool    // our FIN follows the loan
 	ring       *ring   // where the scheduler keeps the stream, nil if nowhere
 	next, prev *Stream // in that ring
+
+	request *http.Request // what our SYN_STREAM asked for
+	pushes  []*Stream     // pushed along with the answer; guarded by Session.mu
 
 	http *exchange // the HTTP side of the stream, nil if it carries none
 }
