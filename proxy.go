@@ -42,7 +42,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	if !st.claim() {
 		return errUsedStream
 	}
-	st.priority = PriorityFor(request.URL)
+	st.priority = priorityOf(request)
 	_ = http.NewResponseController(writer).EnableFullDuplex() // only HTTP/1 needs it
 	out := proxiedRequest(request)
 	defer endUpload(out.Body, writer) // the caller's handler is about to return

@@ -133,7 +133,7 @@ func (s *Session) appendHeaderFrame(b []byte, job headerJob) ([]byte, error) {
 	switch job.typ {
 	case FrameSynStream:
 		b = appendSynStreamHeader(b, s.version, synStream{
-			id: job.st.id, assoc: job.st.assoc, priority: job.st.priority, flags: job.flags,
+			id: job.st.id, assoc: job.st.assoc, priority: job.st.priority >> priorityScale(s.version), flags: job.flags,
 		})
 	case FrameSynReply:
 		b = appendSynReplyHeader(b, s.version, job.st.id, job.flags)
@@ -175,6 +175,9 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
 	s.flow.out.spend(int64(n))
+	if s.cautious {
+		s.sentBlind += int64(n)
+	}
 	if last {
 		st.returnLoanLocked()
 	}
