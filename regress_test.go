@@ -311,7 +311,7 @@ func TestPanickingHandler(t *testing.T) {
 			io.WriteString(w, "some")
 			http.NewResponseController(w).Flush()
 		}
-		var m map[string]int
+		m := nilMap()
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/map"):
 			m["nil"] = 1
@@ -491,3 +491,6 @@ func TestCallsAfterTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// nilMap returns a map that a write to panics.
+func nilMap() map[string]int { return nil }
