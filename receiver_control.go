@@ -17,8 +17,12 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	}
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
 	s.endLocked(st, reset, dropUnread)
+	pushes := st.pushes
 	s.mu.Unlock()
 	st.cancelContext(reset)
+	for _, pushed := range pushes { // SPEC X7
+		pushed.reset(RstCancel, "the request was cancelled", reset)
+	}
 	s.ring()
 	s.endIfDrained()
 	return nil
@@ -32,12 +36,16 @@ func (s *Session) receiveSettings(h frameHeader, p []byte) error {
 		return err
 	}
 	var seen uint32
+	var keep []Setting
 	for i := range n {
 		e := settingAt(s.version, p, i)
 		if e.ID == 0 || e.ID > SettingClientCertificateVectorSize || seen&(1<<e.ID) != 0 {
 			continue
 		}
 		seen |= 1 << e.ID
+		if e.Flags&FlagPersistValue != 0 {
+			keep = append(keep, e)
+		}
 		if e.Flags&FlagPersisted != 0 && !s.client { // our own old values, SPEC T7
 			continue
 		}
@@ -45,6 +53,7 @@ func (s *Session) receiveSettings(h frameHeader, p []byte) error {
 			return err
 		}
 	}
+	s.keepSettings(h.flags, keep)
 	return nil
 }
 
@@ -195,6 +204,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	for _, st := range failed {
 		st.cancelContext(errGoingAway)
 	}
+	s.app.goingAway()
 	s.endIfDrained()
 	return nil
 }

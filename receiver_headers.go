@@ -60,6 +60,9 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 	s.mu.Lock()
 	open := s.streams[f.id]
 	switch {
+	case s.err != nil: // it has ended since the frame began
+		s.mu.Unlock()
+		return nil, nil
 	case s.isOurs(f.id): // SPEC S1
 		s.mu.Unlock()
 		return nil, sessionErrorf(GoAwayProtocolError, "the peer opened stream %d, whose parity is ours", f.id)
@@ -149,10 +152,11 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		s.resetStream(st, status, reason)
 		return nil
 	}
+	if h.typ == FrameHeaders {
+		s.app.headers(st)
+	}
 	if fin {
 		s.finishIn(st)
-	} else {
-		st.in.ring()
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	s.mu.Lock()
 	if s.lost {
 		s.mu.Unlock()
-		return nil, true
+		return b, true
 	}
 	b = append(b, s.control...)
 	s.control, s.controlOwed = s.control[:0], 0
@@ -160,7 +160,9 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 		if s.sched.alone(st) {
 			limit = batchSize
 		}
-		n = min(n, limit, max(room-frameHeaderSize, 1))
+		// A short answer is not cut where a batch ends, so that one Read brings it;
+		// batches have room for that.
+		n = min(n, limit, max(room-frameHeaderSize, wholeFrame))
 		n = int(min(int64(n), st.out.avail, s.flow.out.avail))
 	}
 	var flags frameFlags

@@ -177,7 +177,11 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 		return http.ErrServerClosed
 	}
 	defer srv.forget(ln)
-	return srv.httpServer().ServeTLS(ln, certFile, keyFile)
+	err := srv.httpServer().ServeTLS(ln, certFile, keyFile)
+	if srv.isClosing() { // we closed ln, which the http.Server takes for a failure
+		return http.ErrServerClosed
+	}
+	return err
 }
 
 // httpServer returns the http.Server that serves clients without SPDY, and whose
@@ -277,6 +281,7 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 			st.http.finished = true
 			st.http.releaseBuffer()
 		}
+		st.http.push.decide(errPushFailed)
 		cancel(context.Canceled)
 		st.stopReading()
 		st.release()

@@ -92,6 +92,13 @@ type application interface {
 	// Once accept has returned nil, the application must call st.release when
 	// its work for the stream is over.
 	accept(st *Stream, h HeaderBlock) *StreamError
+
+	// headers is called by the receiver when a HEADERS frame has been added to
+	// st.late. It must not block.
+	headers(st *Stream)
+
+	// goingAway is called when the session begins to drain. It must not block.
+	goingAway()
 }
 
 // NewServerSession prepares a session that answers the streams its peer opens
@@ -114,7 +121,7 @@ func (c *Config) ServerSession(conn net.Conn, server *http.Server) *Session {
 
 // ClientSession is NewClientSession with a configuration.
 func (c *Config) ClientSession(conn net.Conn) *Session {
-	return newSession(conn, true, c.dialect(conn), c, httpClientApp{})
+	return newSession(conn, true, c.dialect(conn), c, newHTTPClientApp(c))
 }
 
 func newSession(conn net.Conn, client bool, v Version, c *Config, app application) *Session {
@@ -158,11 +165,14 @@ const unlimited = 1 << 62
 // (SPEC W21).
 func (s *Session) announce() {
 	entries := []Setting{{ID: SettingMaxConcurrentStreams, Value: uint32(s.conf.MaxConcurrentStreams)}}
-	if s.client {
-		entries[0].Value = 0 // no pushes
+	if s.client && s.conf.AcceptPush == nil {
+		entries[0].Value = 0 // SPEC U16
 	}
 	if s.version.streamFlowControl() {
 		entries = append(entries, Setting{ID: SettingInitialWindowSize, Value: uint32(s.conf.StreamWindow)})
+	}
+	if s.client {
+		s.returnSettings()
 	}
 	s.control = appendSettings(s.control, s.version, 0, entries)
 	if extra := s.flow.in.size - defaultWindow; extra > 0 && s.version.sessionFlowControl() {
@@ -193,10 +203,10 @@ func (s *Session) Serve() (err error) {
 // Close ends the session at once: the peer gets a GOAWAY, every stream fails with
 // ErrSessionClosed, and the connection is closed. It waits for the session's
 // goroutines, at most a second longer than the peer needs, but not for handlers.
-func (s *Session) Close() error {
+// It returns nothing, as in 2015; Err says how the session ended.
+func (s *Session) Close() {
 	s.shutdown(ErrSessionClosed)
 	<-s.senderEnd
-	return nil
 }
 
 // Done returns a channel that is closed when the session has ended.
@@ -234,6 +244,7 @@ func (s *Session) goAway() {
 	}
 	s.mu.Unlock()
 	s.ring()
+	s.app.goingAway()
 	s.endIfDrained()
 }
 
