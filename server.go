@@ -296,7 +296,7 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 func (srv *Server) Close() (err error) {
 	sessions, plain := srv.close()
 	if plain != nil {
-		err = plain.Close()
+		err = unlessClosed(plain.Close())
 	}
 	for _, s := range sessions {
 		s.shutdown(ErrSessionClosed)
@@ -315,7 +315,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	}
 	var err error
 	if plain != nil {
-		err = plain.Shutdown(ctx)
+		err = unlessClosed(plain.Shutdown(ctx))
 	}
 	for _, s := range sessions {
 		err = errors.Join(err, s.Shutdown(ctx))
@@ -327,6 +327,15 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	srv.serving.Wait()
+	return err
+}
+
+// unlessClosed drops the http.Server's complaint about a listener of its own that
+// close has closed before it.
+func unlessClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	return err
 }
 
