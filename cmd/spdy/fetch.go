@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -66,15 +67,13 @@ func (f *fetcher) run(ctx context.Context) error {
 		saving.Go(func() { failed[i] = !f.try(ctx, j) })
 	}
 	saving.Wait()
-	if ctx.Err() != nil {
+	switch {
+	case !slices.Contains(failed, true):
+		return nil
+	case ctx.Err() != nil: // whatever they say failed
 		return ctx.Err()
 	}
-	for _, bad := range failed {
-		if bad {
-			return errFailed
-		}
-	}
-	return nil
+	return errFailed
 }
 
 func (f *fetcher) prepareServers(ctx context.Context) {

@@ -349,6 +349,9 @@ func TestGetGzip(t *testing.T) {
 			w.Write(packed.Bytes())
 		case "/cut":
 			w.Write(packed.Bytes()[:packed.Len()/2])
+		case "/part": // of the packed bytes, which nobody can unpack
+			w.WriteHeader(http.StatusPartialContent)
+			io.WriteString(w, "a part")
 		case "/not":
 			io.WriteString(w, "not packed at all")
 		}
@@ -357,6 +360,7 @@ func TestGetGzip(t *testing.T) {
 	require.Equal(t, result{exitOK, packed.String(), ""}, tool(t, "", "get", "-H", "Accept-Encoding: gzip", s.url))
 	require.Equal(t, result{exitOK, "", ""}, tool(t, "", "get", s.url+"empty"))
 	require.Equal(t, result{exitOK, "", ""}, tool(t, "", "get", "-X", "HEAD", s.url))
+	require.Equal(t, result{exitOK, "a part", ""}, tool(t, "", "get", s.url+"part"))
 	require.Contains(t, tool(t, "", "get", s.url+"cut").stderr, "breaks off")
 	require.Contains(t, tool(t, "", "get", s.url+"not").stderr, "gzip: invalid header")
 }

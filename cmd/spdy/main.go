@@ -100,7 +100,7 @@ func report(ctx context.Context, stderr io.Writer, name string, err error) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "spdy %s: %v\nRun 'spdy %s -h' for help.\n", name, err, name)
 		return exitUsage
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(stderr, "spdy %s: interrupted\n", name)
 		return exitInterrupted
 	case errors.Is(err, errFailed):

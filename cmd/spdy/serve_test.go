@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -42,7 +41,7 @@ func tree(t testing.TB) string {
 	} {
 		require.NoError(t, os.Symlink(target, filepath.Join(dir, link)))
 	}
-	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o644))
+	makePipe(t, filepath.Join(dir, "fifo"))
 	return dir
 }
 
