@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/amahi/spdy"
@@ -187,7 +188,11 @@ func (o *serveOptions) announce(w io.Writer, addr net.Addr, certificate *tls.Cer
 	if o.secure {
 		scheme = "https"
 	}
-	text := fmt.Sprintf("serving %s on\n", printable(o.dir))
+	dir := o.dir
+	if full, err := filepath.Abs(dir); err == nil {
+		dir = full
+	}
+	text := fmt.Sprintf("serving %s on\n", printable(dir))
 	for _, host := range urlHosts(addr) {
 		text += fmt.Sprintf("  %s://%s/\n", scheme, host)
 	}
