@@ -32,6 +32,7 @@ func (s *Session) open(ctx context.Context, st *Stream, block *[]byte, flags fra
 	st.out.avail = s.peerWindow
 	s.nextID += 2
 	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent
+	st.finHeaders = flags&FlagFin != 0
 	if st.state.inDone {
 		st.in.finish(endOfStream, false)
 	}
