@@ -8,7 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/stretchr/testify/require")
+	"github.com/stretchr/testify/require"
+)
 
 // TestOpening is about flags of SYN_STREAM and what may follow at once.
 func TestOpening(t *testing.T) {
