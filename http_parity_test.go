@@ -315,6 +315,9 @@ func (p *parityRig) both(t *testing.T, what string, makeRequest func() *http.Req
 		want.Header.Del("Trailer") // net/http's client leaves it among the headers
 		want.Trailer, got.Trailer = nil, nil
 	}
+	if want.Failed {
+		want.Body, got.Body = "", "" // a reset drops what nobody has read yet
+	}
 	require.Equal(t, want, got, what)
 }
 
