@@ -59,7 +59,7 @@ func (s *Session) awaitResponse(st *Stream, req *http.Request, failure func(erro
 		return nil, e
 	}
 	res.TLS = s.tlsState()
-	finishResponse(st, res, stop)
+	finishResponse(st, res, up.unwatch(stop))
 	return res, nil
 }
 
@@ -92,8 +92,21 @@ func (s *Session) tlsState() *tls.ConnectionState {
 
 // An upload is the sending side of a request.
 type upload struct {
-	st  *Stream
-	req *http.Request
+	st      *Stream
+	req     *http.Request
+	running context.Context // ends with the goroutine that sends the body; nil if there is none
+}
+
+// unwatch wraps stop, which ends the watch over the request's context, for the end of
+// the answer: a body that is still being sent has to be watched on.
+func (u *upload) unwatch(stop func() bool) func() bool {
+	return func() bool {
+		if u.running == nil || u.running.Err() != nil {
+			return stop()
+		}
+		context.AfterFunc(u.running, func() { stop() })
+		return true
+	}
 }
 
 // open sends the SYN_STREAM and, if there is a body, starts its goroutine.
@@ -126,6 +139,7 @@ func (u *upload) open() error {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
+	u.running = ctx
 	stop := context.AfterFunc(ctx, u.closeBody) // unblocks a Read of the body when the stream fails
 	u.st.setContext(cancel)
 	go func() {
