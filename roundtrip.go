@@ -24,7 +24,7 @@ func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, error) {
 	if pushed := s.claimPush(req); pushed != nil { // SPEC U13
-		res, err := s.awaitResponse(pushed, req, func(err error) error { return err })
+		res, err := s.awaitResponse(&upload{st: pushed, req: req})
 		if err == nil || req.Context().Err() != nil {
 			return res, err
 		}
@@ -34,20 +34,20 @@ func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, erro
 		up.closeBody()
 		return nil, err
 	}
-	return s.awaitResponse(st, req, up.failure)
+	return s.awaitResponse(up)
 }
 
-// awaitResponse waits for the headers of an answer. failure translates the error
-// if there is none.
-func (s *Session) awaitResponse(st *Stream, req *http.Request, failure func(error) error) (*http.Response, error) {
-	ctx := req.Context()
+// awaitResponse waits for the headers of an answer, that of a push too, for which
+// nothing has been uploaded.
+func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
+	st, req, ctx := up.st, up.req, up.req.Context()
 	stop := context.AfterFunc(ctx, func() { // ends with the exchange or its context
 		st.reset(RstCancel, "request cancelled", context.Cause(ctx))
 	})
 	reply, err := st.awaitReply(ctx)
 	if err != nil {
 		stop()
-		return nil, failure(err)
+		return nil, up.failure(err)
 	}
 	res, err := parseResponseBlock(s.version, reply, req)
 	if err != nil {
