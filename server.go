@@ -172,7 +172,11 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 		return http.ErrServerClosed
 	}
 	defer srv.forget(ln)
-	return srv.httpServer().ServeTLS(ln, certFile, keyFile)
+	err := srv.httpServer().ServeTLS(ln, certFile, keyFile)
+	if srv.isClosing() { // we have closed ln ourselves, before http.Server knew
+		return http.ErrServerClosed
+	}
+	return err
 }
 
 // httpServer returns the http.Server that serves clients without SPDY, and whose
