@@ -250,11 +250,14 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 // closed. It does not wait for handlers; their contexts end.
 func (srv *Server) Close() (err error) {
 	sessions, https := srv.close()
-	if https != nil {
-		err = https.Close()
-	}
 	for _, s := range sessions {
 		s.shutdown(ErrSessionClosed)
+	}
+	for _, s := range sessions { // https would close their connections before the GOAWAY is out
+		<-s.senderEnd
+	}
+	if https != nil {
+		err = https.Close()
 	}
 	srv.serving.Wait()
 	return err
@@ -268,6 +271,12 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	for _, s := range sessions {
 		s.goAway()
 	}
+	stop := context.AfterFunc(ctx, func() { // all at once: each may take a while to end
+		for _, s := range sessions {
+			s.shutdown(ErrSessionClosed)
+		}
+	})
+	defer stop()
 	var err error
 	if https != nil {
 		err = https.Shutdown(ctx)
