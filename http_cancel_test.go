@@ -200,6 +200,7 @@ func TestCancelAtEveryPhase(t *testing.T) {
 						require.NoError(t, r.err)
 						_, err := io.CopyN(io.Discard, r.res.Body, p.read)
 						require.NoError(t, err)
+						synctest.Wait() // all of the answer is here
 						want = end(cancel)
 						rest, err := io.ReadAll(r.res.Body)
 						if p.done {

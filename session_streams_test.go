@@ -328,13 +328,13 @@ func TestHTTPModeStreams(t *testing.T) {
 		p.wantAlive("the session goes on")
 	})
 	story(t, "S12/server opens a bidirectional stream", func(t *testing.T) {
-		p := newPeer(t, asClient, peerOpts{app: httpClientApp{}})
+		p := newPeer(t, asClient, peerOpts{app: newHTTPClientApp(nil)})
 		p.send(&SynStreamFrame{StreamID: 2, Headers: plainGet(SPDY31)})
 		p.wantRst("servers push only", 2, RstProtocolError)
 		p.wantAlive("the session goes on")
 	})
 	story(t, "S5,U16/server pushes", func(t *testing.T) {
-		p := newPeer(t, asClient, peerOpts{app: httpClientApp{}})
+		p := newPeer(t, asClient, peerOpts{app: newHTTPClientApp(nil)})
 		p.send(&SynStreamFrame{StreamID: 2, AssociatedStreamID: 1, Flags: FlagUnidirectional, Headers: plainGet(SPDY31)})
 		p.wantRst("not wanted", 2, RstRefusedStream)
 		p.sendBulk(2, 16384, FlagFin)
