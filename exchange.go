@@ -29,7 +29,8 @@ type exchange struct {
 	length   int64   // the Content-Length that the handler set; -1 if none
 	written  int64   // bytes of body that the handler has written
 	trailers []string
-	err      error // why Write fails from now on
+	err      error    // why Write fails from now on
+	push     *promise // the answer is a push, nil if it was asked for
 }
 
 // Header returns the headers of the answer. Changes after WriteHeader have no
@@ -194,6 +195,9 @@ func (st *Stream) begin(body []byte, fin bool) error {
 	}
 	if _, has := header["Date"]; !has {
 		header["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+	}
+	if x.push != nil {
+		return st.beginPush(header, fin)
 	}
 	block := getBlock()
 	b, err := appendResponseBlock((*block)[:0], st.session.version, x.status, header)

@@ -42,7 +42,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	if !st.claim() {
 		return errUsedStream
 	}
-	st.priority = PriorityFor(request.URL)
+	st.priority = priorityOf(request)
 	_ = http.NewResponseController(writer).EnableFullDuplex() // only HTTP/1 needs it
 	out := proxiedRequest(request)
 	defer endUpload(out.Body, writer) // the caller's handler is about to return
@@ -207,6 +207,9 @@ func abortAnswer(r *http.Request, w http.ResponseWriter, cause error) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	switch {
 	case err == nil:
+		if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+			conn = t.NetConn() // TLS would say that this is the end of an answer without length
+		}
 		if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
 			_ = tcp.SetLinger(0) // a reset, which no client takes for the end
 		}

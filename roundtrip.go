@@ -19,19 +19,27 @@ import (
 // request that the server did not look at fails with a *StreamError that is
 // Retryable.
 func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
-	priority := uint8(0)
-	if req.URL != nil {
-		priority = PriorityFor(req.URL)
-	}
-	return s.roundTrip(s.newLocalStream(priority), req)
+	return s.roundTrip(s.newLocalStream(priorityOf(req)), req)
 }
 
 func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, error) {
+	if pushed := s.claimPush(req); pushed != nil { // SPEC U13
+		res, err := s.awaitResponse(pushed, req, func(err error) error { return err })
+		if err == nil || req.Context().Err() != nil {
+			return res, err
+		}
+	}
 	up := &upload{st: st, req: req}
 	if err := up.open(); err != nil {
 		up.closeBody()
 		return nil, err
 	}
+	return s.awaitResponse(st, req, up.failure)
+}
+
+// awaitResponse waits for the headers of an answer. failure translates the error
+// if there is none.
+func (s *Session) awaitResponse(st *Stream, req *http.Request, failure func(error) error) (*http.Response, error) {
 	ctx := req.Context()
 	stop := context.AfterFunc(ctx, func() { // ends with the exchange or its context
 		st.reset(RstCancel, "request cancelled", context.Cause(ctx))
@@ -39,7 +47,7 @@ func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, erro
 	reply, err := st.awaitReply(ctx)
 	if err != nil {
 		stop()
-		return nil, up.failure(err)
+		return nil, failure(err)
 	}
 	res, err := parseResponseBlock(s.version, reply, req)
 	if err != nil {
@@ -105,6 +113,7 @@ func (u *upload) open() error {
 		return err
 	}
 	*block = b
+	u.st.request = u.req
 	length, err := requestLength(u.req)
 	if err != nil {
 		putBlock(block)

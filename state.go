@@ -4,8 +4,11 @@ package spdy
 // independently. Only the methods below change it. Guarded by Session.mu.
 type streamState struct {
 	ours    bool // this side created the stream
+	oneWay  bool // its creator alone sends
 	replied bool // the SYN_REPLY has passed, in whichever direction it goes
 	inDone  bool // the peer's half is closed: its FIN has come
+	unknown bool // a push whose status has not come
+	gotData bool // a DATA frame has come
 	outDone bool // our half is closed: our FIN has been handed to the network
 }
 
@@ -18,7 +21,7 @@ func (s *streamState) opened(ours bool, flags frameFlags) {
 	} else {
 		s.inDone, s.outDone = fin, uni
 	}
-	s.replied = uni // a unidirectional stream is never replied to
+	s.oneWay, s.replied = uni, uni // a unidirectional stream is never replied to
 }
 
 // closed reports that neither side may send any more.
@@ -28,9 +31,9 @@ func (s *streamState) closed() bool { return s.inDone && s.outDone }
 // the stream with.
 func (s *streamState) receiveReply(fin bool) RstStatus {
 	switch {
-	case !s.ours: // SPEC R6
+	case !s.ours || s.oneWay: // SPEC R6
 		return RstProtocolError
-	case s.inDone && s.replied: // SPEC R3; R6 for a stream that is only ours to send on
+	case s.inDone && s.replied: // SPEC R3
 		return RstStreamAlreadyClosed
 	case s.replied: // SPEC R1, R2
 		return RstStreamInUse
@@ -58,9 +61,10 @@ func (s *streamState) receiveData() RstStatus {
 	switch {
 	case s.inDone: // SPEC D5, D9
 		return RstStreamAlreadyClosed
-	case s.ours && !s.replied: // SPEC D3
+	case s.ours && !s.replied, s.unknown: // SPEC D3, D4, U11
 		return RstProtocolError
 	}
+	s.gotData = true
 	return 0
 }
 
