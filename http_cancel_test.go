@@ -338,7 +338,9 @@ func TestHandlerContext(t *testing.T) {
 	var causes sync.Map // path to cause
 	var alive sync.Map  // path to whether it lived until the end
 	rigTest(t, func(w http.ResponseWriter, r *http.Request) {
-		defer context.AfterFunc(r.Context(), func() { causes.LoadOrStore(r.URL.Path, context.Cause(r.Context())) })
+		defer func() { // from the end of the handler on
+			context.AfterFunc(r.Context(), func() { causes.LoadOrStore(r.URL.Path, context.Cause(r.Context())) })
+		}()
 		if r.URL.Path == "/returns" {
 			io.Copy(w, r.Body)
 			w.(http.Flusher).Flush()

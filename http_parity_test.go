@@ -212,10 +212,10 @@ var parityHandlers = map[string]func(w http.ResponseWriter, r *http.Request, not
 		panic(http.ErrAbortHandler)
 	},
 	"error": func(w http.ResponseWriter, r *http.Request, note func(string, ...any)) {
-		http.Error(w, "went wrong", 418)
+		http.Error(w, "went wrong", http.StatusTeapot)
 	},
 	"redirect": func(w http.ResponseWriter, r *http.Request, note func(string, ...any)) {
-		http.Redirect(w, r, "/there?a=b", 302)
+		http.Redirect(w, r, "/there?a=b", http.StatusFound)
 	},
 	"content": func(w http.ResponseWriter, r *http.Request, note func(string, ...any)) {
 		http.ServeContent(w, r, "a.txt", time.Unix(1e9, 0), bytes.NewReader(patternBytes(3, 2000)))
