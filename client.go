@@ -55,8 +55,11 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 // Session returns the session under the client.
 func (c *Client) Session() *Session { return c.session }
 
-// Close ends the session; see Session.Close.
-func (c *Client) Close() error { return c.session.Close() }
+// Close ends the session; see Session.Close. The error is always nil.
+func (c *Client) Close() error {
+	c.session.Close()
+	return nil
+}
 
 // Ping sends a PING and reports whether its echo came within d. The error says
 // why the session ended, if it has.

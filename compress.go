@@ -3,7 +3,6 @@ package spdy
 import (
 	"encoding/binary"
 	"fmt"
-	"sync"
 
 	"github.com/amahi/spdy/internal/deflate"
 )
@@ -46,9 +45,13 @@ func (p CompressionPolicy) String() string {
 	return fmt.Sprintf("CompressionPolicy(%d)", uint8(p))
 }
 
-// storedWindowBits is the window announced for a stream without matches. It is
-// what spdylay announces at level 0 (SPEC §2.5).
-const storedWindowBits = 11
+// The window sizes announced to the peer, which has to keep so much history. A
+// larger one helps if paths and cookies are matched, but not much otherwise.
+const (
+	safeWindowBits   = 12
+	fullWindowBits   = 13
+	storedWindowBits = 11 // no matches; what spdylay announces then (SPEC §2.5)
+)
 
 // A headerCompressor turns the name/value blocks of one direction of a session
 // into one zlib stream. Blocks have to be sent in the order they were
@@ -78,8 +81,12 @@ func (c *headerCompressor) appendBlock(dst, nv []byte) []byte {
 	}
 	if !c.started {
 		c.started = true
-		c.encoder = newEncoder(c.version)
-		dst = appendZlibHeader(dst, c.version, deflate.WindowBits)
+		bits := safeWindowBits
+		if c.policy == CompressFull {
+			bits = fullWindowBits
+		}
+		c.encoder = deflate.NewEncoder(c.version.dictionary(), bits)
+		dst = appendZlibHeader(dst, c.version, bits)
 	}
 	c.encoder.Begin(dst)
 	if c.policy == CompressFull {
@@ -147,32 +154,17 @@ func cutField(p []byte, size int) (field, rest []byte, ok bool) {
 	return rest[:n], rest[n:], true
 }
 
-// appendZlibHeader appends the header of a zlib stream with a preset dictionary
-// (RFC 1950 §2.2): method and window size, flags, Adler-32 of the dictionary.
+// The fields of a zlib header that matter here (RFC 1950 §2.2).
+const (
+	zlibDeflate          = 8
+	zlibPresetDictionary = 0x20
+)
+
+// appendZlibHeader appends the header of a zlib stream with a preset dictionary:
+// window size and method, flags, Adler-32 of the dictionary.
 func appendZlibHeader(dst []byte, v Version, windowBits int) []byte {
-	const (
-		methodDeflate = 8
-		presetDict    = 0x20
-	)
-	h := uint16(windowBits-8)<<12 | methodDeflate<<8 | presetDict
+	h := uint16(windowBits-8)<<12 | zlibDeflate<<8 | zlibPresetDictionary
 	h += 31 - h%31 // FCHECK makes it a multiple of 31
 	dst = binary.BigEndian.AppendUint16(dst, h)
 	return binary.BigEndian.AppendUint32(dst, v.dictionaryID())
-}
-
-// Encoders that have seen nothing but the dictionary, to copy from: filling the
-// hash table takes longer than compressing a request.
-var (
-	encoderSPDY2 = sync.OnceValue(func() *deflate.Encoder { return deflate.NewEncoder(dictionarySPDY2) })
-	encoderSPDY3 = sync.OnceValue(func() *deflate.Encoder { return deflate.NewEncoder(dictionarySPDY3) })
-)
-
-func newEncoder(v Version) *deflate.Encoder {
-	e := new(deflate.Encoder)
-	if v == SPDY2 {
-		*e = *encoderSPDY2()
-	} else {
-		*e = *encoderSPDY3()
-	}
-	return e
 }

@@ -1,6 +1,9 @@
 package spdy
 
-import "log/slog"
+import (
+	"log/slog"
+	"net/http"
+)
 
 // Config tunes sessions. The zero value, and a nil *Config, mean the defaults.
 // A Config must not be changed once a session, client or server uses it.
@@ -37,6 +40,25 @@ type Config struct {
 	// default, CompressSafe, gives an attacker who chooses part of a request
 	// nothing to compare secrets with.
 	Compression CompressionPolicy
+
+	// AcceptPush makes a client take pushes. It is asked for every push of the
+	// server that is in order, in a goroutine of its own, with the request that
+	// the push answers and the one that caused it. What it accepts answers a
+	// later GET of the same URL on the session; of pushes that nobody asks for the
+	// oldest are given up when MaxConcurrentStreams is reached. nil refuses every
+	// push.
+	AcceptPush func(promised, cause *http.Request) bool
+
+	// Settings is where a client keeps what servers ask it to keep. nil means
+	// DefaultSettings.
+	Settings SettingsStore
+
+	// Version is the dialect to speak where nothing is negotiated. The zero value
+	// means SPDY/3.1 for a client. A server without TLS tells SPDY/2 from the
+	// others by its client's first frame, but not SPDY/3 from SPDY/3.1: with the
+	// zero value it takes the client for one of SPDY/3 until a WINDOW_UPDATE for
+	// the session shows otherwise, see SPEC §7. With SPDY3 or SPDY31 it knows.
+	Version Version
 
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
@@ -79,6 +101,9 @@ func (c *Config) withDefaults(client bool) *Config {
 	orDefault(&d.MaxConcurrentStreams, defaultMaxStreams)
 	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
 	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
+	if d.Settings == nil {
+		d.Settings = DefaultSettings
+	}
 	d.StreamWindow = min(max(d.StreamWindow, defaultWindow), maxWindow)
 	d.SessionWindow = min(max(d.SessionWindow, d.StreamWindow), maxWindow)
 	return &d

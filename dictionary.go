@@ -100,6 +100,19 @@ func (v Version) dictionary() string {
 	return dictionarySPDY3
 }
 
+// dictionaryBytes returns the dictionary as bytes, which must not be changed.
+func (v Version) dictionaryBytes() []byte {
+	if v == SPDY2 {
+		return dictionaryBytesSPDY2
+	}
+	return dictionaryBytesSPDY3
+}
+
+var (
+	dictionaryBytesSPDY2 = []byte(dictionarySPDY2)
+	dictionaryBytesSPDY3 = []byte(dictionarySPDY3)
+)
+
 // dictionaryID returns the Adler-32 checksum of the dictionary.
 func (v Version) dictionaryID() uint32 {
 	if v == SPDY2 {

@@ -398,7 +398,7 @@ func TestFrameCodecAllocs(t *testing.T) {
 		var failed error
 		n := testing.AllocsPerRun(100, func() {
 			b := appendDataHeader(buf, 1, FlagFin, 5)
-			h := parseFrameHeader(b)
+			var h frameHeader
 			parse := func(at int, err error) frameHeader {
 				if err != nil {
 					failed = err

@@ -20,8 +20,18 @@ func appendResponseBlock(dst []byte, v Version, status int, h http.Header) ([]by
 	if status < 200 || status > 999 {
 		return dst, &messageError{fmt.Sprintf("status %d cannot be sent", status)}
 	}
-	var buf [64]byte
 	w := beginNameValue(dst, v)
+	addResponse(&w, v, status, h)
+	out, err := w.finish()
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// addResponse adds the headers of an answer.
+func addResponse(w *nameValueWriter, v Version, status int, h http.Header) {
+	var buf [64]byte
 	w.add(pseudoStatus.name(v), string(appendStatus(buf[:0], status)))
 	w.add(pseudoVersion.name(v), "HTTP/1.1")
 	var keys [24]string
@@ -46,17 +56,12 @@ func appendResponseBlock(dst []byte, v Version, status int, h http.Header) ([]by
 		}
 		if name == "content-length" {
 			if n, ok := responseLength(values); ok {
-				addInt(&w, name, n)
+				addInt(w, name, n)
 			}
 			continue
 		}
 		w.addValues(name, values)
 	}
-	out, err := w.finish()
-	if err != nil {
-		return dst, err
-	}
-	return out, nil
 }
 
 // appendStatus appends the value of :status, "200 OK".

@@ -80,13 +80,8 @@ func (a *httpServerApp) refuse(st *Stream, err error) {
 	st.release()
 }
 
-// An httpClientApp refuses whatever the server opens: pushes (SPEC S5, U16), and
-// streams that are not even pushes (SPEC S12, U7).
-type httpClientApp struct{}
+// headers has nothing to do for a request: its trailers are read with its body.
+func (a *httpServerApp) headers(*Stream) {}
 
-func (httpClientApp) accept(st *Stream, _ HeaderBlock) *StreamError {
-	if !st.oneWay {
-		return streamErrorf(st.id, RstProtocolError, "a server may only push")
-	}
-	return streamErrorf(st.id, RstRefusedStream, "pushes are not wanted")
-}
+// goingAway has nothing to do: what has been asked for is answered.
+func (a *httpServerApp) goingAway() {}

@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"crypto/tls"
+	"net"
 	"slices"
 )
 
@@ -13,8 +14,32 @@ import (
 // protocolHTTP11 is what HTTPS clients without SPDY negotiate.
 const protocolHTTP11 = "http/1.1"
 
-// protocols lists the dialects that are offered and accepted, best first.
-var protocols = []Version{SPDY31}
+// protocols lists the dialects that are offered and accepted, best first (SPEC §7).
+var protocols = []Version{SPDY31, SPDY3, SPDY2}
+
+// versionOf returns the dialect that a protocol name stands for.
+func versionOf(protocol string) (Version, bool) {
+	for _, v := range protocols {
+		if v.String() == protocol {
+			return v, true
+		}
+	}
+	return 0, false
+}
+
+// dialect says what to speak on a connection: what its TLS handshake has
+// negotiated, else what the configuration says, else SPDY/3.1.
+func (c *Config) dialect(conn net.Conn) Version {
+	if state := connectionState(conn); state != nil {
+		if v, ok := versionOf(state.NegotiatedProtocol); ok {
+			return v
+		}
+	}
+	if c != nil && c.Version != 0 {
+		return c.Version
+	}
+	return SPDY31
+}
 
 // protocolNames returns the names of protocols.
 func protocolNames() []string {

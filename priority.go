@@ -1,6 +1,10 @@
 package spdy
 
-import "net/url"
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
 
 // The classes of PriorityFor.
 const (
@@ -80,4 +84,22 @@ func extension(dst []byte, path string) ([]byte, bool) {
 		return dst, true
 	}
 	return dst, true
+}
+
+// priorityKey is where WithPriority keeps its value.
+type priorityKey struct{}
+
+// WithPriority returns a context for requests that are to be sent with the given
+// priority, 0 (most urgent) to 7, instead of what PriorityFor says of their URL.
+// Larger values mean 7. SPDY/2, which has four priorities, sends half of it.
+func WithPriority(ctx context.Context, priority uint8) context.Context {
+	return context.WithValue(ctx, priorityKey{}, min(priority, priorities-1))
+}
+
+// priorityOf is the priority to send a request with.
+func priorityOf(req *http.Request) uint8 {
+	if p, ok := req.Context().Value(priorityKey{}).(uint8); ok {
+		return p
+	}
+	return PriorityFor(req.URL)
 }

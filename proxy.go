@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"sync/atomic"
+	"time"
 )
 
 // NewClientStream makes a stream for one request, see Stream.Request. The stream
@@ -39,13 +42,13 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	if !st.claim() {
 		return errUsedStream
 	}
-	st.priority = PriorityFor(request.URL)
+	st.priority = priorityOf(request)
 	_ = http.NewResponseController(writer).EnableFullDuplex() // only HTTP/1 needs it
 	out := proxiedRequest(request)
-	defer out.Body.Close() // the caller's handler is about to return
+	defer endUpload(out.Body, writer) // the caller's handler is about to return
 	res, err := st.session.roundTrip(st, out)
 	if err != nil {
-		refuseProxied(request, writer, err)
+		refuseProxied(writer, err)
 		return err
 	}
 	defer res.Body.Close()
@@ -88,10 +91,36 @@ func proxiedRequest(r *http.Request) *http.Request {
 			out.URL.Scheme = "https"
 		}
 	}
-	if r.Body == nil || r.ContentLength == 0 {
+	if r.Body == nil { // a length of 0 may stand for an unknown one
 		out.Body = http.NoBody
+	} else {
+		out.Body = &proxiedBody{ReadCloser: r.Body}
 	}
 	return out
+}
+
+// A proxiedBody is the body of a request that a handler got.
+type proxiedBody struct {
+	io.ReadCloser
+	ended atomic.Bool // nothing more is to be read
+}
+
+func (b *proxiedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.ended.Store(true)
+	}
+	return n, err
+}
+
+// endUpload closes the body of a proxied request. If the answer was there first,
+// a read of the body may be waiting for the client, and in net/http a Close would
+// wait for that read, so the read is ended before.
+func endUpload(body io.ReadCloser, w http.ResponseWriter) {
+	if b, ok := body.(*proxiedBody); ok && !b.ended.Load() {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+	}
+	_ = body.Close() // nobody is left to tell
 }
 
 func copyHeader(dst, src http.Header) {
@@ -137,11 +166,9 @@ func copyProxiedBody(w http.ResponseWriter, res *http.Response) error {
 	return err
 }
 
-// refuseProxied answers a request that could not be handed on.
-func refuseProxied(r *http.Request, w http.ResponseWriter, err error) {
-	if r.Context().Err() != nil && !errors.Is(r.Context().Err(), context.DeadlineExceeded) {
-		return // the client has gone
-	}
+// refuseProxied answers a request that could not be handed on. It does so also
+// when the request was cancelled: that need not mean that the client has gone.
+func refuseProxied(w http.ResponseWriter, err error) {
 	status := proxyStatus(err)
 	http.Error(w, http.StatusText(status), status)
 }
@@ -180,6 +207,9 @@ func abortAnswer(r *http.Request, w http.ResponseWriter, cause error) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	switch {
 	case err == nil:
+		if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+			conn = t.NetConn() // TLS would say that this is the end of an answer without length
+		}
 		if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
 			_ = tcp.SetLinger(0) // a reset, which no client takes for the end
 		}

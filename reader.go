@@ -58,6 +58,12 @@ func (r *reader) fill() error {
 	}
 }
 
+// preload makes bytes that somebody else has read the first to be read here. There
+// must be fewer than idleBufferSize.
+func (r *reader) preload(p []byte) {
+	r.buf = r.idle[:copy(r.idle[:], p)]
+}
+
 func (r *reader) release() {
 	if r.large != nil {
 		readBufferPool.Put(r.large)

@@ -44,7 +44,7 @@ func (s *Session) receiveFrame() error {
 	if h.version != s.version.wire() {
 		return s.receiveForeign(h)
 	}
-	if !knownControl(h.typ) { // SPEC F4, F5, F15, C4
+	if !s.knowsControl(h.typ) { // SPEC F4, F5, F15, C4, W20
 		s.traceReceived(h, nil)
 		return s.in.skip(h.length)
 	}
@@ -69,12 +69,14 @@ func (s *Session) ended() bool {
 // was withdrawn; the bytes would be unreadable.
 const flagDataCompressed = 0x02
 
-// knownControl lists the control frames that mean something to us.
-func knownControl(t FrameType) bool {
+// knowsControl reports whether a control frame means anything to us.
+func (s *Session) knowsControl(t FrameType) bool {
 	switch t {
 	case FrameSynStream, FrameSynReply, FrameRstStream, FrameSettings,
-		FramePing, FrameGoAway, FrameHeaders, FrameWindowUpdate:
+		FramePing, FrameGoAway, FrameHeaders:
 		return true
+	case FrameWindowUpdate:
+		return s.version.streamFlowControl()
 	}
 	return false
 }
@@ -132,7 +134,7 @@ func (s *Session) receiveData(h frameHeader) error {
 	}
 	n := int64(h.length)
 	s.mu.Lock()
-	if !s.flow.in.take(n) { // SPEC W13
+	if !s.chargeLocked(n) { // SPEC W13
 		s.mu.Unlock()
 		return sessionErrorf(GoAwayProtocolError, "DATA of %d bytes overruns the session window", n)
 	}
@@ -145,6 +147,9 @@ func (s *Session) receiveData(h frameHeader) error {
 		return s.discardData(h.length)
 	}
 	if status != 0 {
+		if s.version == SPDY2 && !st.replyCame() { // SPEC D4
+			return sessionErrorf(GoAwayProtocolError, "DATA on stream %d before its SYN_REPLY", st.id)
+		}
 		s.resetStream(st, status, "unexpected DATA")
 		return s.discardData(h.length)
 	}
@@ -169,6 +174,23 @@ func (s *Session) receiveData(h frameHeader) error {
 		s.finishIn(st)
 	}
 	return nil
+}
+
+// chargeLocked charges DATA to the session window. A peer that may speak SPDY/3
+// does not know of one, so its bytes are only counted.
+func (s *Session) chargeLocked(n int64) bool {
+	if s.cautious {
+		s.flow.in.avail -= n
+		return true
+	}
+	return s.flow.in.take(n)
+}
+
+// replyCame reports whether the SYN_REPLY of a stream of ours has come.
+func (st *Stream) replyCame() bool {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	return !st.state.ours || st.state.replied
 }
 
 // dataStreamLocked finds the stream of a DATA frame, or the status to answer it

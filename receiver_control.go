@@ -17,8 +17,12 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	}
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
 	s.endLocked(st, reset, dropUnread)
+	pushes := st.pushes
 	s.mu.Unlock()
 	st.cancelContext(reset)
+	for _, pushed := range pushes { // SPEC X7
+		pushed.reset(RstCancel, "the request was cancelled", reset)
+	}
 	s.ring()
 	s.endIfDrained()
 	return nil
@@ -32,12 +36,16 @@ func (s *Session) receiveSettings(h frameHeader, p []byte) error {
 		return err
 	}
 	var seen uint32
+	var keep []Setting
 	for i := range n {
 		e := settingAt(s.version, p, i)
 		if e.ID == 0 || e.ID > SettingClientCertificateVectorSize || seen&(1<<e.ID) != 0 {
 			continue
 		}
 		seen |= 1 << e.ID
+		if e.Flags&FlagPersistValue != 0 {
+			keep = append(keep, e)
+		}
 		if e.Flags&FlagPersisted != 0 && !s.client { // our own old values, SPEC T7
 			continue
 		}
@@ -45,6 +53,7 @@ func (s *Session) receiveSettings(h frameHeader, p []byte) error {
 			return err
 		}
 	}
+	s.keepSettings(h.flags, keep)
 	return nil
 }
 
@@ -123,6 +132,10 @@ func (s *Session) growSession(delta int64) error {
 		return nil
 	}
 	s.mu.Lock()
+	if s.cautious { // only a peer of SPDY/3.1 sends this
+		s.cautious = false
+		s.flow.out.avail = defaultWindow - s.sentBlind
+	}
 	ok := delta > 0 && s.flow.out.grow(delta)
 	s.mu.Unlock()
 	if !ok { // SPEC W5, W7
@@ -191,6 +204,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	for _, st := range failed {
 		st.cancelContext(errGoingAway)
 	}
+	s.app.goingAway()
 	s.endIfDrained()
 	return nil
 }

@@ -60,6 +60,9 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 	s.mu.Lock()
 	open := s.streams[f.id]
 	switch {
+	case s.err != nil: // it has ended since the frame began
+		s.mu.Unlock()
+		return nil, nil
 	case s.isOurs(f.id): // SPEC S1
 		s.mu.Unlock()
 		return nil, sessionErrorf(GoAwayProtocolError, "the peer opened stream %d, whose parity is ours", f.id)
@@ -75,7 +78,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 			s.replyReset(f.id, RstProtocolError)
 		}
 		return nil, nil
-	case s.saidGoAway: // SPEC S13
+	case s.saidGoAway, s.err != nil: // SPEC S13; nobody would end a stream that comes after shutdown
 		s.mu.Unlock()
 		return nil, nil
 	}
@@ -91,7 +94,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 	}
 	s.lastGood = f.id
 	s.peerStreams++
-	st := newStream(s, f.priority)
+	st := newStream(s, f.priority<<priorityScale(s.version))
 	st.id, st.assoc, st.onWire, st.held = f.id, f.assoc, true, true
 	st.oneWay = f.flags&FlagUnidirectional != 0
 	st.out.avail = s.peerWindow
@@ -138,7 +141,9 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 			close(st.replied)
 		}
 	default:
-		if status = st.state.receiveHeaders(fin); status == 0 && !st.addLateLocked(header, s.conf.MaxHeaderBytes) {
+		status = st.state.receiveHeaders(fin)
+		ignore := s.version == SPDY2 && s.client && st.state.gotData // SPEC R12
+		if status == 0 && !ignore && !st.addLateLocked(header, s.conf.MaxHeaderBytes) {
 			status, reason = RstProtocolError, "repeated or too many late headers" // SPEC R11
 		}
 	}
@@ -147,10 +152,11 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		s.resetStream(st, status, reason)
 		return nil
 	}
+	if h.typ == FrameHeaders {
+		s.app.headers(st)
+	}
 	if fin {
 		s.finishIn(st)
-	} else {
-		st.in.ring()
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func TestRecorderLikeHTTPTest(t *testing.T) {
 		"status then body": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500); w.Write([]byte("x")) },
 		"body then status": func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("x")); w.WriteHeader(500) },
 		"flush":            func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); w.WriteHeader(500) },
-		"error":            func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 403) },
+		"error":            func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusForbidden) },
 	}
 	for name, handler := range handlers {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestRecorderLikeHTTPTest(t *testing.T) {
 			got := NewRecorder()
 			handler(got, nil)
 			assert.Equal(t, want.Code, got.Code)
-			assert.Equal(t, want.HeaderMap, got.HeaderMap)
+			assert.Equal(t, want.Header(), got.HeaderMap)
 			assert.Equal(t, want.Body.String(), got.Body.String())
 			assert.Equal(t, want.Flushed, got.Flushed)
 		})

@@ -6,6 +6,15 @@ import "math/bits"
 // (SPDY/3.1 §2.3.3).
 const priorities = 8
 
+// priorityScale is how far the priorities of a version are shifted against ours:
+// SPDY/2 has four, which spread over our eight.
+func priorityScale(v Version) uint {
+	if v == SPDY2 {
+		return 1
+	}
+	return 0
+}
+
 // starvationTurn is how many picks pass before one is made from a level that is
 // not the most urgent, each of them in turn, so that an endless flood of urgent
 // bytes stops nobody (SPEC S10).

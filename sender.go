@@ -56,7 +56,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	s.mu.Lock()
 	if s.lost {
 		s.mu.Unlock()
-		return nil, true
+		return b, true
 	}
 	b = append(b, s.control...)
 	s.control, s.controlOwed = s.control[:0], 0
@@ -133,7 +133,7 @@ func (s *Session) appendHeaderFrame(b []byte, job headerJob) ([]byte, error) {
 	switch job.typ {
 	case FrameSynStream:
 		b = appendSynStreamHeader(b, s.version, synStream{
-			id: job.st.id, assoc: job.st.assoc, priority: job.st.priority, flags: job.flags,
+			id: job.st.id, assoc: job.st.assoc, priority: job.st.priority >> priorityScale(s.version), flags: job.flags,
 		})
 	case FrameSynReply:
 		b = appendSynReplyHeader(b, s.version, job.st.id, job.flags)
@@ -160,7 +160,9 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 		if s.sched.alone(st) {
 			limit = batchSize
 		}
-		n = min(n, limit, max(room-frameHeaderSize, 1))
+		// A short answer is not cut where a batch ends, so that one Read brings it;
+		// batches have room for that.
+		n = min(n, limit, max(room-frameHeaderSize, wholeFrame))
 		n = int(min(int64(n), st.out.avail, s.flow.out.avail))
 	}
 	var flags frameFlags
@@ -173,6 +175,9 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
 	s.flow.out.spend(int64(n))
+	if s.cautious {
+		s.sentBlind += int64(n)
+	}
 	if last {
 		st.returnLoanLocked()
 	}

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// A Server serves HTTP over SPDY. The zero value serves http.DefaultServeMux on
-// port 80, without TLS. Fields must not be changed once it serves.
+// A Server serves HTTP over SPDY, in every dialect, and HTTP/1.1 to clients that
+// speak no SPDY. The zero value serves http.DefaultServeMux on port 80, without
+// TLS. Fields must not be changed once it serves.
 type Server struct {
 	Handler   http.Handler // nil means http.DefaultServeMux
 	Addr      string       // host:port to listen on; "" means ":http", or ":https" with TLS
@@ -36,15 +37,18 @@ type Server struct {
 
 	mu        sync.Mutex
 	closing   bool
-	done      chan struct{} // latch: Close or Shutdown was called
-	https     *http.Server  // serves HTTPS clients that do not speak SPDY
+	life      context.Context // ends with Close or Shutdown
+	end       context.CancelFunc
+	plain     *http.Server // serves clients that do not speak SPDY
 	listeners map[net.Listener]struct{}
 	sessions  map[*Session]struct{}
-	serving   sync.WaitGroup // goroutines of serveConn
+	greeting  map[net.Conn]struct{} // connections that are no sessions yet
+	serving   sync.WaitGroup        // goroutines of serveConn
 }
 
-// ListenAndServe serves plain SPDY on addr, like http.ListenAndServe. A nil
-// handler means http.DefaultServeMux.
+// ListenAndServe serves SPDY without TLS on addr, like http.ListenAndServe, and
+// HTTP/1.1 to clients that do not begin with a SPDY frame. A nil handler means
+// http.DefaultServeMux.
 func ListenAndServe(addr string, handler http.Handler) (err error) {
 	return (&Server{Addr: addr, Handler: handler}).ListenAndServe()
 }
@@ -55,8 +59,8 @@ func ListenAndServeTLS(addr, certFile, keyFile string, handler http.Handler) err
 	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLS(certFile, keyFile)
 }
 
-// ListenAndServeTLSSpdyOnly serves SPDY over TLS on addr, without negotiation:
-// every client is taken to speak SPDY/3.1.
+// ListenAndServeTLSSpdyOnly serves SPDY over TLS on addr. No negotiation is needed:
+// a client that offers nothing is taken to speak Config.Version, or SPDY/3.1.
 func ListenAndServeTLSSpdyOnly(addr, certFile, keyFile string, handler http.Handler) error {
 	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLSSpdyOnly(certFile, keyFile)
 }
@@ -120,8 +124,10 @@ func (srv *Server) certified(certFile, keyFile string) (*tls.Config, error) {
 	return conf, nil
 }
 
-// Serve serves SPDY/3.1 on every connection that ln accepts, whatever its kind.
-// It closes ln, and always returns an error: http.ErrServerClosed after Close or
+// Serve serves the connections that ln accepts, whatever their kind: SPDY in the
+// dialect that a TLS handshake negotiates, or that the client's first bytes or
+// Config.Version tell, and HTTP/1.1 to clients without TLS that speak that. It
+// closes ln, and always returns an error: http.ErrServerClosed after Close or
 // Shutdown.
 func (srv *Server) Serve(ln net.Listener) (err error) {
 	defer ln.Close()
@@ -134,6 +140,9 @@ func (srv *Server) Serve(ln net.Listener) (err error) {
 	if srv.BaseContext != nil {
 		base = srv.BaseContext(ln)
 	}
+	queue := newConnQueue(ln)
+	defer queue.Close()
+	go hs.Serve(queue) // ends when the queue is closed
 	pause := acceptPause{}
 	for {
 		conn, err := ln.Accept()
@@ -141,7 +150,7 @@ func (srv *Server) Serve(ln net.Listener) (err error) {
 			if srv.isClosing() {
 				return http.ErrServerClosed
 			}
-			if !pause.wait(err, srv.done) {
+			if !pause.wait(err, srv.life.Done()) {
 				return err
 			}
 			continue
@@ -153,11 +162,7 @@ func (srv *Server) Serve(ln net.Listener) (err error) {
 		}
 		go func() { // ends with the session
 			defer srv.serving.Done()
-			ctx := base
-			if srv.ConnContext != nil {
-				ctx = srv.ConnContext(ctx, conn)
-			}
-			srv.serveConn(ctx, hs, conn)
+			srv.greetConn(base, hs, conn, queue)
 		}()
 	}
 }
@@ -172,7 +177,11 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 		return http.ErrServerClosed
 	}
 	defer srv.forget(ln)
-	return srv.httpServer().ServeTLS(ln, certFile, keyFile)
+	err := srv.httpServer().ServeTLS(ln, certFile, keyFile)
+	if srv.isClosing() { // we have closed ln ourselves, before http.Server knew
+		return http.ErrServerClosed
+	}
+	return err
 }
 
 // httpServer returns the http.Server that serves clients without SPDY, and whose
@@ -180,39 +189,78 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 func (srv *Server) httpServer() *http.Server {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if srv.https != nil {
-		return srv.https
+	if srv.plain != nil {
+		return srv.plain
 	}
-	srv.https = &http.Server{
+	srv.plain = &http.Server{
 		Addr:         srv.Addr,
 		Handler:      srv.Handler,
 		TLSConfig:    withProtocols(srv.TLSConfig, protocolHTTP11),
 		ErrorLog:     srv.ErrorLog,
-		BaseContext:  srv.BaseContext,
+		BaseContext:  srv.baseContext(),
 		ConnContext:  srv.ConnContext,
 		TLSNextProto: make(map[string]func(*http.Server, *tls.Conn, http.Handler)),
 	}
 	for _, v := range protocols {
-		srv.https.TLSNextProto[v.String()] = func(hs *http.Server, conn *tls.Conn, h http.Handler) {
+		srv.plain.TLSNextProto[v.String()] = func(hs *http.Server, conn *tls.Conn, h http.Handler) {
 			base := context.Background()
 			if b, ok := h.(interface{ BaseContext() context.Context }); ok {
 				base = b.BaseContext() // net/http's own way to hand it on, ConnContext included
 			}
 			if srv.begin() {
 				defer srv.serving.Done()
-				srv.serveConn(base, hs, conn)
+				srv.serveConn(base, hs, conn, greeting{version: v})
 			}
 		}
 	}
-	return srv.https
+	return srv.plain
+}
+
+// baseContext is BaseContext for the http.Server, which gets to see a queue where
+// the user expects his listener.
+func (srv *Server) baseContext() func(net.Listener) context.Context {
+	if srv.BaseContext == nil {
+		return nil
+	}
+	return func(ln net.Listener) context.Context {
+		if q, ok := ln.(*connQueue); ok {
+			ln = q.ln
+		}
+		return srv.BaseContext(ln)
+	}
+}
+
+// greetConn finds out what a new connection speaks and serves it.
+func (srv *Server) greetConn(base context.Context, hs *http.Server, conn net.Conn, queue *connQueue) {
+	if !srv.meet(conn) {
+		conn.Close()
+		return
+	}
+	g, err := srv.Config.greet(srv.life, conn)
+	srv.met(conn)
+	switch {
+	case err != nil: // gone, or no TLS: nothing has been asked for yet
+		conn.Close()
+	case g.http:
+		queue.hand(&readAheadConn{Conn: conn, first: g.first})
+	default:
+		if srv.ConnContext != nil {
+			base = srv.ConnContext(base, conn)
+		}
+		srv.serveConn(base, hs, conn, g)
+	}
 }
 
 // serveConn runs a session on a connection until it ends.
-func (srv *Server) serveConn(base context.Context, hs *http.Server, conn net.Conn) {
+func (srv *Server) serveConn(base context.Context, hs *http.Server, conn net.Conn, g greeting) {
 	app := newHTTPServerApp(hs)
 	app.base = context.WithValue(base, http.ServerContextKey, hs)
 	app.base = context.WithValue(app.base, http.LocalAddrContextKey, conn.LocalAddr())
-	s := newSession(conn, false, SPDY31, srv.Config, app)
+	s := newSession(conn, false, g.version, srv.Config, app)
+	s.in.preload(g.first)
+	if g.cautious {
+		s.beCautious()
+	}
 	if !srv.enter(s) {
 		s.Close()
 		return
@@ -233,6 +281,7 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 			st.http.finished = true
 			st.http.releaseBuffer()
 		}
+		st.http.push.decide(errPushFailed)
 		cancel(context.Canceled)
 		st.stopReading()
 		st.release()
@@ -245,12 +294,18 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 // Close ends the server at once: listeners, sessions and HTTP/1.1 connections are
 // closed. It does not wait for handlers; their contexts end.
 func (srv *Server) Close() (err error) {
-	sessions, https := srv.close()
-	if https != nil {
-		err = https.Close()
-	}
+	sessions, plain := srv.close()
 	for _, s := range sessions {
 		s.shutdown(ErrSessionClosed)
+	}
+	for _, s := range sessions { // the http.Server would close their connections before the GOAWAY is out
+		<-s.senderEnd
+	}
+	if plain != nil {
+		err = plain.Close()
+	}
+	if errors.Is(err, net.ErrClosed) { // a listener that we have closed ourselves
+		err = nil
 	}
 	srv.serving.Wait()
 	return err
@@ -260,20 +315,26 @@ func (srv *Server) Close() (err error) {
 // and end with their last stream, HTTP/1.1 connections end when idle. If the
 // context ends first, everything is closed and the context's error returned.
 func (srv *Server) Shutdown(ctx context.Context) error {
-	sessions, https := srv.close()
+	sessions, plain := srv.close()
 	for _, s := range sessions {
 		s.goAway()
 	}
+	stop := context.AfterFunc(ctx, func() { // all at once: each may take a while to end
+		for _, s := range sessions {
+			s.shutdown(ErrSessionClosed)
+		}
+	})
+	defer stop()
 	var err error
-	if https != nil {
-		err = https.Shutdown(ctx)
+	if plain != nil {
+		err = plain.Shutdown(ctx)
 	}
 	for _, s := range sessions {
 		err = errors.Join(err, s.Shutdown(ctx))
 	}
 	if ctx.Err() != nil {
-		if https != nil {
-			https.Close()
+		if plain != nil {
+			plain.Close()
 		}
 		err = ctx.Err()
 	}
@@ -285,25 +346,21 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 func (srv *Server) close() ([]*Session, *http.Server) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if !srv.closing {
-		srv.closing = true
-		close(srv.latchLocked())
+	srv.closing = true
+	if srv.end != nil {
+		srv.end()
 	}
 	for ln := range srv.listeners {
 		ln.Close()
+	}
+	for conn := range srv.greeting {
+		conn.Close()
 	}
 	sessions := make([]*Session, 0, len(srv.sessions))
 	for s := range srv.sessions {
 		sessions = append(sessions, s)
 	}
-	return sessions, srv.https
-}
-
-func (srv *Server) latchLocked() chan struct{} {
-	if srv.done == nil {
-		srv.done = make(chan struct{})
-	}
-	return srv.done
+	return sessions, srv.plain
 }
 
 func (srv *Server) isClosing() bool {
@@ -319,10 +376,11 @@ func (srv *Server) track(ln net.Listener) bool {
 	if srv.closing {
 		return false
 	}
-	srv.latchLocked()
 	if srv.listeners == nil {
+		srv.life, srv.end = context.WithCancel(context.Background())
 		srv.listeners = make(map[net.Listener]struct{})
 		srv.sessions = make(map[*Session]struct{})
+		srv.greeting = make(map[net.Conn]struct{})
 	}
 	srv.listeners[ln] = struct{}{}
 	return true
@@ -343,6 +401,24 @@ func (srv *Server) begin() bool {
 	}
 	srv.serving.Add(1)
 	return true
+}
+
+// meet remembers a connection that is no session yet, unless the server is
+// closing.
+func (srv *Server) meet(conn net.Conn) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.closing {
+		return false
+	}
+	srv.greeting[conn] = struct{}{}
+	return true
+}
+
+func (srv *Server) met(conn net.Conn) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.greeting, conn)
 }
 
 // enter remembers a session, unless the server is closing.

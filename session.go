@@ -76,6 +76,8 @@ type Session struct {
 	headers     headerQueue
 	sched       scheduler
 	flow        flowManager
+	cautious    bool   // the peer may speak SPDY/3 or SPDY/3.1, see beCautious
+	sentBlind   int64  // DATA bytes sent while cautious
 	peerWindow  int64  // INITIAL_WINDOW_SIZE of the peer
 	peerLimit   uint32 // MAX_CONCURRENT_STREAMS of the peer
 	pings       map[uint32]pingWaiter
@@ -90,6 +92,13 @@ type application interface {
 	// Once accept has returned nil, the application must call st.release when
 	// its work for the stream is over.
 	accept(st *Stream, h HeaderBlock) *StreamError
+
+	// headers is called by the receiver when a HEADERS frame has been added to
+	// st.late. It must not block.
+	headers(st *Stream)
+
+	// goingAway is called when the session begins to drain. It must not block.
+	goingAway()
 }
 
 // NewServerSession prepares a session that answers the streams its peer opens
@@ -107,12 +116,12 @@ func NewClientSession(conn net.Conn) *Session {
 
 // ServerSession is NewServerSession with a configuration.
 func (c *Config) ServerSession(conn net.Conn, server *http.Server) *Session {
-	return newSession(conn, false, SPDY31, c, newHTTPServerApp(server))
+	return newSession(conn, false, c.dialect(conn), c, newHTTPServerApp(server))
 }
 
 // ClientSession is NewClientSession with a configuration.
 func (c *Config) ClientSession(conn net.Conn) *Session {
-	return newSession(conn, true, SPDY31, c, httpClientApp{})
+	return newSession(conn, true, c.dialect(conn), c, newHTTPClientApp(c))
 }
 
 func newSession(conn net.Conn, client bool, v Version, c *Config, app application) *Session {
@@ -156,11 +165,14 @@ const unlimited = 1 << 62
 // (SPEC W21).
 func (s *Session) announce() {
 	entries := []Setting{{ID: SettingMaxConcurrentStreams, Value: uint32(s.conf.MaxConcurrentStreams)}}
-	if s.client {
-		entries[0].Value = 0 // no pushes
+	if s.client && s.conf.AcceptPush == nil {
+		entries[0].Value = 0 // SPEC U16
 	}
 	if s.version.streamFlowControl() {
 		entries = append(entries, Setting{ID: SettingInitialWindowSize, Value: uint32(s.conf.StreamWindow)})
+	}
+	if s.client {
+		s.returnSettings()
 	}
 	s.control = appendSettings(s.control, s.version, 0, entries)
 	if extra := s.flow.in.size - defaultWindow; extra > 0 && s.version.sessionFlowControl() {
@@ -191,10 +203,10 @@ func (s *Session) Serve() (err error) {
 // Close ends the session at once: the peer gets a GOAWAY, every stream fails with
 // ErrSessionClosed, and the connection is closed. It waits for the session's
 // goroutines, at most a second longer than the peer needs, but not for handlers.
-func (s *Session) Close() error {
+// It returns nothing, as in 2015; Err says how the session ended.
+func (s *Session) Close() {
 	s.shutdown(ErrSessionClosed)
 	<-s.senderEnd
-	return nil
 }
 
 // Done returns a channel that is closed when the session has ended.
@@ -233,6 +245,7 @@ func (s *Session) goAway() {
 	s.openers.failLocked()
 	s.mu.Unlock()
 	s.ring()
+	s.app.goingAway()
 	s.endIfDrained()
 }
 
@@ -347,8 +360,16 @@ func (s *Session) LocalAddr() net.Addr { return s.conn.LocalAddr() }
 // RemoteAddr returns the address of the peer.
 func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 
-// Version returns the dialect that the session speaks.
-func (s *Session) Version() Version { return s.version }
+// Version returns the dialect that the session speaks. A server that was not told
+// whether its client speaks SPDY/3 or SPDY/3.1 answers SPDY3 until it knows better.
+func (s *Session) Version() Version {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cautious {
+		return SPDY3
+	}
+	return s.version
+}
 
 // A tlsConn is any connection that can tell its TLS state: *tls.Conn, or another
 // TLS stack's.

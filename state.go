@@ -7,6 +7,8 @@ type streamState struct {
 	oneWay  bool // its creator alone sends
 	replied bool // the SYN_REPLY has passed, in whichever direction it goes
 	inDone  bool // the peer's half is closed: its FIN has come
+	unknown bool // a push whose status has not come
+	gotData bool // a DATA frame has come
 	outDone bool // our half is closed: our FIN has been handed to the network
 }
 
@@ -59,9 +61,10 @@ func (s *streamState) receiveData() RstStatus {
 	switch {
 	case s.inDone: // SPEC D5, D9
 		return RstStreamAlreadyClosed
-	case s.ours && !s.replied: // SPEC D3
+	case s.ours && !s.replied, s.unknown: // SPEC D3, D4, U11
 		return RstProtocolError
 	}
+	s.gotData = true
 	return 0
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,8 @@ type Stream struct {
 	session  *Session
 	id       uint32
 	assoc    uint32
-	priority uint8
-	oneWay   bool // opened with UNIDIRECTIONAL
+	priority uint8 // 0 to 7 in every version, see priorityScale
+	oneWay   bool  // opened with UNIDIRECTIONAL
 
 	in      northbound    // what the peer sent; has its own lock
 	replied chan struct{} // latch: the SYN_REPLY has come; nil if the peer opened
@@ -63,6 +64,9 @@ type Stream struct {
 	ring       *ring   // where the scheduler keeps the stream, nil if nowhere
 	next, prev *Stream // in that ring
 
+	request *http.Request // what our SYN_STREAM asked for
+	pushes  []*Stream     // pushed along with the answer; guarded by Session.mu
+
 	http *exchange // the HTTP side of the stream, nil if it carries none
 }
 
@@ -70,12 +74,12 @@ type Stream struct {
 func newStream(s *Session, priority uint8) *Stream {
 	st := &Stream{
 		session:  s,
-		priority: min(priority, maxPriority(s.version)),
+		priority: min(priority, priorities-1),
 		done:     make(chan struct{}),
 		taken:    make(chan struct{}, 1),
 		turn:     make(chan struct{}, 1),
 	}
-	st.turn <- struct{}{}
+	st.passTurn()
 	window := int64(unlimited)
 	if s.version.streamFlowControl() {
 		window = int64(s.conf.StreamWindow)
@@ -159,7 +163,7 @@ func (st *Stream) stopReading() {
 	st.unwanted = true
 	s.mu.Unlock()
 	s.credit(dropped)
-	if st.in.exhausted() { // nothing more will come that could tell us
+	if st.in.exhausted() { // no byte will come that could tell
 		s.stopUnwanted(st)
 	}
 }

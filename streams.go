@@ -28,6 +28,14 @@ func (s *Session) open(ctx context.Context, st *Stream, block *[]byte, flags fra
 		}
 		return err
 	}
+	s.enterLocked(st, block, flags)
+	s.mu.Unlock()
+	s.ring()
+	return nil
+}
+
+// enterLocked gives a stream, which has a slot, its id and queues its SYN_STREAM.
+func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 	st.id, st.held = s.nextID, true
 	st.out.avail = s.peerWindow
 	s.nextID += 2
@@ -38,9 +46,6 @@ func (s *Session) open(ctx context.Context, st *Stream, block *[]byte, flags fra
 	}
 	s.streams[st.id] = st
 	s.headers.push(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block})
-	s.mu.Unlock()
-	s.ring()
-	return nil
 }
 
 // newLocalStream makes a stream that this side will open.
@@ -209,6 +214,8 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	s.sched.remove(st)
 	delete(s.streams, st.id)
 	st.freeLocked()
+	st.readDeadline.Load().stop() // nothing waits on an ended stream
+	st.writeDeadline.Load().stop()
 	close(st.done)
 }
 

@@ -2,38 +2,39 @@ package deflate
 
 import "math/bits"
 
-// The fixed Huffman codes (RFC 1951 §3.2.6), bit-reversed because deflate sends
-// Huffman codes with the most significant bit first and everything else with
-// the least significant bit first.
+// The fixed Huffman codes (RFC 1951 §3.2.6) as the encoder writes them. They are
+// bit-reversed, because deflate sends Huffman codes with the most significant
+// bit first and everything else with the least significant bit first.
 var (
-	// literals holds code | length<<16 of each literal byte.
-	literals [256]uint32
+	// literalCodes holds code | size<<16 of each byte.
+	literalCodes [256]uint32
 
-	// lengths holds code and extra bits | their number<<16 of each match
+	// lengthCodes holds code and extra bits | their number<<16 of each match
 	// length, indexed by length - minMatch.
-	lengths [maxMatch - minMatch + 1]uint32
-
-	// distances holds the five code bits of each distance symbol in use.
-	distances [30]uint32
+	lengthCodes [maxMatch - minMatch + 1]uint32
 )
 
+// wordByte tells what words consist of.
+var wordByte [256]bool
+
 func init() {
-	for b := range literals {
+	for b := range literalCodes {
 		if b < 144 {
-			literals[b] = reverse(0x30+b, 8) | 8<<16
+			literalCodes[b] = reverse(0x30+b, 8) | 8<<16
 		} else {
-			literals[b] = reverse(0x190+b-144, 9) | 9<<16
+			literalCodes[b] = reverse(0x190+b-144, 9) | 9<<16
 		}
 	}
-	for i := range lengths {
-		lengths[i] = lengthCode(i)
+	for i := range lengthCodes {
+		lengthCodes[i] = lengthCode(i)
 	}
-	for s := range distances {
-		distances[s] = reverse(s, 5)
+	for b := range wordByte {
+		wordByte[b] = '0' <= b && b <= '9' || 'A' <= b && b <= 'Z' || 'a' <= b && b <= 'z'
 	}
 }
 
-// lengthCode returns code, extra bits and their number for length i+minMatch.
+// lengthCode returns code and extra bits | their number<<16 for the match length
+// i+minMatch.
 func lengthCode(i int) uint32 {
 	symbol, extra, extraBits := 257+i, 0, 0
 	switch {
@@ -44,24 +45,24 @@ func lengthCode(i int) uint32 {
 		symbol = 257 + 4*extraBits + i>>extraBits
 		extra = i & (1<<extraBits - 1)
 	}
-	code, codeBits := reverse(symbol-256, 7), 7
+	code, size := reverse(symbol-256, 7), 7
 	if symbol >= 280 {
-		code, codeBits = reverse(0xc0+symbol-280, 8), 8
+		code, size = reverse(0xc0+symbol-280, 8), 8
 	}
-	return code | uint32(extra)<<codeBits | uint32(codeBits+extraBits)<<16
+	return code | uint32(extra)<<size | uint32(size+extraBits)<<16
 }
 
-// distanceCode returns code and extra bits, and their number, for distance d >= 1.
-func distanceCode(d int) (code uint32, n uint) {
-	d--
+// distanceCode returns code and extra bits, and their number, of a distance.
+func distanceCode(distance int) (code uint32, size uint) {
+	d := uint(distance - 1)
 	if d < 4 {
-		return distances[d], 5
+		return reverse(int(d), 5), 5
 	}
 	// Two symbols for each doubling of the distance.
-	extraBits := uint(bits.Len(uint(d))) - 2
-	symbol := 2*extraBits + uint(d)>>extraBits
-	extra := uint32(d) & (1<<extraBits - 1)
-	return distances[symbol] | extra<<5, 5 + extraBits
+	extraBits := uint(bits.Len(d)) - 2
+	symbol := 2*extraBits + d>>extraBits
+	extra := uint32(d & (1<<extraBits - 1))
+	return reverse(int(symbol), 5) | extra<<5, 5 + extraBits
 }
 
 // reverse returns the lowest n bits of code in reverse order.

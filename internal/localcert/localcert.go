@@ -54,7 +54,7 @@ func New(hosts ...string) (tls.Certificate, *x509.CertPool, error) {
 		NotAfter:              now.Add(lifetime),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		BasicConstraintsValid: true,
+		BasicConstraintsValid: true, // it says that this is no authority for other certificates
 	}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {

@@ -46,6 +46,7 @@ func TestNew(t *testing.T) {
 	require.NotEqual(t, cert.Leaf.SerialNumber, other.Leaf.SerialNumber)
 	_, err = cert.Leaf.Verify(x509.VerifyOptions{DNSName: "localhost", Roots: otherPool})
 	require.Error(t, err, "each certificate is its own authority")
+	require.True(t, cert.Leaf.BasicConstraintsValid)
 	require.False(t, cert.Leaf.IsCA)
 }
 

@@ -375,9 +375,14 @@ func TestReset(t *testing.T) {
 
 		b.Reset()
 		wb.ends(t, 1000, syscall.ECONNRESET)
+		require.Zero(t, a.Unread())
+		require.Zero(t, b.Unread())
 		wantReadError(t, a, syscall.ECONNRESET)
 		wantReadError(t, b, syscall.ECONNRESET)
-		_, err := a.Write([]byte("x"))
+		var sys *os.SyscallError
+		_, err := a.Read(make([]byte, 1))
+		require.ErrorAs(t, err, &sys, "as package net reports it")
+		_, err = a.Write([]byte("x"))
 		require.ErrorIs(t, err, syscall.ECONNRESET)
 		require.NoError(t, a.Close())
 		a.Reset()

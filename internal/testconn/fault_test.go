@@ -84,6 +84,28 @@ func TestFailJointly(t *testing.T) {
 	}, testconn.First(testconn.FailAt(testconn.Fault{Call: 5, Joint: true})))
 }
 
+func TestSeveralFaults(t *testing.T) {
+	first, second := errors.New("first"), errors.New("second")
+	bubble(t, func(t *testing.T, a, b *testconn.Conn) {
+		for _, f := range []testconn.Fault{
+			{Call: 2, Once: true, Err: first},
+			{Call: 2, Once: true, Err: second}, // its turn has passed once the first strikes
+			{Call: 3, Once: true, Err: second},
+			{Call: 9, Once: true, Err: second},
+		} {
+			f.Op = testconn.OpWrite
+			a.Fail(f)
+		}
+		mustWrite(t, a, "1")
+		_, err := a.Write([]byte("2"))
+		require.ErrorIs(t, err, first)
+		_, err = a.Write([]byte("3"))
+		require.ErrorIs(t, err, second)
+		mustWrite(t, a, "4")
+		require.Equal(t, 2, a.Stats().Faults)
+	})
+}
+
 func TestFaultHit(t *testing.T) {
 	bubble(t, func(t *testing.T, a, b *testconn.Conn) {
 		hits := 0

@@ -1,0 +1,89 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/amahi/spdy"
+)
+
+// An Origin is a server that nobody can dial: it dials its proxy and serves the
+// requests that come back on that connection.
+type Origin struct {
+	Endpoint Endpoint
+	Handler  http.Handler
+	Config   *spdy.Config // of the sessions; nil means the defaults
+
+	Backoff   Backoff
+	KeepAlive time.Duration // between two pings; default 30 s
+	Grace     time.Duration // for running answers when Run is to end; default 10 s
+
+	// Logf, if not nil, is told what happens to the connection.
+	Logf func(format string, args ...any)
+}
+
+// Run keeps a session with the proxy up until ctx ends, which lets running answers
+// finish and makes Run return nil. It gives up, with a *RefusedError, only if the
+// proxy says that the token is wrong.
+func (o *Origin) Run(ctx context.Context) error {
+	backoff := o.Backoff
+	_, longest := backoff.limits()
+	for {
+		lasted, err := o.serve(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var refused *RefusedError
+		if errors.As(err, &refused) && refused.Permanent() {
+			return err
+		}
+		if lasted > longest { // it worked, this is not one more failure in a row
+			backoff.reset()
+		}
+		pause := backoff.next()
+		o.logf("%s: no tunnel to %s: %v; next attempt in %v", o.Endpoint.Name, o.Endpoint.Addr, reason(err), pause.Round(time.Millisecond))
+		if !backoff.wait(ctx, pause) {
+			return nil
+		}
+	}
+}
+
+// serve connects and serves until the session ends. It returns how long that took.
+func (o *Origin) serve(ctx context.Context) (lasted time.Duration, err error) {
+	conn, err := o.Endpoint.Dial(ctx)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	session := o.Config.ServerSession(conn, &http.Server{Handler: o.Handler})
+	o.logf("%s: tunnel to %s is up", o.Endpoint.Name, o.Endpoint.Addr)
+	stop := context.AfterFunc(ctx, func() { _ = shutdown(session, orDefault(o.Grace, 10*time.Second)) })
+	defer stop()
+	every := orDefault(o.KeepAlive, 30*time.Second)
+	go keepAlive(session, every, every/2) // ends with the session
+	err = session.Serve()
+	return time.Since(began), err
+}
+
+func (o *Origin) logf(format string, args ...any) {
+	if o.Logf != nil {
+		o.Logf(format, args...)
+	}
+}
+
+// reason puts the end of a session in words that also fit an orderly one.
+func reason(err error) string {
+	if err == nil {
+		return "the proxy said goodbye"
+	}
+	return err.Error()
+}
+
+func orDefault(d, usual time.Duration) time.Duration {
+	if d <= 0 {
+		return usual
+	}
+	return d
+}

@@ -1,0 +1,266 @@
+package deflate
+
+import (
+	"bytes"
+	"compress/flate"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const testDictionary = "accept-encodinguser-agentcookiehostgzip,deflate\x00"
+
+// standardReader is compress/flate reading a stream block by block. It never
+// sees an end of its input, because it is asked for what is there and no more.
+type standardReader struct {
+	in bytes.Buffer
+	r  io.Reader
+}
+
+func newStandardReader(dictionary string) *standardReader {
+	s := new(standardReader)
+	s.r = flate.NewReaderDict(&s.in, []byte(dictionary))
+	return s
+}
+
+// read returns the n bytes that block decompresses to.
+func (s *standardReader) read(t testing.TB, block []byte, n int) []byte {
+	s.in.Write(block)
+	p := make([]byte, n)
+	_, err := io.ReadFull(s.r, p)
+	require.NoError(t, err)
+	return p
+}
+
+// A piece is an argument of Match or, if it is secret, of Literal.
+type piece struct {
+	text   string
+	secret bool
+}
+
+func encode(e *Encoder, pieces ...piece) []byte {
+	e.Begin(nil)
+	for _, p := range pieces {
+		if p.secret {
+			e.Literal([]byte(p.text))
+		} else {
+			e.Match([]byte(p.text))
+		}
+	}
+	return e.End()
+}
+
+func joined(pieces []piece) string {
+	var b strings.Builder
+	for _, p := range pieces {
+		b.WriteString(p.text)
+	}
+	return b.String()
+}
+
+func TestEncoderRoundTrip(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	word := func() string {
+		n := 1 + r.IntN(12)
+		if r.IntN(20) == 0 {
+			n = r.IntN(6000)
+		}
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = "ab-/\x00\xff\x90"[r.IntN(7)]
+		}
+		return string(b)
+	}
+	for _, windowBits := range []int{8, 9, 12, 13, 15} {
+		t.Run(fmt.Sprint(windowBits), func(t *testing.T) {
+			e := NewEncoder(testDictionary, windowBits)
+			d := NewDecoder([]byte(testDictionary), windowBits)
+			standard := newStandardReader(testDictionary)
+			words := []string{testDictionary}
+			for range 2000 {
+				var pieces []piece
+				for range r.IntN(8) {
+					if r.IntN(3) == 0 {
+						words = append(words, word())
+					}
+					recent := words[max(0, len(words)-20):]
+					pieces = append(pieces, piece{recent[r.IntN(len(recent))], r.IntN(3) == 0})
+				}
+				block, want := encode(e, pieces...), joined(pieces)
+				require.True(t, bytes.HasSuffix(block, []byte("\x00\x00\x00\xff\xff")))
+				require.True(t, want == string(standard.read(t, block, len(want))))
+				got, size, err := d.Append(nil, block, len(want), len(want))
+				require.NoError(t, err)
+				require.Equal(t, len(want), size)
+				require.True(t, want == string(got))
+			}
+		})
+	}
+}
+
+func TestEncoderMatches(t *testing.T) {
+	const text = "user-agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/33.0.1750.166"
+	repeat := func(n int) []piece { return []piece{{strings.Repeat(text, n), false}} }
+	tests := []struct {
+		name   string
+		first  []piece
+		second []piece
+		max    int // size of the second block
+	}{
+		{"same block", repeat(1), repeat(1), 10},
+		{"longer than a match can be", repeat(9), repeat(9), 17},
+		{"in the middle", repeat(1), []piece{{"#" + text + "#", false}}, 13},
+		{"goes on from window to block", repeat(1), repeat(4), 12},
+		{"dictionary", nil, []piece{{"gzip,deflate", false}}, 10},
+		{"begins within a word", repeat(1), []piece{{"Xzilla/5.0 (X11; Linux", false}}, 13},
+		{"better match at the next word", []piece{{"abcd-efg!", false}, {"-efgh-ijklmnopqrst", false}},
+			[]piece{{"abcd-efgh-ijklmnopqrst", false}}, 12},
+		{"around a masked byte", []piece{{"\xff" + text, false}}, []piece{{"\xff" + text, false}}, 12},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			e := NewEncoder(testDictionary, 12)
+			encode(e, test.first...)
+			assert.LessOrEqual(t, len(encode(e, test.second...)), test.max)
+		})
+	}
+}
+
+// Matches reach back as far as the window that was asked for, and not further.
+func TestEncoderMaxDistance(t *testing.T) {
+	const text = "accept-encoding: gzip,deflate,sdch"
+	size := func(distance int) int {
+		e := NewEncoder("", 8)
+		return len(encode(e, piece{text, false}, piece{strings.Repeat("#", distance-len(text)-1), true}, piece{"," + text, false}))
+	}
+	assert.Equal(t, size(255)+1, size(256), "a match")
+	assert.Greater(t, size(257), size(256)+len(text)/2, "no match")
+}
+
+// Nothing is matched that lies before the start of the stream.
+func TestEncoderStartOfStream(t *testing.T) {
+	for _, filler := range []string{"\x00", "\xff"} {
+		e, standard := NewEncoder("", 12), newStandardReader("")
+		want := "user-agent" + filler + "user-agent"
+		require.Equal(t, want, string(standard.read(t, encode(e, piece{want, false}), len(want))))
+	}
+}
+
+// Matches of all lengths, also those that deflate cannot say at once.
+func TestEncoderMatchLengths(t *testing.T) {
+	text := make([]byte, 0, 1100)
+	for i := 0; len(text) < 1050; i++ {
+		text = fmt.Appendf(text, "%d,", i)
+	}
+	for n := 3; n < len(text); n++ {
+		e, standard := NewEncoder("", 12), newStandardReader("")
+		block := encode(e, piece{string(text), false}, piece{"\xff", false}, piece{string(text[:n]), false})
+		want := string(text) + "\xff" + string(text[:n])
+		require.Equal(t, want, string(standard.read(t, block, len(want))))
+	}
+}
+
+// Hot text stays within reach however much has passed since it was first seen.
+func TestEncoderRemembersWhatRepeats(t *testing.T) {
+	const text = "accept: text/html,application/xhtml+xml,application/xml;q=0.9"
+	e := NewEncoder("", 12)
+	encode(e, piece{text, false})
+	for i := range 500 {
+		block := encode(e, piece{text, false}, piece{fmt.Sprintf("/secret/%04d", i*7919%10000), true})
+		require.LessOrEqual(t, len(block), 12+10, "block %d", i)
+	}
+}
+
+// Whatever is masked has no influence on the encoder but by its length: two
+// encoders that have seen different secrets are in the same state.
+func TestLiteralLeavesNoTrace(t *testing.T) {
+	build := func(secret string) []piece {
+		return []piece{{"path: /a?sid=", false}, {secret, true}, {" cookie: sid=31d4d96e407aad42; theme", false},
+			{secret, true}, {"=dark sid=31d4d96e", false}, {strings.Repeat(secret, 300), true}, {"=dark sid=31d4", false}}
+	}
+	a, b := NewEncoder(testDictionary, 12), NewEncoder(testDictionary, 12)
+	for round := range 20 {
+		one, other := encode(a, build("31d4d96e407aad42")...), encode(b, build("x/y=z_w vut!srqp")...)
+		require.Len(t, other, len(one), "round %d", round)
+		require.True(t, bytes.Equal(a.window, b.window), "window, round %d", round)
+		require.True(t, a.long == b.long && a.short == b.short && a.pos == b.pos, "tables, round %d", round)
+		require.False(t, bytes.Contains(b.window, []byte("vut!srqp")))
+	}
+}
+
+// A match never covers a masked byte, neither as its source nor as its target.
+func TestLiteralIsNeverMatched(t *testing.T) {
+	const secret = "31d4d96e407aad42c18b2f0e6d7a9b35"
+	known := func(guess piece) int {
+		e := NewEncoder(testDictionary, 12)
+		encode(e, piece{"cookie: ", false}, piece{secret, true}, piece{";", false})
+		return len(encode(e, piece{"path=", false}, guess, piece{";", false}))
+	}
+	wrong := "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+	assert.Equal(t, known(piece{wrong, false}), known(piece{secret, false}), "as a source")
+	assert.Equal(t, known(piece{wrong, true}), known(piece{secret, true}), "as source and target")
+
+	e := NewEncoder("cookie: "+secret, 12)
+	assert.Greater(t, len(encode(e, piece{secret, true})), len(secret), "as a target")
+	assert.Less(t, len(encode(e, piece{secret, false})), len(secret), "the test can tell")
+}
+
+// Positions are kept modulo 1<<16.
+func TestEncoderPositionWrap(t *testing.T) {
+	for _, gap := range []int{1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<16 + 100, 1 << 17} {
+		e := NewEncoder("", 12)
+		standard := newStandardReader("")
+		const text = "accept-encoding: gzip,deflate,sdch"
+		pieces := []piece{{text, false}, {strings.Repeat("#", gap-len(text)), true}, {text, false}, {text, false}}
+		block, want := encode(e, pieces...), joined(pieces)
+		require.Equal(t, want, string(standard.read(t, block, len(want))))
+		require.Less(t, len(block), gap+len(text)+20, "the second copy is matched")
+	}
+}
+
+func TestCodesAgreeWithTables(t *testing.T) {
+	for length := minMatch; length <= maxMatch; length++ {
+		c := lengthCodes[length-minMatch]
+		e := fixedLiterals.fast[c&(1<<fastBits-1)]
+		symbol, size := int(e>>4)-257, uint(e&15)
+		got := int(lengthBase[symbol]) + int(c&0xffff>>size)
+		require.Equal(t, length, got)
+		require.Equal(t, uint(c>>16), size+uint(lengthExtra[symbol]), "bits of length %d", length)
+	}
+	for distance := 1; distance <= 1<<15; distance++ {
+		c, n := distanceCode(distance)
+		e := fixedDistances.fast[c&31]
+		got := int(distanceBase[e>>4]) + int(c>>5)
+		require.Equal(t, distance, got)
+		require.Equal(t, n, 5+uint(distanceExtra[e>>4]), "bits of distance %d", distance)
+	}
+}
+
+func TestAppendStored(t *testing.T) {
+	for _, n := range []int{0, 1, 1<<16 - 1, 1 << 16, 200_000} {
+		want := bytes.Repeat([]byte("x"), n)
+		block := AppendStored([]byte("prefix"), want)
+		require.True(t, bytes.HasPrefix(block, []byte("prefix")))
+		block = block[len("prefix"):]
+		require.True(t, bytes.HasSuffix(block, []byte("\x00\x00\x00\xff\xff")))
+		require.LessOrEqual(t, len(block), n+5*(n/maxStored+2))
+		require.Equal(t, want, newStandardReader("").read(t, block, n))
+	}
+}
+
+func TestEncoderDoesNotAllocate(t *testing.T) {
+	e := NewEncoder(testDictionary, 12)
+	dst := make([]byte, 0, 1<<10)
+	text := []byte("accept: text/html,application/xhtml+xml,application/xml;q=0.9")
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		e.Begin(dst[:0])
+		e.Match(text)
+		e.Literal(text)
+		dst = e.End()
+	}))
+}

@@ -1,0 +1,78 @@
+package spdy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A request may be cancelled by others than its client: by a time limit of the
+// proxy, by a server that stops. The client is still there then, and an answer
+// that nobody wrote would reach it as an empty 200.
+func TestProxyAnswersWhenCancelled(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		cause error
+		want  int
+	}{
+		{"a time limit of the proxy", context.DeadlineExceeded, http.StatusGatewayTimeout},
+		{"no cause", context.Canceled, http.StatusBadGateway},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b := net.Pipe()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			server := NewServerSession(a, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				cancel(tt.cause)
+				<-r.Context().Done()
+			})})
+			client := NewClientSession(b)
+			go server.Serve()
+			go client.Serve()
+			defer server.Close()
+			defer client.Close()
+
+			w := httptest.NewRecorder()
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "http://origin/", nil)
+			require.ErrorIs(t, client.NewStreamProxy(r, w), tt.cause)
+			require.Equal(t, tt.want, w.Code)
+		})
+	}
+}
+
+// The other server may answer before it has the whole request. The client gets that
+// answer at once, though it has not sent the rest and perhaps waits with it.
+func TestProxyAnswersBeforeTheUploadEnds(t *testing.T) {
+	a, b := net.Pipe()
+	server := NewServerSession(a, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+	})})
+	client := NewClientSession(b)
+	go server.Serve()
+	go client.Serve()
+	defer server.Close()
+	defer client.Close()
+	public := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = client.NewStreamProxy(r, w)
+	}))
+	defer public.Close()
+
+	conn, err := net.Dial("tcp", public.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nthe beginning")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, "too large\n", string(body))
+}

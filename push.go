@@ -1,0 +1,212 @@
+package spdy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// errPushFailed is what Push returns if the pushed handler gave no answer that
+// can be pushed.
+var errPushFailed = errors.New("spdy: the pushed handler did not answer with status 200")
+
+// errPushLimit is what Push returns while the client takes no further pushes.
+var errPushLimit = errors.New("spdy: the client's limit of pushed streams is reached")
+
+// A promise is what makes an exchange a push.
+type promise struct {
+	parent  *Stream
+	verdict chan error // capacity 1: how pushing went
+}
+
+func (p *promise) decide(err error) {
+	if p == nil {
+		return
+	}
+	select {
+	case p.verdict <- err:
+	default:
+	}
+}
+
+// Push implements http.Pusher: it answers a request that the client has not made
+// yet, for target, a path or a URL of the same origin, with the server's handler
+// (SPDY/3.1 §3.3). The pushed request has the headers of the one being answered,
+// but for those that make it conditional or partial, and of opts.
+//
+// Push returns when the handler has begun its answer, so that the push is on its
+// way before anything that the caller writes afterwards (SPEC U8). It fails with
+// http.ErrNotSupported if the client takes no pushes or the stream is itself a
+// push, and if the limit on pushes is reached, the handler does not answer with
+// status 200, or the stream has ended. The push outlives the stream unless the
+// client cancels that.
+func (st *Stream) Push(target string, opts *http.PushOptions) error {
+	x := st.http
+	s := st.session
+	app, ok := s.app.(*httpServerApp)
+	if x == nil || x.req == nil || x.push != nil || !ok {
+		return http.ErrNotSupported
+	}
+	req, err := x.pushRequest(target, opts)
+	if err != nil {
+		return err
+	}
+	if err := s.pushErr(st); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(app.base)
+	pushed := s.newLocalStream(max(PriorityFor(req.URL), st.priority))
+	pushed.setContext(cancel)
+	p := &promise{parent: st, verdict: make(chan error, 1)}
+	pushed.http = &exchange{req: req.WithContext(ctx), length: -1, push: p}
+	go app.serve(pushed, pushed.http.req, cancel)
+	select {
+	case err := <-p.verdict:
+		return err
+	case <-st.done:
+		cancel(st.endReason())
+		return st.endReason()
+	}
+}
+
+// pushErr is why nothing can be pushed along with a stream, or nil.
+func (s *Session) pushErr(parent *Stream) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pushErrLocked(parent)
+}
+
+func (s *Session) pushErrLocked(parent *Stream) error {
+	if err := s.openErrLocked(); err != nil {
+		return err
+	}
+	if err := parent.writableLocked(); err != nil { // SPEC U12
+		return err
+	}
+	switch limit := s.limitLocked(); {
+	case limit == 0: // SPEC U16
+		return http.ErrNotSupported
+	case s.ourStreams >= limit:
+		return errPushLimit
+	case s.nextID > maxStreamID:
+		return errPushLimit
+	}
+	return nil
+}
+
+// pushRequest makes the request that a push answers (SPEC U14, U15).
+func (x *exchange) pushRequest(target string, opts *http.PushOptions) (*http.Request, error) {
+	if opts == nil {
+		opts = &http.PushOptions{}
+	}
+	if opts.Method != "" && opts.Method != http.MethodGet { // SPEC U9
+		return nil, fmt.Errorf("spdy: method %q cannot be pushed", opts.Method)
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	scheme := "http"
+	if x.req.TLS != nil {
+		scheme = "https"
+	}
+	if u.Scheme == "" {
+		if !strings.HasPrefix(target, "/") || strings.HasPrefix(target, "//") {
+			return nil, fmt.Errorf("spdy: target must be an absolute URL or an absolute path: %q", target)
+		}
+		u.Scheme, u.Host = scheme, x.req.Host
+	}
+	if u.Scheme != scheme || !strings.EqualFold(u.Host, x.req.Host) {
+		return nil, fmt.Errorf("spdy: cannot push %q, which is of another origin", target)
+	}
+	header := x.req.Header.Clone()
+	for _, key := range [...]string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
+		"If-Unmodified-Since", "Content-Length", "Content-Type", "Content-Encoding", "Trailer"} {
+		header.Del(key)
+	}
+	for key, values := range opts.Header {
+		header[http.CanonicalHeaderKey(key)] = values
+	}
+	path := &url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}
+	return &http.Request{
+		Method: http.MethodGet, URL: path, RequestURI: path.RequestURI(), Host: x.req.Host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: header, Body: http.NoBody, RemoteAddr: x.req.RemoteAddr, TLS: x.req.TLS,
+	}, nil
+}
+
+// beginPush opens the stream of a push. Its SYN_STREAM says both what is answered
+// and how: browsers and node-spdy understand that, while headers in a frame of
+// their own, which the specification allows too, are an error to some (SPEC U20,
+// §5.33).
+func (st *Stream) beginPush(header http.Header, fin bool) error {
+	x, s := st.http, st.session
+	if x.status != http.StatusOK {
+		x.err = errPushFailed
+		x.push.decide(errPushFailed)
+		return x.err
+	}
+	block := getBlock()
+	b, err := appendPushBlock((*block)[:0], s.version, x.req, x.status, header)
+	if err == nil {
+		*block = b
+		err = s.openPush(x.push.parent, st, block, fin)
+	} else {
+		putBlock(block)
+	}
+	x.err = err
+	x.push.decide(err)
+	return err
+}
+
+// openPush opens the stream of a push in the wake of another.
+func (s *Session) openPush(parent, st *Stream, block *[]byte, fin bool) error {
+	flags := frameFlags(FlagUnidirectional)
+	if fin {
+		flags |= FlagFin
+	}
+	s.mu.Lock()
+	err := s.pushErrLocked(parent)
+	if err == nil && st.ended { // cancelled before it began
+		err = st.err
+	}
+	if err != nil {
+		s.mu.Unlock()
+		putBlock(block)
+		return err
+	}
+	s.ourStreams++
+	st.assoc = parent.id
+	s.enterLocked(st, block, flags)
+	parent.pushes = append(parent.pushes, st)
+	s.mu.Unlock()
+	s.ring()
+	return nil
+}
+
+// appendPushBlock appends the header block of a push: the URL, of which SPDY/2
+// has one whole, and the answer.
+func appendPushBlock(dst []byte, v Version, req *http.Request, status int, h http.Header) ([]byte, error) {
+	scheme := "http"
+	if req.TLS != nil {
+		scheme = "https"
+	}
+	w := beginNameValue(dst, v)
+	w.add(pseudoMethod.name(v), req.Method)
+	if v == SPDY2 {
+		w.add(pseudoPath.name(v), scheme+"://"+req.Host+req.RequestURI)
+	} else {
+		w.add(pseudoPath.name(v), req.RequestURI)
+	}
+	w.add(pseudoHost.name(v), req.Host)
+	w.add(pseudoScheme.name(v), scheme)
+	h = h.Clone()
+	for _, p := range [...]pseudoHeader{pseudoMethod, pseudoPath, pseudoHost, pseudoScheme} {
+		h.Del(p.name(v)) // would come twice, in SPDY/2
+	}
+	addResponse(&w, v, status, h)
+	return w.finish()
+}

@@ -1,0 +1,126 @@
+package spdy
+
+import (
+	"maps"
+	"slices"
+	"sync"
+)
+
+// A SettingsStore keeps the settings that servers ask their clients to keep
+// (SPDY/3.1 §2.6.4), for a client to return in later sessions with the same
+// server. Servers can use that to recognise a client, so whoever clears cookies
+// should clear this too (SPEC T10). Its methods may be called by several sessions
+// at once, must not block, and are called by the session's receiver.
+type SettingsStore interface {
+	// Load returns what a server has asked to keep.
+	Load(server string) []Setting
+
+	// Update forgets everything about a server if clear is set, and then keeps
+	// the entries, each replacing one with the same ID.
+	Update(server string, clear bool, entries []Setting)
+}
+
+// DefaultSettings is the SettingsStore of clients whose Config has none.
+var DefaultSettings = new(MemorySettings)
+
+// maxSettingsServers is how many servers a MemorySettings remembers; beyond it
+// the one heard of first is forgotten.
+const maxSettingsServers = 256
+
+// MemorySettings is a SettingsStore that keeps the known settings of up to 256
+// servers until the program ends or Clear is called. The zero value is empty and
+// ready for use.
+type MemorySettings struct {
+	mu      sync.Mutex
+	servers map[string]map[SettingID]uint32
+	order   []string // of servers, the oldest first
+}
+
+// Load implements SettingsStore.
+func (m *MemorySettings) Load(server string) []Setting {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	values := m.servers[server]
+	entries := make([]Setting, 0, len(values))
+	for _, id := range slices.Sorted(maps.Keys(values)) {
+		entries = append(entries, Setting{ID: id, Value: values[id]})
+	}
+	return entries
+}
+
+// Update implements SettingsStore.
+func (m *MemorySettings) Update(server string, clear bool, entries []Setting) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if clear {
+		m.forgetLocked(server)
+	}
+	for _, e := range entries {
+		if e.ID == 0 || e.ID > SettingClientCertificateVectorSize {
+			continue
+		}
+		m.enterLocked(server)[e.ID] = e.Value
+	}
+}
+
+// Clear forgets everything.
+func (m *MemorySettings) Clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.servers, m.order = nil, nil
+}
+
+func (m *MemorySettings) enterLocked(server string) map[SettingID]uint32 {
+	if values, ok := m.servers[server]; ok {
+		return values
+	}
+	if len(m.order) >= maxSettingsServers {
+		m.forgetLocked(m.order[0])
+	}
+	if m.servers == nil {
+		m.servers = make(map[string]map[SettingID]uint32)
+	}
+	values := make(map[SettingID]uint32)
+	m.servers[server] = values
+	m.order = append(m.order, server)
+	return values
+}
+
+func (m *MemorySettings) forgetLocked(server string) {
+	delete(m.servers, server)
+	if i := slices.Index(m.order, server); i >= 0 {
+		m.order = slices.Delete(m.order, i, i+1)
+	}
+}
+
+// serverName is what settings are kept under: the name in the TLS handshake, if
+// there was one, and the address of the peer (SPEC T9).
+func (s *Session) serverName() string {
+	if state := s.tlsState(); state != nil {
+		return state.ServerName + " " + peerName(s)
+	}
+	return peerName(s)
+}
+
+// returnSettings queues what the server asked us to keep in earlier sessions. It
+// goes in a frame of its own and ahead of our settings, so that a server which
+// takes its old values for ours is put right at once (SPEC T3, T7).
+func (s *Session) returnSettings() {
+	kept := s.conf.Settings.Load(s.serverName())
+	if len(kept) == 0 {
+		return
+	}
+	for i := range kept {
+		kept[i].Flags = FlagPersisted
+	}
+	s.control = appendSettings(s.control, s.version, 0, kept)
+}
+
+// keepSettings keeps what a server wants kept (SPEC T8). Flags of a client mean
+// nothing (SPEC T6).
+func (s *Session) keepSettings(flags frameFlags, entries []Setting) {
+	clear := flags&FlagClearSettings != 0
+	if s.client && (clear || len(entries) > 0) {
+		s.conf.Settings.Update(s.serverName(), clear, entries)
+	}
+}

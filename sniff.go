@@ -1,0 +1,167 @@
+package spdy
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// handshakeTimeout bounds the TLS handshake of an accepted connection.
+const handshakeTimeout = 10 * time.Second
+
+// A greeting is what a server learns of a client before there is a session.
+type greeting struct {
+	version  Version
+	cautious bool   // SPDY/3 or SPDY/3.1, the wire does not say which
+	http     bool   // an HTTP/1 client, not one of SPDY
+	first    []byte // what has been read already
+}
+
+// greet finds out what a client speaks: TLS negotiates it, without TLS the first
+// bytes tell (SPEC §7). Until they have come the server is silent.
+func (c *Config) greet(ctx context.Context, conn net.Conn) (g greeting, err error) {
+	if h, ok := conn.(interface{ HandshakeContext(context.Context) error }); ok {
+		ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+		defer cancel()
+		if err := h.HandshakeContext(ctx); err != nil {
+			return g, err
+		}
+		g.version = c.dialect(conn)
+		return g, nil
+	}
+	first := make([]byte, 2)
+	if _, err := io.ReadFull(conn, first); err != nil {
+		return g, err
+	}
+	g = c.recognize(first)
+	g.first = first
+	return g, nil
+}
+
+// recognize tells the dialects, and HTTP/1, apart by their first two bytes.
+func (c *Config) recognize(first []byte) (g greeting) {
+	told := Version(0)
+	if c != nil {
+		told = c.Version
+	}
+	switch {
+	case 'A' <= first[0] && first[0] <= 'Z':
+		g.http = true
+	case first[0] == 0x80 && first[1] == byte(SPDY2.wire()):
+		g.version = SPDY2
+	case told == SPDY3 || told == SPDY31:
+		g.version = told
+	default: // anything but 80 03 is an error, which the session will find
+		g.version, g.cautious = SPDY31, true
+	}
+	return g
+}
+
+// beCautious makes a session that may have a SPDY/3 peer: until the peer sends a
+// WINDOW_UPDATE for the session, there is no session window for what we send,
+// and none that we hold the peer to. Our own grants go out all the same: SPDY/3
+// peers ignore them (SPEC W9), those of SPDY/3.1 may wait for them.
+func (s *Session) beCautious() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cautious = true
+	s.flow.out.avail = unlimited
+}
+
+// A readAheadConn is a connection of which something has been read already.
+type readAheadConn struct {
+	net.Conn
+	first []byte
+}
+
+// Read returns what has been read already, and then what comes.
+func (c *readAheadConn) Read(p []byte) (int, error) {
+	if len(c.first) > 0 {
+		n := copy(p, c.first)
+		c.first = c.first[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// CloseWrite lets net/http end an answer the way it does on a TCP connection.
+func (c *readAheadConn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return c.Conn.Close()
+}
+
+// A connQueue is a listener whose connections somebody else has accepted: the way
+// HTTP/1 clients of a plaintext port reach the http.Server.
+type connQueue struct {
+	ln   net.Listener // where they came from
+	bell chan struct{}
+	done chan struct{} // latch: closed
+
+	mu     sync.Mutex
+	conns  []net.Conn
+	closed bool
+}
+
+func newConnQueue(ln net.Listener) *connQueue {
+	return &connQueue{ln: ln, bell: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// hand passes a connection on, or closes it if the queue is closed.
+func (q *connQueue) hand(conn net.Conn) {
+	q.mu.Lock()
+	closed := q.closed
+	if !closed {
+		q.conns = append(q.conns, conn)
+	}
+	q.mu.Unlock()
+	if closed {
+		conn.Close()
+		return
+	}
+	select {
+	case q.bell <- struct{}{}:
+	default:
+	}
+}
+
+// Accept waits for the next connection.
+func (q *connQueue) Accept() (net.Conn, error) {
+	for {
+		q.mu.Lock()
+		if len(q.conns) > 0 {
+			conn := q.conns[0]
+			q.conns = q.conns[1:]
+			q.mu.Unlock()
+			return conn, nil
+		}
+		q.mu.Unlock()
+		select {
+		case <-q.bell:
+		case <-q.done:
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+// Close ends Accept and closes what nobody has accepted.
+func (q *connQueue) Close() error {
+	q.mu.Lock()
+	left := q.conns
+	q.conns = nil
+	if !q.closed {
+		q.closed = true
+		close(q.done)
+	}
+	q.mu.Unlock()
+	for _, conn := range left {
+		conn.Close()
+	}
+	return nil
+}
+
+// Addr is the address of the listener behind the queue.
+func (q *connQueue) Addr() net.Addr { return q.ln.Addr() }
