@@ -216,9 +216,11 @@ func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
 	switch {
 	case s.saidGoAway && !s.isOurs(id): // SPEC D2, S13
 		return 0
+	case s.resets.has(id): // it has been answered, SPEC X3
+		return 0
 	case neverOpened: // SPEC D1, R4, R8
 		return RstInvalidStream
-	case !data || s.version == SPDY2 || s.resets.has(id): // SPEC R5, D8, D7
+	case !data || s.version == SPDY2: // SPEC R5, D8
 		return 0
 	}
 	return RstProtocolError // SPEC D7

@@ -89,7 +89,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	ended = s.err != nil && len(s.control) == 0 // a failure above has left a GOAWAY
 	s.mu.Unlock()
 	if drained {
-		s.shutdown(ErrSessionClosed)
+		s.endDrained()
 		return s.assemble(b)
 	}
 	return b, ended

@@ -255,8 +255,20 @@ func (s *Session) endIfDrained() {
 	drained := s.drainedLocked()
 	s.mu.Unlock()
 	if drained {
-		s.shutdown(ErrSessionClosed)
+		s.endDrained()
 	}
+}
+
+// endDrained ends a session on which nothing is open, for the reason that the peer
+// gave if it gave one.
+func (s *Session) endDrained() {
+	s.mu.Lock()
+	reason := s.farewell
+	s.mu.Unlock()
+	if reason == nil {
+		reason = ErrSessionClosed
+	}
+	s.shutdown(reason)
 }
 
 func (s *Session) drainedLocked() bool {
@@ -278,8 +290,8 @@ func (s *Session) shutdown(reason error) {
 	switch {
 	case errors.As(reason, &protocol) && !protocol.Remote:
 		s.control = appendGoAway(s.control, s.version, s.lastGood, protocol.Status)
-	case errors.Is(reason, ErrSessionClosed):
-		if !s.saidGoAway {
+	case protocol != nil, errors.Is(reason, ErrSessionClosed):
+		if !s.saidGoAway { // SPEC G1
 			s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		}
 	default:

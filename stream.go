@@ -155,7 +155,7 @@ func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter boo
 // stopReading tells the stream that nobody wants the rest of what the peer
 // sends. What still comes is thrown away and its credit returned to the session.
 // The stream's window is not opened any further: a peer that has more to send
-// than fits it is reset when it has used it up.
+// than fits it is reset when it has used it up, which may be now.
 func (st *Stream) stopReading() {
 	s := st.session
 	dropped := st.in.discard()
