@@ -33,7 +33,7 @@ type Config struct {
 	MaxHeaderBytes int
 
 	// MaxHeaderFields bounds the number of names in one header block; a block
-	// with more costs its stream a RST_STREAM(PROTOCOL_ERROR). Default 1000.
+	// with more costs its stream a RST_STREAM(FRAME_TOO_LARGE). Default 1000.
 	MaxHeaderFields int
 
 	// Compression says how header blocks that we send are compressed. The

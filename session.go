@@ -242,6 +242,7 @@ func (s *Session) goAway() {
 		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		s.saidGoAway = true
 	}
+	s.openers.failLocked()
 	s.mu.Unlock()
 	s.ring()
 	s.app.goingAway()
