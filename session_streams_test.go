@@ -335,10 +335,18 @@ func TestHTTPModeStreams(t *testing.T) {
 	})
 	story(t, "S5,U16/server pushes", func(t *testing.T) {
 		p := newPeer(t, asClient, peerOpts{app: newHTTPClientApp(nil)})
-		p.send(&SynStreamFrame{StreamID: 2, AssociatedStreamID: 1, Flags: FlagUnidirectional, Headers: plainGet(SPDY31)})
+		req, err := http.NewRequest("GET", "http://example.com/", nil)
+		require.NoError(t, err)
+		asked := p.async("Do", func(c *call) { _, c.err = p.s.RoundTrip(req) })
+		p.wantSynStream("the request", 1)
+		p.send(&SynStreamFrame{StreamID: 2, AssociatedStreamID: 1, Flags: FlagUnidirectional, Headers: HeaderBlock{
+			{":scheme", "http"}, {":host", "example.com"}, {":path", "/style.css"},
+		}})
 		p.wantRst("not wanted", 2, RstRefusedStream)
 		p.sendBulk(2, 16384, FlagFin)
 		p.wantWindowUpdate("its bytes are credited", 0, 16384)
 		p.wantAlive("the session goes on")
+		p.send(&RstStreamFrame{StreamID: 1, Status: RstCancel})
+		asked.wait("the request ends")
 	})
 }
