@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -323,7 +322,7 @@ func TestRequestIntoRecorder(t *testing.T) {
 		require.True(t, rec.Flushed)
 		require.ErrorIs(t, st.Request(r.request("GET", "/", nil), rec), errUsedStream)
 		_, err := st.Write([]byte("late"))
-		require.True(t, errors.Is(err, ErrStreamClosed))
+		require.ErrorIs(t, err, ErrStreamClosed)
 		r.requireBalanced()
 	})
 }

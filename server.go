@@ -304,6 +304,9 @@ func (srv *Server) Close() (err error) {
 	if plain != nil {
 		err = plain.Close()
 	}
+	if errors.Is(err, net.ErrClosed) { // a listener that we have closed ourselves
+		err = nil
+	}
 	srv.serving.Wait()
 	return err
 }
