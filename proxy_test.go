@@ -65,7 +65,7 @@ func TestProxyStatus(t *testing.T) {
 			l.send(t, &RstStreamFrame{StreamID: 3, Status: RstCancel}) // of another stream
 			after(time.Minute)
 		}, context.DeadlineExceeded},
-		{"somebody cancelled", http.StatusBadGateway, func(t *testing.T, s *Session, l *frameLog, cancel context.CancelCauseFunc) {
+		{"cancelled, perhaps not by the client", http.StatusBadGateway, func(t *testing.T, s *Session, l *frameLog, cancel context.CancelCauseFunc) {
 			cancel(nil)
 		}, context.Canceled},
 	}
