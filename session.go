@@ -37,6 +37,7 @@ type Session struct {
 	log     *logSink
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
+	room       chan struct{} // doorbell for the receiver of SPDY/2, see awaitRoom
 	done       chan struct{} // latch: the session has ended, err says why
 	senderEnd  chan struct{} // latch: the sender has ended, the conn is closed
 	receiveEnd chan struct{} // latch: the receiver has ended
@@ -130,6 +131,7 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 		conn: conn, client: client, version: v, conf: conf, app: app,
 		log:        newLogSink(conf.Logger),
 		wake:       make(chan struct{}, 1),
+		room:       make(chan struct{}, 1),
 		done:       make(chan struct{}),
 		senderEnd:  make(chan struct{}),
 		receiveEnd: make(chan struct{}),
