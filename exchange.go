@@ -95,10 +95,11 @@ func (st *Stream) Write(p []byte) (int, error) {
 	if x == nil || x.req == nil {
 		return st.write(p, false)
 	}
-	if err := x.admit(st, int64(len(p))); err != nil || x.req.Method == http.MethodHead {
-		if err != nil {
-			return 0, err
-		}
+	if err := x.admit(st, int64(len(p))); err != nil {
+		return 0, err
+	}
+	if x.isHead() {
+		x.keepForSniffing(p)
 		return len(p), nil
 	}
 	if x.buf == nil {
@@ -120,6 +121,24 @@ func (st *Stream) Write(p []byte) (int, error) {
 	}
 	*x.buf = append(*x.buf, p...)
 	return len(p), nil
+}
+
+// isHead reports that the body of the answer is only counted and looked at.
+func (x *exchange) isHead() bool { return x.req.Method == http.MethodHead }
+
+// keepForSniffing keeps the beginning of an answer to HEAD, which gets the
+// Content-Type that an answer to GET would get.
+func (x *exchange) keepForSniffing(p []byte) {
+	const sniffed = 512 // all that http.DetectContentType looks at
+	if x.begun || len(p) == 0 {
+		return
+	}
+	if x.buf == nil {
+		x.buf = getAnswerBuffer()
+	}
+	if free := sniffed - len(*x.buf); free > 0 {
+		*x.buf = append(*x.buf, p[:min(free, len(p))]...)
+	}
 }
 
 // WriteString is Write for a string.
@@ -171,6 +190,10 @@ func (st *Stream) flush(next []byte) error {
 		return err
 	}
 	if x.buf == nil || len(*x.buf) == 0 {
+		return nil
+	}
+	if x.isHead() {
+		x.releaseBuffer()
 		return nil
 	}
 	_, err := st.write(*x.buf, false)
@@ -228,17 +251,17 @@ func (st *Stream) finish() {
 		return
 	}
 	trailer := x.trailer()
-	noBody := x.written == 0 || x.req.Method == http.MethodHead || !bodyAllowed(x.status)
+	noBody := x.written == 0 || x.isHead() || !bodyAllowed(x.status)
 	var body []byte
 	if x.buf != nil {
 		body = *x.buf
 	}
 	if !x.begun && x.length < 0 && bodyAllowed(x.status) && len(trailer) == 0 &&
-		!(x.req.Method == http.MethodHead && x.written == 0) && x.sent.Get("Trailer") == "" {
+		!(x.isHead() && x.written == 0) && x.sent.Get("Trailer") == "" {
 		x.length = x.written
 		x.sent["Content-Length"] = []string{strconv.FormatInt(x.length, 10)}
 	}
-	if short := x.length - x.written; short > 0 && x.req.Method != http.MethodHead && bodyAllowed(x.status) {
+	if short := x.length - x.written; short > 0 && !x.isHead() && bodyAllowed(x.status) {
 		st.reset(RstInternalError, "the handler wrote less than its Content-Length", http.ErrContentLength)
 		return
 	}
@@ -249,6 +272,9 @@ func (st *Stream) finish() {
 	if err := st.begin(body, false); err != nil {
 		return
 	}
+	if x.isHead() {
+		x.releaseBuffer()
+	}
 	st.finishBody(trailer)
 }
 
@@ -256,6 +282,11 @@ func (st *Stream) finish() {
 func (st *Stream) finishBody(trailer http.Header) {
 	x := st.http
 	if len(trailer) == 0 {
+		// Nothing waits from here on, so a deadline that has passed since the last
+		// Write must not keep the end of the answer from the client.
+		if d := st.writeDeadline.Load(); d != nil {
+			d.set(time.Time{})
+		}
 		if buf := x.buf; buf != nil && len(*buf) > 0 {
 			x.buf = nil
 			_ = st.writeOwned(buf) // fails only with the stream

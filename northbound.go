@@ -46,7 +46,11 @@ func (b *northbound) admit(n int64) (ok, wanted bool) {
 	if !b.flow.take(n) {
 		return false, false
 	}
-	return true, !b.discarding && b.end == nil
+	if b.discarding || b.end != nil {
+		b.flow.owed += n
+		return true, false
+	}
+	return true, true
 }
 
 // append stores bytes that admit has let in. It returns how many of them were
@@ -54,6 +58,7 @@ func (b *northbound) admit(n int64) (ok, wanted bool) {
 func (b *northbound) append(p []byte) (discarded int) {
 	b.mu.Lock()
 	if b.discarding || b.end != nil {
+		b.flow.owed += int64(len(p))
 		b.mu.Unlock()
 		return len(p)
 	}

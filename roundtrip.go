@@ -24,7 +24,7 @@ func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, error) {
 	if pushed := s.claimPush(req); pushed != nil { // SPEC U13
-		res, err := s.awaitResponse(pushed, req, func(err error) error { return err })
+		res, err := s.awaitResponse(&upload{st: pushed, req: req})
 		if err == nil || req.Context().Err() != nil {
 			return res, err
 		}
@@ -34,20 +34,20 @@ func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, erro
 		up.closeBody()
 		return nil, err
 	}
-	return s.awaitResponse(st, req, up.failure)
+	return s.awaitResponse(up)
 }
 
-// awaitResponse waits for the headers of an answer. failure translates the error
-// if there is none.
-func (s *Session) awaitResponse(st *Stream, req *http.Request, failure func(error) error) (*http.Response, error) {
-	ctx := req.Context()
+// awaitResponse waits for the headers of an answer, that of a push too, for which
+// nothing has been uploaded.
+func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
+	st, req, ctx := up.st, up.req, up.req.Context()
 	stop := context.AfterFunc(ctx, func() { // ends with the exchange or its context
 		st.reset(RstCancel, "request cancelled", context.Cause(ctx))
 	})
 	reply, err := st.awaitReply(ctx)
 	if err != nil {
 		stop()
-		return nil, failure(err)
+		return nil, up.failure(err)
 	}
 	res, err := parseResponseBlock(s.version, reply, req)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Session) awaitResponse(st *Stream, req *http.Request, failure func(erro
 		return nil, e
 	}
 	res.TLS = s.tlsState()
-	finishResponse(st, res, stop)
+	finishResponse(st, res, up.unwatch(stop))
 	return res, nil
 }
 
@@ -92,8 +92,21 @@ func (s *Session) tlsState() *tls.ConnectionState {
 
 // An upload is the sending side of a request.
 type upload struct {
-	st  *Stream
-	req *http.Request
+	st      *Stream
+	req     *http.Request
+	running context.Context // ends with the goroutine that sends the body; nil if there is none
+}
+
+// unwatch wraps stop, which ends the watch over the request's context, for the end of
+// the answer: a body that is still being sent has to be watched on.
+func (u *upload) unwatch(stop func() bool) func() bool {
+	return func() bool {
+		if u.running == nil || u.running.Err() != nil {
+			return stop()
+		}
+		context.AfterFunc(u.running, func() { stop() })
+		return true
+	}
 }
 
 // open sends the SYN_STREAM and, if there is a body, starts its goroutine.
@@ -126,6 +139,7 @@ func (u *upload) open() error {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
+	u.running = ctx
 	stop := context.AfterFunc(ctx, u.closeBody) // unblocks a Read of the body when the stream fails
 	u.st.setContext(cancel)
 	go func() {

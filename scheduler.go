@@ -15,8 +15,9 @@ func priorityScale(v Version) uint {
 	return 0
 }
 
-// starvationTurn is how many picks pass before one is made from the least
-// urgent level, so that an endless flood of urgent bytes stops nobody (SPEC S10).
+// starvationTurn is how many picks pass before one is made from a level that is
+// not the most urgent, each of them in turn, so that an endless flood of urgent
+// bytes stops nobody (SPEC S10).
 const starvationTurn = 16
 
 // A scheduler says which stream's bytes the sender takes next: by priority, in
@@ -28,6 +29,7 @@ type scheduler struct {
 	fins    ring             // only a FIN to send, which needs no window (SPEC W4)
 	blocked ring             // bytes to send, stream window used up
 	picks   uint32
+	turn    uint8 // the level that the last starvation turn favoured
 }
 
 // place schedules a stream by what it has to send, or takes it out if that is
@@ -80,11 +82,26 @@ func (sc *scheduler) pick(windowOpen bool) *Stream {
 	sc.picks++
 	level := bits.TrailingZeros8(sc.levels)
 	if sc.picks%starvationTurn == 0 {
-		level = bits.Len8(sc.levels) - 1
+		level = sc.favour(level)
 	}
 	st := sc.ready[level].head
 	sc.ready[level].rotate()
 	return st
+}
+
+// favour returns the level to pick from instead of the most urgent one: the least
+// urgent first, then one after the other up to the second most urgent.
+func (sc *scheduler) favour(most int) int {
+	others := sc.levels &^ (1 << most)
+	if others == 0 {
+		return most
+	}
+	next := others & (1<<sc.turn - 1)
+	if next == 0 {
+		next = others
+	}
+	sc.turn = uint8(bits.Len8(next) - 1)
+	return int(sc.turn)
 }
 
 // alone reports that no other stream is waiting at st's level or above.

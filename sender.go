@@ -86,10 +86,10 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		}
 	}
 	drained := len(b) == 0 && s.drainedLocked()
-	ended = s.err != nil
+	ended = s.err != nil && len(s.control) == 0 // a failure above has left a GOAWAY
 	s.mu.Unlock()
 	if drained {
-		s.shutdown(ErrSessionClosed)
+		s.endDrained()
 		return s.assemble(b)
 	}
 	return b, ended

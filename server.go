@@ -178,7 +178,7 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 	}
 	defer srv.forget(ln)
 	err := srv.httpServer().ServeTLS(ln, certFile, keyFile)
-	if srv.isClosing() { // we closed ln, which the http.Server takes for a failure
+	if srv.isClosing() { // we have closed ln ourselves, before http.Server knew
 		return http.ErrServerClosed
 	}
 	return err
@@ -295,11 +295,17 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 // closed. It does not wait for handlers; their contexts end.
 func (srv *Server) Close() (err error) {
 	sessions, plain := srv.close()
+	for _, s := range sessions {
+		s.shutdown(ErrSessionClosed)
+	}
+	for _, s := range sessions { // the http.Server would close their connections before the GOAWAY is out
+		<-s.senderEnd
+	}
 	if plain != nil {
 		err = unlessClosed(plain.Close())
 	}
-	for _, s := range sessions {
-		s.shutdown(ErrSessionClosed)
+	if errors.Is(err, net.ErrClosed) { // a listener that we have closed ourselves
+		err = nil
 	}
 	srv.serving.Wait()
 	return err
@@ -313,6 +319,12 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	for _, s := range sessions {
 		s.goAway()
 	}
+	stop := context.AfterFunc(ctx, func() { // all at once: each may take a while to end
+		for _, s := range sessions {
+			s.shutdown(ErrSessionClosed)
+		}
+	})
+	defer stop()
 	var err error
 	if plain != nil {
 		err = unlessClosed(plain.Shutdown(ctx))

@@ -1,0 +1,415 @@
+package spdy
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func newNorthbound(window int64) *northbound {
+	b := new(northbound)
+	b.init(window)
+	return b
+}
+
+// put appends what admit lets in.
+func (b *northbound) put(t testing.TB, text string) {
+	t.Helper()
+	ok, wanted := b.admit(int64(len(text)))
+	require.True(t, ok)
+	require.True(t, wanted)
+	require.Zero(t, b.append([]byte(text)))
+}
+
+// rung takes the bell.
+func (b *northbound) rung() bool {
+	select {
+	case <-b.bell:
+		return true
+	default:
+		return false
+	}
+}
+
+func requireBooks(t testing.TB, b *northbound) {
+	t.Helper()
+	require.Equal(t, b.flow.size, b.unread+b.flow.avail+b.flow.owed, "unread %d, %+v", b.unread, b.flow)
+	held := int64(0)
+	for c := b.head; c != nil; c = c.next {
+		require.Less(t, c.r, c.w, "no chunk is empty")
+		held += int64(c.w - c.r)
+		require.Equal(t, c.next == nil, c == b.tail)
+	}
+	require.Equal(t, b.unread, held)
+	require.Equal(t, b.head == nil, b.tail == nil)
+}
+
+func TestNorthboundRead(t *testing.T) {
+	b := newNorthbound(1000)
+	p := make([]byte, 10)
+	n, grant, err := b.read(p)
+	require.True(t, n == 0 && grant == 0 && err == nil, "empty means wait")
+	require.False(t, b.rung())
+
+	b.put(t, "hello")
+	require.True(t, b.rung(), "bytes ring")
+	b.put(t, "world!!")
+	n, grant, err = b.read(p)
+	require.NoError(t, err)
+	require.Zero(t, grant)
+	require.Equal(t, "helloworld", string(p[:n]))
+	require.True(t, b.rung(), "a second reader may wait for the rest")
+	b.rung()
+	n, _, _ = b.read(p)
+	require.Equal(t, "!!", string(p[:n]))
+	require.False(t, b.rung(), "nothing is left to ring for")
+	requireBooks(t, b)
+
+	n, _, err = b.read(nil)
+	require.True(t, n == 0 && err == nil)
+}
+
+func TestNorthboundBounded(t *testing.T) {
+	b := newNorthbound(10)
+	b.put(t, "0123456789")
+	ok, _ := b.admit(1)
+	require.False(t, ok, "the window is the bound")
+	ok, wanted := b.admit(0)
+	require.True(t, ok && wanted, "an empty frame passes")
+	require.True(t, b.exhausted())
+	n, grant, _ := b.read(make([]byte, 3))
+	require.Equal(t, 3, n)
+	require.EqualValues(t, 3, grant)
+	require.False(t, b.exhausted())
+	requireBooks(t, b)
+}
+
+func TestNorthboundFinish(t *testing.T) {
+	t.Run("FIN after the last byte", func(t *testing.T) {
+		b := newNorthbound(16)
+		b.put(t, "0123456789")
+		require.Zero(t, b.finish(io.EOF, false))
+		require.False(t, b.atEnd())
+		n, grant, err := b.read(make([]byte, 20))
+		require.NoError(t, err)
+		require.Equal(t, 10, n)
+		require.Zero(t, grant, "no credit once the peer has finished (SPEC W15)")
+		require.True(t, b.atEnd())
+		for range 3 {
+			_, _, err = b.read(make([]byte, 1))
+			require.Equal(t, io.EOF, err, "the end stays")
+			require.True(t, b.rung(), "every reader hears of the end")
+		}
+		requireBooks(t, b)
+	})
+	t.Run("the first end stays", func(t *testing.T) {
+		b := newNorthbound(16)
+		b.finish(errTest, false)
+		b.finish(io.EOF, false)
+		_, _, err := b.read(make([]byte, 1))
+		require.Equal(t, errTest, err)
+		require.False(t, b.atEnd(), "an error is not the end")
+	})
+	t.Run("a lost connection leaves what has come", func(t *testing.T) {
+		b := newNorthbound(16)
+		b.put(t, "abc")
+		require.Zero(t, b.finish(errTest, keepUnread))
+		n, _, err := b.read(make([]byte, 9))
+		require.True(t, n == 3 && err == nil)
+		_, _, err = b.read(make([]byte, 9))
+		require.Equal(t, errTest, err)
+	})
+	t.Run("a reset drops it", func(t *testing.T) {
+		b := newNorthbound(16)
+		b.put(t, "abc")
+		require.EqualValues(t, 3, b.finish(errTest, dropUnread))
+		_, _, err := b.read(make([]byte, 9))
+		require.Equal(t, errTest, err)
+		requireBooks(t, b)
+	})
+	t.Run("a reset after the FIN drops nothing", func(t *testing.T) {
+		b := newNorthbound(16)
+		b.put(t, "abc")
+		b.finish(io.EOF, false)
+		require.Zero(t, b.finish(errTest, dropUnread))
+		n, _, err := b.read(make([]byte, 9))
+		require.True(t, n == 3 && err == nil)
+		_, _, err = b.read(make([]byte, 9))
+		require.Equal(t, io.EOF, err)
+	})
+}
+
+func TestNorthboundDiscard(t *testing.T) {
+	b := newNorthbound(16)
+	b.put(t, "abcdef")
+	b.rung()
+	require.EqualValues(t, 6, b.discard())
+	require.True(t, b.rung(), "a waiting reader hears of it")
+	_, _, err := b.read(make([]byte, 1))
+	require.ErrorIs(t, err, ErrStreamClosed)
+	_, err = b.view()
+	require.ErrorIs(t, err, ErrStreamClosed)
+	requireBooks(t, b)
+
+	ok, wanted := b.admit(4)
+	require.True(t, ok)
+	require.False(t, wanted, "later frames are not wanted")
+	requireBooks(t, b)
+	require.False(t, b.exhausted())
+	ok, _ = b.admit(7)
+	require.False(t, ok, "but they still may not overrun the window")
+	ok, _ = b.admit(6)
+	require.True(t, ok)
+	require.True(t, b.exhausted(), "credit is not renewed")
+	require.Zero(t, b.discard(), "nothing is dropped twice")
+}
+
+// TestNorthboundDiscardMidFrame closes the application's side between admit and
+// append of one frame.
+func TestNorthboundDiscardMidFrame(t *testing.T) {
+	for _, how := range []string{"discard", "finish"} {
+		t.Run(how, func(t *testing.T) {
+			b := newNorthbound(16)
+			ok, wanted := b.admit(10)
+			require.True(t, ok && wanted)
+			require.Zero(t, b.append([]byte("abcd")))
+			if how == "discard" {
+				require.EqualValues(t, 4, b.discard())
+			} else {
+				require.EqualValues(t, 4, b.finish(errTest, dropUnread))
+			}
+			require.Equal(t, 6, b.append([]byte("efghij")), "the rest of the frame")
+			requireBooks(t, b)
+		})
+	}
+}
+
+func TestNorthboundView(t *testing.T) {
+	b := newNorthbound(1 << 20)
+	p, err := b.view()
+	require.True(t, len(p) == 0 && err == nil, "empty means wait")
+	b.put(t, "abcdef")
+	p, err = b.view()
+	require.NoError(t, err)
+	require.Equal(t, "abcdef", string(p))
+	b.put(t, "ghi")
+	require.Equal(t, "abcdef", string(p), "what is lent does not change")
+	n, _, err := b.read(make([]byte, 4))
+	require.True(t, n == 0 && err == nil, "lent bytes are not read by anybody else")
+	consumed, _ := b.advance(4)
+	require.EqualValues(t, 4, consumed)
+	p, _ = b.view()
+	require.Equal(t, "efghi", string(p), "what was not taken comes again")
+	consumed, _ = b.advance(0)
+	require.Zero(t, consumed, "taking nothing is allowed")
+	p, _ = b.view()
+	b.advance(len(p))
+	requireBooks(t, b)
+
+	b.finish(io.EOF, false)
+	_, err = b.view()
+	require.Equal(t, io.EOF, err)
+	require.True(t, b.rung())
+}
+
+// TestNorthboundDropLent drops the buffer under a view: the bytes on loan stay
+// as they are until they are returned, and their credit is counted once.
+func TestNorthboundDropLent(t *testing.T) {
+	for _, how := range []string{"discard", "finish"} {
+		t.Run(how, func(t *testing.T) {
+			b := newNorthbound(1 << 20)
+			text := string(testBytes(40 << 10)) // more than one chunk
+			b.put(t, text)
+			p, err := b.view()
+			require.NoError(t, err)
+			want := bytes.Clone(p)
+			if how == "discard" {
+				require.EqualValues(t, len(text), b.discard())
+			} else {
+				require.EqualValues(t, len(text), b.finish(errTest, dropUnread))
+			}
+			var others []*chunk
+			for range 50 { // whoever gets the freed chunks writes into them
+				c := getChunk(32 << 10)
+				for i := range c.data {
+					c.data[i] = 0xee
+				}
+				others = append(others, c)
+			}
+			require.True(t, bytes.Equal(want, p), "the lent chunk was handed to somebody else")
+			for _, c := range others {
+				putChunk(c)
+			}
+			consumed, grant := b.advance(len(p))
+			require.True(t, consumed == 0 && grant == 0, "its credit was returned when it was dropped")
+			requireBooks(t, b)
+		})
+	}
+}
+
+// TestNorthboundChunks checks that what is held follows what has come.
+func TestNorthboundChunks(t *testing.T) {
+	b := newNorthbound(1 << 20)
+	chunks := func() (n, bytes int) {
+		for c := b.head; c != nil; c = c.next {
+			n++
+			bytes += len(c.data)
+		}
+		return n, bytes
+	}
+	for range 512 {
+		b.put(t, "x")
+	}
+	n, size := chunks()
+	require.True(t, n == 1 && size == 512, "512 single bytes share a chunk: %d of %d bytes", n, size)
+	b.put(t, string(testBytes(100<<10)))
+	n, size = chunks()
+	require.True(t, n <= 6 && size <= 512+136<<10, "100 KiB are held in %d chunks of %d bytes", n, size)
+	_, _, _ = b.read(make([]byte, 100<<10+512))
+	n, _ = chunks()
+	require.Zero(t, n, "an empty buffer holds nothing")
+}
+
+// TestNorthboundProperty plays random operations against a plain byte slice and
+// checks the books after each.
+func TestNorthboundProperty(t *testing.T) {
+	for seed := range uint64(300) {
+		playNorthbound(t, rand.New(rand.NewPCG(seed, 1)))
+	}
+}
+
+// A northboundModel is what a northbound buffer should hold.
+type northboundModel struct {
+	sent      byte   // number of bytes sent, as a running pattern
+	unread    []byte // what is still to be read
+	lent      []byte // view, with a copy to compare
+	copy      []byte
+	discarded bool
+	end       error
+	credit    int64 // what the session was given back
+	taken     int64 // what the session was charged
+}
+
+func playNorthbound(t *testing.T, r *rand.Rand) {
+	b := newNorthbound(int64(1 + r.IntN(100<<10)))
+	var m northboundModel
+	for range 200 {
+		switch op := r.IntN(20); {
+		case op < 8:
+			m.receive(t, b, r)
+		case op < 12:
+			m.read(t, b, r)
+		case op < 16:
+			m.viewOrAdvance(t, b, r)
+		case op == 16 && r.IntN(8) == 0:
+			m.credit += b.discard()
+			m.discarded, m.unread = true, nil
+		case op == 17 && r.IntN(8) == 0:
+			end := []error{io.EOF, errTest}[r.IntN(2)]
+			drop := r.IntN(2) == 0
+			if m.end == nil {
+				m.end = end
+			}
+			dropped := b.finish(end, drop)
+			m.credit += dropped
+			if drop && m.end != io.EOF {
+				require.EqualValues(t, len(m.unread), dropped)
+				m.unread = nil
+			} else {
+				require.Zero(t, dropped)
+			}
+		}
+		require.True(t, bytes.Equal(m.copy, m.lent), "lent bytes do not change")
+		requireBooks(t, b)
+		require.EqualValues(t, len(m.unread), b.buffered())
+		require.Equal(t, m.taken, m.credit+b.buffered(), "the session gets back what was charged and is not held")
+		require.GreaterOrEqual(t, b.flow.avail, int64(0))
+	}
+}
+
+// receive plays a DATA frame, in up to three pieces.
+func (m *northboundModel) receive(t *testing.T, b *northbound, r *rand.Rand) {
+	n := r.IntN(40 << 10)
+	if r.IntN(3) > 0 {
+		n = r.IntN(100)
+	}
+	fits := int64(n) <= b.flow.avail
+	ok, wanted := b.admit(int64(n))
+	require.Equal(t, fits, ok)
+	if !ok {
+		return
+	}
+	require.Equal(t, !m.discarded && m.end == nil, wanted)
+	m.taken += int64(n)
+	if !wanted {
+		m.credit += int64(n)
+		return
+	}
+	frame := make([]byte, n)
+	for i := range frame {
+		m.sent++
+		frame[i] = m.sent
+	}
+	for len(frame) > 0 {
+		k := min(len(frame), 1+r.IntN(20<<10))
+		require.Zero(t, b.append(frame[:k]))
+		m.unread = append(m.unread, frame[:k]...)
+		frame = frame[k:]
+	}
+}
+
+func (m *northboundModel) read(t *testing.T, b *northbound, r *rand.Rand) {
+	p := make([]byte, r.IntN(50<<10))
+	n, grant, err := b.read(p)
+	if n > 0 {
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(m.unread[:n], p[:n]), "bytes come in order")
+		require.True(t, n == min(len(p), len(m.unread)))
+		m.unread = m.unread[n:]
+		m.credit += int64(n)
+		require.True(t, m.end == nil || grant == 0)
+		return
+	}
+	m.nothing(t, len(p) == 0 || m.lent != nil, err)
+}
+
+// nothing checks what a reader hears that gets no bytes.
+func (m *northboundModel) nothing(t *testing.T, excused bool, err error) {
+	switch {
+	case m.discarded:
+		require.ErrorIs(t, err, ErrStreamClosed)
+	case len(m.unread) > 0:
+		require.NoError(t, err)
+		require.True(t, excused, "there are bytes to read")
+	default:
+		require.Equal(t, m.end, err)
+	}
+}
+
+func (m *northboundModel) viewOrAdvance(t *testing.T, b *northbound, r *rand.Rand) {
+	if m.lent == nil {
+		p, err := b.view()
+		if len(p) == 0 {
+			m.nothing(t, false, err)
+			return
+		}
+		require.NoError(t, err)
+		require.True(t, bytes.HasPrefix(m.unread, p), "bytes come in order")
+		m.lent, m.copy = p, bytes.Clone(p)
+		return
+	}
+	n := r.IntN(len(m.lent) + 1)
+	dropped := len(m.unread) == 0
+	consumed, _ := b.advance(n)
+	m.lent, m.copy = nil, nil
+	if dropped {
+		require.Zero(t, consumed)
+		return
+	}
+	require.EqualValues(t, n, consumed)
+	m.unread = m.unread[n:]
+	m.credit += consumed
+}
