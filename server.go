@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -354,22 +355,28 @@ func unlessClosed(err error) error {
 // close stops accepting and returns what is still running.
 func (srv *Server) close() ([]*Session, *http.Server) {
 	srv.mu.Lock()
-	defer srv.mu.Unlock()
 	srv.closing = true
-	if srv.end != nil {
-		srv.end()
-	}
+	end := srv.end
+	var closers []io.Closer
 	for ln := range srv.listeners {
-		ln.Close()
+		closers = append(closers, ln)
 	}
 	for conn := range srv.greeting {
-		conn.Close()
+		closers = append(closers, conn)
 	}
 	sessions := make([]*Session, 0, len(srv.sessions))
 	for s := range srv.sessions {
 		sessions = append(sessions, s)
 	}
-	return sessions, srv.plain
+	plain := srv.plain
+	srv.mu.Unlock()
+	if end != nil {
+		end()
+	}
+	for _, c := range closers {
+		c.Close()
+	}
+	return sessions, plain
 }
 
 func (srv *Server) isClosing() bool {
