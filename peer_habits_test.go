@@ -68,3 +68,29 @@ func TestHeadWithBody(t *testing.T) {
 		})
 	}
 }
+
+// Netty says :version twice in a push: that of the request in SYN_STREAM, and that
+// of the answer in HEADERS.
+func TestPushWithHeadersOfBothSides(t *testing.T) {
+	for _, v := range []Version{SPDY3, SPDY31} {
+		story(t, v.String(), func(t *testing.T) {
+			conf := Config{AcceptPush: func(promised, cause *http.Request) bool { return true }}
+			p := newPeer(t, asClient, peerOpts{version: v, conf: conf, app: newHTTPClientApp(&conf)})
+			page := p.startDo("GET", "http://h/page")
+			p.wantSynStream("the request", 1)
+			p.send(&SynStreamFrame{StreamID: 2, AssociatedStreamID: 1, Flags: FlagUnidirectional, Headers: HeaderBlock{
+				{Name: ":method", Value: "GET"}, {Name: ":path", Value: "/pushed"}, {Name: ":version", Value: "HTTP/1.1"},
+				{Name: ":host", Value: "h"}, {Name: ":scheme", Value: "http"},
+			}})
+			p.sendHeaders(2, 0, answer(v)...)
+			p.sendData(2, "pushed", FlagFin)
+			p.sendSynReply(1, 0, answer(v)...)
+			p.sendData(1, "page", FlagFin)
+			page.ok("the page")
+			pushed := p.startDo("GET", "http://h/pushed")
+			pushed.ok("what was pushed answers the request")
+			require.Equal(t, "pushed", string(pushed.data))
+			p.wantIdle("nothing was asked for")
+		})
+	}
+}
