@@ -61,7 +61,7 @@ node_peer() {
   have node && have npm || debian nodejs npm || return 1
   if ! cmp -s package-lock.json node_modules/.installed-for; then
     say "npm ci"
-    limit 180 npm ci --no-audit --no-fund --ignore-scripts || return 1
+    limit 180 npm ci --prefer-offline --no-audit --no-fund --ignore-scripts || return 1
     cp package-lock.json node_modules/.installed-for
   fi
   say "node $(node --version), node-spdy $(node -p "require('spdy/package.json').version")"
