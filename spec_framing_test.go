@@ -295,6 +295,7 @@ func testDataFrames(t *testing.T) {
 			for i := 0; i < 20000 && p.s.Err() == nil; i++ {
 				one(p, i)
 			}
+			synctest.Wait()
 			require.ErrorIs(p.t, p.s.Err(), errControlFlood, "a peer may not make us queue without bound")
 			p.advance(linger)
 			p.served.wait("after a second the connection is closed")
