@@ -203,15 +203,14 @@ func testHTTPRoles(t *testing.T) {
 		p.send(&SynStreamFrame{StreamID: 3, AssociatedStreamID: 1, Headers: plainGet(p.version)})
 		p.wantRst("requests stand alone", 3, RstProtocolError)
 	}, serve())
-	ruleClient(t, "S12,U7", everyVersion, "not a push", func(p *testPeer) {
-		p.startGet("/")
-		p.wantSynStream("a request", 1)
+	ruleStory(t, "S12,U7", everyVersion, "not a push", func(t *testing.T, v Version) {
+		p := pushClient(t, v)
 		f := p.pushFrame(2, 1, "/pushed")
 		f.Flags = 0
 		p.send(f)
 		p.wantRst("a server may only push", 2, RstProtocolError)
 		p.wantNothing("and no more")
-	}, pushable())
+	})
 }
 
 func testOpenAfterGoAway(t *testing.T) {
@@ -339,27 +338,4 @@ func (g *getCall) body(why string) string {
 	var b []byte
 	g.p.async("body", func(c *call) { b, c.err = io.ReadAll(g.res.Body) }).ok(why)
 	return string(b)
-}
-
-// pushable is a client that takes every push.
-func pushable() peerOpts {
-	conf := Config{AcceptPush: func(promised, cause *http.Request) bool { return true }}
-	return peerOpts{conf: conf, app: newHTTPClientApp(&conf)}
-}
-
-// pushFrame makes the SYN_STREAM of a push of http://example.com and the path, with
-// the answer in it.
-func (p *testPeer) pushFrame(id, assoc uint32, path string) *SynStreamFrame {
-	f := p.promiseFrame(id, assoc, path)
-	f.Headers = append(f.Headers, plainOK(p.version)...)
-	return f
-}
-
-// promiseFrame is pushFrame without the answer.
-func (p *testPeer) promiseFrame(id, assoc uint32, path string) *SynStreamFrame {
-	h := httpBlock(p.version, ":path", path, ":host", "example.com", ":scheme", "http")
-	if p.version == SPDY2 {
-		h = HeaderBlock{{"url", "http://example.com" + path}}
-	}
-	return &SynStreamFrame{StreamID: id, AssociatedStreamID: assoc, Flags: FlagUnidirectional, Headers: h}
 }
