@@ -66,6 +66,7 @@ func TestSpecFraming(t *testing.T) {
 	ruleBoth(t, "F4", onlyVersion2, "unknown types", skipped(0, 11, 12, 0xffff))
 	ruleBoth(t, "F5", version3, "unknown types", skipped(0, 11, 12, 0xffff))
 	ruleBoth(t, "F15", version3, "NOOP", skipped(FrameNoop))
+	ruleBoth(t, "C4", everyVersion, "CREDENTIAL", skipped(FrameCredential))
 	testForeignVersions(t)
 	testFixedLengths(t)
 	testUnusedBits(t)

@@ -117,9 +117,8 @@ func testPushServer(t *testing.T) {
 		p := newPeer(t, asServer, peerOpts{version: v, app: newHTTPServerApp(&http.Server{Handler: handler})})
 		p.send(&SynStreamFrame{StreamID: 1, Flags: FlagFin, Headers: plainGet(v, ":scheme", "http")})
 		p.wantSynStream("a push", 2)
-		p.wantSynReply("the page", 1)
 		for _, f := range p.drain() {
-			require.IsType(t, &DataFrame{}, f, "no other push")
+			require.NotEqual(t, FrameSynStream, f.FrameType(), "no other push")
 		}
 	})
 	ruleStory(t, "U17", everyVersion, "received", func(t *testing.T, v Version) {
