@@ -48,6 +48,7 @@ type requestBody struct {
 	req    *http.Request
 	check  lengthCheck
 	closed atomic.Bool
+	wrong  atomic.Bool // it has another length than its Content-Length
 }
 
 // Read reads what the client sends. After the last byte it sets the request's
@@ -56,9 +57,13 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	n, err := b.check.take(b.st.read(p))
-	if err == io.EOF {
+	k, rerr := b.st.read(p)
+	n, err := b.check.take(k, rerr)
+	switch {
+	case err == io.EOF:
 		setTrailer(&b.req.Trailer, b.st)
+	case err != rerr: // nobody but the check has changed it
+		b.wrong.Store(true)
 	}
 	return n, err
 }

@@ -47,8 +47,9 @@ type Config struct {
 	// server that is in order, in a goroutine of its own, with the request that
 	// the push answers and the one that caused it. What it accepts answers a
 	// later GET of the same URL on the session; of pushes that nobody asks for the
-	// oldest are given up when MaxConcurrentStreams is reached. nil refuses every
-	// push.
+	// oldest are given up when they reach MaxConcurrentStreams, or could fill half
+	// of SessionWindow, which is never less than two of StreamWindow then. nil
+	// refuses every push.
 	AcceptPush func(promised, cause *http.Request) bool
 
 	// Settings is where a client keeps what servers ask it to keep. nil means
@@ -108,6 +109,10 @@ func (c *Config) withDefaults(client bool) *Config {
 	}
 	d.StreamWindow = min(max(d.StreamWindow, defaultWindow), maxWindow)
 	d.SessionWindow = min(max(d.SessionWindow, d.StreamWindow), maxWindow)
+	if client && d.AcceptPush != nil { // a push that nobody reads must leave room, see unclaimedPushes
+		d.StreamWindow = min(d.StreamWindow, maxWindow/2)
+		d.SessionWindow = max(d.SessionWindow, 2*d.StreamWindow)
+	}
 	return &d
 }
 

@@ -242,7 +242,11 @@ func (st *Stream) begin(body []byte, fin bool) error {
 func (st *Stream) finish() {
 	x := st.http
 	if x.status == 0 {
-		x.freeze(http.StatusOK, st.Header())
+		status := http.StatusOK
+		if x.body != nil && x.body.wrong.Load() { // SPEC M5
+			status = http.StatusBadRequest
+		}
+		x.freeze(status, st.Header())
 	}
 	x.finished = true
 	defer x.releaseBuffer()

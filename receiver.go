@@ -77,6 +77,8 @@ func (s *Session) knowsControl(t FrameType) bool {
 		return true
 	case FrameWindowUpdate:
 		return s.version.streamFlowControl()
+	case FrameNoop:
+		return s.version == SPDY2
 	}
 	return false
 }
@@ -98,6 +100,8 @@ func (s *Session) receiveControl(h frameHeader, p []byte) error {
 		return s.receivePing(h, p)
 	case FrameGoAway:
 		return s.receiveGoAway(h, p)
+	case FrameNoop:
+		return parseNoop(h, p)
 	default:
 		return s.receiveWindowUpdate(h, p)
 	}

@@ -236,8 +236,8 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 	return err
 }
 
-// goAway says once that we take no new streams, and ends the session if none is
-// open (SPEC G3, G4, G6).
+// goAway says once that we take no new streams, turns away whoever waits to open
+// one, and ends the session if none is open (SPEC G3, G4, G6).
 func (s *Session) goAway() {
 	s.mu.Lock()
 	if s.err == nil && !s.saidGoAway {
