@@ -150,8 +150,16 @@ func (p *push) drop() {
 // session open.
 func (a *httpClientApp) goingAway() {
 	a.mu.Lock()
+	a.ending = true
+	a.mu.Unlock()
+	a.makeRoom()
+}
+
+// makeRoom gives up what nobody has asked for.
+func (a *httpClientApp) makeRoom() {
+	a.mu.Lock()
 	left := a.pushes
-	a.pushes, a.ending = nil, true
+	a.pushes = nil
 	a.mu.Unlock()
 	for _, p := range left {
 		p.drop()

@@ -196,7 +196,12 @@ func (s *Session) chargeLocked(n int64) bool {
 // one thing besides the network that a receiver ever waits for; the streams of
 // such a session do hold each other up.
 func (s *Session) awaitRoom() {
-	for !s.version.streamFlowControl() && s.unread() >= int64(s.conf.SessionWindow) {
+	full := func() bool { return s.unread() >= int64(s.conf.SessionWindow) }
+	if s.version.streamFlowControl() || !full() {
+		return
+	}
+	s.app.makeRoom()
+	for full() {
 		select {
 		case <-s.room:
 		case <-s.done:

@@ -100,6 +100,10 @@ type application interface {
 
 	// goingAway is called when the session begins to drain. It must not block.
 	goingAway()
+
+	// makeRoom is called by the receiver before it waits for bytes to be read: the
+	// application should discard what it can do without. It must not block.
+	makeRoom()
 }
 
 // NewServerSession prepares a session that answers the streams its peer opens
