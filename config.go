@@ -17,8 +17,10 @@ type Config struct {
 	// SessionWindow bounds what the peer may send on all streams of a session
 	// together before applications have read it, and with it the memory of a
 	// session's unread data. SessionWindow/StreamWindow streams left unread
-	// stall the others. SPDY/3.1 only. Default 1 MiB for a session that serves,
-	// 16 MiB for one that asks; never less than StreamWindow.
+	// stall the others. SPDY/3 has no such window; there StreamWindow times
+	// MaxConcurrentStreams is the bound. In SPDY/2, which has no windows at all,
+	// a session stops reading its connection at this bound. Default 1 MiB for a
+	// session that serves, 16 MiB for one that asks; never less than StreamWindow.
 	SessionWindow int
 
 	// MaxConcurrentStreams is how many streams the peer may have open, handlers

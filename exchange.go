@@ -286,6 +286,11 @@ func (st *Stream) finish() {
 func (st *Stream) finishBody(trailer http.Header) {
 	x := st.http
 	if len(trailer) == 0 {
+		// Nothing waits from here on, so a deadline that has passed since the last
+		// Write must not keep the end of the answer from the client.
+		if d := st.writeDeadline.Load(); d != nil {
+			d.set(time.Time{})
+		}
 		if buf := x.buf; buf != nil && len(*buf) > 0 {
 			x.buf = nil
 			_ = st.writeOwned(buf) // fails only with the stream

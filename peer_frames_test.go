@@ -327,7 +327,10 @@ func (p *testPeer) hasEnded(why string, st *Stream) {
 func (p *testPeer) endsReset(why string, st *Stream, status RstStatus, remote bool) {
 	p.t.Helper()
 	p.hasEnded(why, st)
-	requireReset(p.t, why, st.endReason(), status, remote)
+	var e *StreamError
+	require.ErrorAs(p.t, st.endReason(), &e, why)
+	require.Equal(p.t, status, e.Status.forVersion(p.version), why)
+	require.Equal(p.t, remote, e.Remote, why)
 }
 
 // isOpen wants a stream to be open still.

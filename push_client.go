@@ -209,12 +209,14 @@ func hostOf(req *http.Request) string {
 }
 
 // startPush takes the answer out of a push's SYN_STREAM. If the status is not in
-// it, a HEADERS frame has to bring it before any DATA.
+// it, a HEADERS frame has to bring it before any DATA, and what the SYN_STREAM
+// says of the version is about the request: Netty sends both.
 func (st *Stream) startPush(h HeaderBlock) {
 	v := st.session.version
+	_, complete := h.Get(pseudoStatus.name(v))
 	answer := make(HeaderBlock, 0, len(h))
 	for _, f := range h {
-		if p, ok := lookupPseudo(v, f.Name); !ok || p == pseudoStatus || p == pseudoVersion {
+		if p, ok := lookupPseudo(v, f.Name); !ok || p == pseudoStatus || p == pseudoVersion && complete {
 			answer = append(answer, f)
 		}
 	}
@@ -223,7 +225,7 @@ func (st *Stream) startPush(h HeaderBlock) {
 	defer s.mu.Unlock()
 	st.replied = make(chan struct{})
 	st.reply = answer
-	if _, ok := answer.Get(pseudoStatus.name(v)); ok {
+	if complete {
 		close(st.replied)
 		return
 	}

@@ -110,7 +110,7 @@ func (s *Session) receiveWindowUpdate(h frameHeader, p []byte) error {
 	}
 	s.mu.Lock()
 	st := s.streams[id]
-	if st == nil { // SPEC W8
+	if st == nil || st.state.outDone { // SPEC W8, W15
 		s.mu.Unlock()
 		return nil
 	}

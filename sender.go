@@ -82,14 +82,14 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 			if st == nil {
 				break
 			}
-			b = s.appendDataLocked(b, st, batchSize-len(b))
+			b = s.appendDataLocked(b, st, batchSize+frameHeaderSize-len(b))
 		}
 	}
 	drained := len(b) == 0 && s.drainedLocked()
 	ended = s.err != nil && len(s.control) == 0 // a failure above has left a GOAWAY
 	s.mu.Unlock()
 	if drained {
-		s.shutdown(ErrSessionClosed)
+		s.endDrained()
 		return s.assemble(b)
 	}
 	return b, ended

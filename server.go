@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -178,7 +179,7 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 	}
 	defer srv.forget(ln)
 	err := srv.httpServer().ServeTLS(ln, certFile, keyFile)
-	if srv.isClosing() { // we closed ln, which the http.Server takes for a failure
+	if srv.isClosing() { // we have closed ln ourselves, before http.Server knew
 		return http.ErrServerClosed
 	}
 	return err
@@ -295,11 +296,17 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 // closed. It does not wait for handlers; their contexts end.
 func (srv *Server) Close() (err error) {
 	sessions, plain := srv.close()
-	if plain != nil {
-		err = plain.Close()
-	}
 	for _, s := range sessions {
 		s.shutdown(ErrSessionClosed)
+	}
+	for _, s := range sessions { // the http.Server would close their connections before the GOAWAY is out
+		<-s.senderEnd
+	}
+	if plain != nil {
+		err = unlessClosed(plain.Close())
+	}
+	if errors.Is(err, net.ErrClosed) { // a listener that we have closed ourselves
+		err = nil
 	}
 	srv.serving.Wait()
 	return err
@@ -313,9 +320,15 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	for _, s := range sessions {
 		s.goAway()
 	}
+	stop := context.AfterFunc(ctx, func() { // all at once: each may take a while to end
+		for _, s := range sessions {
+			s.shutdown(ErrSessionClosed)
+		}
+	})
+	defer stop()
 	var err error
 	if plain != nil {
-		err = plain.Shutdown(ctx)
+		err = unlessClosed(plain.Shutdown(ctx))
 	}
 	for _, s := range sessions {
 		err = errors.Join(err, s.Shutdown(ctx))
@@ -330,25 +343,40 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
+// unlessClosed drops the http.Server's complaint about a listener of its own that
+// close has closed before it.
+func unlessClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
 // close stops accepting and returns what is still running.
 func (srv *Server) close() ([]*Session, *http.Server) {
 	srv.mu.Lock()
-	defer srv.mu.Unlock()
 	srv.closing = true
-	if srv.end != nil {
-		srv.end()
-	}
+	end := srv.end
+	var closers []io.Closer
 	for ln := range srv.listeners {
-		ln.Close()
+		closers = append(closers, ln)
 	}
 	for conn := range srv.greeting {
-		conn.Close()
+		closers = append(closers, conn)
 	}
 	sessions := make([]*Session, 0, len(srv.sessions))
 	for s := range srv.sessions {
 		sessions = append(sessions, s)
 	}
-	return sessions, srv.plain
+	plain := srv.plain
+	srv.mu.Unlock()
+	if end != nil {
+		end()
+	}
+	for _, c := range closers {
+		c.Close()
+	}
+	return sessions, plain
 }
 
 func (srv *Server) isClosing() bool {

@@ -37,6 +37,7 @@ type Session struct {
 	log     *logSink
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
+	room       chan struct{} // doorbell for the receiver of SPDY/2, see awaitRoom
 	done       chan struct{} // latch: the session has ended, err says why
 	senderEnd  chan struct{} // latch: the sender has ended, the conn is closed
 	receiveEnd chan struct{} // latch: the receiver has ended
@@ -130,6 +131,7 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 		conn: conn, client: client, version: v, conf: conf, app: app,
 		log:        newLogSink(conf.Logger),
 		wake:       make(chan struct{}, 1),
+		room:       make(chan struct{}, 1),
 		done:       make(chan struct{}),
 		senderEnd:  make(chan struct{}),
 		receiveEnd: make(chan struct{}),
@@ -255,8 +257,20 @@ func (s *Session) endIfDrained() {
 	drained := s.drainedLocked()
 	s.mu.Unlock()
 	if drained {
-		s.shutdown(ErrSessionClosed)
+		s.endDrained()
 	}
+}
+
+// endDrained ends a session on which nothing is open, for the reason that the peer
+// gave if it gave one.
+func (s *Session) endDrained() {
+	s.mu.Lock()
+	reason := s.farewell
+	s.mu.Unlock()
+	if reason == nil {
+		reason = ErrSessionClosed
+	}
+	s.shutdown(reason)
 }
 
 func (s *Session) drainedLocked() bool {
@@ -278,8 +292,8 @@ func (s *Session) shutdown(reason error) {
 	switch {
 	case errors.As(reason, &protocol) && !protocol.Remote:
 		s.control = appendGoAway(s.control, s.version, s.lastGood, protocol.Status)
-	case errors.Is(reason, ErrSessionClosed):
-		if !s.saidGoAway {
+	case protocol != nil, errors.Is(reason, ErrSessionClosed):
+		if !s.saidGoAway { // SPEC G1
 			s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		}
 	default:

@@ -57,6 +57,7 @@ type Stream struct {
 	cancelRest bool // reset the stream once our FIN is on its way
 
 	headerJobs int     // in Session.headers
+	finHeaders bool    // one of them carries our FIN
 	loan       []byte  // what a writer has to send; the sender copies from it
 	owned      *[]byte // the pooled buffer behind a loan that nobody waits for
 	finQueued  bool    // our FIN follows the loan
@@ -154,7 +155,7 @@ func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter boo
 // stopReading tells the stream that nobody wants the rest of what the peer
 // sends. What still comes is thrown away and its credit returned to the session.
 // The stream's window is not opened any further: a peer that has more to send
-// than fits it is reset when it has used it up.
+// than fits it is reset when it has used it up, which may be now.
 func (st *Stream) stopReading() {
 	s := st.session
 	dropped := st.in.discard()
@@ -248,7 +249,7 @@ func (st *Stream) writableLocked() error {
 	switch {
 	case st.ended:
 		return st.err
-	case st.state.outDone || st.finQueued: // SPEC R13
+	case st.state.outDone || st.finQueued || st.finHeaders: // SPEC R13
 		return ErrStreamClosed
 	}
 	return nil
@@ -321,6 +322,7 @@ func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 	if typ == FrameSynReply {
 		st.state.replied = true
 	}
+	st.finHeaders = fin
 	s.headers.push(headerJob{st: st, typ: typ, flags: flags, block: block})
 	s.mu.Unlock()
 	s.ring()

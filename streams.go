@@ -40,6 +40,7 @@ func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 	st.out.avail = s.peerWindow
 	s.nextID += 2
 	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent
+	st.finHeaders = flags&FlagFin != 0
 	if st.state.inDone {
 		st.in.finish(endOfStream, false)
 	}

@@ -1,8 +1,10 @@
-// Command server serves a directory, and a greeting at /hello, over SPDY/3.1
-// without TLS. Stop it with Ctrl-C: it lets running answers finish.
+// Command server serves a directory, and a greeting at /hello, without TLS: over
+// SPDY, and over HTTP/1.1 to clients that speak no SPDY. Stop it with Ctrl-C: it
+// lets running answers finish.
 //
 //	go run ./examples/server -addr localhost:8080 -dir .
 //	go run ./examples/client http://localhost:8080/hello
+//	curl http://localhost:8080/hello
 package main
 
 import (
@@ -42,7 +44,11 @@ func run(ctx context.Context, addr, dir string, out io.Writer) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir(dir)))
 	mux.HandleFunc("/hello", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "Hello, %s, over SPDY/3.1.\n", r.RemoteAddr)
+		protocol := "HTTP/1.1"
+		if _, ok := w.(*spdy.Stream); ok {
+			protocol = "SPDY"
+		}
+		fmt.Fprintf(w, "Hello, %s, over %s.\n", r.RemoteAddr, protocol)
 	})
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {

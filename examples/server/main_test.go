@@ -25,14 +25,21 @@ func TestServer(t *testing.T) {
 	client, err := spdy.NewClient(addr)
 	require.NoError(t, err)
 	defer client.Close()
-	for path, want := range map[string]string{"/hello": "Hello, 127.0.0.1:", "/a.txt": "from a file"} {
-		req, err := http.NewRequest(http.MethodGet, "http://"+addr+path, nil)
+	for _, tt := range []struct {
+		way        http.RoundTripper
+		path, want string
+	}{
+		{client, "/hello", ", over SPDY."},
+		{client, "/a.txt", "from a file"},
+		{http.DefaultTransport, "/hello", ", over HTTP/1.1."},
+	} {
+		req, err := http.NewRequest(http.MethodGet, "http://"+addr+tt.path, nil)
 		require.NoError(t, err)
-		res, err := client.Do(req)
+		res, err := tt.way.RoundTrip(req)
 		require.NoError(t, err)
 		body, err := io.ReadAll(res.Body)
 		require.NoError(t, err)
-		require.Contains(t, string(body), want)
+		require.Contains(t, string(body), tt.want)
 		require.NoError(t, res.Body.Close())
 	}
 }

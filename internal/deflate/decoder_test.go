@@ -58,9 +58,10 @@ func testTexts() []string {
 func TestDecoderAgainstFlate(t *testing.T) {
 	texts := testTexts()
 	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+		blocks := flush(t, level, testDictionary, texts...)
 		for _, limit := range []int{math.MaxInt, 100, 0} {
 			d := NewDecoder([]byte(testDictionary), 15)
-			for i, block := range flush(t, level, testDictionary, texts...) {
+			for i, block := range blocks {
 				want := texts[i]
 				got, size, err := d.Append([]byte("prefix"), block, limit, math.MaxInt)
 				require.NoError(t, err, "level %d, block %d", level, i)
@@ -125,7 +126,17 @@ func TestDecoderRejects(t *testing.T) {
 		{"length symbol 286", "\x1a\x03" + sync, ErrCorrupt},
 		{"distance symbol 30", "\x02\x3f" + sync, ErrCorrupt},
 		{"too many length symbols", "\xfc\xff" + sync, ErrCorrupt},
-		{"over-subscribed code", "\x04\xe0\xff\xff\xff\xff\xff\xff\xff\xff", ErrCorrupt},
+		{"over-subscribed code sizes", dynamic(257, 1, map[int]int{0: 1, 1: 1, 2: 1}), ErrCorrupt},
+		{"incomplete code sizes", dynamic(257, 1, map[int]int{1: 2, 18: 2}, 3, 1), ErrCorrupt},
+		{"repetition of nothing", dynamic(257, 1, map[int]int{0: 1, 16: 1}, 1, 1, 0, 2), ErrCorrupt},
+		{"repetition beyond the end", dynamic(257, 1, map[int]int{1: 1, 18: 1}, 1, 1, 127, 7, 1, 1, 127, 7), ErrCorrupt},
+		{"no literal codes", dynamic(257, 1, map[int]int{1: 1, 18: 1}, 1, 1, 127, 7, 1, 1, 109, 7), ErrCorrupt},
+		// Like "end of block only" below but for the number of codes.
+		{"287 literal codes", dynamic(287, 1, map[int]int{1: 1, 18: 1}, 1, 1, 127, 7, 1, 1, 107, 7, 0, 1, 1, 1, 20, 7, 0, 1), ErrCorrupt},
+		{"31 distance codes", dynamic(257, 31, map[int]int{1: 1, 18: 1}, 1, 1, 127, 7, 1, 1, 107, 7, 0, 1, 1, 1, 20, 7, 0, 1), ErrCorrupt},
+		// Like it but for the size of the code, and for three codes of one bit.
+		{"incomplete literal code", dynamic(257, 1, map[int]int{2: 1, 18: 1}, 1, 1, 127, 7, 1, 1, 107, 7, 0, 1, 0, 1), ErrCorrupt},
+		{"over-subscribed literal code", dynamic(257, 1, map[int]int{1: 1, 18: 1}, 1, 1, 127, 7, 1, 1, 105, 7, 0, 1, 0, 1, 0, 1, 0, 1), ErrCorrupt},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -135,14 +146,51 @@ func TestDecoderRejects(t *testing.T) {
 	}
 }
 
-// Cutting a block anywhere is noticed, except where it ends between two of the
-// deflate blocks in it.
+// dynamic returns a dynamic block, padded with zero bits and a marker. sizes are
+// those of the code for code sizes by symbol; rest are the numbers that follow
+// it, each with its size in bits.
+func dynamic(literals, distances int, sizes map[int]int, rest ...int) string {
+	fields := []int{0b100, 3, literals - 257, 5, distances - 1, 5, len(sizeOrder) - 4, 4}
+	for _, symbol := range sizeOrder {
+		fields = append(fields, sizes[int(symbol)], 3)
+	}
+	fields = append(fields, rest...)
+	var b []byte
+	acc, n := 0, 0
+	for i := 0; i < len(fields); i += 2 {
+		acc |= fields[i] << n
+		for n += fields[i+1]; n >= 8; n -= 8 {
+			b = append(b, byte(acc))
+			acc >>= 8
+		}
+	}
+	if n > 0 {
+		b = append(b, byte(acc))
+	}
+	if n > 5 {
+		b = append(b, 0) // the header of the marker does not fit
+	}
+	return string(append(b, marker...))
+}
+
+// Cutting a block anywhere is noticed, except between two deflate blocks.
 func TestDecoderTruncation(t *testing.T) {
 	e := NewEncoder(testDictionary, 12)
-	block := encode(e, piece{"user-agent: hello", false}, piece{"secret\xff\x90", true}, piece{"user-agent: hello", false})
-	for n := 1; n < len(block); n++ {
-		_, _, err := NewDecoder([]byte(testDictionary), 12).Append(nil, block[:n], 1000, 1000)
-		assert.ErrorIs(t, err, ErrTruncated, "first %d of %d bytes", n, len(block))
+	fixed := encode(e, piece{"user-agent: hello", false}, piece{"secret\xff\x90", true}, piece{"user-agent: hello", false})
+	var text strings.Builder
+	for i := range 400 {
+		fmt.Fprintf(&text, "%c%d", 'a'+i*i%26, i*7919%1000)
+	}
+	huffman := flush(t, 9, testDictionary, text.String())[0]
+	require.Equal(t, byte(0b100), huffman[0]&7, "a dynamic block")
+	for _, block := range [][]byte{fixed, huffman} {
+		for n := 1; n < len(block); n++ {
+			if n == len(block)-len(marker)-1 {
+				continue // the symbols may end here, at a byte boundary
+			}
+			_, _, err := NewDecoder([]byte(testDictionary), 12).Append(nil, block[:n], 1<<16, 1<<16)
+			assert.ErrorIs(t, err, ErrTruncated, "first %d of %d bytes", n, len(block))
+		}
 	}
 }
 
@@ -152,6 +200,7 @@ func TestDecoderAccepts(t *testing.T) {
 		{"stored block without a marker", stored, "hello"},
 		{"two of them", stored + stored, "hellohello"},
 		{"empty block", "", ""},
+		{"end of block only", dynamic(257, 1, map[int]int{1: 1, 18: 1}, 1, 1, 127, 7, 1, 1, 107, 7, 0, 1, 0, 1, 0, 1), ""},
 		{"marker only", "\x00\x00\x00\xff\xff", ""},
 		{"several blocks of all kinds", strings.Join([]string{stored,
 			string(encode(NewEncoder("", 12), piece{"abc", true})),
@@ -198,17 +247,21 @@ func TestDecoderSmallWindow(t *testing.T) {
 	e := NewEncoder(dictionary, 8)
 	block := encode(e, piece{"9 the end 123456789", false})
 	d := NewDecoder([]byte(dictionary), 8)
-	require.Len(t, d.behind(256), 256)
-	got, _, err := d.Append(nil, block, 100, 100)
-	require.NoError(t, err)
-	require.Equal(t, "9 the end 123456789", string(got))
+	for i := range 20 {
+		require.NotEmpty(t, d.behind(256), "block %d", i)
+		require.Empty(t, d.behind(257), "block %d", i)
+		got, _, err := d.Append(nil, block, 100, 100)
+		require.NoError(t, err)
+		require.Equal(t, "9 the end 123456789", string(got))
+		block = encode(e, piece{"9 the end 123456789", false})
+	}
 }
 
 func TestDecoderDoesNotAllocate(t *testing.T) {
 	var blocks [][]byte
 	d := NewDecoder([]byte(testDictionary), 12)
 	for _, level := range []int{0, 9, flate.HuffmanOnly} {
-		// Two letters from afar need no match into the window.
+		// Without a dictionary, so that a block can be read again and again.
 		blocks = append(blocks, flush(t, level, "", strings.Repeat("abcdefghijklmno ", 300))[0])
 	}
 	dst := make([]byte, 0, 8192)

@@ -148,7 +148,6 @@ func (f *inflater) readDynamicCodes(c *dynamicCodes) error {
 	if !h.init(sizes[:19]) {
 		return ErrCorrupt
 	}
-	clear(sizes[:19])
 	if err := f.readSizes(h, sizes[:literals+distances]); err != nil {
 		return err
 	}

@@ -1,0 +1,80 @@
+// Package spdy speaks SPDY/3.1, SPDY/3 and SPDY/2: many HTTP requests at once over
+// one connection, with priorities and flow control, on the client's side, the
+// server's, or both. Its types follow net/http.
+//
+//	  handlers │ Client.Do │ NewStreamProxy                  the application
+//	───────────┼───────────┼─────────────────────────────────────────────────
+//	     ▲           │                                       Streams: one for
+//	     │ Read      │ Write lends its bytes                 each request
+//	┌────┴─────┐     │
+//	│northbound│     ▼
+//	│ buffers  │  scheduler: most urgent first, in turn      flow-control
+//	└────▲─────┘     │                                       managers
+//	     │           │
+//	 ┌───┴────┐  ┌───▼────┐                                  a Session: two
+//	 │receiver│  │ sender │                                  goroutines
+//	 └───▲────┘  └───┬────┘
+//	═════╪═══════════╪═══════════════════════════════════════════════════════
+//	     └───────────┴── net.Conn                            TCP, TLS, …
+//
+// # Servers
+//
+// ListenAndServe, ListenAndServeTLS and the type Server are used like those of
+// net/http:
+//
+//	log.Fatal(spdy.ListenAndServe("localhost:8080", http.FileServer(http.Dir("."))))
+//
+// A server finds out what a client speaks: over TLS by ALPN, without it by the
+// client's first bytes. Clients that speak no SPDY get HTTP/1.1. The
+// http.ResponseWriter of a handler is a *Stream, which can flush, set deadlines (see
+// http.ResponseController) and push (http.Pusher).
+//
+// # Clients
+//
+// A Client sends requests over one connection, which is dialled by NewClient or,
+// for TLS and everything else, handed to NewClientConn:
+//
+//	client, err := spdy.NewClient("localhost:8080")
+//	…
+//	res, err := client.Do(req) // when the headers have come; the body streams
+//
+// A Client and a Session are an http.RoundTripper each, so an http.Client or an
+// httputil.ReverseProxy can use them.
+//
+// # Reverse tunnels
+//
+// A Session does not care who dialled. A server behind NAT dials a public host and
+// calls NewServerSession on the connection; that host calls NewClientSession on the
+// same connection, which it accepted, and hands requests of ordinary HTTP clients to
+// Session.NewStreamProxy. Both call Serve, which runs the session until it ends.
+// The relay in the examples directory does all of that, with tokens and reconnecting.
+//
+// # Concurrency and errors
+//
+// Everything may be used by any number of goroutines at once, except what belongs to
+// one exchange: a Stream that answers a request is for its handler, like any
+// http.ResponseWriter, and the body of an answer is for one reader.
+//
+// A stream that nobody reads holds up neither the others nor a PING, as long as
+// unread bytes do not fill the whole session's window. Contexts, deadlines and Close
+// end every call that waits. When a session ends, so does everything on it.
+//
+// An answer or a request that did not come to its end is never mistaken for a
+// complete one: its reader gets an error that matches io.ErrUnexpectedEOF and what
+// ended it. That is a *StreamError if either side reset the stream, a *SessionError
+// if either side broke the protocol, and a *ConnError if the connection was lost.
+// StreamError.Retryable says that a request was not looked at and may be sent again.
+// After Close, calls fail with ErrSessionClosed, which matches net.ErrClosed.
+//
+// # Limits
+//
+// What a peer can make a session keep is bounded by Config: unread bytes by
+// SessionWindow and StreamWindow, streams and running handlers by
+// MaxConcurrentStreams, headers by MaxHeaderBytes and MaxHeaderFields. A nil *Config
+// means the defaults. SPDY/3 has windows for streams only; SPDY/2 has none, so that a
+// session of it is not read on while SessionWindow bytes are unread. Headers are
+// compressed in a way that does not let an attacker who chooses a part of a request
+// find out the rest, see CompressSafe.
+//
+// docs/architecture.md says how the package works inside.
+package spdy

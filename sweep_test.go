@@ -1,0 +1,230 @@
+package spdy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy/internal/testconn"
+)
+
+// A sweepRun is one run of the scenario that TestFaultSweep breaks in every place.
+type sweepRun struct {
+	r  *rig
+	mu sync.Mutex
+	at map[string][]error // errors of the calls at "client" and "server"
+}
+
+func (s *sweepRun) failed(end string, err error) {
+	if err != nil {
+		s.mu.Lock()
+		s.at[end] = append(s.at[end], err)
+		s.mu.Unlock()
+	}
+}
+
+const sweepBody = 300_000
+
+// serve is the scenario's handler: it reads, writes or does both.
+func (s *sweepRun) serve(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/up":
+		check := newPatternCheck(1, sweepBody)
+		_, err := io.Copy(check, r.Body)
+		if err == nil {
+			err = check.whole()
+		}
+		s.failed("server", err)
+		fmt.Fprint(w, "got it")
+	case "/down":
+		w.Header().Set("Trailer", "X-Sum")
+		_, err := io.Copy(w, newPattern(2, sweepBody))
+		s.failed("server", err)
+		w.Header().Set("X-Sum", "42")
+	default:
+		_, err := io.Copy(w, r.Body)
+		s.failed("server", err)
+	}
+}
+
+// exchange sends one request of the scenario and checks its answer.
+func (s *sweepRun) exchange(path string, up, down int64, seed int64) {
+	var body io.Reader
+	if up > 0 {
+		body = newPattern(1, up)
+	}
+	res, err := s.r.client.RoundTrip(s.r.request("POST", path, body))
+	if err != nil {
+		s.failed("client", err)
+		return
+	}
+	defer res.Body.Close()
+	if down == 0 {
+		return // unread
+	}
+	check := newPatternCheck(seed, down)
+	_, err = io.Copy(check, res.Body)
+	if err == nil && seed > 0 {
+		err = check.whole()
+	}
+	s.failed("client", err)
+}
+
+// run goes through it all: uploads, downloads, both at once, an answer given up, pings and
+// new settings from both sides, and a graceful end.
+func (s *sweepRun) run(t *testing.T) {
+	var wg sync.WaitGroup
+	wg.Go(func() { s.exchange("/up", sweepBody, 0, 0) })
+	wg.Go(func() { s.exchange("/down", 0, sweepBody, 2) })
+	wg.Go(func() { s.exchange("/echo", sweepBody, sweepBody, 1) })
+	wg.Go(func() { s.exchange("/echo", 1000, 1000, 1) })
+	for end, session := range map[string]*Session{"client": s.r.client, "server": s.r.server} {
+		wg.Go(func() {
+			for range 3 {
+				_, err := session.PingContext(context.Background())
+				s.failed(end, err)
+			}
+		})
+	}
+	wg.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	assert.NoError(t, s.r.server.Shutdown(ctx))
+	assert.NoError(t, s.r.client.Shutdown(ctx))
+}
+
+// check looks at how both ends ended.
+func (s *sweepRun) check(t *testing.T, faulty string, want error) {
+	for end, session := range map[string]*Session{"client": s.r.client, "server": s.r.server} {
+		why := session.Err()
+		var lost *ConnError
+		if !errors.Is(why, ErrSessionClosed) { // it can be lost while it says goodbye
+			require.ErrorAs(t, why, &lost, end)
+			if end == faulty {
+				require.ErrorIs(t, why, want)
+			}
+		}
+		for _, err := range s.at[end] {
+			require.ErrorIs(t, err, why, "%s: all calls fail for the same reason", end)
+		}
+	}
+}
+
+// sweepOnce runs the scenario with one fault and reports whether it struck.
+func sweepOnce(t *testing.T, faulty string, fault testconn.Fault) (struck bool) {
+	synctest.Test(t, func(t *testing.T) {
+		conf := &Config{StreamWindow: 64 << 10, SessionWindow: 128 << 10}
+		s := &sweepRun{at: make(map[string][]error)}
+		side := testconn.First
+		if faulty == "server" {
+			side = testconn.Second
+		}
+		s.r = newRig(t, http.HandlerFunc(s.serve), rigSetup{client: conf, server: conf, conn: []testconn.Option{
+			testconn.WriteCap(50_000), testconn.ReadSize(8000), testconn.Latency(time.Millisecond), side(testconn.FailAt(fault)),
+		}})
+		s.run(t)
+		s.r.close()
+		synctest.Wait() // for handlers
+		struck = s.r.cc.Stats().Faults+s.r.sc.Stats().Faults > 0
+		want := fault.Err
+		switch want {
+		case nil:
+			want = testconn.ErrInjected
+		case io.EOF:
+			want = io.ErrUnexpectedEOF
+		}
+		s.check(t, faulty, want)
+		if !struck {
+			require.Empty(t, s.at["client"])
+			require.Empty(t, s.at["server"])
+		}
+		require.Zero(t, openStreams(s.r.client)+openStreams(s.r.server))
+	})
+	return struck
+}
+
+// TestFaultSweep lets the first, second, third … Read or Write of either end fail, the
+// latter after some bytes too, until a run goes through without a fault. In every run all
+// calls end, with the reason for which their session has ended, nothing panics, no
+// goroutine stays (the bubble checks that), and the pools are fit for use afterwards.
+func TestFaultSweep(t *testing.T) {
+	faults := map[string]testconn.Fault{
+		"read":        {Op: testconn.OpRead},
+		"write":       {Op: testconn.OpWrite},
+		"short write": {Op: testconn.OpWrite, Short: 5},
+		"one write":   {Op: testconn.OpWrite, Once: true, Short: 100},
+		"short read":  {Op: testconn.OpRead, Short: 5},
+		"end of file": {Op: testconn.OpRead, Err: io.EOF},
+	}
+	for name, fault := range faults {
+		for _, faulty := range []string{"client", "server"} {
+			t.Run(name+" "+faulty, func(t *testing.T) {
+				step := 1
+				if raceEnabled {
+					step = 9
+				}
+				n := 1
+				for ; ; n += step {
+					fault.Call = n
+					if !sweepOnce(t, faulty, fault) {
+						break
+					}
+					if t.Failed() {
+						t.Fatalf("with call %d failing", n)
+					}
+					checkPools(t)
+				}
+				require.Greater(t, n, 10, "the scenario has more calls than that")
+			})
+		}
+	}
+}
+
+// checkPools takes what is in the pools and looks whether it can be used: buffers that
+// are empty and have room, and no chunk twice.
+func checkPools(t *testing.T) {
+	var batches, blocks, answers []*[]byte
+	for range 8 {
+		batches = append(batches, batchPool.Get().(*[]byte))
+		blocks = append(blocks, blockPool.Get().(*[]byte))
+		answers = append(answers, answerPool.Get().(*[]byte))
+	}
+	for i := range batches {
+		require.Zero(t, len(*batches[i])+len(*blocks[i])+len(*answers[i]))
+		require.GreaterOrEqual(t, cap(*batches[i]), batchSize)
+		require.GreaterOrEqual(t, cap(*answers[i]), answerBuffer)
+		for j := range i {
+			require.NotSame(t, batches[i], batches[j])
+			require.NotSame(t, blocks[i], blocks[j])
+			require.NotSame(t, answers[i], answers[j])
+		}
+	}
+	for class := range chunkPools {
+		seen := make(map[*chunk]bool)
+		var taken []*chunk
+		for range 32 {
+			c := getChunk(chunkSizes[class])
+			require.False(t, seen[c], "a chunk is in its pool twice")
+			require.True(t, c.r == 0 && c.w == 0 && c.next == nil)
+			seen[c] = true
+			taken = append(taken, c)
+		}
+		for _, c := range taken {
+			putChunk(c)
+		}
+	}
+	for i := range batches {
+		batchPool.Put(batches[i])
+		blockPool.Put(blocks[i])
+		answerPool.Put(answers[i])
+	}
+}
