@@ -197,6 +197,9 @@ func (s *Session) chargeLocked(n int64) bool {
 // such a session do hold each other up.
 func (s *Session) awaitRoom() {
 	for !s.version.streamFlowControl() && s.unread() >= int64(s.conf.SessionWindow) {
+		if a, ok := s.app.(interface{ makeRoom() bool }); ok && a.makeRoom() {
+			continue
+		}
 		select {
 		case <-s.room:
 		case <-s.done:
