@@ -87,4 +87,4 @@ func (a *httpServerApp) headers(*Stream) {}
 func (a *httpServerApp) goingAway() {}
 
 // makeRoom can do nothing: what is unread is for handlers.
-func (a *httpServerApp) makeRoom() {}
+func (a *httpServerApp) makeRoom() bool { return false }

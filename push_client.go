@@ -56,7 +56,7 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	}
 	p := &push{st: st, url: pushKey(promised.URL.Scheme, promised), decided: make(chan struct{})}
 	st.startPush(h)
-	old, refused := a.add(p, s.conf.unclaimedPushes(s.version))
+	old, refused := a.add(p, s.conf.unclaimedPushes())
 	if refused != nil {
 		return refused
 	}
@@ -70,11 +70,8 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 
 // unclaimedPushes is how many pushes may wait for somebody to ask for them. Each can
 // fill its stream's window, and together they must leave half of the session's to
-// what has been asked for.
-func (c *Config) unclaimedPushes(v Version) int {
-	if !v.sessionFlowControl() {
-		return c.MaxConcurrentStreams
-	}
+// what has been asked for. (SPDY/2 has no windows, see makeRoom.)
+func (c *Config) unclaimedPushes() int {
 	return min(c.MaxConcurrentStreams, c.SessionWindow/2/c.StreamWindow)
 }
 
@@ -146,23 +143,30 @@ func (p *push) drop() {
 	p.st.reset(RstCancel, "nobody asked for the push", nil)
 }
 
+// makeRoom gives up the oldest push that nobody has asked for, before a session of
+// SPDY/2 would have to stop reading. It reports false if there is none.
+func (a *httpClientApp) makeRoom() bool {
+	a.mu.Lock()
+	var oldest *push
+	if len(a.pushes) > 0 {
+		oldest = a.pushes[0]
+		a.pushes = slices.Delete(a.pushes, 0, 1)
+	}
+	a.mu.Unlock()
+	if oldest == nil {
+		return false
+	}
+	oldest.drop()
+	return true
+}
+
 // goingAway gives up what nobody has asked for, so that it does not keep the
 // session open.
 func (a *httpClientApp) goingAway() {
 	a.mu.Lock()
 	a.ending = true
 	a.mu.Unlock()
-	a.makeRoom()
-}
-
-// makeRoom gives up what nobody has asked for.
-func (a *httpClientApp) makeRoom() {
-	a.mu.Lock()
-	left := a.pushes
-	a.pushes = nil
-	a.mu.Unlock()
-	for _, p := range left {
-		p.drop()
+	for a.makeRoom() {
 	}
 }
 

@@ -196,12 +196,10 @@ func (s *Session) chargeLocked(n int64) bool {
 // one thing besides the network that a receiver ever waits for; the streams of
 // such a session do hold each other up.
 func (s *Session) awaitRoom() {
-	full := func() bool { return s.unread() >= int64(s.conf.SessionWindow) }
-	if s.version.streamFlowControl() || !full() {
-		return
-	}
-	s.app.makeRoom()
-	for full() {
+	for !s.version.streamFlowControl() && s.unread() >= int64(s.conf.SessionWindow) {
+		if s.app.makeRoom() {
+			continue
+		}
 		select {
 		case <-s.room:
 		case <-s.done:

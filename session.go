@@ -102,8 +102,9 @@ type application interface {
 	goingAway()
 
 	// makeRoom is called by the receiver before it waits for bytes to be read: the
-	// application should discard what it can do without. It must not block.
-	makeRoom()
+	// application discards something that it can do without, and reports false if
+	// there is nothing. It must not block.
+	makeRoom() bool
 }
 
 // NewServerSession prepares a session that answers the streams its peer opens
