@@ -14,6 +14,7 @@ import (
 type lengthCheck struct {
 	left  int64 // what is still to come; meaningless if open
 	open  bool  // no Content-Length
+	none  bool  // there is no body: what comes all the same is dropped
 	label string
 }
 
@@ -23,7 +24,10 @@ func newLengthCheck(label string, length int64) lengthCheck {
 
 // take passes the outcome of a read of n bytes on, unless it breaks the promise.
 func (c *lengthCheck) take(n int, err error) (int, error) {
-	if c.open {
+	switch {
+	case c.none:
+		return 0, err
+	case c.open:
 		return n, err
 	}
 	if int64(n) > c.left {
@@ -44,6 +48,7 @@ type requestBody struct {
 	req    *http.Request
 	check  lengthCheck
 	closed atomic.Bool
+	wrong  atomic.Bool // it has another length than its Content-Length
 }
 
 // Read reads what the client sends. After the last byte it sets the request's
@@ -52,9 +57,13 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	n, err := b.check.take(b.st.read(p))
-	if err == io.EOF {
+	k, rerr := b.st.read(p)
+	n, err := b.check.take(k, rerr)
+	switch {
+	case err == io.EOF:
 		setTrailer(&b.req.Trailer, b.st)
+	case err != rerr: // nobody but the check has changed it
+		b.wrong.Store(true)
 	}
 	return n, err
 }
@@ -97,11 +106,16 @@ type responseBody struct {
 // Read reads what the server sends. A body that did not come to its end is an
 // error that matches io.ErrUnexpectedEOF and what ended it.
 func (b *responseBody) Read(p []byte) (int, error) {
-	n, err := b.st.read(p)
-	if errors.Is(err, ErrStreamClosed) {
-		return 0, http.ErrBodyReadAfterClose
+	for {
+		n, err := b.st.read(p)
+		if errors.Is(err, ErrStreamClosed) {
+			return 0, http.ErrBodyReadAfterClose
+		}
+		n, err = b.taken(n, err)
+		if n > 0 || err != nil || len(p) == 0 || !b.check.none {
+			return n, err
+		}
 	}
-	return b.taken(n, err)
 }
 
 // taken checks what a read has brought and, at the end, lets go of the stream.
@@ -141,6 +155,9 @@ type checkedWriter struct {
 }
 
 func (c *checkedWriter) Write(p []byte) (int, error) {
+	if c.check.none {
+		return len(p), nil
+	}
 	n, err := c.check.take(len(p), nil)
 	k, werr := c.w.Write(p[:n])
 	if werr != nil {

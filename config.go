@@ -17,8 +17,10 @@ type Config struct {
 	// SessionWindow bounds what the peer may send on all streams of a session
 	// together before applications have read it, and with it the memory of a
 	// session's unread data. SessionWindow/StreamWindow streams left unread
-	// stall the others. SPDY/3.1 only. Default 1 MiB for a session that serves,
-	// 16 MiB for one that asks; never less than StreamWindow.
+	// stall the others. SPDY/3 has no such window; there StreamWindow times
+	// MaxConcurrentStreams is the bound. In SPDY/2, which has no windows at all,
+	// a session stops reading its connection at this bound. Default 1 MiB for a
+	// session that serves, 16 MiB for one that asks; never less than StreamWindow.
 	SessionWindow int
 
 	// MaxConcurrentStreams is how many streams the peer may have open, handlers
@@ -45,8 +47,9 @@ type Config struct {
 	// server that is in order, in a goroutine of its own, with the request that
 	// the push answers and the one that caused it. What it accepts answers a
 	// later GET of the same URL on the session; of pushes that nobody asks for the
-	// oldest are given up when MaxConcurrentStreams is reached. nil refuses every
-	// push.
+	// oldest are given up when they reach MaxConcurrentStreams, or could fill half
+	// of SessionWindow, which is never less than two of StreamWindow then. nil
+	// refuses every push.
 	AcceptPush func(promised, cause *http.Request) bool
 
 	// Settings is where a client keeps what servers ask it to keep. nil means
@@ -106,6 +109,10 @@ func (c *Config) withDefaults(client bool) *Config {
 	}
 	d.StreamWindow = min(max(d.StreamWindow, defaultWindow), maxWindow)
 	d.SessionWindow = min(max(d.SessionWindow, d.StreamWindow), maxWindow)
+	if client && d.AcceptPush != nil { // a push that nobody reads must leave room, see unclaimedPushes
+		d.StreamWindow = min(d.StreamWindow, maxWindow/2)
+		d.SessionWindow = max(d.SessionWindow, 2*d.StreamWindow)
+	}
 	return &d
 }
 

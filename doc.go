@@ -71,9 +71,10 @@
 // What a peer can make a session keep is bounded by Config: unread bytes by
 // SessionWindow and StreamWindow, streams and running handlers by
 // MaxConcurrentStreams, headers by MaxHeaderBytes and MaxHeaderFields. A nil *Config
-// means the defaults. SPDY/3 has no window for the session and SPDY/2 none at all.
-// Headers are compressed in a way that does not let an attacker who chooses a part of
-// a request find out the rest, see CompressSafe.
+// means the defaults. SPDY/3 has windows for streams only; SPDY/2 has none, so that a
+// session of it is not read on while SessionWindow bytes are unread. Headers are
+// compressed in a way that does not let an attacker who chooses a part of a request
+// find out the rest, see CompressSafe.
 //
 // docs/architecture.md says how the package works inside.
 package spdy

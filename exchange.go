@@ -242,7 +242,11 @@ func (st *Stream) begin(body []byte, fin bool) error {
 func (st *Stream) finish() {
 	x := st.http
 	if x.status == 0 {
-		x.freeze(http.StatusOK, st.Header())
+		status := http.StatusOK
+		if x.body != nil && x.body.wrong.Load() { // SPEC M5
+			status = http.StatusBadRequest
+		}
+		x.freeze(status, st.Header())
 	}
 	x.finished = true
 	defer x.releaseBuffer()
@@ -282,6 +286,11 @@ func (st *Stream) finish() {
 func (st *Stream) finishBody(trailer http.Header) {
 	x := st.http
 	if len(trailer) == 0 {
+		// Nothing waits from here on, so a deadline that has passed since the last
+		// Write must not keep the end of the answer from the client.
+		if d := st.writeDeadline.Load(); d != nil {
+			d.set(time.Time{})
+		}
 		if buf := x.buf; buf != nil && len(*buf) > 0 {
 			x.buf = nil
 			_ = st.writeOwned(buf) // fails only with the stream

@@ -34,6 +34,8 @@ type Framer struct {
 
 	r       io.Reader
 	readErr error // what ended reading, if anything
+	raw     RawFrame
+	read    int64 // bytes read of all frames
 	inflate *headerDecompressor
 	nv      []byte // inflated header block, for reuse
 
@@ -74,14 +76,22 @@ func (f *Framer) ReadFrame() (Frame, error) {
 		return nil, f.readErr
 	}
 	var header [frameHeaderSize]byte
-	if n, err := io.ReadFull(f.r, header[:]); err != nil {
+	n, err := io.ReadFull(f.r, header[:])
+	f.raw = RawFrame{Offset: f.read, Size: n}
+	f.read += int64(n)
+	if err != nil {
 		if n > 0 {
 			f.readErr = err
 		}
 		return nil, err
 	}
 	h := parseFrameHeader(header[:])
+	f.raw.Control, f.raw.Version, f.raw.Type = h.control, h.version, h.typ
+	f.raw.Flags, f.raw.Length = h.flags, h.length
 	p, err := f.readPayload(h)
+	f.raw.Payload = p
+	f.raw.Size += len(p)
+	f.read += int64(len(p))
 	if err != nil {
 		f.readErr = err
 		return nil, err
@@ -96,8 +106,31 @@ func (f *Framer) ReadFrame() (Frame, error) {
 	return frame, nil
 }
 
+// A RawFrame is a frame as it came, before it was made sense of. It holds what a
+// Frame does not: reserved bits, and what there is of a frame that is none.
+type RawFrame struct {
+	Offset int64 // where the frame begins, in bytes of input
+	Size   int   // bytes of the frame that have been read, its header of 8 bytes included
+
+	// The header. All of it is zero if Size is less than 8.
+	Control bool
+	Version uint16    // control frames
+	Type    FrameType // FrameData if not a control frame
+	Flags   FrameFlags
+	Length  int // bytes of payload that the header declares
+
+	Payload []byte // what has been read of it
+	Block   []byte // inflated header block, MaxHeaderBytes of it at most; nil if there is none or it could not be inflated
+}
+
+// Raw returns the frame that the last call of ReadFrame read or failed to read.
+// Its Payload may be shared with the frame that ReadFrame returned; its Block is
+// overwritten by the next call.
+func (f *Framer) Raw() RawFrame { return f.raw }
+
 // readPayload reads what follows the header. The room for it grows as the bytes
-// come in, because a peer can declare 16 MiB and send nothing.
+// come in, because a peer can declare 16 MiB and send nothing. With an error it
+// returns what had come.
 func (f *Framer) readPayload(h frameHeader) ([]byte, error) {
 	limit := f.MaxFrameSize
 	if limit <= 0 {
@@ -115,7 +148,7 @@ func (f *Framer) readPayload(h frameHeader) ([]byte, error) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return nil, err
+			return p, err
 		}
 	}
 	return p, nil
@@ -230,6 +263,7 @@ func (f *Framer) readBlock(id uint32, block []byte) (HeaderBlock, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.raw.Block = nv
 	if tooLarge {
 		return nil, streamErrorf(id, RstFrameTooLarge.forVersion(f.version), "header block of more than %d bytes", limit)
 	}

@@ -338,7 +338,9 @@ func TestHandlerContext(t *testing.T) {
 	var causes sync.Map // path to cause
 	var alive sync.Map  // path to whether it lived until the end
 	rigTest(t, func(w http.ResponseWriter, r *http.Request) {
-		defer context.AfterFunc(r.Context(), func() { causes.LoadOrStore(r.URL.Path, context.Cause(r.Context())) })
+		defer func() { // from the end of the handler on
+			context.AfterFunc(r.Context(), func() { causes.LoadOrStore(r.URL.Path, context.Cause(r.Context())) })
+		}()
 		if r.URL.Path == "/returns" {
 			io.Copy(w, r.Body)
 			w.(http.Flusher).Flush()
@@ -412,6 +414,29 @@ func TestStreamDeadlines(t *testing.T) {
 		require.True(t, body.isClosed())
 		r.requireBalanced()
 	})
+}
+
+// TestDeadlineAfterTheAnswer: a write deadline that passes when all has been written, and
+// before the handler returns, does not keep the end of the answer back.
+func TestDeadlineAfterTheAnswer(t *testing.T) {
+	for _, size := range []int64{0, 10, 4095, 4096, 100_000} {
+		for _, flush := range []bool{false, true} {
+			rigTest(t, func(w http.ResponseWriter, r *http.Request) {
+				c := http.NewResponseController(w)
+				assert.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Second)))
+				_, err := io.Copy(w, newPattern(1, size))
+				assert.NoError(t, err)
+				if flush {
+					assert.NoError(t, c.Flush())
+				}
+				after(time.Minute)
+			}, rigSetup{}, func(t *testing.T, r *rig) {
+				_, body := r.get("/")
+				require.Len(t, body, int(size))
+				r.requireBalanced()
+			})
+		}
+	}
 }
 
 // TestRequestNeverChanged: RoundTrip leaves requests as they are, so that one can be sent

@@ -212,10 +212,10 @@ var parityHandlers = map[string]func(w http.ResponseWriter, r *http.Request, not
 		panic(http.ErrAbortHandler)
 	},
 	"error": func(w http.ResponseWriter, r *http.Request, note func(string, ...any)) {
-		http.Error(w, "went wrong", 418)
+		http.Error(w, "went wrong", http.StatusTeapot)
 	},
 	"redirect": func(w http.ResponseWriter, r *http.Request, note func(string, ...any)) {
-		http.Redirect(w, r, "/there?a=b", 302)
+		http.Redirect(w, r, "/there?a=b", http.StatusFound)
 	},
 	"content": func(w http.ResponseWriter, r *http.Request, note func(string, ...any)) {
 		http.ServeContent(w, r, "a.txt", time.Unix(1e9, 0), bytes.NewReader(patternBytes(3, 2000)))
@@ -247,11 +247,22 @@ type parityRig struct {
 	h1    *httptest.Server
 	spdy  *Session
 	close func()
+
+	handled chan struct{} // one for each time that the handler has ended
 }
 
 func newParityRig(t *testing.T, h func(w http.ResponseWriter, r *http.Request, note func(string, ...any))) *parityRig {
 	p := &parityRig{w: new(witness)}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(w, r, p.w.note) })
+	p.handled = make(chan struct{}, 1)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			select {
+			case p.handled <- struct{}{}:
+			default: // net/http tried again after a failure
+			}
+		}()
+		h(w, r, p.w.note)
+	})
 	p.h1 = httptest.NewUnstartedServer(handler)
 	p.h1.Config.ErrorLog = quietLog
 	p.h1.Start()
@@ -274,10 +285,12 @@ func (p *parityRig) run(t *testing.T, rt http.RoundTripper, req *http.Request) o
 	p.w.seen = nil
 	res, err := rt.RoundTrip(req)
 	if err != nil {
+		<-p.handled // it fails because of what the handler does
 		return outcome{Failed: true}
 	}
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, res.Body.Close())
+	<-p.handled // an answer may be complete before its handler is
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	o := outcome{

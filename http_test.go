@@ -25,7 +25,7 @@ import (
 // TestDoReturnsWithTheHeaders: Do returns when the head of the answer has come, and
 // Flush brings each part across while the handler goes on.
 func TestDoReturnsWithTheHeaders(t *testing.T) {
-	next := make(chan struct{})
+	var next chan struct{}
 	rigTest(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		w.(http.Flusher).Flush()
@@ -125,11 +125,10 @@ func TestManyAtOnce(t *testing.T) {
 // TestStreamLimitCountsHandlers: a client that opens streams and resets them does not
 // get more handlers than the limit.
 func TestStreamLimitCountsHandlers(t *testing.T) {
-	var running, most int
-	var mu sync.Mutex
-	release := make(chan struct{})
 	synctest.Test(t, func(t *testing.T) {
-		release = make(chan struct{})
+		var running, most int
+		var mu sync.Mutex
+		release := make(chan struct{})
 		mine, theirs := testconn.Pair()
 		s := (&Config{MaxConcurrentStreams: 10}).ServerSession(mine, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
@@ -376,5 +375,39 @@ func TestGracefulShutdown(t *testing.T) {
 			}
 			after(2 * time.Minute) // for the handlers
 		})
+	}
+}
+
+// TestShortAnswerIsReset: an answer with less than its Content-Length does not end with a
+// FIN, which clients that do not count would take for its end.
+func TestShortAnswerIsReset(t *testing.T) {
+	for _, written := range []int{0, 5, 5000} {
+		for _, flush := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				s, conn, peer, _ := scripted(t, false, func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Length", "10000")
+					w.Write(make([]byte, written))
+					if flush {
+						w.(http.Flusher).Flush()
+					}
+				})
+				require.NoError(t, peer.WriteFrame(&SynStreamFrame{StreamID: 1, Flags: FlagFin, Headers: plainGet(SPDY31)}))
+				for {
+					frame, err := peer.ReadFrame()
+					require.NoError(t, err)
+					switch f := frame.(type) {
+					case *SynReplyFrame:
+						require.Zero(t, f.Flags)
+					case *DataFrame:
+						require.Zero(t, f.Flags)
+					case *RstStreamFrame:
+						require.Equal(t, RstInternalError, f.Status)
+						conn.Close()
+						<-s.Done()
+						return
+					}
+				}
+			})
+		}
 	}
 }

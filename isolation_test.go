@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -92,7 +93,6 @@ func TestUnreadDownload(t *testing.T) {
 // TestUnreadUpload leaves one upload unread while others are read.
 func TestUnreadUpload(t *testing.T) {
 	size := isolationBody() / 10
-	release := make(chan struct{})
 	rigTest(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/unread" {
 			<-r.Context().Done()
@@ -131,7 +131,6 @@ func TestUnreadUpload(t *testing.T) {
 		require.ErrorIs(t, <-failed, enough)
 		r.requireBalanced()
 	})
-	close(release)
 }
 
 // TestUnreadStreamsFillTheSession: as many unread streams as fill the session window
@@ -314,4 +313,49 @@ func TestUnreadRequestBody(t *testing.T) {
 			}
 		}
 	}
+}
+
+// lookingWriter holds on to what it is lent until it may go on, and looks at it again.
+type lookingWriter struct {
+	lent, release chan struct{}
+	same          bool
+}
+
+func (w *lookingWriter) Write(p []byte) (int, error) {
+	before := string(p)
+	close(w.lent)
+	<-w.release
+	w.same = before == string(p)
+	return 0, io.ErrClosedPipe
+}
+
+// TestLentBytesStay: bytes that a consumer is looking at are not given to another stream,
+// even if theirs is reset meanwhile.
+func TestLentBytesStay(t *testing.T) {
+	rigTest(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ones" {
+			w.Write(bytes.Repeat([]byte{1}, 100<<10))
+			return
+		}
+		io.Copy(w, newPattern(2, 10<<20))
+	}, rigSetup{}, func(t *testing.T, r *rig) {
+		for range 20 {
+			res, err := r.client.RoundTrip(r.request("GET", "/ones", nil))
+			require.NoError(t, err)
+			synctest.Wait()
+			w := &lookingWriter{lent: make(chan struct{}), release: make(chan struct{})}
+			done := make(chan error, 1)
+			go func() {
+				_, err := io.Copy(w, res.Body)
+				done <- err
+			}()
+			<-w.lent
+			require.NoError(t, res.Body.Close())
+			r.get("/others") // takes every chunk that is free
+			close(w.release)
+			require.ErrorIs(t, <-done, io.ErrClosedPipe)
+			require.True(t, w.same, "the bytes changed under the writer")
+		}
+		r.requireBalanced()
+	})
 }

@@ -91,7 +91,7 @@ func proxiedRequest(r *http.Request) *http.Request {
 			out.URL.Scheme = "https"
 		}
 	}
-	if r.Body == nil { // a length of 0 may stand for an unknown one
+	if r.Body == nil || r.Body == http.NoBody { // a length of 0 may stand for an unknown one
 		out.Body = http.NoBody
 	} else {
 		out.Body = &proxiedBody{ReadCloser: r.Body}

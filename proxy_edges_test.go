@@ -76,3 +76,23 @@ func TestProxyAnswersBeforeTheUploadEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "too large\n", string(body))
 }
+
+// A proxied request without a body ends with its SYN_STREAM: the other server sees
+// http.NoBody, not a body of unknown length that turns out to be empty.
+func TestProxiedRequestWithoutBody(t *testing.T) {
+	a, b := net.Pipe()
+	var length int64 = -2
+	server := NewServerSession(a, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if length = r.ContentLength; r.Body != http.NoBody {
+			length = -3
+		}
+	})})
+	client := NewClientSession(b)
+	go server.Serve()
+	go client.Serve()
+	defer server.Close()
+	defer client.Close()
+	r := httptest.NewRequest(http.MethodGet, "http://origin/", http.NoBody)
+	require.NoError(t, client.NewStreamProxy(r, httptest.NewRecorder()))
+	require.Zero(t, length)
+}

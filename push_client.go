@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,6 +16,7 @@ type httpClientApp struct {
 
 	mu     sync.Mutex
 	pushes []*push // oldest first, unclaimed
+	ending bool    // the session is going away
 }
 
 // A push is an answer that nobody has asked for yet.
@@ -54,9 +56,9 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	}
 	p := &push{st: st, url: pushKey(promised.URL.Scheme, promised), decided: make(chan struct{})}
 	st.startPush(h)
-	old, ok := a.add(p, s.conf.MaxConcurrentStreams)
-	if !ok { // SPEC U18
-		return streamErrorf(st.id, RstProtocolError, "%s is being pushed already", p.url)
+	old, refused := a.add(p, s.conf.unclaimedPushes(s.version))
+	if refused != nil {
+		return refused
 	}
 	if old != nil {
 		old.drop()
@@ -66,14 +68,28 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	return nil
 }
 
+// unclaimedPushes is how many pushes may wait for somebody to ask for them. Each can
+// fill its stream's window, and together they must leave half of the session's to
+// what has been asked for.
+func (c *Config) unclaimedPushes(v Version) int {
+	if !v.sessionFlowControl() {
+		return c.MaxConcurrentStreams
+	}
+	return min(c.MaxConcurrentStreams, c.SessionWindow/2/c.StreamWindow)
+}
+
 // add enters a push. If the number of unclaimed ones has reached the limit, the
 // oldest is taken out and returned.
-func (a *httpClientApp) add(p *push, limit int) (old *push, ok bool) {
+func (a *httpClientApp) add(p *push, limit int) (old *push, refused *StreamError) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.ending {
+		return nil, streamErrorf(p.st.id, RstRefusedStream, "the session is going away")
+	}
+	a.pushes = slices.DeleteFunc(a.pushes, (*push).lost)
 	for _, other := range a.pushes {
-		if other.url == p.url {
-			return nil, false
+		if other.url == p.url { // SPEC U18
+			return nil, streamErrorf(p.st.id, RstProtocolError, "%s is being pushed already", p.url)
 		}
 	}
 	if len(a.pushes) >= limit {
@@ -81,14 +97,14 @@ func (a *httpClientApp) add(p *push, limit int) (old *push, ok bool) {
 		a.pushes = slices.Delete(a.pushes, 0, 1)
 	}
 	a.pushes = append(a.pushes, p)
-	return old, true
+	return old, nil
 }
 
 // decide asks the user whether he wants a push.
 func (a *httpClientApp) decide(p *push, promised, cause *http.Request) {
 	if !a.wanted(promised, cause) {
 		p.refused = true
-		a.take(p.url)
+		a.forget(p)
 		p.st.reset(RstRefusedStream, "the push was refused", nil)
 	}
 	close(p.decided)
@@ -107,6 +123,23 @@ func (a *httpClientApp) take(url string) *push {
 	return nil
 }
 
+// forget takes a push out of the list, if it is there still.
+func (a *httpClientApp) forget(p *push) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pushes = slices.DeleteFunc(a.pushes, func(other *push) bool { return other == p })
+}
+
+// lost reports whether a push has ended before it was complete.
+func (p *push) lost() bool {
+	select {
+	case <-p.st.done:
+		return !errors.Is(p.st.endReason(), ErrStreamClosed)
+	default:
+		return false
+	}
+}
+
 // drop gives up a push that nobody has asked for.
 func (p *push) drop() {
 	p.st.session.credit(p.st.in.discard())
@@ -116,6 +149,14 @@ func (p *push) drop() {
 // goingAway gives up what nobody has asked for, so that it does not keep the
 // session open.
 func (a *httpClientApp) goingAway() {
+	a.mu.Lock()
+	a.ending = true
+	a.mu.Unlock()
+	a.makeRoom()
+}
+
+// makeRoom gives up what nobody has asked for.
+func (a *httpClientApp) makeRoom() {
 	a.mu.Lock()
 	left := a.pushes
 	a.pushes = nil
@@ -134,7 +175,7 @@ func pushKey(scheme string, req *http.Request) string {
 func (s *Session) claimPush(req *http.Request) *Stream {
 	a, ok := s.app.(*httpClientApp)
 	if !ok || a.wanted == nil || req.URL == nil || req.Method != http.MethodGet && req.Method != "" ||
-		req.Header.Get("Range") != "" {
+		req.Header.Get("Range") != "" || req.Body != nil && req.Body != http.NoBody {
 		return nil
 	}
 	p := a.take(pushKey(s.schemeOf(req), req))
@@ -143,7 +184,7 @@ func (s *Session) claimPush(req *http.Request) *Stream {
 	}
 	select {
 	case <-p.decided:
-		if p.refused {
+		if p.refused || p.lost() {
 			return nil
 		}
 	case <-req.Context().Done():
@@ -176,12 +217,14 @@ func hostOf(req *http.Request) string {
 }
 
 // startPush takes the answer out of a push's SYN_STREAM. If the status is not in
-// it, a HEADERS frame has to bring it before any DATA.
+// it, a HEADERS frame has to bring it before any DATA, and what the SYN_STREAM
+// says of the version is about the request: Netty sends both.
 func (st *Stream) startPush(h HeaderBlock) {
 	v := st.session.version
+	_, complete := h.Get(pseudoStatus.name(v))
 	answer := make(HeaderBlock, 0, len(h))
 	for _, f := range h {
-		if p, ok := lookupPseudo(v, f.Name); !ok || p == pseudoStatus || p == pseudoVersion {
+		if p, ok := lookupPseudo(v, f.Name); !ok || p == pseudoStatus || p == pseudoVersion && complete {
 			answer = append(answer, f)
 		}
 	}
@@ -190,36 +233,32 @@ func (st *Stream) startPush(h HeaderBlock) {
 	defer s.mu.Unlock()
 	st.replied = make(chan struct{})
 	st.reply = answer
-	if _, ok := answer.Get(pseudoStatus.name(v)); ok {
+	if complete {
 		close(st.replied)
 		return
 	}
 	st.state.unknown = true
 }
 
-// headers completes the answer of a push.
+// headers completes the answer of a push. That no name comes twice has been checked.
 func (a *httpClientApp) headers(st *Stream) {
 	s := st.session
 	s.mu.Lock()
-	if !st.state.unknown {
-		s.mu.Unlock()
-		return
-	}
-	wrong := false
-	for _, f := range st.late { // SPEC U10
+	wrong := st.oneWay && slices.ContainsFunc(st.late, func(f HeaderField) bool { // SPEC U10
 		p, isPseudo := lookupPseudo(s.version, f.Name)
-		_, dup := st.reply.Get(f.Name)
-		wrong = wrong || dup || isPseudo && p != pseudoStatus && p != pseudoVersion
-	}
-	st.reply = append(st.reply, st.late...)
-	st.late = nil
-	if _, ok := st.reply.Get(pseudoStatus.name(s.version)); ok && !wrong {
-		st.state.unknown = false
-		close(st.replied)
+		return isPseudo && p != pseudoStatus && p != pseudoVersion
+	})
+	if st.state.unknown && !wrong {
+		st.reply = append(st.reply, st.late...)
+		st.late = nil
+		if _, ok := st.reply.Get(pseudoStatus.name(s.version)); ok {
+			st.state.unknown = false
+			close(st.replied)
+		}
 	}
 	s.mu.Unlock()
 	if wrong {
-		s.resetStream(st, RstProtocolError, "HEADERS of a push repeat what its SYN_STREAM said")
+		s.resetStream(st, RstProtocolError, "HEADERS of a push repeat its URL")
 	}
 }
 

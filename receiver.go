@@ -77,6 +77,8 @@ func (s *Session) knowsControl(t FrameType) bool {
 		return true
 	case FrameWindowUpdate:
 		return s.version.streamFlowControl()
+	case FrameNoop:
+		return s.version == SPDY2
 	}
 	return false
 }
@@ -98,6 +100,8 @@ func (s *Session) receiveControl(h frameHeader, p []byte) error {
 		return s.receivePing(h, p)
 	case FrameGoAway:
 		return s.receiveGoAway(h, p)
+	case FrameNoop:
+		return parseNoop(h, p)
 	default:
 		return s.receiveWindowUpdate(h, p)
 	}
@@ -159,6 +163,7 @@ func (s *Session) receiveData(h frameHeader) error {
 		s.resetStream(st, RstFlowControlError, "DATA overruns the stream window")
 		return s.discardData(h.length)
 	case wanted:
+		s.awaitRoom()
 		if err := s.deliver(st, h.length); err != nil {
 			return err
 		}
@@ -166,7 +171,7 @@ func (s *Session) receiveData(h frameHeader) error {
 		if err := s.discardData(h.length); err != nil {
 			return err
 		}
-		if h.flags&FlagFin == 0 && st.in.exhausted() {
+		if h.flags&FlagFin == 0 && (st.in.exhausted() || !s.version.streamFlowControl()) {
 			s.stopUnwanted(st)
 		}
 	}
@@ -184,6 +189,32 @@ func (s *Session) chargeLocked(n int64) bool {
 		return true
 	}
 	return s.flow.in.take(n)
+}
+
+// awaitRoom holds the receiver back while a session of SPDY/2, where nothing else
+// limits the peer, has SessionWindow bytes that no application has read. It is the
+// one thing besides the network that a receiver ever waits for; the streams of
+// such a session do hold each other up.
+func (s *Session) awaitRoom() {
+	full := func() bool { return s.unread() >= int64(s.conf.SessionWindow) }
+	if s.version.streamFlowControl() || !full() {
+		return
+	}
+	s.app.makeRoom()
+	for full() {
+		select {
+		case <-s.room:
+		case <-s.done:
+			return
+		}
+	}
+}
+
+// unread is how much DATA has come that was neither read nor discarded.
+func (s *Session) unread() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flow.in.size - s.flow.in.avail - s.owed.Load()
 }
 
 // replyCame reports whether the SYN_REPLY of a stream of ours has come.
@@ -287,7 +318,12 @@ func (s *Session) finishIn(st *Stream) {
 
 // credit returns n bytes to the session's receive window, in large steps.
 func (s *Session) credit(n int64) {
-	if n == 0 || s.owed.Add(n) < s.flow.in.size/4 {
+	if n == 0 {
+		return
+	}
+	owed := s.owed.Add(n)
+	s.ringRoom()
+	if owed < s.flow.in.size/4 {
 		return
 	}
 	s.mu.Lock()
@@ -298,8 +334,23 @@ func (s *Session) credit(n int64) {
 
 // creditLocked is credit for callers that hold mu and ring afterwards.
 func (s *Session) creditLocked(n int64) {
-	if n != 0 && s.owed.Add(n) >= s.flow.in.size/4 {
+	if n == 0 {
+		return
+	}
+	if s.owed.Add(n) >= s.flow.in.size/4 {
 		s.settleLocked()
+	}
+	s.ringRoom()
+}
+
+// ringRoom tells a receiver in awaitRoom that bytes have been read.
+func (s *Session) ringRoom() {
+	if s.version.streamFlowControl() {
+		return
+	}
+	select {
+	case s.room <- struct{}{}:
+	default:
 	}
 }
 

@@ -162,10 +162,15 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 }
 
 // addLateLocked keeps the pairs of a HEADERS frame. It reports false if a name
-// comes again or if they grow beyond limit bytes.
+// comes again, on a push also one of the SYN_STREAM, or if they grow beyond limit
+// bytes.
 func (st *Stream) addLateLocked(h HeaderBlock, limit int) bool {
 	for i := range h {
-		if _, dup := st.late.Get(h[i].Name); dup {
+		_, dup := st.late.Get(h[i].Name)
+		if !dup && st.oneWay { // SPEC U10
+			_, dup = st.reply.Get(h[i].Name)
+		}
+		if dup {
 			return false
 		}
 		st.lateBytes += len(h[i].Name) + len(h[i].Value) + 32

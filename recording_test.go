@@ -177,7 +177,7 @@ type readBody struct {
 }
 
 // check compares a body with what should have come of the i-th stream, whose frames
-// up to the cut are in sent. cut says that something was cut off at all.
+// up to the cut are in sent.
 func (b *readBody) check(t testing.TB, sent []byte, i int, down bool) {
 	t.Helper()
 	body := threeBodies[i]

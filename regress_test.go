@@ -149,7 +149,7 @@ func TestConnLostDuringDo(t *testing.T) {
 	}
 }
 
-// Both sides of the client's half of a session that a test talks to with a Framer.
+// scripted starts a session of ours whose peer the test plays with a Framer.
 func scripted(t *testing.T, client bool, h http.HandlerFunc) (s *Session, conn *testconn.Conn, peer *Framer, ended chan error) {
 	mine, theirs := testconn.Pair()
 	if client {

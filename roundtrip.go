@@ -75,11 +75,9 @@ func finishResponse(st *Stream, res *http.Response, stop func() bool) {
 		res.Body = http.NoBody
 		return
 	}
-	length := res.ContentLength
-	if noBody {
-		length = 0
-	}
-	res.Body = &responseBody{st: st, res: res, check: newLengthCheck("response body", length), stop: stop}
+	check := newLengthCheck("response body", res.ContentLength)
+	check.none = noBody // some servers send one: node-spdy does for HEAD
+	res.Body = &responseBody{st: st, res: res, check: check, stop: stop}
 }
 
 // tlsState is the TLS state of the connection, nil if it has none.

@@ -82,7 +82,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 			if st == nil {
 				break
 			}
-			b = s.appendDataLocked(b, st, batchSize-len(b))
+			b = s.appendDataLocked(b, st, batchSize+frameHeaderSize-len(b))
 		}
 	}
 	drained := len(b) == 0 && s.drainedLocked()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -302,7 +303,7 @@ func (srv *Server) Close() (err error) {
 		<-s.senderEnd
 	}
 	if plain != nil {
-		err = plain.Close()
+		err = unlessClosed(plain.Close())
 	}
 	if errors.Is(err, net.ErrClosed) { // a listener that we have closed ourselves
 		err = nil
@@ -327,7 +328,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	defer stop()
 	var err error
 	if plain != nil {
-		err = plain.Shutdown(ctx)
+		err = unlessClosed(plain.Shutdown(ctx))
 	}
 	for _, s := range sessions {
 		err = errors.Join(err, s.Shutdown(ctx))
@@ -342,25 +343,40 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
+// unlessClosed drops the http.Server's complaint about a listener of its own that
+// close has closed before it.
+func unlessClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
 // close stops accepting and returns what is still running.
 func (srv *Server) close() ([]*Session, *http.Server) {
 	srv.mu.Lock()
-	defer srv.mu.Unlock()
 	srv.closing = true
-	if srv.end != nil {
-		srv.end()
-	}
+	end := srv.end
+	var closers []io.Closer
 	for ln := range srv.listeners {
-		ln.Close()
+		closers = append(closers, ln)
 	}
 	for conn := range srv.greeting {
-		conn.Close()
+		closers = append(closers, conn)
 	}
 	sessions := make([]*Session, 0, len(srv.sessions))
 	for s := range srv.sessions {
 		sessions = append(sessions, s)
 	}
-	return sessions, srv.plain
+	plain := srv.plain
+	srv.mu.Unlock()
+	if end != nil {
+		end()
+	}
+	for _, c := range closers {
+		c.Close()
+	}
+	return sessions, plain
 }
 
 func (srv *Server) isClosing() bool {

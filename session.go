@@ -37,6 +37,7 @@ type Session struct {
 	log     *logSink
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
+	room       chan struct{} // doorbell for the receiver of SPDY/2, see awaitRoom
 	done       chan struct{} // latch: the session has ended, err says why
 	senderEnd  chan struct{} // latch: the sender has ended, the conn is closed
 	receiveEnd chan struct{} // latch: the receiver has ended
@@ -99,6 +100,10 @@ type application interface {
 
 	// goingAway is called when the session begins to drain. It must not block.
 	goingAway()
+
+	// makeRoom is called by the receiver before it waits for bytes to be read: the
+	// application should discard what it can do without. It must not block.
+	makeRoom()
 }
 
 // NewServerSession prepares a session that answers the streams its peer opens
@@ -130,6 +135,7 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 		conn: conn, client: client, version: v, conf: conf, app: app,
 		log:        newLogSink(conf.Logger),
 		wake:       make(chan struct{}, 1),
+		room:       make(chan struct{}, 1),
 		done:       make(chan struct{}),
 		senderEnd:  make(chan struct{}),
 		receiveEnd: make(chan struct{}),
@@ -234,8 +240,8 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 	return err
 }
 
-// goAway says once that we take no new streams, and ends the session if none is
-// open (SPEC G3, G4, G6).
+// goAway says once that we take no new streams, turns away whoever waits to open
+// one, and ends the session if none is open (SPEC G3, G4, G6).
 func (s *Session) goAway() {
 	s.mu.Lock()
 	if s.err == nil && !s.saidGoAway {

@@ -3,6 +3,7 @@ package spdy
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func TestAnnouncement(t *testing.T) {
 		p.wantIdle("the session window is the protocol's own")
 	})
 	story(t, "W17/the largest windows", func(t *testing.T) {
-		p := newPeer(t, asServer, peerOpts{announce: true, conf: Config{StreamWindow: 1 << 40, SessionWindow: 1 << 40}})
+		p := newPeer(t, asServer, peerOpts{announce: true, conf: Config{StreamWindow: math.MaxInt, SessionWindow: math.MaxInt}})
 		p.wantSettings("clamped", entry(4, 250), entry(7, maxWindow))
 		p.wantWindowUpdate("clamped", 0, maxWindow-65536)
 	})

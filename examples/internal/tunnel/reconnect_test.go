@@ -168,3 +168,19 @@ func TestKeepAlive(t *testing.T) {
 		origin.Close()
 	})
 }
+
+// A tunnel that drains gets no new requests, even when it is the only one left.
+func TestDrainingTunnelIsNotPicked(t *testing.T) {
+	var r registry
+	tunnels := make([]*tunnel, 2)
+	for i := range tunnels {
+		conn, _ := testconn.Pair()
+		tunnels[i] = &tunnel{name: "home", session: spdy.NewClientSession(conn)}
+		_, err := r.add(tunnels[i])
+		require.NoError(t, err)
+	}
+	require.Same(t, tunnels[1], r.pick("home"))
+	tunnels[1].session.Close()
+	require.Nil(t, r.pick("home"))
+	tunnels[0].session.Close()
+}

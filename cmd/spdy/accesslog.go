@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/amahi/spdy"
+)
+
+// An accessLog prints a line for each request when it has been answered.
+type accessLog struct {
+	next http.Handler
+	out  io.Writer
+	now  func() time.Time
+}
+
+// ServeHTTP passes the request on. A handler that panics has its line too.
+func (a *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begun := a.now()
+	answer := &loggedAnswer{ResponseWriter: w}
+	defer func() {
+		status := "-" // nothing was answered
+		if answer.status != 0 {
+			status = fmt.Sprint(answer.status)
+		}
+		now := a.now()
+		_, _ = fmt.Fprintf(a.out, "%s %s %s %s %s %s %d %s\n", now.Format(time.RFC3339), r.RemoteAddr, protocolOf(w, r),
+			printable(r.Method), logged(r.URL.RequestURI()), status, answer.n, elapsed(now.Sub(begun)))
+	}()
+	a.next.ServeHTTP(answer, r)
+	if answer.status == 0 {
+		answer.status = http.StatusOK
+	}
+}
+
+// logged makes a URL one word without surprises.
+func logged(uri string) string { return strings.ReplaceAll(printable(uri), " ", `\x20`) }
+
+// protocolOf names what a request came over: by TLS's word if there is TLS; what a
+// client without it speaks is known to be SPDY, but not in which dialect.
+func protocolOf(w http.ResponseWriter, r *http.Request) string {
+	switch {
+	case r.TLS != nil && r.TLS.NegotiatedProtocol != "":
+		return r.TLS.NegotiatedProtocol
+	case overSPDY(w):
+		return "spdy"
+	}
+	return strings.ToLower(printable(r.Proto))
+}
+
+func overSPDY(w http.ResponseWriter) bool {
+	_, ok := w.(*spdy.Stream)
+	return ok
+}
+
+// A loggedAnswer notes the status and the size of an answer.
+type loggedAnswer struct {
+	http.ResponseWriter
+	status int
+	n      int64
+}
+
+// WriteHeader notes the status.
+func (l *loggedAnswer) WriteHeader(status int) {
+	if l.status == 0 && status >= 200 {
+		l.status = status
+	}
+	l.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts.
+func (l *loggedAnswer) Write(p []byte) (int, error) {
+	n, err := l.ResponseWriter.Write(p)
+	l.wrote(int64(n))
+	return n, err
+}
+
+// ReadFrom counts, and leaves the copying to those who know the fastest way.
+func (l *loggedAnswer) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(l.ResponseWriter, r)
+	l.wrote(n)
+	return n, err
+}
+
+func (l *loggedAnswer) wrote(n int64) {
+	if l.status == 0 {
+		l.status = http.StatusOK
+	}
+	l.n += n
+}
+
+// Unwrap lets an http.ResponseController find what is underneath.
+func (l *loggedAnswer) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+// spdyOnly turns away clients of HTTP/1.1, in words that they understand.
+func spdyOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		under := w
+		if l, ok := w.(*loggedAnswer); ok {
+			under = l.ResponseWriter
+		}
+		if overSPDY(under) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Connection", "close")
+		http.Error(w, "This server speaks SPDY only.", http.StatusHTTPVersionNotSupported)
+	})
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/amahi/spdy"
+)
+
+const dumpHelp = `Usage: spdy dump [-version 2|3|3.1] [-json] [-secrets] [file]
+
+Reads the bytes that one side of a SPDY connection sent, from a file or from
+standard input, and prints the frames in them: one line for each, with its
+headers, settings or data below. The bytes have to begin where the connection
+begins, because headers are compressed with all that came before.
+
+Without -secrets the bytes of DATA frames are not shown, nor are the values of
+cookie, set-cookie, authorization and proxy-authorization headers. Characters
+that a terminal would obey are shown as \xNN.
+
+With -json each line is an object, with everything in it, secrets included.
+
+What is wrong with the input goes to standard error, with the number of the byte
+where the frame begins, counted from 0; the exit code is 1 then.
+`
+
+// dumpHeaderBytes is how large a header block may be to be shown.
+const dumpHeaderBytes = 4 << 20
+
+// A framePrinter prints the frames of one direction.
+type framePrinter interface {
+	// frame prints what ReadFrame returned: a frame, or nil and an error that
+	// concerns this frame only.
+	frame(raw spdy.RawFrame, f spdy.Frame, err error) error
+}
+
+func runDump(ctx context.Context, e *env, args []string) error {
+	var version versionFlag
+	flags := newFlags("dump")
+	flags.Var(&version, "version", "the `dialect`: 2, 3 or 3.1 (default: 2 if the first frame says so, else 3.1)")
+	asJSON := flags.Bool("json", false, "print JSON objects, one a line")
+	secrets := flags.Bool("secrets", false, "show data, cookies and credentials")
+	rest, err := e.parse(flags, args, dumpHelp)
+	if err != nil {
+		return err
+	}
+	in := e.stdin
+	switch {
+	case len(rest) > 1:
+		return usagef("one file at a time, not %d", len(rest))
+	case len(rest) == 1 && rest[0] != "-":
+		f, err := os.Open(rest[0])
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	d := &dumper{ctx: ctx, stderr: e.stderr, in: bufio.NewReaderSize(untilDone(ctx, in), inputBuffer), out: bufio.NewWriter(e.stdout)}
+	v := version.Version
+	if v == 0 {
+		v = guessVersion(d.in)
+	}
+	if *asJSON {
+		d.printer = newJSONPrinter(d.out, v)
+	} else {
+		d.printer = &textPrinter{w: d.out, format: textFormat{version: v, secrets: *secrets}}
+	}
+	err = d.dump(v)
+	if ferr := d.out.Flush(); ferr != nil {
+		return ferr
+	}
+	return err
+}
+
+// guessVersion looks at the first frame, which says 2 for SPDY/2 and 3 for both
+// of the others. Nothing is wrong yet if there is none.
+func guessVersion(in *bufio.Reader) spdy.Version {
+	first, err := in.Peek(2)
+	if err == nil && first[0] == 0x80 && first[1] == 2 {
+		return spdy.SPDY2
+	}
+	return spdy.SPDY31
+}
+
+// A dumper prints all frames of an input.
+type dumper struct {
+	ctx     context.Context
+	stderr  io.Writer
+	in      *bufio.Reader
+	out     *bufio.Writer
+	printer framePrinter
+	faults  int
+}
+
+func (d *dumper) dump(v spdy.Version) error {
+	framer := spdy.NewFramer(nil, d.in, v)
+	framer.MaxHeaderBytes = dumpHeaderBytes
+	for d.ctx.Err() == nil {
+		f, err := framer.ReadFrame()
+		raw := framer.Raw()
+		if err == io.EOF {
+			break
+		}
+		var fault *spdy.StreamError
+		if err != nil && !errors.As(err, &fault) {
+			return d.end(raw, err)
+		}
+		if err := d.printer.frame(raw, f, err); err != nil {
+			return err
+		}
+		if err != nil {
+			d.complain(raw, err)
+		}
+		if d.in.Buffered() == 0 { // reading may take long from here
+			if err := d.out.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := d.ctx.Err(); err != nil {
+		return err
+	}
+	if d.faults > 0 {
+		return errFailed
+	}
+	return nil
+}
+
+// end reports the error after which nothing more can be read.
+func (d *dumper) end(raw spdy.RawFrame, err error) error {
+	var broken *spdy.SessionError
+	switch {
+	case d.ctx.Err() != nil:
+		return d.ctx.Err()
+	case errors.As(err, &broken), errors.Is(err, io.ErrUnexpectedEOF):
+		d.complain(raw, err)
+		return errFailed
+	}
+	return fmt.Errorf("at byte %d: %w", raw.Offset+int64(raw.Size), err)
+}
+
+// complain says what is wrong with a frame and where it begins. What there is to
+// show of the frames before it is shown first, for a terminal that gets both.
+func (d *dumper) complain(raw spdy.RawFrame, err error) {
+	d.faults++
+	_ = d.out.Flush() // the next write reports it
+	fmt.Fprintf(d.stderr, "spdy dump: byte %d: %s\n", raw.Offset, printable(faultText(raw, err)))
+}
+
+const headerSize = 8 // of a frame
+
+// faultText puts an error of ReadFrame into words.
+func faultText(raw spdy.RawFrame, err error) string {
+	var (
+		stream  *spdy.StreamError
+		session *spdy.SessionError
+	)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF) && raw.Size < headerSize:
+		return fmt.Sprintf("the input ends after %s of a frame header", plural(int64(raw.Size), "byte"))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Sprintf("the input ends after %d of the %d bytes of a %s frame", raw.Size, headerSize+raw.Length, frameName(raw))
+	case errors.As(err, &stream):
+		return fmt.Sprintf("%s on stream %d: %s", frameName(raw), stream.StreamID, because(stream.Reason, stream.Err))
+	case errors.As(err, &session):
+		text := because(session.Reason, session.Err)
+		if name := frameName(raw); !strings.Contains(text, name) {
+			text = name + ": " + text
+		}
+		return text + "; reading cannot go on" + versionHint(raw)
+	}
+	return err.Error()
+}
+
+// versionHint is for those who read frames with headers in the wrong dialect.
+func versionHint(raw spdy.RawFrame) string {
+	if raw.Control && (raw.Version == 2 || raw.Version == 3) {
+		return fmt.Sprintf(" (the frame says version %d)", raw.Version)
+	}
+	return ""
+}
+
+// because joins the parts of an error that say why.
+func because(reason string, cause error) string {
+	if cause == nil {
+		return reason
+	}
+	text := strings.TrimPrefix(cause.Error(), "spdy: ")
+	if reason == "" {
+		return text
+	}
+	return reason + ": " + text
+}
+
+// frameName is the type of a frame as dumps print it.
+func frameName(raw spdy.RawFrame) string {
+	if raw.Control && (raw.Type == spdy.FrameData || raw.Type > spdy.FrameCredential) {
+		return fmt.Sprintf("type %d", uint16(raw.Type))
+	}
+	return raw.Type.String()
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "testing"
+
+// makePipe makes nothing: there are no named pipes in directories here.
+func makePipe(testing.TB, string) {}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// A saved is a file that takes its name when it is complete. Until then its bytes
+// are in a file beside it.
+type saved struct {
+	*os.File
+	final string // "" once it is committed, aborted, or if there is no name to take
+}
+
+// createSaved creates a file to be saved as path. What is there already is replaced
+// by commit, and keeps its permissions; a device or a pipe is written to as it is.
+func createSaved(path string) (*saved, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return nil, fmt.Errorf("%s is a directory", path)
+	case err == nil && !info.Mode().IsRegular():
+		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		return &saved{File: file}, err
+	}
+	temporary := filepath.Join(filepath.Dir(path), fmt.Sprintf(".spdy-%08x.part", rand.Uint32()))
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if info != nil {
+		if err := file.Chmod(info.Mode().Perm()); err != nil {
+			return nil, errors.Join(err, file.Close(), os.Remove(temporary))
+		}
+	}
+	return &saved{file, path}, nil
+}
+
+// commit closes the file and gives it its name.
+func (s *saved) commit() error {
+	if err := s.Close(); err != nil {
+		return err
+	}
+	if s.final == "" {
+		return nil
+	}
+	if err := os.Rename(s.Name(), s.final); err != nil {
+		return err
+	}
+	s.final = ""
+	return nil
+}
+
+// abort removes a file that was not committed.
+func (s *saved) abort() {
+	if s.final == "" {
+		s.Close()
+		return
+	}
+	s.Close()
+	_ = os.Remove(s.Name()) // the error that led here is the one to report
+	s.final = ""
+}
+
+func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -1,0 +1,276 @@
+package spdy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy/internal/localcert"
+	"github.com/amahi/spdy/internal/testconn"
+)
+
+var (
+	hammerTime = flag.Duration("hammer", time.Second, "how long TestHammer goes on over each kind of connection")
+	hammerSeed = flag.Uint64("hammerseed", 0, "random seed of TestHammer; 0 takes a new one")
+)
+
+// hammerPatience is how long the use of one session may take.
+const hammerPatience = 30 * time.Second
+
+// A hammer is one session pair under random use from all sides.
+type hammer struct {
+	t              *testing.T
+	seed           uint64
+	client, server *Session
+	conns          [2]net.Conn
+
+	mu      sync.Mutex
+	problem error
+}
+
+func (h *hammer) report(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.problem == nil {
+		h.problem = err
+	}
+}
+
+func (h *hammer) random(n uint64) *rand.Rand { return rand.New(rand.NewPCG(h.seed, n)) }
+
+// hammerPaths have the eight priorities.
+var hammerPaths = [priorities]string{"/a.html", "/a.css", "/a.js", "/a.woff", "/a.png", "/a.mp4", "/a.pdf", "/a.zip"}
+
+// handle does something else for every request, as the request's number says.
+func (h *hammer) handle(w http.ResponseWriter, r *http.Request) {
+	number, _ := strconv.ParseUint(r.Header.Get("Number"), 10, 64)
+	size, _ := strconv.ParseInt(r.Header.Get("Size"), 10, 64)
+	rnd := h.random(number)
+	c := http.NewResponseController(w)
+	if rnd.IntN(4) == 0 {
+		c.SetReadDeadline(time.Now().Add(time.Duration(rnd.IntN(5)) * time.Millisecond))
+		c.SetWriteDeadline(time.Now().Add(time.Duration(rnd.IntN(5)) * time.Millisecond))
+	}
+	switch rnd.IntN(16) {
+	case 0:
+		panic(http.ErrAbortHandler)
+	case 1:
+		runtime.Goexit()
+	case 2:
+		w.(*Stream).reset(RstRefusedStream, "hammer", nil)
+	case 3:
+		r.Body.Close()
+		io.Copy(w, newPattern(1, size))
+	case 4:
+		io.CopyN(io.Discard, r.Body, size/2)
+	case 5:
+		go r.Body.Close()
+		io.Copy(w, r.Body)
+	case 6:
+		io.CopyN(w, newPattern(1, size), size/2)
+		c.Flush()
+		panic(http.ErrAbortHandler)
+	case 7:
+		h.server.Ping(time.Duration(rnd.IntN(1000)) * time.Microsecond)
+	case 8:
+		if rnd.IntN(20) == 0 {
+			h.server.Close()
+		}
+	default:
+		check := newPatternCheck(int64(number%100), size)
+		n, err := io.Copy(check, r.Body)
+		if err == nil {
+			err = check.whole()
+			if err != nil {
+				h.report(fmt.Errorf("upload %d of %d bytes: %d came: %w", number, size, n, err))
+			}
+		}
+		w.Header().Set("Whole", "yes")
+		io.Copy(w, newPattern(int64(number%100), size))
+	}
+}
+
+// exchange sends one request and does something with its answer.
+func (h *hammer) exchange(number uint64, rnd *rand.Rand) {
+	size := rnd.Int64N(int64([]int{2, 5000, 70_000, 600_000}[rnd.IntN(4)]))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	switch rnd.IntN(6) {
+	case 0:
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(rnd.IntN(3000))*time.Microsecond)
+		defer cancel()
+	case 1:
+		time.AfterFunc(time.Duration(rnd.IntN(1000))*time.Microsecond, cancel)
+	}
+	req, err := http.NewRequestWithContext(ctx, "POST", "http://x"+hammerPaths[number%priorities], newPattern(int64(number%100), size))
+	if err != nil {
+		h.report(err)
+		return
+	}
+	req.Header.Set("Number", strconv.FormatUint(number, 10))
+	req.Header.Set("Size", strconv.FormatInt(size, 10))
+	if rnd.IntN(2) == 0 && size > 0 {
+		req.ContentLength = size
+	}
+	res, err := h.client.RoundTrip(req)
+	if err != nil {
+		return
+	}
+	defer res.Body.Close()
+	check := newPatternCheck(int64(number%100), size)
+	switch rnd.IntN(6) {
+	case 0:
+		return
+	case 1:
+		io.CopyN(io.Discard, res.Body, size/3)
+		return
+	case 2:
+		go res.Body.Close()
+		_, err = io.Copy(check, res.Body)
+	case 3:
+		_, err = copyByRead(check, res.Body, 1+rnd.IntN(5000))
+	default:
+		_, err = io.Copy(check, res.Body)
+	}
+	if err == nil && res.Header.Get("Whole") == "yes" {
+		if err := check.whole(); err != nil {
+			h.report(fmt.Errorf("download %d of %d bytes: %w", number, size, err))
+		}
+	}
+}
+
+// end ends the session in one of the ways there are.
+func (h *hammer) end(rnd *rand.Rand) {
+	s := []*Session{h.client, h.server}[rnd.IntN(2)]
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rnd.IntN(20))*time.Millisecond)
+	defer cancel()
+	switch rnd.IntN(6) {
+	case 0:
+		s.Close()
+	case 1:
+		s.Shutdown(ctx)
+	case 2:
+		s.SendGoaway(FLAG_NONE, []byte{0, 0, 0, byte(rnd.IntN(50)), 0, 0, 0, byte(rnd.IntN(3))})
+	case 3:
+		h.conns[rnd.IntN(2)].Close()
+	case 4:
+		go h.client.Close()
+		h.server.Close()
+	default:
+		s.goAway()
+	}
+}
+
+// round uses one session pair until it has ended.
+func (h *hammer) round() {
+	conf := &Config{StreamWindow: 64 << 10, SessionWindow: 256 << 10, MaxConcurrentStreams: 20, Logger: textLogger(io.Discard)}
+	h.client = conf.ClientSession(h.conns[0])
+	h.server = conf.ServerSession(h.conns[1], &http.Server{Handler: http.HandlerFunc(h.handle)})
+	var sessions, users sync.WaitGroup
+	sessions.Go(func() { h.client.Serve() })
+	sessions.Go(func() { h.server.Serve() })
+	for user := range uint64(12) {
+		users.Go(func() {
+			rnd := h.random(1000 + user)
+			for i := range uint64(20) {
+				h.exchange(user*100+i, rnd)
+				switch rnd.IntN(12) {
+				case 0:
+					h.client.Ping(time.Duration(rnd.IntN(3000)) * time.Microsecond)
+				case 1:
+					if user == 0 && i > 5 {
+						h.end(rnd)
+					}
+				}
+			}
+		})
+	}
+	users.Wait()
+	h.client.Close()
+	h.server.Close()
+	sessions.Wait()
+}
+
+// TestHammer uses sessions at random: streams of all priorities that are read, left, cut,
+// cancelled and reset from both sides, deadlines, handlers that panic or close their
+// session, and sessions that end in every way at any time. What arrives without an error
+// is right and whole, nothing hangs, races or stays behind.
+func TestHammer(t *testing.T) {
+	cert, pool, err := localcert.New()
+	require.NoError(t, err)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	overTCP := func() (a, b net.Conn) {
+		a, err := net.Dial("tcp", ln.Addr().String())
+		require.NoError(t, err)
+		b, err = ln.Accept()
+		require.NoError(t, err)
+		return a, b
+	}
+	kinds := map[string]func() (client, server net.Conn){
+		"testconn": func() (net.Conn, net.Conn) {
+			a, b := testconn.Pair(testconn.ReadSize(3000), testconn.WriteCap(100_000), testconn.StrictClose())
+			return a, b
+		},
+		"net.Pipe": net.Pipe,
+		"TCP":      overTCP,
+		"TLS": func() (net.Conn, net.Conn) {
+			a, b := overTCP()
+			return tls.Client(a, &tls.Config{RootCAs: pool, ServerName: "localhost"}),
+				tls.Server(b, &tls.Config{Certificates: []tls.Certificate{cert}})
+		},
+	}
+	seed := *hammerSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("to repeat: -hammerseed %d", seed)
+	for name, pair := range kinds {
+		t.Run(name, func(t *testing.T) {
+			before := goroutineStacks()
+			rounds := 0
+			for start := time.Now(); time.Since(start) < *hammerTime; rounds++ {
+				h := &hammer{t: t, seed: seed + uint64(rounds)}
+				h.conns[0], h.conns[1] = pair()
+				watchdog := time.AfterFunc(hammerPatience, func() {
+					pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
+					panic(fmt.Sprintf("the hammer hangs over %s with -hammerseed %d", name, h.seed))
+				})
+				h.round()
+				watchdog.Stop()
+				require.NoError(t, h.problem, "-hammerseed %d", h.seed)
+				for _, s := range []*Session{h.client, h.server} {
+					require.Zero(t, openStreams(s))
+					if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
+						var lost *ConnError
+						var breach *SessionError
+						if errors.As(err, &breach) { // one that SendGoaway made up
+							require.True(t, breach.Remote, "%v: -hammerseed %d", err, h.seed)
+						} else {
+							require.ErrorAs(t, err, &lost)
+						}
+					}
+				}
+			}
+			require.Empty(t, awaitGoroutines(before, leakPatience))
+			checkPools(t)
+			t.Logf("%d sessions", rounds)
+		})
+	}
+}

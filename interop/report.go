@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/amahi/spdy"
+)
+
+// A tableRow is one line of the table: a peer in one role and version, and its
+// cells by conversation.
+type tableRow struct {
+	cell  cell
+	cells map[string]string
+}
+
+// tabulate orders verdicts into rows.
+func tabulate(verdicts []verdict) (rows []tableRow) {
+	index := make(map[string]int)
+	for _, v := range verdicts {
+		i, ok := index[v.cell.row()]
+		if !ok {
+			i = len(rows)
+			index[v.cell.row()] = i
+			rows = append(rows, tableRow{cell: v.cell, cells: make(map[string]string)})
+		}
+		rows[i].cells[v.cell.conversation] = v.text
+	}
+	return rows
+}
+
+// line is a row as a list of columns.
+func (r *tableRow) line() []string {
+	cols := []string{r.cell.peer, r.cell.role(), r.cell.version.String(), r.cell.transport()}
+	for _, c := range conversations {
+		cols = append(cols, r.cells[c.name])
+	}
+	return cols
+}
+
+func heading() []string {
+	cols := []string{"peer", "as", "version", "over"}
+	for _, c := range conversations {
+		cols = append(cols, c.name)
+	}
+	return cols
+}
+
+// printTable prints the table in columns.
+func printTable(w io.Writer, verdicts []verdict) {
+	lines := [][]string{heading()}
+	for _, r := range tabulate(verdicts) {
+		lines = append(lines, r.line())
+	}
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, text := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(text))
+		}
+	}
+	fmt.Fprintln(w)
+	for _, line := range lines {
+		var b strings.Builder
+		for i, text := range line {
+			b.WriteString(text + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+2))
+		}
+		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+	}
+}
+
+// document is docs/interop.md.
+func document(verdicts []verdict) []byte {
+	var b bytes.Buffer
+	b.WriteString(introduction)
+	b.WriteString("\n## Conversations\n\n| name | what happens |\n| --- | --- |\n")
+	for _, c := range conversations {
+		fmt.Fprintf(&b, "| %s | %s |\n", c.name, c.about)
+	}
+	b.WriteString("\n## Results\n\n" + legend + "\n")
+	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(heading(), " | "), strings.Repeat(" --- |", len(heading())))
+	for _, r := range tabulate(verdicts) {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(r.line(), " | "))
+	}
+	b.WriteString("\n## Bugs of the peers\n\n" + bugsIntroduction)
+	b.WriteString("\n| no. | peer | versions | bug | evidence |\n| --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(&b, "| N1 | %s | all | %s | every start of the peer |\n", peerNode, bugN1)
+	for _, bug := range recorded {
+		consequence := ""
+		if bug.breaks {
+			consequence = " *"
+		}
+		fmt.Fprintf(&b, "| %s%s | %s | %s | %s | %s |\n", bug.id, consequence, bug.peer, bug.versions(verdicts), bug.title, bug.evidence)
+	}
+	return b.Bytes()
+}
+
+// versions lists the versions in which a bug has shown.
+func (b *bug) versions(verdicts []verdict) string {
+	var names []string
+	for _, version := range []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31} {
+		for _, v := range verdicts {
+			if v.cell.version == version && v.has(b) {
+				names = append(names, strings.TrimPrefix(version.String(), "spdy/"))
+				break
+			}
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (v *verdict) has(b *bug) bool {
+	return slices.Contains(v.bugs, b)
+}
+
+// writeDocument updates the document.
+func writeDocument(path string, verdicts []verdict) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, document(verdicts), 0o644)
+}
+
+// checkDocument returns an error if the document does not say what happened.
+func checkDocument(path string, verdicts []verdict) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(old, document(verdicts)) {
+		return fmt.Errorf("%s is not what this run found; interop/run.sh -write updates it", path)
+	}
+	return nil
+}
+
+const introduction = `# Interoperability
+
+<!-- Written by interop/run.sh -write. Edit interop/report.go and interop/bugs_peers.go instead. -->
+
+The library talks to SPDY implementations that others wrote. One command installs
+them, each from its ordinary registry and pinned, and holds every conversation with
+every peer in every version that the peer has, in both roles:
+
+    interop/run.sh
+
+It prints the table below and fails if a conversation neither passes nor shows a
+recorded bug of the peer, if a recorded bug is no longer seen, and if this page is not
+what the run found. ` + "`interop/run.sh -only EXPRESSION -v`" + ` holds some of the conversations and prints
+every frame.
+
+| peer | what it is | from |
+| --- | --- | --- |
+| this library | the other side of itself, as the measure of the conversations | here |
+| node-spdy | node-spdy 4.0.2 on spdy-transport 3.0.0, server and agent | npm, interop/package-lock.json |
+| Netty | the SPDY codec of Netty 4.1: frames, session and HTTP, SPDY/3.1 only | Debian, libnetty-java |
+| spdystream | moby/spdystream 0.5.1, streams without HTTP; the conversations add the headers | Go module, interop/go.mod |
+| spdystream framer | its framer, which reads and writes again every frame of conversations of the library with itself | the same |
+| tshark | Wireshark's dissector, which reads a capture of each conversation of the library with itself, every connection in a file of its own | Debian, tshark |
+
+Every conversation has a connection of its own. Besides what the two sides say of it,
+each is judged by its frames: all must be readable, and an auditor that knows nothing
+of the library's book-keeping checks that the library kept within both windows and
+sent nothing on a stream that it had ended. tshark and spdystream's framer must see
+the same frames and headers that the library's framer sees.
+`
+
+const legend = `` + "`pass`" + `; ` + "`pass (N5)`" + `: passed although the peer showed the bug N5; ` + "`bug N2`" + `: failed because of the
+peer's bug N2; – : the version has no such thing. "plain, not told" is a server of the
+library that finds out by itself whether a client without TLS speaks SPDY/3 or
+SPDY/3.1.
+`
+
+const bugsIntroduction = `None is worked round in silence. Each is looked for in every conversation it is
+recorded for; when it is gone the run fails, so that the record goes too. A star
+marks bugs that make the conversation fail.
+`
