@@ -18,7 +18,7 @@ func TestRoomOfVersion2(t *testing.T) {
 			p.sendBulk(1, 16<<10, 0)
 		}
 		synctest.Wait()
-		require.LessOrEqual(t, st.in.buffered(), int64(128<<10))
+		require.LessOrEqual(t, st.in.buffered(), int64(128<<10+readBufferSize))
 		require.Greater(t, st.in.buffered(), int64(96<<10))
 
 		buf := make([]byte, 1<<20)
@@ -29,6 +29,15 @@ func TestRoomOfVersion2(t *testing.T) {
 			synctest.Wait()
 		}
 		p.wantAlive("and reading them makes it go on")
+	})
+	story(t, "a frame may be larger than the room", func(t *testing.T) {
+		p := newPeer(t, asServer, peerOpts{version: SPDY2, conf: Config{SessionWindow: 128 << 10}})
+		p.sendSynStream(1, 0)
+		st := p.wantAccept("a stream", 1)
+		want := p.sendBulk(1, 1<<20, FlagFin)
+		synctest.Wait()
+		require.LessOrEqual(t, st.in.buffered(), int64(128<<10+readBufferSize))
+		p.wantRead("all of it", st, want)
 	})
 	story(t, "the session can still be closed", func(t *testing.T) {
 		p := newPeer(t, asServer, peerOpts{version: SPDY2, conf: Config{SessionWindow: 128 << 10}})
