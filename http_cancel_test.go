@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -286,6 +288,75 @@ func TestCancelLeavesNoSlot(t *testing.T) {
 	})
 }
 
+// TestSlotThatComesTooLate: a stream that is granted to somebody who gives up at the same
+// moment is granted to the next.
+func TestSlotThatComesTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := loggedClient(t)
+		for range 100 {
+			s.mu.Lock()
+			s.peerLimit = 0
+			s.mu.Unlock()
+			ctx, cancel := context.WithCancel(context.Background())
+			given := make(chan error, 1)
+			go func() { given <- s.takeSlot(ctx) }()
+			synctest.Wait()
+			s.mu.Lock() // holds the loser up between the two
+			cancel()
+			runtime.Gosched()
+			s.peerLimit = 1
+			s.admitOpenersLocked()
+			s.mu.Unlock()
+			if err := <-given; err == nil {
+				s.mu.Lock()
+				s.freeSlotLocked()
+				s.mu.Unlock()
+			} else {
+				require.ErrorIs(t, err, context.Canceled)
+			}
+			require.Zero(t, s.ourStreams)
+		}
+		l.conn.Close()
+		<-s.Done()
+	})
+}
+
+// TestUploadIsClosed: a request's body is closed when it has been sent, and also when it
+// is not sent at all, as http.RoundTripper promises.
+func TestUploadIsClosed(t *testing.T) {
+	rigTest(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, rigSetup{}, func(t *testing.T, r *rig) {
+		bodies := make(map[string]*closedBody)
+		for _, what := range []string{"sent", "no host", "bad header", "too late"} {
+			body := &closedBody{Reader: newPattern(1, 1000)}
+			bodies[what] = body
+			req := r.request("POST", "/", body)
+			switch what {
+			case "no host":
+				req.URL.Host, req.Host = "", ""
+			case "bad header":
+				req.Header.Set("X", "a\nb")
+			case "too late":
+				r.client.Close()
+			}
+			_, _, err := r.fetch(req)
+			require.Equal(t, what == "sent", err == nil, what)
+			synctest.Wait()
+			require.EqualValues(t, 1, body.closed.Load(), what)
+		}
+	})
+}
+
+// A closedBody counts the calls of Close.
+type closedBody struct {
+	io.Reader
+	closed atomic.Int32
+}
+
+func (b *closedBody) Close() error {
+	b.closed.Add(1)
+	return nil
+}
+
 // TestCloseBody: closing the body of an answer resets the stream, once; after its end it
 // does nothing. It never waits.
 func TestCloseBody(t *testing.T) {
@@ -359,15 +430,16 @@ func TestHandlerContext(t *testing.T) {
 		_, _, err := r.fetch(r.request("POST", "/returns", newPattern(1, 100)))
 		require.NoError(t, err)
 		synctest.Wait()
-		ok, _ := alive.Load("/returns")
-		require.Equal(t, true, ok)
+		lived, _ := alive.Load("/returns")
+		require.Equal(t, true, lived)
 
 		ctx, cancel := context.WithCancel(context.Background())
 		_, err = r.client.RoundTrip(r.request("POST", "/cancelled", newBlockedBody(10)).WithContext(ctx))
 		require.NoError(t, err)
 		cancel()
 		synctest.Wait()
-		cause, _ := causes.Load("/cancelled")
+		cause, ok := causes.Load("/cancelled")
+		require.Equal(t, true, ok, "the context goes on")
 		var reset *StreamError
 		require.ErrorAs(t, cause.(error), &reset)
 		require.Equal(t, RstCancel, reset.Status)
@@ -377,7 +449,8 @@ func TestHandlerContext(t *testing.T) {
 		require.NoError(t, err)
 		r.cc.Reset()
 		synctest.Wait()
-		cause, _ = causes.Load("/lost")
+		cause, ok = causes.Load("/lost")
+		require.Equal(t, true, ok, "the context goes on")
 		var lost *ConnError
 		require.ErrorAs(t, cause.(error), &lost)
 	})

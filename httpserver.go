@@ -85,3 +85,6 @@ func (a *httpServerApp) headers(*Stream) {}
 
 // goingAway has nothing to do: what has been asked for is answered.
 func (a *httpServerApp) goingAway() {}
+
+// makeRoom can do nothing: what is unread is for handlers.
+func (a *httpServerApp) makeRoom() bool { return false }

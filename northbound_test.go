@@ -278,7 +278,7 @@ func TestNorthboundChunks(t *testing.T) {
 // TestNorthboundProperty plays random operations against a plain byte slice and
 // checks the books after each.
 func TestNorthboundProperty(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(60) {
 		playNorthbound(t, rand.New(rand.NewPCG(seed, 1)))
 	}
 }
@@ -298,7 +298,7 @@ type northboundModel struct {
 func playNorthbound(t *testing.T, r *rand.Rand) {
 	b := newNorthbound(int64(1 + r.IntN(100<<10)))
 	var m northboundModel
-	for range 200 {
+	for range 150 {
 		switch op := r.IntN(20); {
 		case op < 8:
 			m.receive(t, b, r)

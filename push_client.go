@@ -164,11 +164,9 @@ func (a *httpClientApp) makeRoom() bool {
 // session open.
 func (a *httpClientApp) goingAway() {
 	a.mu.Lock()
-	left := a.pushes
-	a.pushes, a.ending = nil, true
+	a.ending = true
 	a.mu.Unlock()
-	for _, p := range left {
-		p.drop()
+	for a.makeRoom() {
 	}
 }
 

@@ -39,7 +39,7 @@ func (c *pieceConn) Read(p []byte) (int, error) {
 // TestReaderAnySplit reads one sequence of frames however it is cut (SPEC F1),
 // with every way of reading a payload.
 func TestReaderAnySplit(t *testing.T) {
-	sizes := []int{0, 1, 511, 512, 513, 3, 32 << 10, 32<<10 + 1, 7, 100 << 10, 0, 600}
+	sizes := []int{0, 1, 511, 512, 513, 3, 32 << 10, 32<<10 + 1, 7, 70 << 10, 0, 600}
 	var wire []byte
 	for i, n := range sizes {
 		wire = appendDataHeader(wire, uint32(i+1), 0, n)
@@ -52,7 +52,7 @@ func TestReaderAnySplit(t *testing.T) {
 		"512":        func() func() int { return func() int { return 512 } },
 		"with empty": func() func() int { n := 0; return func() int { n++; return n % 3 * 100 } },
 	}
-	for seed := range uint64(8) {
+	for seed := range uint64(4) {
 		cuts[fmt.Sprint("random ", seed)] = func() func() int {
 			r := rand.New(rand.NewPCG(seed, 4))
 			return func() int { return 1 + r.IntN(1<<r.IntN(17)) }

@@ -197,7 +197,7 @@ func (s *Session) chargeLocked(n int64) bool {
 // that have been charged and have not been read from the network.
 func (s *Session) awaitRoom(coming int) {
 	for !s.version.streamFlowControl() && s.unread()-int64(coming) >= int64(s.conf.SessionWindow) {
-		if a, ok := s.app.(interface{ makeRoom() bool }); ok && a.makeRoom() {
+		if s.app.makeRoom() {
 			continue
 		}
 		select {

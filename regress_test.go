@@ -494,3 +494,20 @@ func TestCallsAfterTheEnd(t *testing.T) {
 
 // nilMap returns a map that a write to panics.
 func nilMap() map[string]int { return nil }
+
+// Closing a TCP connection with bytes unread makes it throw away what was written last:
+// the GOAWAY that says why.
+func TestGoAwaySurvivesUnreadBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mine, theirs := testconn.Pair(testconn.StrictClose(), testconn.First(testconn.Latency(10*time.Millisecond)))
+		s := NewServerSession(mine, nil)
+		ended := make(chan error, 1)
+		go func() { ended <- s.Serve() }()
+		peer := NewFramer(theirs, theirs, SPDY31)
+		bad := []byte{0x80, 3, 0, 6, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 1}
+		require.NoError(t, peer.WriteRaw(append(bad, make([]byte, 100<<10)...)))
+		require.Equal(t, GoAwayProtocolError, lastGoAway(t, peer).Status)
+		theirs.Close()
+		require.Error(t, <-ended)
+	})
+}

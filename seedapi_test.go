@@ -204,6 +204,7 @@ func TestOneReadAmongMany(t *testing.T) {
 		synctest.Wait()
 		two.SetHold(true) // the sender stands in a Write while the answers collect
 		two.SetWriteCap(1)
+		two.SetBandwidth(1 << 20) // so that what is cut arrives in two pieces
 		go session.Ping(time.Second)
 		synctest.Wait()
 		close(gate)

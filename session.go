@@ -100,6 +100,11 @@ type application interface {
 
 	// goingAway is called when the session begins to drain. It must not block.
 	goingAway()
+
+	// makeRoom is called by the receiver before it waits for bytes to be read: the
+	// application discards something that it can do without, and reports false if
+	// there is nothing. It must not block.
+	makeRoom() bool
 }
 
 // NewServerSession prepares a session that answers the streams its peer opens

@@ -258,6 +258,7 @@ func TestPing(t *testing.T) {
 			pings[i].ok("in any order")
 			require.Equal(t, time.Second, time.Duration(pings[i].n), "the round trip")
 		}
+		require.Empty(t, p.s.pings, "nothing is remembered")
 	})
 	storyBoth(t, "P3/ids wrap", func(t *testing.T, r role) {
 		p := newPeer(t, r)
@@ -339,7 +340,8 @@ func TestPing(t *testing.T) {
 	})
 }
 
-// TestUnknownGoAwayStatus is here because it is about a name only.
+// TestUnknownGoAwayStatus is about what the status of a GOAWAY means: nothing to
+// the streams, and to whoever asks why the session ended, a name (SPEC G8).
 func TestUnknownGoAwayStatus(t *testing.T) {
 	for status, name := range map[GoAwayStatus]string{
 		0: "OK", 1: "PROTOCOL_ERROR", 2: "INTERNAL_ERROR", 11: "INTERNAL_ERROR", 3: "GOAWAY status 3",

@@ -345,6 +345,23 @@ func TestDiscardedCredit(t *testing.T) {
 		p.wantRstAndUpdate(id, RstCancel, 65536)
 		p.wantUsable("afterwards", id+2)
 	})
+	for _, n := range []int{4000, 40000} {
+		storyBoth(t, fmt.Sprintf("reader gives up in the middle of %d bytes", n), func(t *testing.T, r role) {
+			p := newPeer(t, r)
+			p.sendSynStream(p.peerID(), 0)
+			st := p.wantAccept("theirs", p.peerID())
+			frame := append(appendDataHeader(nil, st.id, FlagFin, n), testBytes(n)...)
+			p.sendRaw(frame[:1000])
+			p.wantIdle("a part of a frame")
+			st.stopReading()
+			p.sendRaw(frame[1000:])
+			synctest.Wait()
+			for p.conn.Unread() > 0 {
+				wantFrame[*WindowUpdateFrame](p, "credit for all of it")
+			}
+			p.wantUsable("afterwards", st.id+2)
+		})
+	}
 	testUnwanted(t)
 }
 

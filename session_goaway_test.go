@@ -47,9 +47,18 @@ func TestGoAwaySent(t *testing.T) {
 		closing.pending("the peer may have more to say")
 		p.sendData(id, "more", FlagFin)
 		p.sendPing(id)
+		p.sendSynStream(id+8, 0)
 		closing.pending("G10/but nobody listens")
+		p.wantNoAccept("G10/but nobody listens")
 		p.wantOrderlyEnd("nothing is answered")
 		closing.ok("the peer has closed too")
+	})
+	story(t, "G4/a stream that comes as we close", func(t *testing.T) {
+		p := newPeer(t, asServer)
+		p.s.shutdown(ErrSessionClosed)
+		st, err := p.s.admitStream(synStream{id: 1}, nil) // by a receiver that was faster than the latch
+		require.NoError(t, err)
+		require.Nil(t, st, "nobody would ever end it")
 	})
 	story(t, "G1/a peer that does not close", func(t *testing.T) {
 		p := newPeer(t, asServer)
@@ -333,6 +342,15 @@ func TestSessionErrors(t *testing.T) {
 		}
 		p.wantPing("what was owed", 3)
 		p.wantSessionError("and the GOAWAY", 0, GoAwayProtocolError)
+	})
+	storyBoth(t, "F16/the peer leaves while the sender waits for it", func(t *testing.T, r role) {
+		p := newPeer(t, r)
+		st := p.open("ours", 0)
+		p.wantSynStream("ours", st.id)
+		p.holdSender()
+		p.conn.CloseWrite()
+		p.served.fails("a lost peer gets no second to read the rest", io.ErrUnexpectedEOF)
+		p.endsWith("the stream is lost", st, p.s.Err())
 	})
 	story(t, "a write fails", func(t *testing.T) {
 		p := newPeer(t, asClient)
