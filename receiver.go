@@ -193,8 +193,8 @@ func (s *Session) chargeLocked(n int64) bool {
 // awaitRoom holds the receiver back while a session of SPDY/2, where nothing else
 // limits the peer, has SessionWindow bytes that no application has read. It is the
 // one thing besides the network that a receiver ever waits for; the streams of
-// such a session do hold each other up. coming is what of the present frame has been
-// charged to the session and is not there yet.
+// such a session do hold each other up. coming are the bytes of the present frame
+// that have been charged and have not been read from the network.
 func (s *Session) awaitRoom(coming int) {
 	for !s.version.streamFlowControl() && s.unread()-int64(coming) >= int64(s.conf.SessionWindow) {
 		if s.app.makeRoom() {
@@ -208,7 +208,7 @@ func (s *Session) awaitRoom(coming int) {
 	}
 }
 
-// unread is how much DATA has come that was neither read nor discarded.
+// unread is how much DATA has been charged that was neither read nor discarded.
 func (s *Session) unread() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
