@@ -21,6 +21,7 @@ func echoVersion(w http.ResponseWriter, r *http.Request) {
 	if st, ok := w.(*Stream); ok {
 		version = st.session.Version().String()
 	}
+	_ = http.NewResponseController(w).EnableFullDuplex() // for HTTP/1.1
 	w.Header().Set("X-Version", version)
 	_, _ = io.Copy(w, r.Body)
 }
@@ -110,6 +111,7 @@ func TestConfiguredVersions(t *testing.T) {
 func TestClientHandshakeFails(t *testing.T) {
 	s := serveOn(t, &Server{Handler: http.HandlerFunc(echoVersion), ErrorLog: quietLog}, "tls")
 	for name, conf := range map[string]*tls.Config{
+		"HTTP/1.1 is chosen":    {RootCAs: s.pool, ServerName: "localhost", NextProtos: []string{"http/1.1"}},
 		"no protocol in common": {RootCAs: s.pool, ServerName: "localhost", NextProtos: []string{"h3"}},
 		"not trusted":           {ServerName: "localhost", NextProtos: []string{"spdy/3.1"}},
 	} {
@@ -119,7 +121,7 @@ func TestClientHandshakeFails(t *testing.T) {
 			c, err := NewClientConn(tls.Client(raw, conf))
 			require.Error(t, err)
 			require.Nil(t, c)
-			require.NoError(t, raw.SetReadDeadline(time.Now()), "it is closed")
+			require.ErrorIs(t, raw.SetReadDeadline(time.Now()), net.ErrClosed)
 		})
 	}
 	assert.NoError(t, s.Close())
