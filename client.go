@@ -25,7 +25,11 @@ func NewClient(addr string) (*Client, error) {
 }
 
 // NewClientConn makes a client of a connection, which may be a *tls.Conn, an
-// accepted one, or any other net.Conn. The client owns the connection.
+// accepted one, or any other net.Conn. The client owns the connection. If it is one
+// of TLS whose handshake is not complete, NewClientConn completes it, for at most ten
+// seconds, to learn which dialect is negotiated; it fails, and closes the
+// connection, if that fails or the server has chosen a protocol that is not SPDY. A connection whose handshake is
+// complete is taken as it is: it may have been upgraded from HTTP/1.1.
 func NewClientConn(c net.Conn) (*Client, error) {
 	return (*Config)(nil).NewClientConn(c)
 }
@@ -34,6 +38,10 @@ func NewClientConn(c net.Conn) (*Client, error) {
 func (c *Config) NewClientConn(conn net.Conn) (*Client, error) {
 	if conn == nil {
 		return nil, errors.New("spdy: NewClientConn without a connection")
+	}
+	if err := c.agree(conn); err != nil {
+		conn.Close()
+		return nil, err
 	}
 	session := c.ClientSession(conn)
 	go session.Serve() // ends with the session; Close waits for it

@@ -1,7 +1,9 @@
 package spdy
 
 import (
+	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"slices"
 )
@@ -25,6 +27,29 @@ func versionOf(protocol string) (Version, bool) {
 		}
 	}
 	return 0, false
+}
+
+// agree completes the TLS handshake of a connection that has one, which says what to
+// speak. Where it is complete already, the caller knows what he does: an HTTP/1.1
+// connection that was upgraded has negotiated http/1.1.
+func (c *Config) agree(conn net.Conn) error {
+	h, ok := conn.(interface{ HandshakeContext(context.Context) error })
+	if state := connectionState(conn); !ok || state != nil && state.HandshakeComplete {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	defer cancel()
+	if err := h.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	state := connectionState(conn)
+	if state == nil || state.NegotiatedProtocol == "" || c != nil && c.Version != 0 {
+		return nil
+	}
+	if _, ok := versionOf(state.NegotiatedProtocol); !ok {
+		return fmt.Errorf("spdy: the server has chosen to speak %s", state.NegotiatedProtocol)
+	}
+	return nil
 }
 
 // dialect says what to speak on a connection: what its TLS handshake has

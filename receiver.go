@@ -163,7 +163,6 @@ func (s *Session) receiveData(h frameHeader) error {
 		s.resetStream(st, RstFlowControlError, "DATA overruns the stream window")
 		return s.discardData(h.length)
 	case wanted:
-		s.awaitRoom()
 		if err := s.deliver(st, h.length); err != nil {
 			return err
 		}
@@ -194,9 +193,10 @@ func (s *Session) chargeLocked(n int64) bool {
 // awaitRoom holds the receiver back while a session of SPDY/2, where nothing else
 // limits the peer, has SessionWindow bytes that no application has read. It is the
 // one thing besides the network that a receiver ever waits for; the streams of
-// such a session do hold each other up.
-func (s *Session) awaitRoom() {
-	for !s.version.streamFlowControl() && s.unread() >= int64(s.conf.SessionWindow) {
+// such a session do hold each other up. coming are the bytes of the present frame
+// that have been charged and have not been read from the network.
+func (s *Session) awaitRoom(coming int) {
+	for !s.version.streamFlowControl() && s.unread()-int64(coming) >= int64(s.conf.SessionWindow) {
 		if s.app.makeRoom() {
 			continue
 		}
@@ -208,7 +208,7 @@ func (s *Session) awaitRoom() {
 	}
 }
 
-// unread is how much DATA has come that was neither read nor discarded.
+// unread is how much DATA has been charged that was neither read nor discarded.
 func (s *Session) unread() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,6 +262,7 @@ const wholeFrame = 4 << 10
 // deliver moves n bytes from the network to a stream's northbound buffer.
 func (s *Session) deliver(st *Stream, n int) error {
 	if n <= wholeFrame {
+		s.awaitRoom(n)
 		p, err := s.in.exactly(n)
 		if err == nil && n > 0 {
 			s.credit(int64(st.in.append(p)))
@@ -269,6 +270,7 @@ func (s *Session) deliver(st *Stream, n int) error {
 		return err
 	}
 	for n > 0 {
+		s.awaitRoom(n)
 		p, err := s.in.some(n)
 		if err != nil {
 			return err

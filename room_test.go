@@ -30,6 +30,18 @@ func TestRoomOfVersion2(t *testing.T) {
 		}
 		p.wantAlive("and reading them makes it go on")
 	})
+	story(t, "a frame larger than the room", func(t *testing.T) {
+		p := newPeer(t, asServer, peerOpts{version: SPDY2})
+		p.sendSynStream(1, 0)
+		st := p.wantAccept("a stream", 1)
+		want := p.sendBulk(1, 1<<20, FlagFin)
+		synctest.Wait()
+		require.GreaterOrEqual(t, st.in.buffered(), int64(defaultWindow))
+		require.Less(t, st.in.buffered(), int64(defaultWindow+readBufferSize), "it is read as there is room")
+		p.wantRead("all of it", st, want)
+		p.wantEOF("all of it", st)
+		p.wantAlive("afterwards")
+	})
 	story(t, "the session can still be closed", func(t *testing.T) {
 		p := newPeer(t, asServer, peerOpts{version: SPDY2, conf: Config{SessionWindow: 128 << 10}})
 		p.sendSynStream(1, 0)

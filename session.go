@@ -120,12 +120,14 @@ func NewClientSession(conn net.Conn) *Session {
 	return (*Config)(nil).ClientSession(conn)
 }
 
-// ServerSession is NewServerSession with a configuration.
+// ServerSession is NewServerSession with a configuration. What a TLS connection has
+// negotiated counts if its handshake is complete, which a Server sees to.
 func (c *Config) ServerSession(conn net.Conn, server *http.Server) *Session {
 	return newSession(conn, false, c.dialect(conn), c, newHTTPServerApp(server))
 }
 
-// ClientSession is NewClientSession with a configuration.
+// ClientSession is NewClientSession with a configuration. What a TLS connection has
+// negotiated counts if its handshake is complete, which NewClientConn sees to.
 func (c *Config) ClientSession(conn net.Conn) *Session {
 	return newSession(conn, true, c.dialect(conn), c, newHTTPClientApp(c))
 }

@@ -47,7 +47,7 @@ func (c *Config) recognize(first []byte) (g greeting) {
 		told = c.Version
 	}
 	switch {
-	case 'A' <= first[0] && first[0] <= 'Z':
+	case first[0] < 0x80: // no control frame, and SPDY begins with one; net/http says no to the rest
 		g.http = true
 	case first[0] == 0x80 && first[1] == byte(SPDY2.wire()):
 		g.version = SPDY2
