@@ -337,9 +337,9 @@ func TestLentBytesStay(t *testing.T) {
 			w.Write(bytes.Repeat([]byte{1}, 100<<10))
 			return
 		}
-		io.Copy(w, newPattern(2, 10<<20))
+		io.Copy(w, newPattern(2, 2<<20))
 	}, rigSetup{}, func(t *testing.T, r *rig) {
-		for range 20 {
+		for range 10 {
 			res, err := r.client.RoundTrip(r.request("GET", "/ones", nil))
 			require.NoError(t, err)
 			synctest.Wait()
