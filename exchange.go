@@ -103,7 +103,7 @@ func (st *Stream) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if x.buf == nil {
-		if len(p) >= answerBuffer {
+		if len(p) > answerBuffer {
 			return st.writeThrough(p)
 		}
 		x.buf = getAnswerBuffer()
@@ -116,7 +116,7 @@ func (st *Stream) Write(p []byte) (int, error) {
 	if err := st.flush(p); err != nil {
 		return 0, err
 	}
-	if len(p) >= answerBuffer {
+	if len(p) > answerBuffer {
 		return st.writeThrough(p)
 	}
 	*x.buf = append(*x.buf, p...)

@@ -205,6 +205,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 		st.cancelContext(errGoingAway)
 	}
 	s.app.goingAway()
+	s.ring()
 	s.endIfDrained()
 	return nil
 }

@@ -156,7 +156,7 @@ func TestProgramsOf2015(t *testing.T) {
 // of answer that gets a Content-Length by itself, on a network that delivers a byte at
 // a time, with other answers around it.
 func TestOneReadBringsAShortAnswer(t *testing.T) {
-	for _, size := range []int{1, 2, 24, 511, 512, 513, 2048, 2049, 4094, 4095} {
+	for _, size := range []int{1, 2, 24, 511, 512, 513, 2048, 2049, 4094, 4095, 4096} {
 		for _, read := range []int{1, 7, 1000, 0} {
 			one, two := testconn.Pair(testconn.ReadSize(read))
 			want := strings.Repeat("x", size-1) + "."
