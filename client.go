@@ -28,7 +28,8 @@ func NewClient(addr string) (*Client, error) {
 // accepted one, or any other net.Conn. The client owns the connection. If it is one
 // of TLS whose handshake is not complete, NewClientConn completes it, for at most ten
 // seconds, to learn which dialect is negotiated; it fails, and closes the
-// connection, if that fails or the server has chosen a protocol that is not SPDY.
+// connection, if that fails or the server has chosen a protocol that is not SPDY. A connection whose handshake is
+// complete is taken as it is: it may have been upgraded from HTTP/1.1.
 func NewClientConn(c net.Conn) (*Client, error) {
 	return (*Config)(nil).NewClientConn(c)
 }

@@ -28,10 +28,10 @@ type Config struct {
 	// with REFUSED_STREAM, which the peer may retry. Default 250.
 	MaxConcurrentStreams int
 
-	// MaxHeaderBytes bounds the inflated size of one header block and, once
-	// more, of all late HEADERS of a stream. A larger block costs its stream a
-	// RST_STREAM(FRAME_TOO_LARGE); one beyond four times the limit ends the
-	// session. Default 256 KiB.
+	// MaxHeaderBytes bounds the inflated size of one header block: a larger one
+	// costs its stream a RST_STREAM(FRAME_TOO_LARGE), one beyond four times the
+	// limit the session. It also bounds all late HEADERS of a stream together,
+	// which cost it a RST_STREAM(PROTOCOL_ERROR). Default 256 KiB.
 	MaxHeaderBytes int
 
 	// MaxHeaderFields bounds the number of names in one header block; a block

@@ -152,7 +152,11 @@ func TestCancelAtEveryPhase(t *testing.T) {
 	ways := map[string]func(cancel context.CancelCauseFunc) error{
 		"cancel": func(cancel context.CancelCauseFunc) error { cancel(nil); return context.Canceled },
 		"cause":  func(cancel context.CancelCauseFunc) error { cancel(os.ErrClosed); return os.ErrClosed },
-		"time":   func(context.CancelCauseFunc) error { after(time.Minute); return context.DeadlineExceeded },
+		"time": func(context.CancelCauseFunc) error {
+			after(time.Minute)
+			synctest.Wait() // the context's own timer is due at the same moment
+			return context.DeadlineExceeded
+		},
 	}
 	for _, p := range phases {
 		for name, end := range ways {

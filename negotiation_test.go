@@ -127,3 +127,17 @@ func TestClientHandshakeFails(t *testing.T) {
 	assert.NoError(t, s.Close())
 	assert.ErrorIs(t, <-s.end, http.ErrServerClosed)
 }
+
+// A connection on which HTTP/1.1 was negotiated, and spoken until it was upgraded,
+// can become a session.
+func TestClientOfUpgradedConn(t *testing.T) {
+	s := serveOn(t, &Server{Handler: http.HandlerFunc(echoVersion), ErrorLog: quietLog}, "tls")
+	conn, err := tls.Dial("tcp", s.addr, &tls.Config{RootCAs: s.pool, ServerName: "localhost", NextProtos: []string{"http/1.1"}})
+	require.NoError(t, err)
+	c, err := NewClientConn(conn)
+	require.NoError(t, err)
+	require.Equal(t, SPDY31, c.Session().Version())
+	require.NoError(t, c.Close())
+	assert.NoError(t, s.Close())
+	assert.ErrorIs(t, <-s.end, http.ErrServerClosed)
+}

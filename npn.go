@@ -30,10 +30,11 @@ func versionOf(protocol string) (Version, bool) {
 }
 
 // agree completes the TLS handshake of a connection that has one, which says what to
-// speak.
+// speak. Where it is complete already, the caller knows what he does: an HTTP/1.1
+// connection that was upgraded has negotiated http/1.1.
 func (c *Config) agree(conn net.Conn) error {
 	h, ok := conn.(interface{ HandshakeContext(context.Context) error })
-	if !ok {
+	if state := connectionState(conn); !ok || state != nil && state.HandshakeComplete {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)

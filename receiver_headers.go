@@ -78,7 +78,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 			s.replyReset(f.id, RstProtocolError)
 		}
 		return nil, nil
-	case s.saidGoAway, s.err != nil: // SPEC S13; nobody would end a stream that comes after shutdown
+	case s.saidGoAway: // SPEC S13
 		s.mu.Unlock()
 		return nil, nil
 	}

@@ -153,9 +153,9 @@ func TestConnLostDuringDo(t *testing.T) {
 func scripted(t *testing.T, client bool, h http.HandlerFunc) (s *Session, conn *testconn.Conn, peer *Framer, ended chan error) {
 	mine, theirs := testconn.Pair()
 	if client {
-		s = NewClientSession(mine)
+		s = quietConfig.ClientSession(mine)
 	} else {
-		s = NewServerSession(mine, &http.Server{Handler: h})
+		s = quietConfig.ServerSession(mine, &http.Server{Handler: h})
 	}
 	ended = make(chan error, 1)
 	go func() { ended <- s.Serve() }()
@@ -500,7 +500,7 @@ func nilMap() map[string]int { return nil }
 func TestGoAwaySurvivesUnreadBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mine, theirs := testconn.Pair(testconn.StrictClose(), testconn.First(testconn.Latency(10*time.Millisecond)))
-		s := NewServerSession(mine, nil)
+		s := quietConfig.ServerSession(mine, nil)
 		ended := make(chan error, 1)
 		go func() { ended <- s.Serve() }()
 		peer := NewFramer(theirs, theirs, SPDY31)

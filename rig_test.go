@@ -283,3 +283,6 @@ func copyByRead(w io.Writer, r io.Reader, size int) (int64, error) {
 
 // textLogger logs to w, for one session.
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// quietConfig is for sessions whose peer breaks the rules on purpose.
+var quietConfig = &Config{Logger: textLogger(io.Discard)}

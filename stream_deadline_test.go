@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"testing"
@@ -251,9 +252,7 @@ func TestConcurrentWriters(t *testing.T) {
 		}
 		got := p.wantData("all of it", st.id, writers*size)
 		for i := 0; i < len(got); i += size {
-			for _, c := range got[i : i+size] {
-				require.Equal(t, got[i], c, "bytes of one write stay together")
-			}
+			require.Equal(t, size, bytes.Count(got[i:i+size], got[i:i+1]), "bytes of one write stay together")
 		}
 	})
 }
