@@ -267,7 +267,7 @@ func newParityRig(t *testing.T, h func(w http.ResponseWriter, r *http.Request, n
 	p.h1.Config.ErrorLog = quietLog
 	p.h1.Start()
 	one, two := testconn.Pair()
-	conf := &Config{Logger: textLogger(io.Discard)}
+	conf := inVersion(t, &Config{Logger: textLogger(io.Discard)})
 	server := conf.ServerSession(two, &http.Server{Handler: handler})
 	p.spdy = conf.ClientSession(one)
 	go server.Serve()
@@ -319,6 +319,9 @@ func (p *parityRig) both(t *testing.T, what string, makeRequest func() *http.Req
 	}
 	if http.StatusText(want.Code) == "" {
 		want.Status, got.Status = "", "" // HTTP/1.1 needs a reason and makes one up
+	}
+	if testVersion(t) == SPDY2 { // SPEC R12
+		want.Trailer, got.Trailer = nil, nil
 	}
 	if a.Method == "HEAD" {
 		if want.Length < 0 { // ours has counted what it did not send

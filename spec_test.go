@@ -25,8 +25,11 @@ var (
 
 // ruleName is the first two elements of the name of a test of rules.
 func ruleName(ids string, v Version) string {
-	return ids + "/v" + strings.TrimPrefix(v.String(), "spdy/") + "/"
+	return ids + "/" + versionElement(v) + "/"
 }
+
+// versionElement stands for a version in the names of tests: v2, v3 or v3.1.
+func versionElement(v Version) string { return "v" + strings.TrimPrefix(v.String(), "spdy/") }
 
 // ruleStory runs a test of rules, ids with commas between them, in each version.
 func ruleStory(t *testing.T, ids string, versions []Version, name string, f func(t *testing.T, v Version)) {

@@ -73,10 +73,10 @@ func overHTTP1(conn net.Conn, proto, path string) (status int, body []byte, err 
 func TestCutProxiedToHTTP1(t *testing.T) {
 	rec := record(t)
 	protos := [3]string{"HTTP/1.1", "HTTP/1.1", "HTTP/1.0"}
-	for n := 0; n <= len(rec.down); n += cutStride() {
+	for n := 0; n <= len(rec.down); n += cutStride(t) {
 		synctest.Test(t, func(t *testing.T) {
 			mine, peer := testconn.Pair()
-			back := NewClientSession(mine)
+			back := inVersion(t, nil).ClientSession(mine)
 			go back.Serve()
 			ln := lingerListener{testconn.Listen()}
 			front := &http.Server{ErrorLog: quietLog, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -121,10 +121,10 @@ func TestCutProxiedToHTTP1(t *testing.T) {
 // TestCutProxiedToSPDY cuts them on the way through a relay to a SPDY client.
 func TestCutProxiedToSPDY(t *testing.T) {
 	rec := record(t)
-	for n := 0; n <= len(rec.down); n += 5 * cutStride() {
+	for n := 0; n <= len(rec.down); n += 5 * cutStride(t) {
 		synctest.Test(t, func(t *testing.T) {
 			mine, peer := testconn.Pair()
-			back := NewClientSession(mine)
+			back := inVersion(t, nil).ClientSession(mine)
 			go back.Serve()
 			front := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				back.NewStreamProxy(r, wrapped{wrapped{w}}) // as middleware does
@@ -175,7 +175,7 @@ func TestCutProxiedOverSockets(t *testing.T) {
 	cert, pool, err := localcert.New()
 	require.NoError(t, err)
 	one, two := testconn.Pair()
-	origin := NewServerSession(two, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	origin := inVersion(t, nil).ServerSession(two, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/length" {
 			w.Header().Set("Content-Length", "1000000")
 		}
@@ -183,7 +183,7 @@ func TestCutProxiedOverSockets(t *testing.T) {
 		http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})})
-	back := NewClientSession(one)
+	back := inVersion(t, nil).ClientSession(one)
 	before := goroutineStacks()
 	go origin.Serve()
 	go back.Serve()
