@@ -289,6 +289,7 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 	}()
 	a.handler().ServeHTTP(st, req)
 	returned = true
+	st.release() // before the FIN, upon which the client may open another stream
 	st.finish()
 }
 

@@ -246,6 +246,7 @@ func testGrants(t *testing.T) {
 	ruleBoth(t, "W15", version3, "after FIN", func(p *testPeer) {
 		st := p.theirs("a stream", p.peerID(), 0)
 		want := p.sendBulk(st.id, 65536, FlagFin)
+		synctest.Wait() // the FIN has come
 		p.wantRead("all of it", st, want)
 		p.wantEOF("all of it", st)
 		synctest.Wait()
