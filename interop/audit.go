@@ -16,6 +16,7 @@ type auditor struct {
 	cautious bool // the library does not know whether the peer has a session window
 
 	session int64 // what may be sent on all streams
+	blind   int64 // what more may be on its way when the peer turns out to have a session window
 	initial int64 // window of new streams
 	limit   int   // streams that may be open; -1 while unknown
 	streams map[uint32]*audited
@@ -71,7 +72,9 @@ func (a *auditor) heard(f spdy.Frame) {
 	case *spdy.WindowUpdateFrame:
 		if f.StreamID == 0 {
 			a.session += int64(f.Delta)
-			a.cautious = false
+			if a.cautious {
+				a.cautious, a.blind = false, 2*batch
+			}
 		} else if st := a.streams[f.StreamID]; st != nil {
 			st.window += int64(f.Delta)
 		}
@@ -142,10 +145,15 @@ func (a *auditor) sentData(f *spdy.DataFrame) error {
 	case st.window < 0 && !st.forgotten:
 		return fmt.Errorf("%d bytes beyond the stream's window", -st.window)
 	case a.version == spdy.SPDY31 && a.session < 0 && !a.cautious:
-		return fmt.Errorf("%d bytes beyond the session's window", -a.session)
+		if a.blind -= n; a.blind < 0 {
+			return fmt.Errorf("%d bytes beyond the session's window", -a.session)
+		}
 	}
 	return nil
 }
+
+// batch is what the library gives to the network at once.
+const batch = 64 << 10
 
 // sent checks a frame on a stream that has to be open for the library.
 func (a *auditor) sent(id uint32, flags spdy.FrameFlags) error {

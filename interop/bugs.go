@@ -16,6 +16,7 @@ type bug struct {
 	title    string
 	evidence string // which conversation and which frames
 	breaks   bool   // the conversation fails for it
+	chance   bool   // it shows now and then; the conversation is held again then
 	covers   func(c cell) bool
 	seen     func(o *outcome) bool
 }
@@ -78,6 +79,17 @@ func isReset(from side, status spdy.RstStatus) func(*step) bool {
 		f, ok := s.frame.(*spdy.RstStreamFrame)
 		return ok && s.from == from && (status == 0 || f.Status == status)
 	}
+}
+
+// byChance returns the recorded bug that broke a conversation which goes well most
+// of the time, or nil.
+func byChance(c cell, o *outcome) *bug {
+	for _, b := range recorded {
+		if b.chance && o.err != nil && b.covers(c) && b.seen(o) {
+			return b
+		}
+	}
+	return nil
 }
 
 var recorded = slices.Concat(nodeBugs, nettyBugs, mobyBugs, tsharkBugs)

@@ -120,6 +120,17 @@ var nodeBugs = []*bug{
 		covers:   in(at(peerNode, true, convPush), onlyV2),
 		seen:     printed("pushed path is http"),
 	},
+	{
+		id: "N15", peer: peerNode, breaks: true, chance: true,
+		title:    "resets a stream that it has ended when a WINDOW_UPDATE comes for it, and the reset overtakes the end",
+		evidence: "echo with the server, now and then: WINDOW_UPDATE from the library, RST_STREAM INVALID_STREAM from the peer and only then its DATA with FIN",
+		covers:   in(func(c cell) bool { return c.peer == peerNode && !c.server }, others...),
+		seen: onWire(func(tr *trace) bool {
+			reset := isReset(theirs, spdy.RstInvalidStream)
+			granted := func(s *step) bool { _, ok := s.frame.(*spdy.WindowUpdateFrame); return ok && s.from == ours }
+			return tr.after(granted, reset)
+		}),
+	},
 }
 
 var nettyBugs = []*bug{
@@ -168,7 +179,7 @@ var mobyBugs = []*bug{
 		evidence: "window with both, echo with the client: more than 262144 bytes of DATA on stream 1 with nothing granted, RST_STREAM FLOW_CONTROL_ERROR from the library",
 		covers:   either(at(peerMoby, false, convWindow), at(peerMoby, true, convWindow, convEcho)),
 		seen: onWire(func(tr *trace) bool {
-			return tr.dataBytes(theirs, 1) > streamWindow && tr.after(isSyn, isReset(ours, spdy.RstFlowControlError))
+			return tr.dataBytes(theirs, 1)+tr.rest[theirs] > streamWindow && tr.after(isSyn, isReset(ours, spdy.RstFlowControlError))
 		}),
 	},
 	{

@@ -96,6 +96,7 @@ func (b *bench) asClient(c cell, peer serverPeer) (o outcome) {
 	if c.conversation == convPush {
 		conf.AcceptPush = talk.acceptPush
 	}
+	o.addr = addr
 	if talk.client, err = conf.NewClientConn(tapped(conn, t)); err != nil {
 		return outcome{err: err}
 	}

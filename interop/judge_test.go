@@ -61,6 +61,31 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestByChance(t *testing.T) {
+	seen := func(o *outcome) bool { return o.err.Error() == "raced" }
+	b := &bug{id: "C", chance: true, covers: func(c cell) bool { return c.peer == "p" }, seen: seen}
+	useBugs(t, b)
+	c, raced := cell{peer: "p"}, outcome{err: errors.New("raced")}
+	if byChance(c, &raced) != b {
+		t.Error("the bug was not found")
+	}
+	for name, got := range map[string]*bug{
+		"another peer":    byChance(cell{peer: "q"}, &raced),
+		"another failure": byChance(c, &outcome{err: errors.New("broken")}),
+		"no failure":      byChance(c, &outcome{}),
+	} {
+		if got != nil {
+			t.Errorf("%s: bug %s was found", name, got.id)
+		}
+	}
+	if v := judge(c, outcome{}); v.text != "pass" {
+		t.Errorf("a bug that does not show by chance makes the cell %q", v.text)
+	}
+	if v := judge(c, raced); v.text != "FAIL" {
+		t.Errorf("a bug that shows all the time makes the cell %q", v.text)
+	}
+}
+
 // Every recorded bug is one that some cell can show, under a number of its own.
 func TestRecordedBugs(t *testing.T) {
 	numbers := map[string]bool{"N1": true}
@@ -134,18 +159,23 @@ func TestAudit(t *testing.T) {
 		"granted to the session only": {spdy.SPDY31, []spdy.Frame{syn(1, 0), nil, grant(0, 1), nil, data(1, 65537, 0)}, "beyond the stream's"},
 		"granted to the stream only":  {spdy.SPDY31, []spdy.Frame{syn(1, 0), nil, grant(1, 1), nil, data(1, 65537, 0)}, "beyond the session's"},
 		"a larger initial window":     {spdy.SPDY3, []spdy.Frame{syn(1, 0), nil, setting(spdy.SettingInitialWindowSize, 70000), nil, data(1, 70000, 0)}, ""},
-		"SPDY/2 has no windows":       {spdy.SPDY2, []spdy.Frame{syn(1, 0), data(1, 1<<20, 0)}, ""},
-		"after FIN":                   {spdy.SPDY31, []spdy.Frame{syn(1, fin), data(1, 0, fin)}, "had ended"},
-		"after our reset":             {spdy.SPDY31, []spdy.Frame{syn(1, 0), rst(1), data(1, 0, fin)}, "had ended"},
-		"crossing the peer's reset":   {spdy.SPDY31, []spdy.Frame{syn(1, 0), nil, rst(1), nil, data(1, 1, 0)}, ""},
-		"never opened":                {spdy.SPDY31, []spdy.Frame{data(1, 1, 0)}, "nobody opened"},
-		"the peer's parity":           {spdy.SPDY31, []spdy.Frame{syn(2, 0)}, "parity"},
-		"one too many":                {spdy.SPDY31, []spdy.Frame{nil, setting(spdy.SettingMaxConcurrentStreams, 1), nil, syn(1, 0), syn(3, 0)}, "2 streams are open"},
+		"not told":                    {spdy.SPDY31, []spdy.Frame{syn(1, 0), nil, grant(1, 1<<20), nil, data(1, 1<<20, 0)}, ""},
+		"not told, and on its way when it shows": {spdy.SPDY31, []spdy.Frame{syn(1, 0), nil, grant(1, 1<<20), nil, data(1, 1<<18, 0),
+			nil, grant(0, 1), nil, data(1, 1<<16, 0)}, ""},
+		"not told, and heedless when it shows": {spdy.SPDY31, []spdy.Frame{syn(1, 0), nil, grant(1, 1<<20), nil, data(1, 1<<18, 0),
+			nil, grant(0, 1), nil, data(1, 1<<16, 0), data(1, 1<<16, 0), data(1, 1, 0)}, "beyond the session's"},
+		"SPDY/2 has no windows":     {spdy.SPDY2, []spdy.Frame{syn(1, 0), data(1, 1<<20, 0)}, ""},
+		"after FIN":                 {spdy.SPDY31, []spdy.Frame{syn(1, fin), data(1, 0, fin)}, "had ended"},
+		"after our reset":           {spdy.SPDY31, []spdy.Frame{syn(1, 0), rst(1), data(1, 0, fin)}, "had ended"},
+		"crossing the peer's reset": {spdy.SPDY31, []spdy.Frame{syn(1, 0), nil, rst(1), nil, data(1, 1, 0)}, ""},
+		"never opened":              {spdy.SPDY31, []spdy.Frame{data(1, 1, 0)}, "nobody opened"},
+		"the peer's parity":         {spdy.SPDY31, []spdy.Frame{syn(2, 0)}, "parity"},
+		"one too many":              {spdy.SPDY31, []spdy.Frame{nil, setting(spdy.SettingMaxConcurrentStreams, 1), nil, syn(1, 0), syn(3, 0)}, "2 streams are open"},
 		"one after the other": {spdy.SPDY31, []spdy.Frame{nil, setting(spdy.SettingMaxConcurrentStreams, 1), nil, syn(1, fin), nil,
 			&spdy.SynReplyFrame{StreamID: 1, Flags: fin}, nil, syn(3, 0)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := said(t, test.version, test.exchange...).audit(true, false)
+			_, err := said(t, test.version, test.exchange...).audit(true, strings.HasPrefix(name, "not told"))
 			switch {
 			case (err != nil) != (test.wrong != ""):
 				t.Errorf("audit: %v, want %q", err, test.wrong)

@@ -150,6 +150,9 @@ func holdAll(o options, rows []row) []verdict {
 	return slices.Concat(results...)
 }
 
+// tries is how often a conversation is held that a bug breaks by chance.
+const tries = 4
+
 // hold holds the conversations of one row.
 func hold(o options, r row, out *sync.Mutex) (verdicts []verdict) {
 	defer r.stop()
@@ -159,7 +162,18 @@ func hold(o options, r row, out *sync.Mutex) (verdicts []verdict) {
 		if !o.only.MatchString(c.String()) {
 			continue
 		}
-		v := judge(c, r.run(c))
+		outcome := r.run(c)
+		for try := 1; try < tries; try++ {
+			b := byChance(c, &outcome)
+			if b == nil {
+				break
+			}
+			out.Lock()
+			fmt.Printf("once more     %s: %s: %s\n", c, b.id, b.title)
+			out.Unlock()
+			outcome = r.run(c)
+		}
+		v := judge(c, outcome)
 		out.Lock()
 		v.report(os.Stdout, o.verbose)
 		out.Unlock()

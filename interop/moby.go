@@ -390,6 +390,7 @@ func (m *mobyClient) cancel() error {
 	if _, err := io.ReadFull(st, make([]byte, 20000)); err != nil {
 		return err
 	}
+	<-time.After(settleTime)            // until the server has used up its window, which shows M1
 	if err := st.Cancel(); err != nil { // Reset sends nothing once the request has ended
 		return err
 	}

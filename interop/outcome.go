@@ -94,6 +94,7 @@ type outcome struct {
 	trace   *trace // up to the end of the conversation; nil if there was nothing to tap
 	whole   *trace // up to the end of the connection
 	peerLog string // what the peer printed, or an observer noted
+	addr    string // of the server
 	took    time.Duration
 }
 
@@ -121,7 +122,7 @@ func judge(c cell, o outcome) verdict {
 	}
 	explained := o.err == nil
 	for _, b := range recorded {
-		if !b.covers(c) {
+		if b.chance || !b.covers(c) {
 			continue
 		}
 		switch {

@@ -91,11 +91,14 @@ func document(verdicts []verdict) []byte {
 	b.WriteString("\n| no. | peer | versions | bug | evidence |\n| --- | --- | --- | --- | --- |\n")
 	fmt.Fprintf(&b, "| N1 | %s | all | %s | every start of the peer |\n", peerNode, bugN1)
 	for _, bug := range recorded {
-		consequence := ""
-		if bug.breaks {
+		consequence, versions := "", bug.versions(verdicts)
+		switch {
+		case bug.chance:
+			consequence, versions = " **", "by chance"
+		case bug.breaks:
 			consequence = " *"
 		}
-		fmt.Fprintf(&b, "| %s%s | %s | %s | %s | %s |\n", bug.id, consequence, bug.peer, bug.versions(verdicts), bug.title, bug.evidence)
+		fmt.Fprintf(&b, "| %s%s | %s | %s | %s | %s |\n", bug.id, consequence, bug.peer, versions, bug.title, bug.evidence)
 	}
 	return b.Bytes()
 }
@@ -177,5 +180,6 @@ SPDY/3.1.
 
 const bugsIntroduction = `None is worked round in silence. Each is looked for in every conversation it is
 recorded for; when it is gone the run fails, so that the record goes too. A star
-marks bugs that make the conversation fail.
+marks bugs that make the conversation fail, two stars those that do so now and then:
+such a conversation is held again, which the run prints.
 `

@@ -102,6 +102,17 @@ func (tr *trace) dataBytes(from side, id uint32) (n int) {
 	return n
 }
 
+// size is how many bytes both sides sent; 0 for a conversation that was not tapped.
+func (tr *trace) size() (n int) {
+	if tr == nil {
+		return 0
+	}
+	for i := range tr.steps {
+		n += len(tr.steps[i].raw)
+	}
+	return n
+}
+
 // undecoded returns an error if a frame of a side could not be read.
 func (tr *trace) undecoded(from side) error {
 	for i := range tr.steps {

@@ -1,16 +1,18 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,8 +29,12 @@ type tsharkObserver struct {
 
 func (*tsharkObserver) stop() {}
 
-// flushTime is how long dumpcap may take until it has what has passed.
-const flushTime = 500 * time.Millisecond
+const (
+	flushTime = 400 * time.Millisecond // how long a capture has not grown when it is complete
+	pollTime  = 20 * time.Millisecond
+
+	minCapture = 2048 // bytes; the head of a capture is shorter, and the probes soon longer
+)
 
 func (t *tsharkObserver) observe(ctx context.Context, c cell, hold func() outcome) (string, error) {
 	if err := os.MkdirAll(t.dir, 0o755); err != nil {
@@ -40,57 +46,110 @@ func (t *tsharkObserver) observe(ctx context.Context, c cell, hold func() outcom
 		return "", err
 	}
 	o := hold()
-	if err := finish(); err != nil || o.err != nil {
+	if err := finish(o.whole.size()); err != nil || o.err != nil {
 		return "", err
 	}
-	err = t.dissect(ctx, file, o.whole)
+	_, port, err := net.SplitHostPort(o.addr)
+	if err != nil {
+		return "", err
+	}
+	err = t.dissect(ctx, file, port, o.whole)
 	if err == nil || !strings.Contains(err.Error(), assemblyFault) {
 		return "", err
 	}
 	// Whatever is beyond that frame in its packet has not been looked at.
-	return err.Error(), t.dissect(ctx, file, o.whole, "-o", "spdy.assemble_data_frames:FALSE")
+	return err.Error(), t.dissect(ctx, file, port, o.whole, "-o", "spdy.assemble_data_frames:FALSE")
 }
 
 // assemblyFault is how tshark fails over a legal frame, see bug S1.
 const assemblyFault = `tvbuff.c:535: failed assertion "tvb && tvb->initialized"`
 
-// capture starts to capture; finish ends that when all has been written.
-func (t *tsharkObserver) capture(ctx context.Context, file string) (finish func() error, err error) {
-	dump := exec.CommandContext(ctx, "dumpcap", "-q", "-i", "lo", "-B", "64", "-f", "tcp and host "+t.host, "-w", file)
-	dump.WaitDelay = time.Second
-	messages, err := dump.StderrPipe()
+// A capture is a file under way. dumpcap hands on at once what it writes to a pipe,
+// and keeps what it writes to a file to itself.
+type capture struct {
+	file *os.File
+	size atomic.Int64
+}
+
+func (c *capture) Write(p []byte) (int, error) {
+	n, err := c.file.Write(p)
+	c.size.Add(int64(n))
+	return n, err
+}
+
+// capture starts to capture; finish ends that when the given number of bytes, at
+// least, and whatever else comes has been written.
+func (t *tsharkObserver) capture(ctx context.Context, name string) (finish func(payload int) error, err error) {
+	file, err := os.Create(name)
 	if err != nil {
 		return nil, err
 	}
+	c := &capture{file: file}
+	dump := exec.CommandContext(ctx, "dumpcap", "-q", "-i", "lo", "-B", "64", "-f", "tcp and host "+t.host, "-w", "-")
+	dump.WaitDelay = time.Second
+	var said bytes.Buffer
+	dump.Stdout, dump.Stderr = c, &said
 	if err := dump.Start(); err != nil {
+		file.Close()
 		return nil, err
 	}
-	said := ""
-	ready := false
-	lines := bufio.NewScanner(messages)
-	for !ready && lines.Scan() {
-		said += lines.Text() + "\n"
-		ready = strings.HasPrefix(lines.Text(), "File: ")
-	}
-	if !ready {
-		return nil, fmt.Errorf("dumpcap does not capture: %s %w", said, errors.Join(ctx.Err(), dump.Wait()))
-	}
-	return func() error {
-		timer := time.NewTimer(flushTime)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
+	probes := int64(0)
+	finish = func(payload int) error {
+		err := c.settle(ctx, probes+int64(payload))
 		_ = dump.Process.Signal(syscall.SIGINT)
-		for lines.Scan() {
-			said += lines.Text() + "\n"
-		}
 		if err := dump.Wait(); err != nil {
-			return fmt.Errorf("dumpcap: %w: %s", err, said)
+			return fmt.Errorf("dumpcap: %w: %s", err, said.String())
 		}
-		return nil
-	}, nil
+		return errors.Join(err, file.Close())
+	}
+	if err := t.probe(ctx, c); err != nil {
+		return nil, errors.Join(fmt.Errorf("dumpcap does not capture: %w", err), finish(0))
+	}
+	probes = c.size.Load()
+	return finish, nil
+}
+
+// probe makes connections until the capture shows one: what dumpcap says of its
+// readiness is not to be relied on.
+func (t *tsharkObserver) probe(ctx context.Context, c *capture) error {
+	ln, err := net.Listen("tcp", net.JoinHostPort(t.host, "0"))
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	tick := time.NewTicker(5 * pollTime)
+	defer tick.Stop()
+	for c.size.Load() < minCapture {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", ln.Addr().String())
+		if err != nil {
+			return err
+		}
+		conn.Close()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// settle waits until the capture has a size and has stopped growing.
+func (c *capture) settle(ctx context.Context, atLeast int64) error {
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	last, since := int64(-1), time.Now()
+	for last < atLeast || time.Since(since) < flushTime {
+		if size := c.size.Load(); size != last {
+			last, since = size, time.Now()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // The fields that tshark is asked for, in this order.
@@ -108,12 +167,8 @@ type dissection struct {
 }
 
 // dissect has tshark read a capture.
-func (t *tsharkObserver) dissect(ctx context.Context, file string, tr *trace, options ...string) error {
-	port, err := serverPort(ctx, file)
-	if err != nil {
-		return err
-	}
-	args := []string{"-r", file, "-d", "tcp.port==" + port + ",spdy", "-T", "fields", "-E", "separator=/t", "-E", "occurrence=a", "-E", "aggregator=^"}
+func (t *tsharkObserver) dissect(ctx context.Context, file, port string, tr *trace, options ...string) error {
+	args := []string{"-r", file, "-Y", "tcp.port==" + port, "-d", "tcp.port==" + port + ",spdy", "-T", "fields", "-E", "separator=/t", "-E", "occurrence=a", "-E", "aggregator=^"}
 	args = append(args, options...)
 	for _, f := range tsharkFields {
 		args = append(args, "-e", f)
@@ -218,17 +273,4 @@ func headersOf(f spdy.Frame) spdy.HeaderBlock {
 		return f.Headers
 	}
 	return nil
-}
-
-// serverPort finds the server's port in the capture: where the first packet goes.
-func serverPort(ctx context.Context, file string) (string, error) {
-	out, err := exec.CommandContext(ctx, "tshark", "-r", file, "-c", "1", "-T", "fields", "-e", "tcp.dstport").Output()
-	if err != nil {
-		return "", fmt.Errorf("tshark: %w", err)
-	}
-	port := strings.TrimSpace(string(out))
-	if port == "" {
-		return "", errors.New("the capture is empty")
-	}
-	return port, nil
 }
