@@ -390,7 +390,9 @@ func (m *mobyClient) cancel() error {
 	if _, err := io.ReadFull(st, make([]byte, 20000)); err != nil {
 		return err
 	}
-	<-time.After(settleTime)            // until the server has used up its window, which shows M1
+	pause := time.NewTimer(settleTime) // until the server has used up its window, which shows M1
+	defer pause.Stop()
+	<-pause.C
 	if err := st.Cancel(); err != nil { // Reset sends nothing once the request has ended
 		return err
 	}
