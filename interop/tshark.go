@@ -168,6 +168,8 @@ type dissection struct {
 
 // dissect has tshark read a capture.
 func (t *tsharkObserver) dissect(ctx context.Context, file, port string, tr *trace, options ...string) error {
+	// With two processors a capture of the loopback interface can swap packets.
+	options = append(options, "-o", "tcp.reassemble_out_of_order:TRUE")
 	args := []string{"-r", file, "-Y", "tcp.port==" + port, "-d", "tcp.port==" + port + ",spdy", "-T", "fields", "-E", "separator=/t", "-E", "occurrence=a", "-E", "aggregator=^"}
 	args = append(args, options...)
 	for _, f := range tsharkFields {
