@@ -40,13 +40,13 @@ func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 	st.out.avail = s.peerWindow
 	s.nextID += 2
 	s.stats.opened++
-	s.noteLocked(st, false, nil)
 	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent
 	st.finHeaders = flags&FlagFin != 0
 	if st.state.inDone {
 		st.in.finish(endOfStream, false)
 	}
 	s.streams[st.id] = st
+	s.noteLocked(st, false, nil)
 	s.headers.push(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block})
 }
 

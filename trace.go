@@ -10,7 +10,9 @@ package spdy
 // by its sender. StreamOpened and StreamClosed are called by whichever goroutine
 // opened or ended a stream, which may be one of the application's, but never two of
 // them at once for one session, and in the order in which things happened. So
-// FrameSent, FrameReceived and one of the stream hooks can run at the same time.
+// FrameSent, FrameReceived and one of the stream hooks can run at the same time. A
+// frame is received before what it causes, and sent after what it announces: a stream
+// that our FIN ends is closed before FrameSent is called for the frame with the FIN.
 //
 // A hook holds up what called it, and so all of the session: it must not block. It is
 // called without any lock. It may call whatever of the session does not wait, among
@@ -66,7 +68,8 @@ type StreamInfo struct {
 // Guarded by Session.mu.
 type streamHooks struct {
 	news    []streamNews
-	telling bool // somebody is at it
+	spare   []streamNews // empty, to be used again
+	telling bool         // somebody is at it
 }
 
 // streamNews is one call of StreamOpened or StreamClosed.
@@ -112,17 +115,16 @@ func (s *Session) tellHooks() {
 		return
 	}
 	h.telling = true
-	var told []streamNews
 	for len(h.news) > 0 {
 		news := h.news
-		h.news = told[:0] // of the round before
+		h.news, h.spare = h.spare, nil
 		s.mu.Unlock()
 		for i := range news {
 			s.conf.Trace.tell(s, &news[i])
 		}
 		clear(news) // errors may hold on to much
-		told = news
 		s.mu.Lock()
+		h.spare = news[:0]
 	}
 	h.telling = false
 	s.mu.Unlock()
