@@ -81,21 +81,28 @@ func isURLHeader(name string) bool {
 }
 
 // redactedURL hides the query and the fragment of a URL, where tokens are often
-// put, and the user and the password.
-func redactedURL(u string) string {
-	if i := strings.IndexAny(u, "?#"); i >= 0 {
-		u = u[:i+1] + hidden(u[i+1:])
+// put, with all that follows, and the user and the password. There may be several
+// URLs in a value.
+func redactedURL(value string) string {
+	if i := strings.IndexAny(value, "?#"); i >= 0 {
+		value = value[:i+1] + hidden(value[i+1:])
 	}
-	scheme, rest, ok := strings.Cut(u, "://")
-	if !ok {
-		return u
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(value, "//")
+		b.WriteString(before)
+		if !ok {
+			return b.String()
+		}
+		b.WriteString("//")
+		end := strings.IndexAny(rest, "/?#<>, \x00")
+		if end < 0 {
+			end = len(rest)
+		}
+		if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
+			b.WriteString(hidden(rest[:at]))
+			rest = rest[at:]
+		}
+		value = rest
 	}
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
-	}
-	if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
-		rest = hidden(rest[:at]) + rest[at:]
-	}
-	return scheme + "://" + rest
 }
