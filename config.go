@@ -82,6 +82,13 @@ type Config struct {
 	// with the most unread bytes, with FLOW_CONTROL_ERROR, instead of stopping all.
 	ResetOverBudget bool
 
+	// Trace is called when something happens on a session. nil means nobody is.
+	Trace *Trace
+
+	// FrameLog makes sessions print a line for each frame. nil means that they do so
+	// only if EnableDebug, or GODEBUG=spdydebug=1, says it for all.
+	FrameLog *FrameLog
+
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
 	Logger *slog.Logger

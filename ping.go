@@ -30,17 +30,19 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	}
 	s.mu.Unlock()
 	s.ring()
+	var err error
 	select {
 	case rtt := <-w.verdict:
 		return rtt, nil
 	case <-s.done:
-		return 0, s.Err()
+		err = s.Err()
 	case <-ctx.Done():
-		s.mu.Lock()
-		delete(s.pings, id)
-		s.mu.Unlock()
-		return 0, context.Cause(ctx)
+		err = context.Cause(ctx)
 	}
+	s.mu.Lock()
+	delete(s.pings, id)
+	s.mu.Unlock()
+	return 0, err
 }
 
 // Ping sends a PING and reports whether its echo came within d.

@@ -10,6 +10,7 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 		return err
 	}
 	s.mu.Lock()
+	s.stats.resetsLocked().received[status.slot()]++
 	st := s.streams[id]
 	if st == nil {
 		s.mu.Unlock()
@@ -170,10 +171,14 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	s.mu.Lock()
 	w, ok := s.pings[id]
 	delete(s.pings, id)
+	rtt := time.Since(w.sent)
+	if ok {
+		s.stats.roundTrip = rtt
+	}
 	s.mu.Unlock()
 	if ok { // SPEC P2: others are ignored
 		select {
-		case w.verdict <- time.Since(w.sent):
+		case w.verdict <- rtt:
 		default:
 		}
 	}

@@ -13,6 +13,8 @@ func (s *Session) readBlock(id uint32, block []byte) (HeaderBlock, error) {
 	if cap(nv) <= maxPooledBlock {
 		*buf = nv[:0]
 	}
+	s.stats.deflatedReceived.Add(int64(len(block)))
+	s.stats.headersReceived.Add(int64(s.inflate.size))
 	if err != nil {
 		return nil, err
 	}
@@ -35,9 +37,11 @@ func (s *Session) readBlock(id uint32, block []byte) (HeaderBlock, error) {
 func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	f, block, err := parseSynStream(s.version, h, p)
 	if err != nil {
+		s.traceReceived(h, p, nil, nil)
 		return err
 	}
 	header, err := s.readBlock(f.id, block)
+	s.traceReceived(h, p, header, err)
 	var refused *StreamError
 	if err != nil && !errors.As(err, &refused) {
 		return err
@@ -97,6 +101,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 	}
 	s.lastGood = f.id
 	s.peerStreams++
+	s.stats.accepted++
 	st := s.newPeerStream(f.priority << priorityScale(s.version))
 	st.id, st.assoc, st.onWire, st.held = f.id, f.assoc, true, true
 	st.oneWay = f.flags&FlagUnidirectional != 0
@@ -107,6 +112,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 		st.in.finish(endOfStream, false)
 	}
 	s.streams[f.id] = st
+	s.noteLocked(st, false, nil)
 	s.retireLocked(st)
 	s.mu.Unlock()
 	return st, nil
@@ -116,9 +122,11 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	id, block, err := parseReply(s.version, h, p)
 	if err != nil {
+		s.traceReceived(h, p, nil, nil)
 		return err
 	}
 	header, err := s.readBlock(id, block)
+	s.traceReceived(h, p, header, err)
 	var spoilt *StreamError
 	if err != nil && !errors.As(err, &spoilt) {
 		return err

@@ -31,12 +31,15 @@ func (s *Session) writeBatch() bool {
 	defer putBatch(buf)
 	for {
 		b, ended := s.assemble((*buf)[:0])
+		s.tellHooks()
 		if len(b) > 0 {
 			*buf = b // it may have grown
 		}
 		if len(b) > 0 {
 			s.traceBatch(b)
-			if _, err := s.conn.Write(b); err != nil {
+			n, err := s.conn.Write(b)
+			s.stats.bytesSent.Add(int64(n))
+			if err != nil {
 				s.fail(err)
 				return false
 			}
@@ -64,6 +67,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		return b, ended
 	}
 	b = append(b, s.control...)
+	s.stats.noteControlLocked(s.control)
 	s.control, s.controlOwed = s.control[:0], 0
 	if cap(s.control) > maxPeerControl {
 		s.control = nil
@@ -104,6 +108,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 // has to be taken back with RST_STREAM, and a FIN closes our half.
 func (s *Session) startLocked(job headerJob) {
 	st := job.st
+	s.stats.sent[job.typ]++
 	if job.typ == FrameSynStream {
 		st.onWire = true
 	}
@@ -148,7 +153,11 @@ func (s *Session) appendHeaderFrame(b []byte, job headerJob) ([]byte, error) {
 	if s.deflate == nil {
 		s.deflate = newHeaderCompressor(s.version, s.conf.Compression)
 	}
+	s.keepSentBlock(start, *job.block)
+	fixed := len(b)
 	b = s.deflate.appendBlock(b, *job.block)
+	s.stats.headersSent.Add(int64(len(*job.block)))
+	s.stats.deflatedSent.Add(int64(len(b) - fixed))
 	putBlock(job.block)
 	if err := finishFrame(b[start:]); err != nil { // SPEC H15: the context is lost
 		return b[:start], sessionErrorf(GoAwayInternalError, "stream %d: header block too large to send", job.st.id)
@@ -180,6 +189,8 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
 	s.flow.out.spend(int64(n))
+	s.stats.sent[FrameData]++
+	s.stats.dataSent += int64(n)
 	if s.cautious {
 		s.sentBlind += int64(n)
 	}

@@ -55,6 +55,12 @@ type Session struct {
 	// owed is session credit for bytes taken or discarded, not yet granted.
 	owed atomic.Int64
 
+	stats counters // has its own rules
+
+	frameLog   atomic.Pointer[FrameLog] // see frameLogger
+	sentBlocks *[]sentBlock             // sender only; nil until somebody wants to see headers
+	hooks      *streamHooks             // guarded by mu; nil if the Trace has none
+
 	// Guarded by mu, which nobody holds while waiting for anything.
 	mu          sync.Mutex
 	err         error // why the session ended; nil while it lives
@@ -155,6 +161,8 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	}
 	_, s.secure = conn.(tlsConn)
 	s.in.conn = conn
+	s.frameLog.Store(conf.FrameLog)
+	s.hooks = newStreamHooks(conf.Trace)
 	s.inflate = newHeaderDecompressor(v)
 	s.flow.in = newInflow(int64(conf.SessionWindow))
 	s.flow.out.avail = defaultWindow
@@ -214,10 +222,14 @@ func (s *Session) Serve() (err error) {
 	s.started = true
 	s.mu.Unlock()
 	if first {
+		s.traceStart()
 		go s.sender()
 		s.receiver()
 	}
 	<-s.senderEnd
+	if first {
+		s.traceEnd()
+	}
 	if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
 		return err
 	}
@@ -227,10 +239,13 @@ func (s *Session) Serve() (err error) {
 // Close ends the session at once: the peer gets a GOAWAY, every stream fails with
 // ErrSessionClosed, and the connection is closed. It waits for the session's
 // goroutines, at most a second longer than the peer needs, but not for handlers.
-// It returns nothing, as in 2015; Err says how the session ended.
+// It returns nothing, as in 2015; Err says how the session ended. Called by a hook of
+// a Trace, or by other code that runs on a session's own goroutines, it does not wait.
 func (s *Session) Close() {
 	s.shutdown(ErrSessionClosed)
-	<-s.senderEnd
+	if !insideSession() {
+		<-s.senderEnd
+	}
 }
 
 // Done returns a channel that is closed when the session has ended.
@@ -245,9 +260,14 @@ func (s *Session) Err() error {
 
 // Shutdown ends the session gracefully: it sends GOAWAY, takes and opens no new
 // streams, lets the open ones finish, and closes. If the context ends first, so
-// does the session, and the context's error is returned.
+// does the session, and the context's error is returned. Called by a hook of a Trace,
+// or by other code that runs on a session's own goroutines, it does not wait: it has
+// announced the end, and returns an error that says so.
 func (s *Session) Shutdown(ctx context.Context) (err error) {
 	s.goAway()
+	if insideSession() {
+		return errInside
+	}
 	select {
 	case <-s.done:
 	case <-ctx.Done():
@@ -338,6 +358,7 @@ func (s *Session) shutdown(reason error) {
 	}
 	close(s.done)
 	s.mu.Unlock()
+	s.tellHooks()
 	for _, st := range ended {
 		st.cancelContext(reason)
 	}
@@ -370,12 +391,13 @@ func (s *Session) fail(err error) {
 	}
 }
 
-// ring wakes the sender.
+// ring wakes the sender. Nobody holds a lock.
 func (s *Session) ring() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+	s.tellHooks()
 }
 
 // LocalAddr returns the local address of the connection.

@@ -39,6 +39,7 @@ func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 	st.id, st.held = s.nextID, true
 	st.out.avail = s.peerWindow
 	s.nextID += 2
+	s.stats.opened++
 	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent
 	st.finHeaders = flags&FlagFin != 0
 	s.enterUnawareLocked(st)
@@ -46,6 +47,7 @@ func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 		st.in.finish(endOfStream, false)
 	}
 	s.streams[st.id] = st
+	s.noteLocked(st, false, nil)
 	s.headers.push(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block})
 }
 
@@ -212,6 +214,7 @@ func (s *Session) endLocked(st *Stream, reason error, drop bool) {
 
 func (s *Session) finishLocked(st *Stream, reason error) {
 	st.ended, st.err = true, reason
+	s.noteLocked(st, true, reason)
 	s.sched.remove(st)
 	delete(s.streams, st.id)
 	st.freeLocked()
