@@ -137,8 +137,11 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		status, reason = spoilt.Status, spoilt.Error()
 	case h.typ == FrameSynReply:
 		if status = st.state.receiveReply(fin); status == 0 {
-			st.reply = header
-			close(st.replied)
+			status, reason = st.replyLocked(header, fin)
+		}
+	case st.state.interim:
+		if status = st.state.receiveHeaders(fin); status == 0 {
+			status, reason = st.replyLocked(header, fin)
 		}
 	default:
 		status = st.state.receiveHeaders(fin)
