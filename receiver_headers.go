@@ -150,8 +150,11 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	case h.typ == FrameSynReply:
 		s.unmuteLocked(st)
 		if status = st.state.receiveReply(fin); status == 0 {
-			st.reply = header
-			close(st.replied)
+			status, reason = st.replyLocked(header, fin)
+		}
+	case st.state.interim:
+		if status = st.state.receiveHeaders(fin); status == 0 {
+			status, reason = st.replyLocked(header, fin)
 		}
 	default:
 		status = st.state.receiveHeaders(fin)

@@ -34,6 +34,7 @@ type Stream struct {
 	replied chan struct{} // latch: the SYN_REPLY has come; nil if the peer opened
 	done    chan struct{} // latch: the stream has ended, err says why
 	taken   chan struct{} // doorbell for the writer: "look at your loan again"
+	interim chan struct{} // doorbell for an upload that waits for 100; nil if none does
 	turn    chan struct{} // capacity 1: whoever holds the token may write
 
 	readDeadline  atomic.Pointer[deadline]
