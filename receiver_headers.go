@@ -142,8 +142,30 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		}
 		return nil
 	}
-	var status RstStatus
-	reason := "unexpected " + h.typ.String()
+	status, reason := s.takeBlockLocked(st, h, header, spoilt)
+	s.mu.Unlock()
+	if status != 0 && s.forgives(st, h, status) {
+		s.stray(0)
+		return nil
+	}
+	if status != 0 {
+		s.resetStream(st, status, reason)
+		return nil
+	}
+	if h.typ == FrameHeaders && st.raw == nil {
+		s.app.headers(st)
+	}
+	if fin {
+		s.finishIn(st)
+	}
+	return nil
+}
+
+// takeBlockLocked gives a header block to its stream, or returns the status to reset
+// the stream with and why. spoilt is not nil if the block was bad.
+func (s *Session) takeBlockLocked(st *Stream, h frameHeader, header HeaderBlock, spoilt *StreamError) (status RstStatus, reason string) {
+	fin := h.flags&FlagFin != 0
+	reason = "unexpected " + h.typ.String()
 	switch {
 	case spoilt != nil:
 		status, reason = spoilt.Status, spoilt.Error()
@@ -163,22 +185,7 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 			status, reason = RstProtocolError, "repeated or too many late headers" // SPEC R11
 		}
 	}
-	s.mu.Unlock()
-	if status != 0 && s.forgives(st, h, status) {
-		s.stray(0)
-		return nil
-	}
-	if status != 0 {
-		s.resetStream(st, status, reason)
-		return nil
-	}
-	if h.typ == FrameHeaders && st.raw == nil {
-		s.app.headers(st)
-	}
-	if fin {
-		s.finishIn(st)
-	}
-	return nil
+	return status, reason
 }
 
 // addLateLocked keeps the pairs of a HEADERS frame. It reports false if a name
