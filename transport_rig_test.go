@@ -229,3 +229,12 @@ func (p *testPeer) answer(id uint32, body string) {
 	p.send(&SynReplyFrame{StreamID: id, Headers: plainOK(p.version)})
 	p.sendData(id, body, FlagFin)
 }
+
+// wantSilence wants nothing on the wire.
+func (p *testPeer) wantSilence(why string) {
+	p.t.Helper()
+	synctest.Wait()
+	if p.conn.Unread() > 0 {
+		p.fatalf(why, "on the wire is %v", show(p.next(why)))
+	}
+}
