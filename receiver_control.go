@@ -208,6 +208,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 		s.endLocked(st, goneAway(st.id), dropUnread)
 	}
 	s.openers.failLocked()
+	s.pooled.leaveLocked()
 	s.mu.Unlock()
 	for _, st := range failed {
 		st.cancelContext(errGoingAway)

@@ -37,6 +37,7 @@ type Session struct {
 	log     *logSink
 	budget  int64        // unread bytes at which the receiver stops reading; 0 if windows bound them
 	unaware *unawareness // nil if the peer is expected to do flow control
+	pooled  *pooledSession // its place in a Transport, nil if it has none
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
 	room       chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
@@ -282,12 +283,22 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 // one, and ends the session if none is open (SPEC G3, G4, G6).
 func (s *Session) goAway() {
 	s.mu.Lock()
+	s.goAwayLocked()
+	s.mu.Unlock()
+	s.drain()
+}
+
+func (s *Session) goAwayLocked() {
 	if s.err == nil && !s.saidGoAway && !s.refuseQuietlyLocked() {
 		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		s.saidGoAway = true
 	}
 	s.openers.failLocked()
-	s.mu.Unlock()
+	s.pooled.leaveLocked()
+}
+
+// drain is the part of goAway that needs no lock.
+func (s *Session) drain() {
 	s.ring()
 	s.app.goingAway()
 	s.endIfDrained()
@@ -342,6 +353,7 @@ func (s *Session) shutdown(reason error) {
 		s.lost = true
 	}
 	s.headers.clear()
+	s.pooled.leaveLocked()
 	ended := make([]*Stream, 0, len(s.streams))
 	for _, st := range s.streams {
 		s.endLocked(st, reason, keepUnread)

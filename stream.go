@@ -37,6 +37,8 @@ type Stream struct {
 	interim chan struct{} // doorbell for an upload that waits for 100; nil if none does
 	turn    chan struct{} // capacity 1: whoever holds the token may write
 
+	reserved bool // it has a slot already; for the goroutine that opens it
+
 	readDeadline  atomic.Pointer[deadline]
 	writeDeadline atomic.Pointer[deadline]
 
