@@ -10,6 +10,7 @@ func (s *Session) receiver() {
 	defer s.in.close()
 	for {
 		err := s.receiveFrame()
+		s.alive.frameDone()
 		if err == nil {
 			continue
 		}
@@ -38,9 +39,11 @@ func (s *Session) receiveFrame() error {
 		s.tls = connectionState(s.conn)
 	}
 	if !h.control {
+		s.alive.frameDone() // a body may take its time
 		s.traceReceived(h, nil)
 		return s.receiveData(h)
 	}
+	s.alive.frameBegun()
 	if h.version != s.version.wire() {
 		return s.receiveForeign(h)
 	}
@@ -200,9 +203,13 @@ func (s *Session) awaitRoom(coming int) {
 		if s.app.makeRoom() {
 			continue
 		}
+		s.alive.hold(true)
 		select {
 		case <-s.room:
 		case <-s.done:
+		}
+		s.alive.hold(false)
+		if s.ended() {
 			return
 		}
 	}

@@ -36,7 +36,7 @@ func (s *Session) writeBatch() bool {
 		}
 		if len(b) > 0 {
 			s.traceBatch(b)
-			if _, err := s.conn.Write(b); err != nil {
+			if err := s.writeOut(b); err != nil {
 				s.fail(err)
 				return false
 			}
@@ -47,6 +47,15 @@ func (s *Session) writeBatch() bool {
 		}
 		return true
 	}
+}
+
+// writeOut writes a batch to the network.
+func (s *Session) writeOut(b []byte) error {
+	if s.alive != nil {
+		return s.alive.writeOut(b)
+	}
+	_, err := s.conn.Write(b)
+	return err
 }
 
 // assemble appends what goes to the network next. Header blocks are compressed
@@ -60,6 +69,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	}
 	b = append(b, s.control...)
 	s.control, s.controlOwed = s.control[:0], 0
+	s.alive.takenLocked()
 	if cap(s.control) > maxPeerControl {
 		s.control = nil
 	}

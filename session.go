@@ -35,6 +35,7 @@ type Session struct {
 	conf    *Config
 	app     application
 	log     *logSink
+	alive   *keepalive // nil if the configuration watches nothing
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
 	room       chan struct{} // doorbell for the receiver of SPDY/2, see awaitRoom
@@ -162,6 +163,8 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	if !v.sessionFlowControl() {
 		s.flow.in, s.flow.out.avail = newInflow(unlimited), unlimited
 	}
+	s.alive = newKeepalive(s)
+	s.in.alive = s.alive
 	s.announce()
 	return s
 }
@@ -199,6 +202,7 @@ func (s *Session) Serve() (err error) {
 	s.started = true
 	s.mu.Unlock()
 	if first {
+		s.alive.start()
 		go s.sender()
 		s.receiver()
 	}
@@ -321,6 +325,7 @@ func (s *Session) shutdown(reason error) {
 	if !unserved {
 		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
+	s.alive.stop()
 	close(s.done)
 	s.mu.Unlock()
 	for _, st := range ended {
