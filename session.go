@@ -35,9 +35,10 @@ type Session struct {
 	conf    *Config
 	app     application
 	log     *logSink
-	budget  int64        // unread bytes at which the receiver stops reading; 0 if windows bound them
-	unaware *unawareness // nil if the peer is expected to do flow control
+	budget  int64          // unread bytes at which the receiver stops reading; 0 if windows bound them
+	unaware *unawareness   // nil if the peer is expected to do flow control
 	pooled  *pooledSession // its place in a Transport, nil if it has none
+	alive   *keepalive     // nil if the configuration watches nothing
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
 	room       chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
@@ -176,6 +177,8 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	if !v.streamFlowControl() {
 		s.budget = int64(conf.SessionWindow)
 	}
+	s.alive = newKeepalive(s)
+	s.in.alive = s.alive
 	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {
 		s.beUnaware()
 	} else {
@@ -224,6 +227,7 @@ func (s *Session) Serve() (err error) {
 	s.mu.Unlock()
 	if first {
 		s.traceStart()
+		s.alive.start()
 		go s.sender()
 		s.receiver()
 	}
@@ -369,6 +373,7 @@ func (s *Session) shutdown(reason error) {
 		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
 	s.stopTrialLocked()
+	s.alive.stop()
 	close(s.done)
 	s.mu.Unlock()
 	s.tellHooks()

@@ -190,6 +190,7 @@ func (st *Stream) freeLocked() {
 	} else {
 		st.session.peerStreams--
 	}
+	st.session.alive.restLocked()
 }
 
 // retireLocked forgets a stream once both halves are closed. What it has
