@@ -15,8 +15,8 @@ var endOfStream = io.EOF
 
 // What becomes of unread bytes when a stream ends before its FIN.
 const (
-	keepUnread = false // the connection was lost: what came is still worth reading
-	dropUnread = true  // the stream was reset: its bytes and credit are freed
+	keepUnread = false // the connection was lost, or the peer gave up: what came is still worth reading
+	dropUnread = true  // nobody wants the rest: its bytes and credit are freed
 )
 
 // A Stream is one of the conversations of a Session. A stream that a client
