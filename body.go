@@ -58,6 +58,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	k, rerr := b.st.read(p)
+	if errors.Is(rerr, ErrStreamClosed) { // the handler has returned
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.check.take(k, rerr)
 	switch {
 	case err == io.EOF:

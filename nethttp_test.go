@@ -1,7 +1,9 @@
 package spdy
 
 import (
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -9,6 +11,9 @@ import (
 
 	"github.com/amahi/spdy/internal/testconn"
 )
+
+// What net/http does, found by the suite in parity/, where a test of the package itself
+// shows more.
 
 // TestOptionsOfTheServer: as in net/http, "OPTIONS *" is answered for the handler,
 // unless the server does not want that.
@@ -41,4 +46,21 @@ func TestOptionsOfTheServer(t *testing.T) {
 			require.Equal(t, http.StatusTeapot, status("GET", "/"))
 		})
 	}
+}
+
+// TestBodyAfterTheHandler: a body that somebody has kept says that it is closed,
+// whatever was left of it.
+func TestBodyAfterTheHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bodies := make(chan io.ReadCloser, 1)
+		r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { bodies <- r.Body }), rigSetup{})
+		defer r.close()
+		_, _, err := r.fetch(r.request("POST", "/", strings.NewReader("unread")))
+		require.NoError(t, err)
+		synctest.Wait()
+		body := <-bodies
+		_, err = body.Read(make([]byte, 1))
+		require.Equal(t, http.ErrBodyReadAfterClose, err)
+		require.NoError(t, body.Close())
+	})
 }
