@@ -255,13 +255,16 @@ func (st *Stream) finish() {
 		return
 	}
 	trailer := x.trailer()
+	countable := x.countable(len(trailer) > 0)
+	if x.isHead() { // trailers come with a body
+		trailer = nil
+	}
 	noBody := x.written == 0 || x.isHead() || !bodyAllowed(x.status)
 	var body []byte
 	if x.buf != nil {
 		body = *x.buf
 	}
-	if !x.begun && x.length < 0 && bodyAllowed(x.status) && len(trailer) == 0 &&
-		!(x.isHead() && x.written == 0) && x.sent.Get("Trailer") == "" {
+	if countable {
 		x.length = x.written
 		x.sent["Content-Length"] = []string{strconv.FormatInt(x.length, 10)}
 	}
@@ -280,6 +283,19 @@ func (st *Stream) finish() {
 		x.releaseBuffer()
 	}
 	st.finishBody(trailer)
+}
+
+// countable reports whether the answer of a handler that has returned gets a
+// Content-Length. One to HEAD gets it where one to GET would; if the handler has written
+// nothing, it may have known what to leave out.
+func (x *exchange) countable(trailers bool) bool {
+	switch {
+	case x.begun, x.length >= 0, !bodyAllowed(x.status), trailers, x.sent.Get("Trailer") != "":
+		return false
+	case x.isHead():
+		return 0 < x.written && x.written <= answerBuffer
+	}
+	return true
 }
 
 // finishBody sends what is buffered, the trailers, and the FIN.

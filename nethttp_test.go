@@ -64,3 +64,29 @@ func TestBodyAfterTheHandler(t *testing.T) {
 		require.NoError(t, body.Close())
 	})
 }
+
+// TestHeadLikeGet: what an answer to HEAD says of its body is what one to GET would
+// have said, and no trailer follows the body that is not there.
+func TestHeadLikeGet(t *testing.T) {
+	rigTest(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/trailer" {
+			w.Header().Set("Trailer", "X-Sum")
+			io.WriteString(w, "body")
+			w.Header().Set("X-Sum", "42")
+			return
+		}
+		_, _ = io.Copy(w, newPattern(1, int64(len(r.URL.RawQuery))))
+	}, rigSetup{}, func(t *testing.T, r *rig) {
+		for size, want := range map[int]int64{1: 1, answerBuffer: answerBuffer, answerBuffer + 1: -1} {
+			for _, method := range []string{"GET", "HEAD"} {
+				res, _, err := r.fetch(r.request(method, "/?"+strings.Repeat("x", size), nil))
+				require.NoError(t, err)
+				require.Equal(t, want, res.ContentLength, "%s of %d bytes", method, size)
+			}
+		}
+		res, _, err := r.fetch(r.request("HEAD", "/trailer", nil))
+		require.NoError(t, err)
+		require.Equal(t, http.Header{"X-Sum": nil}, res.Trailer)
+		require.EqualValues(t, -1, res.ContentLength)
+	})
+}
