@@ -90,3 +90,41 @@ func TestHeadLikeGet(t *testing.T) {
 		require.EqualValues(t, -1, res.ContentLength)
 	})
 }
+
+// TestLengthDoesNotDependOnTime: only a FIN on the SYN_REPLY says before the body is read
+// that there is none. What has come by the time that RoundTrip looks makes no difference.
+func TestLengthDoesNotDependOnTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		reply *SynReplyFrame
+		then  Frame
+		want  int64
+	}{
+		"FIN with the reply":  {plainReply(1, FlagFin), nil, 0},
+		"FIN by itself":       {plainReply(1, 0), &DataFrame{StreamID: 1, Flags: FlagFin}, -1},
+		"FIN with trailers":   {plainReply(1, 0), &HeadersFrame{StreamID: 1, Flags: FlagFin, Headers: HeaderBlock{{"x-sum", "42"}}}, -1},
+		"length and no bytes": {plainReply(1, 0, HeaderField{"content-length", "0"}), &DataFrame{StreamID: 1, Flags: FlagFin}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, l := loggedClient(t)
+				req, err := http.NewRequest("GET", "http://example.com/", nil)
+				require.NoError(t, err)
+				up := &upload{st: s.newLocalStream(0), req: req}
+				require.NoError(t, up.open())
+				l.send(t, c.reply)
+				if c.then != nil {
+					l.send(t, c.then)
+				}
+				synctest.Wait()
+				res, err := s.awaitResponse(up)
+				require.NoError(t, err)
+				require.Equal(t, c.want, res.ContentLength)
+				require.Empty(t, res.Trailer, "before the body is read")
+				body, err := io.ReadAll(res.Body)
+				require.NoError(t, err)
+				require.Empty(t, body)
+				require.Equal(t, name == "FIN with trailers", res.Trailer.Get("X-Sum") == "42")
+			})
+		})
+	}
+}
