@@ -1,12 +1,16 @@
 package spdy
 
 import (
+	"context"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/amahi/spdy/internal/testconn"
@@ -127,4 +131,92 @@ func TestLengthDoesNotDependOnTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatWasFlushedArrives: what a handler has flushed, and what it wrote of an answer
+// that is too short for its Content-Length, reaches the client before the error does,
+// even if the network takes nothing in the meantime.
+func TestWhatWasFlushedArrives(t *testing.T) {
+	handlers := map[string]struct {
+		serve func(w http.ResponseWriter)
+		body  string
+	}{
+		"headers": {func(w http.ResponseWriter) {
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}, ""},
+		"body": {func(w http.ResponseWriter) {
+			io.WriteString(w, "begun")
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}, "begun"},
+		"too little": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "50")
+			io.WriteString(w, "begun")
+		}, "begun"},
+		"nothing": {func(w http.ResponseWriter) { w.Header().Set("Content-Length", "50") }, ""},
+	}
+	for name, h := range handlers {
+		t.Run(name, func(t *testing.T) {
+			rigTest(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Kept", "yes")
+				h.serve(w)
+			}, rigSetup{}, func(t *testing.T, r *rig) {
+				release := r.jam()
+				time.AfterFunc(time.Second, release)
+				res, err := r.client.RoundTrip(r.request("GET", "/", nil))
+				require.NoError(t, err)
+				require.Equal(t, "yes", res.Header.Get("X-Kept"))
+				body, err := io.ReadAll(res.Body)
+				require.Equal(t, h.body, string(body))
+				requireTruncated(t, err)
+				require.NoError(t, res.Body.Close())
+				r.requireBalanced()
+			})
+		})
+	}
+}
+
+// jam makes the server's sender wait for the network until release is called.
+func (r *rig) jam() (release func()) {
+	synctest.Wait()
+	r.sc.SetHold(true)
+	r.sc.SetWriteCap(1)
+	go r.server.PingContext(context.Background())
+	synctest.Wait()
+	return func() {
+		r.sc.SetHold(false)
+		r.sc.SetWriteCap(0)
+	}
+}
+
+// TestFlushDeadline: a Flush whose headers the network does not take ends with the write
+// deadline; one that has nothing to wait for does not look at it.
+func TestFlushDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		results := make(chan error, 2)
+		stuck := make(chan struct{})
+		r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c := http.NewResponseController(w)
+			if r.URL.Path == "/stuck" {
+				<-stuck
+				assert.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Second)))
+				results <- c.Flush()
+				return
+			}
+			assert.NoError(t, c.Flush())
+			assert.NoError(t, c.SetWriteDeadline(time.Now().Add(-time.Second)))
+			results <- c.Flush()
+		}), rigSetup{})
+		defer r.close()
+		r.get("/fine")
+		require.NoError(t, <-results)
+		go r.client.RoundTrip(r.request("GET", "/stuck", nil))
+		synctest.Wait()
+		defer r.jam()()
+		start := time.Now()
+		close(stuck)
+		require.ErrorIs(t, <-results, os.ErrDeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(start))
+	})
 }
