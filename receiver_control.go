@@ -17,7 +17,7 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 		return nil
 	}
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
-	s.endLocked(st, reset, dropUnread)
+	s.endLocked(st, reset, !st.keepsUnreadLocked())
 	pushes := st.pushes
 	s.mu.Unlock()
 	st.cancelContext(reset)

@@ -126,6 +126,9 @@ func (s *Session) startLocked(job headerJob) {
 	if job.typ == FrameSynStream {
 		st.onWire = true
 	}
+	if st.flushing {
+		st.rangTaken()
+	}
 	if job.flags&FlagFin != 0 {
 		s.finishOutLocked(st)
 	}
