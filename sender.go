@@ -61,6 +61,11 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		s.mu.Unlock()
 		return b, true
 	}
+	if s.silencedLocked() {
+		ended = s.err != nil
+		s.mu.Unlock()
+		return b, ended
+	}
 	b = append(b, s.control...)
 	s.stats.noteControlLocked(s.control)
 	s.control, s.controlOwed = s.control[:0], 0
@@ -128,7 +133,7 @@ func (s *Session) finishOutLocked(st *Stream) {
 // cancelRestLocked resets a stream whose answer is complete while the peer goes
 // on sending a request that nobody reads.
 func (s *Session) cancelRestLocked(st *Stream) {
-	s.queueResetLocked(st.id, RstCancel, true)
+	s.queueResetLocked(st.id, RstCancel, st.raw == nil) // closing a raw stream is our own doing
 	s.endLocked(st, &StreamError{StreamID: st.id, Status: RstCancel, Reason: "the rest is not wanted"}, dropUnread)
 }
 
