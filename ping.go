@@ -16,11 +16,7 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 		defer s.mu.Unlock()
 		return 0, s.err
 	}
-	id := s.nextPing
-	s.nextPing += 2 // wraps after 2^31 of them, keeping its parity (SPEC P3)
-	if s.nextPing == 0 {
-		s.nextPing = 2
-	}
+	id := s.nextPingLocked()
 	if s.pings == nil {
 		s.pings = make(map[uint32]pingWaiter)
 	}
@@ -43,6 +39,16 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	delete(s.pings, id)
 	s.mu.Unlock()
 	return 0, err
+}
+
+// nextPingLocked returns the id of our next PING.
+func (s *Session) nextPingLocked() uint32 {
+	id := s.nextPing
+	s.nextPing += 2 // wraps after 2^31 of them, keeping its parity (SPEC P3)
+	if s.nextPing == 0 {
+		s.nextPing = 2
+	}
+	return id
 }
 
 // Ping sends a PING and reports whether its echo came within d.

@@ -175,6 +175,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	if ok {
 		s.stats.roundTrip = rtt
 	}
+	s.endTrialLocked(id)
 	s.mu.Unlock()
 	if ok { // SPEC P2: others are ignored
 		select {
