@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -15,12 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
-)
 
-const (
-	mobyPath = "github.com/moby/spdystream"
-	ourPath  = "github.com/amahi/spdy"
+	"github.com/amahi/spdy/interop/kubernetes/internal/swap"
 )
 
 // A tally is how the tests of one package went.
@@ -63,7 +58,7 @@ func (r result) worse() []string {
 // runLayout runs the packages with each library.
 func (o options) runLayout(ctx context.Context, l layout, tmp string) ([]result, error) {
 	dir := filepath.Join(o.root, "interop", "kubernetes", "suites", "testdata", l.name)
-	modfile, err := o.replaced(ctx, dir, filepath.Join(tmp, l.name+".mod"))
+	flags, err := swap.Modfile(ctx, o.root, dir, filepath.Join(tmp, l.name+".mod"))
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +68,7 @@ func (o options) runLayout(ctx context.Context, l layout, tmp string) ([]result,
 		return nil, err
 	}
 	say("%s with compat/spdystream", l.name)
-	ours, err := o.gotest(ctx, dir, l.packages, "-mod=mod", "-modfile="+modfile)
+	ours, err := o.gotest(ctx, dir, l.packages, flags...)
 	if err != nil {
 		return nil, err
 	}
@@ -84,56 +79,13 @@ func (o options) runLayout(ctx context.Context, l layout, tmp string) ([]result,
 	return results, nil
 }
 
-// replaced writes the module file of a layout with the replace lines a user would add,
-// and makes sure that they work: that the packages will be built with our library.
-func (o options) replaced(ctx context.Context, dir, modfile string) (string, error) {
-	for _, ext := range []string{".mod", ".sum"} {
-		text, err := os.ReadFile(filepath.Join(dir, "go"+ext))
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(strings.TrimSuffix(modfile, ".mod")+ext, text, 0o600); err != nil {
-			return "", err
-		}
-	}
-	compat := filepath.Join(o.root, "compat", "spdystream")
-	if _, err := o.goCommand(ctx, dir, "mod", "edit", "-replace="+mobyPath+"="+compat, "-replace="+ourPath+"="+o.root, modfile); err != nil {
-		return "", err
-	}
-	out, err := o.goCommand(ctx, dir, "list", "-mod=mod", "-modfile="+modfile, "-f", "{{.Dir}}", mobyPath)
-	if err != nil {
-		return "", err
-	}
-	if got := strings.TrimSpace(out); got != compat {
-		return "", fmt.Errorf("%s is still taken from %s", mobyPath, got)
-	}
-	return modfile, nil
-}
-
-func (o options) goCommand(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := o.command(ctx, dir, args...)
-	var out, complaint bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, complaint.Bytes())
-	}
-	return out.String(), nil
-}
-
-func (o options) command(ctx context.Context, dir string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "PWD="+dir)
-	return cmd
-}
-
 // gotest runs the tests of some packages. That tests fail is no error of it.
 func (o options) gotest(ctx context.Context, dir string, packages []string, flags ...string) (map[string]tally, error) {
 	args := append([]string{"test", "-json", "-count=" + strconv.Itoa(o.count), "-p=" + strconv.Itoa(o.parallel), "-timeout=5m"}, flags...)
 	if o.race {
 		args = append(args, "-race")
 	}
-	cmd := o.command(ctx, dir, append(args, packages...)...)
+	cmd := swap.Go(ctx, dir, append(args, packages...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

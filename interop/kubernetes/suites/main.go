@@ -18,10 +18,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"syscall"
 	"time"
+
+	"github.com/amahi/spdy/interop/kubernetes/internal/document"
+	"github.com/amahi/spdy/interop/kubernetes/internal/swap"
 )
 
 // A layout is a version of Kubernetes and where it keeps the packages.
@@ -92,11 +94,11 @@ func run(ctx context.Context) error {
 	flag.BoolVar(&o.race, "race", false, "with the race detector")
 	flag.IntVar(&o.count, "count", 1, "how often each test runs")
 	flag.IntVar(&o.parallel, "p", 1, "packages built and tested at the same time")
-	flag.StringVar(&o.document, "write", "", "Markdown file to write the table to, between its marks")
+	flag.StringVar(&o.document, "write", "", "Markdown file to write the table to, into its section \"suites\"")
 	flag.Parse()
 	o.only = regexp.MustCompile(*only)
 	if o.root == "" {
-		root, err := findRoot()
+		root, err := swap.FindRoot()
 		if err != nil {
 			return err
 		}
@@ -110,27 +112,11 @@ func run(ctx context.Context) error {
 	printTable(os.Stdout, results)
 	fmt.Printf("\ntook %v\n", time.Since(begun).Round(time.Second))
 	if o.document != "" {
-		if err := writeDocument(o.document, results); err != nil {
+		if err := document.Write(o.document, "suites", markdown(results)); err != nil {
 			return err
 		}
 	}
 	return verdict(os.Stdout, results)
-}
-
-// findRoot looks for the directory with compat/spdystream, from the working directory up.
-func findRoot() (string, error) {
-	dir, err := os.Getwd()
-	for err == nil {
-		if _, err := os.Stat(filepath.Join(dir, "compat", "spdystream", "go.mod")); err == nil {
-			return dir, nil
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", errors.New("there is no compat/spdystream in or above the working directory, use -root")
-		}
-		dir = up
-	}
-	return "", err
 }
 
 func (o options) runAll(ctx context.Context) ([]result, error) {

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 )
@@ -52,12 +49,6 @@ func verdict(w io.Writer, results []result) error {
 	return nil
 }
 
-// The marks between which the document holds the table.
-const (
-	markBegin = "<!-- suites: written by go run ./suites -write -->\n"
-	markEnd   = "<!-- end of suites -->\n"
-)
-
 // markdown is the table as the document has it: counts, and no times, so that a second
 // run writes the same.
 func markdown(results []result) string {
@@ -79,18 +70,4 @@ func (t tally) String() string {
 		return fmt.Sprintf("%d pass, %d skipped", t.count("pass"), skipped)
 	}
 	return fmt.Sprintf("**%d fail**, %d pass, %d skipped", failed, t.count("pass"), skipped)
-}
-
-func writeDocument(path string, results []result) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := bytes.Cut(text, []byte(markBegin))
-	_, after, ok2 := bytes.Cut(rest, []byte(markEnd))
-	if !ok || !ok2 {
-		return errors.New(path + " has no place for the suites")
-	}
-	out := string(before) + markBegin + markdown(results) + markEnd + string(after)
-	return os.WriteFile(path, []byte(out), 0o644)
 }
