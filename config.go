@@ -38,6 +38,11 @@ type Config struct {
 	// with more costs its stream a RST_STREAM(FRAME_TOO_LARGE). Default 1000.
 	MaxHeaderFields int
 
+	// AcceptBacklog is how many streams of a raw session may wait for
+	// Session.AcceptStream. Further ones are refused with REFUSED_STREAM, which the
+	// peer may retry. Default 1024.
+	AcceptBacklog int
+
 	// Compression says how header blocks that we send are compressed. The
 	// default, CompressSafe, gives an attacker who chooses part of a request
 	// nothing to compare secrets with.
@@ -76,6 +81,7 @@ const (
 	defaultMaxStreams          = 250
 	defaultMaxHeaderBytes      = 256 << 10
 	defaultMaxHeaderFields     = 1000
+	defaultAcceptBacklog       = 1024
 
 	// hardHeaderFactor times MaxHeaderBytes is where inflating stops.
 	hardHeaderFactor = 4

@@ -227,6 +227,24 @@ func (b *northbound) atEnd() bool {
 	return b.end == io.EOF && b.unread == 0
 }
 
+// readable reports that a read would not have to wait.
+func (b *northbound) readable() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unread > 0 && !b.lent || b.end != nil || b.discarding
+}
+
+// ending is how the buffer has ended: nil if it has not, io.EOF after the peer's
+// FIN even if bytes are unread.
+func (b *northbound) ending() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.discarding {
+		return ErrStreamClosed
+	}
+	return b.end
+}
+
 // buffered is the number of unread bytes.
 func (b *northbound) buffered() int64 {
 	b.mu.Lock()

@@ -310,6 +310,9 @@ func (s *Session) stopUnwanted(st *Stream) {
 func (s *Session) finishIn(st *Stream) {
 	st.in.finish(endOfStream, false)
 	s.mu.Lock()
+	if st.raw != nil {
+		st.raw.ringLateLocked()
+	}
 	st.state.finIn()
 	s.retireLocked(st)
 	s.mu.Unlock()

@@ -94,7 +94,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 	}
 	s.lastGood = f.id
 	s.peerStreams++
-	st := newStream(s, f.priority<<priorityScale(s.version))
+	st := s.newPeerStream(f.priority << priorityScale(s.version))
 	st.id, st.assoc, st.onWire, st.held = f.id, f.assoc, true, true
 	st.oneWay = f.flags&FlagUnidirectional != 0
 	st.out.avail = s.peerWindow
@@ -142,7 +142,7 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		}
 	default:
 		status = st.state.receiveHeaders(fin)
-		ignore := s.version == SPDY2 && s.client && st.state.gotData // SPEC R12
+		ignore := s.version == SPDY2 && s.client && st.state.gotData && st.raw == nil // SPEC R12
 		if status == 0 && !ignore && !st.addLateLocked(header, s.conf.MaxHeaderBytes) {
 			status, reason = RstProtocolError, "repeated or too many late headers" // SPEC R11
 		}
@@ -152,7 +152,7 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		s.resetStream(st, status, reason)
 		return nil
 	}
-	if h.typ == FrameHeaders {
+	if h.typ == FrameHeaders && st.raw == nil {
 		s.app.headers(st)
 	}
 	if fin {
@@ -165,6 +165,9 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 // comes again, on a push also one of the SYN_STREAM, or if they grow beyond limit
 // bytes.
 func (st *Stream) addLateLocked(h HeaderBlock, limit int) bool {
+	if st.raw != nil {
+		return st.raw.addLateLocked(h, limit)
+	}
 	for i := range h {
 		_, dup := st.late.Get(h[i].Name)
 		if !dup && st.oneWay { // SPEC U10

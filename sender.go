@@ -123,7 +123,7 @@ func (s *Session) finishOutLocked(st *Stream) {
 // cancelRestLocked resets a stream whose answer is complete while the peer goes
 // on sending a request that nobody reads.
 func (s *Session) cancelRestLocked(st *Stream) {
-	s.queueResetLocked(st.id, RstCancel, true)
+	s.queueResetLocked(st.id, RstCancel, st.raw == nil) // closing a raw stream is our own doing
 	s.endLocked(st, &StreamError{StreamID: st.id, Status: RstCancel, Reason: "the rest is not wanted"}, dropUnread)
 }
 

@@ -174,7 +174,7 @@ const unlimited = 1 << 62
 // (SPEC W21).
 func (s *Session) announce() {
 	entries := []Setting{{ID: SettingMaxConcurrentStreams, Value: uint32(s.conf.MaxConcurrentStreams)}}
-	if s.client && s.conf.AcceptPush == nil {
+	if s.client && s.conf.AcceptPush == nil && !s.isRaw() {
 		entries[0].Value = 0 // SPEC U16
 	}
 	if s.version.streamFlowControl() {

@@ -67,25 +67,29 @@ type Stream struct {
 	request *http.Request // what our SYN_STREAM asked for
 	pushes  []*Stream     // pushed along with the answer; guarded by Session.mu
 
-	http *exchange // the HTTP side of the stream, nil if it carries none
+	http *exchange  // the HTTP side of the stream, nil if it carries none
+	raw  *RawStream // what the stream is a part of, nil if it carries HTTP; immutable
 }
 
 // newStream makes a stream that is not open yet.
 func newStream(s *Session, priority uint8) *Stream {
-	st := &Stream{
-		session:  s,
-		priority: min(priority, priorities-1),
-		done:     make(chan struct{}),
-		taken:    make(chan struct{}, 1),
-		turn:     make(chan struct{}, 1),
-	}
+	st := new(Stream)
+	st.init(s, priority)
+	return st
+}
+
+func (st *Stream) init(s *Session, priority uint8) {
+	st.session = s
+	st.priority = min(priority, priorities-1)
+	st.done = make(chan struct{})
+	st.taken = make(chan struct{}, 1)
+	st.turn = make(chan struct{}, 1)
 	st.passTurn()
 	window := int64(unlimited)
 	if s.version.streamFlowControl() {
 		window = int64(s.conf.StreamWindow)
 	}
 	st.in.init(window)
-	return st
 }
 
 // String returns the id of the stream as a decimal number, "0" before it is open.
