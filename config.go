@@ -68,6 +68,20 @@ type Config struct {
 	// the session shows otherwise, see SPEC §7. With SPDY3 or SPDY31 it knows.
 	Version Version
 
+	// FlowControl says whether the peer of a raw session can be expected to do flow
+	// control. Default FlowControlStandard. It has no effect on other sessions.
+	FlowControl FlowControl
+
+	// UnreadBudget bounds, with FlowControlPeerUnaware, the bytes of all streams of a
+	// session that have come and that no application has read: at this bound the
+	// session stops reading its connection, see ResetOverBudget. SessionWindow and
+	// StreamWindow are never more than it then. Default 16 MiB, at least 64 KiB.
+	UnreadBudget int
+
+	// ResetOverBudget makes a session whose UnreadBudget is used up reset the stream
+	// with the most unread bytes, with FLOW_CONTROL_ERROR, instead of stopping all.
+	ResetOverBudget bool
+
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
 	Logger *slog.Logger
@@ -107,6 +121,9 @@ func (c *Config) withDefaults(client bool) *Config {
 	}
 	orDefault(&d.StreamWindow, defaultStreamWindow)
 	orDefault(&d.SessionWindow, sessionWindow)
+	if d.FlowControl == FlowControlPeerUnaware {
+		orDefault(&d.MaxConcurrentStreams, defaultUnawareMaxStreams)
+	}
 	orDefault(&d.MaxConcurrentStreams, defaultMaxStreams)
 	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
 	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
@@ -115,6 +132,9 @@ func (c *Config) withDefaults(client bool) *Config {
 	}
 	d.StreamWindow = min(max(d.StreamWindow, defaultWindow), maxWindow)
 	d.SessionWindow = min(max(d.SessionWindow, d.StreamWindow), maxWindow)
+	if d.FlowControl == FlowControlPeerUnaware {
+		d.unawareDefaults()
+	}
 	if client && d.AcceptPush != nil { // a push that nobody reads must leave room, see unclaimedPushes
 		d.StreamWindow = min(d.StreamWindow, maxWindow/2)
 		d.SessionWindow = max(d.SessionWindow, 2*d.StreamWindow)

@@ -60,6 +60,12 @@ func (l *logSink) streamError(s *Session, err *StreamError) {
 	}
 }
 
+// stalled reports, once, that a session has stopped reading its connection.
+func (l *logSink) stalled(s *Session) {
+	l.logger().Warn("spdy: too much is unread, and the peer does no flow control: all streams of the session wait until some is read",
+		"peer", peerName(s), "budget", s.budget)
+}
+
 // panicked reports a handler's panic.
 func (l *logSink) panicked(s *Session, st *Stream, value any, stack []byte) {
 	l.logger().Error("spdy: panic serving", "peer", peerName(s), "stream", st.id,

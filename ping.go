@@ -25,7 +25,9 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 		s.pings = make(map[uint32]pingWaiter)
 	}
 	s.pings[id] = w
-	s.control = appendPing(s.control, s.version, id)
+	if !s.hushed() {
+		s.control = appendPing(s.control, s.version, id)
+	}
 	s.mu.Unlock()
 	s.ring()
 	select {
@@ -57,7 +59,7 @@ func (s *Session) Ping(d time.Duration) (pinged bool) {
 func (s *Session) SendGoaway(f frameFlags, dat []byte) {
 	if len(dat) == 8 {
 		s.mu.Lock()
-		if s.err == nil {
+		if s.err == nil && !s.blind() {
 			last := binary.BigEndian.Uint32(dat) & maxStreamID
 			status := GoAwayStatus(binary.BigEndian.Uint32(dat[4:]))
 			s.control = appendGoAway(s.control, s.version, last, status)

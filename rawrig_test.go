@@ -65,3 +65,10 @@ func openRaw(t testing.TB, from, to *Session, headers ...HeaderField) (opened, a
 	require.Equal(t, opened.ID(), accepted.ID())
 	return opened, accepted
 }
+
+// requireBalanced checks, once all is quiet, that every byte of both session windows is
+// accounted for and no stream is left; see rig.requireBalanced.
+func (r *rawRig) requireBalanced() {
+	r.t.Helper()
+	(&rig{t: r.t, client: r.client, server: r.server}).requireBalanced()
+}

@@ -26,6 +26,7 @@ type RawStream struct {
 	closed   atomic.Bool // Close or Reset has been called
 
 	// Guarded by Session.mu.
+	held     []headerJob   // HEADERS that wait for the peer's reply, see FlowControlPeerUnaware
 	late     []HeaderBlock // of HEADERS frames, not received by the application yet
 	lateBell chan struct{} // doorbell for ReceiveHeaders, made when it first waits
 }
@@ -186,7 +187,7 @@ func (r *RawStream) closeLocked(block **[]byte) (cut bool) {
 	switch {
 	case st.ended:
 		return false
-	case len(st.loan) > 0: // the rest of it will never come
+	case len(st.loan) > 0 || st.muted: // what has to be said first will never be
 		return true
 	case st.writableLocked() != nil: // our FIN has been sent or queued before
 		if st.state.outDone {

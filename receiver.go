@@ -34,6 +34,9 @@ func (s *Session) receiveFrame() error {
 	if s.ended() { // SPEC G10
 		return s.in.skip(h.length)
 	}
+	if s.hushed() {
+		s.heard()
+	}
 	if s.secure && s.tls == nil {
 		s.tls = connectionState(s.conn)
 	}
@@ -147,7 +150,13 @@ func (s *Session) receiveData(h frameHeader) error {
 	if st == nil {
 		if status != 0 {
 			s.replyReset(h.streamID, status)
+		} else {
+			s.stray(h.length)
 		}
+		return s.discardData(h.length)
+	}
+	if status != 0 && s.forgives(st, h, status) {
+		s.stray(h.length)
 		return s.discardData(h.length)
 	}
 	if status != 0 {
@@ -158,6 +167,9 @@ func (s *Session) receiveData(h frameHeader) error {
 		return s.discardData(h.length)
 	}
 	ok, wanted := st.in.admit(n)
+	if !ok && s.unaware != nil {
+		ok, wanted = true, st.in.admitAll(n)
+	}
 	switch {
 	case !ok: // SPEC W12
 		s.resetStream(st, RstFlowControlError, "DATA overruns the stream window")
@@ -170,7 +182,7 @@ func (s *Session) receiveData(h frameHeader) error {
 		if err := s.discardData(h.length); err != nil {
 			return err
 		}
-		if h.flags&FlagFin == 0 && (st.in.exhausted() || !s.version.streamFlowControl()) {
+		if h.flags&FlagFin == 0 && (st.in.exhausted() || !s.version.streamFlowControl() || s.blind()) {
 			s.stopUnwanted(st)
 		}
 	}
@@ -181,24 +193,31 @@ func (s *Session) receiveData(h frameHeader) error {
 }
 
 // chargeLocked charges DATA to the session window. A peer that may speak SPDY/3
-// does not know of one, so its bytes are only counted.
+// does not know of one, so its bytes are only counted, and so are those of one that
+// may do no flow control.
 func (s *Session) chargeLocked(n int64) bool {
-	if s.cautious {
+	if s.cautious || s.unaware != nil {
 		s.flow.in.avail -= n
 		return true
 	}
 	return s.flow.in.take(n)
 }
 
-// awaitRoom holds the receiver back while a session of SPDY/2, where nothing else
-// limits the peer, has SessionWindow bytes that no application has read. It is the
-// one thing besides the network that a receiver ever waits for; the streams of
-// such a session do hold each other up. coming are the bytes of the present frame
-// that have been charged and have not been read from the network.
+// awaitRoom holds the receiver back while a session in which nothing else limits the
+// peer has as many bytes as its budget that no application has read. That is so in
+// SPDY/2, with SessionWindow as the budget, and with a peer that does no flow control.
+// It is the one thing besides the network that a receiver ever waits for; the
+// streams of such a session do hold each other up. coming are the bytes of the present
+// frame that have been charged and have not been read from the network.
 func (s *Session) awaitRoom(coming int) {
-	for !s.version.streamFlowControl() && s.unread()-int64(coming) >= int64(s.conf.SessionWindow) {
-		if s.app.makeRoom() {
+	stalled := false
+	for s.budget > 0 && s.unread()-int64(coming) >= s.budget {
+		if s.app.makeRoom() || s.resetFullest() {
 			continue
+		}
+		if !stalled {
+			s.countStall()
+			stalled = true
 		}
 		select {
 		case <-s.room:
@@ -249,7 +268,7 @@ func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
 		return 0
 	case neverOpened: // SPEC D1, R4, R8
 		return RstInvalidStream
-	case !data || s.version == SPDY2: // SPEC R5, D8
+	case !data || s.version == SPDY2 || s.blind(): // SPEC R5, D8
 		return 0
 	}
 	return RstProtocolError // SPEC D7
@@ -348,7 +367,7 @@ func (s *Session) creditLocked(n int64) {
 
 // ringRoom tells a receiver in awaitRoom that bytes have been read.
 func (s *Session) ringRoom() {
-	if s.version.streamFlowControl() {
+	if s.budget == 0 {
 		return
 	}
 	select {
@@ -360,8 +379,12 @@ func (s *Session) ringRoom() {
 func (s *Session) settleLocked() {
 	n := s.owed.Swap(0)
 	s.flow.in.avail += n
+	if s.unaware != nil && !s.unaware.announced {
+		s.unaware.silent += n
+		return
+	}
 	if n > 0 && s.err == nil && s.version.sessionFlowControl() {
-		s.control = appendWindowUpdate(s.control, s.version, 0, uint32(n))
+		s.control = appendGrant(s.control, s.version, 0, n)
 	}
 }
 

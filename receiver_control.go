@@ -68,6 +68,7 @@ func (s *Session) applySetting(e Setting) error {
 		if !s.version.streamFlowControl() { // SPEC T17
 			return nil
 		}
+		s.credited()
 		if e.Value > maxWindow { // SPEC T13
 			return sessionErrorf(GoAwayProtocolError, "INITIAL_WINDOW_SIZE of %d", e.Value)
 		}
@@ -105,6 +106,7 @@ func (s *Session) receiveWindowUpdate(h frameHeader, p []byte) error {
 	if err != nil || !s.version.streamFlowControl() { // SPEC W20
 		return err
 	}
+	s.credited()
 	if id == 0 {
 		return s.growSession(int64(delta))
 	}

@@ -86,6 +86,9 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 	if refused == nil && s.peerStreams >= s.conf.MaxConcurrentStreams { // SPEC S6
 		refused = streamErrorf(f.id, RstRefusedStream, "more than %d streams", s.conf.MaxConcurrentStreams)
 	}
+	if refused == nil && s.refusingLocked() {
+		refused = streamErrorf(f.id, RstRefusedStream, "the session is going away")
+	}
 	if refused != nil {
 		s.mu.Unlock()
 		s.log.streamError(s, refused)
@@ -99,6 +102,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 	st.oneWay = f.flags&FlagUnidirectional != 0
 	st.out.avail = s.peerWindow
 	st.state.opened(false, f.flags)
+	s.enterUnawareLocked(st)
 	if st.state.inDone {
 		st.in.finish(endOfStream, false)
 	}
@@ -136,6 +140,7 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	case spoilt != nil:
 		status, reason = spoilt.Status, spoilt.Error()
 	case h.typ == FrameSynReply:
+		s.unmuteLocked(st)
 		if status = st.state.receiveReply(fin); status == 0 {
 			st.reply = header
 			close(st.replied)
@@ -148,6 +153,10 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		}
 	}
 	s.mu.Unlock()
+	if status != 0 && s.forgives(st, h, status) {
+		s.stray(0)
+		return nil
+	}
 	if status != 0 {
 		s.resetStream(st, status, reason)
 		return nil

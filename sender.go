@@ -58,6 +58,11 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		s.mu.Unlock()
 		return b, true
 	}
+	if s.silencedLocked() {
+		ended = s.err != nil
+		s.mu.Unlock()
+		return b, ended
+	}
 	b = append(b, s.control...)
 	s.control, s.controlOwed = s.control[:0], 0
 	if cap(s.control) > maxPeerControl {

@@ -35,9 +35,11 @@ type Session struct {
 	conf    *Config
 	app     application
 	log     *logSink
+	budget  int64        // unread bytes at which the receiver stops reading; 0 if windows bound them
+	unaware *unawareness // nil if the peer is expected to do flow control
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
-	room       chan struct{} // doorbell for the receiver of SPDY/2, see awaitRoom
+	room       chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
 	done       chan struct{} // latch: the session has ended, err says why
 	senderEnd  chan struct{} // latch: the sender has ended, the conn is closed
 	receiveEnd chan struct{} // latch: the receiver has ended
@@ -162,7 +164,14 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	if !v.sessionFlowControl() {
 		s.flow.in, s.flow.out.avail = newInflow(unlimited), unlimited
 	}
-	s.announce()
+	if !v.streamFlowControl() {
+		s.budget = int64(conf.SessionWindow)
+	}
+	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {
+		s.beUnaware()
+	} else {
+		s.announce()
+	}
 	return s
 }
 
@@ -173,6 +182,15 @@ const unlimited = 1 << 62
 // what differs from the protocol's defaults, and the larger session window
 // (SPEC W21).
 func (s *Session) announce() {
+	if s.client {
+		s.returnSettings()
+	}
+	s.announceLocked(0)
+}
+
+// announceLocked is announce without the settings that a server has asked for. extra is
+// added to the session window.
+func (s *Session) announceLocked(extra int64) {
 	entries := []Setting{{ID: SettingMaxConcurrentStreams, Value: uint32(s.conf.MaxConcurrentStreams)}}
 	if s.client && s.conf.AcceptPush == nil && !s.isRaw() {
 		entries[0].Value = 0 // SPEC U16
@@ -180,12 +198,9 @@ func (s *Session) announce() {
 	if s.version.streamFlowControl() {
 		entries = append(entries, Setting{ID: SettingInitialWindowSize, Value: uint32(s.conf.StreamWindow)})
 	}
-	if s.client {
-		s.returnSettings()
-	}
 	s.control = appendSettings(s.control, s.version, 0, entries)
-	if extra := s.flow.in.size - defaultWindow; extra > 0 && s.version.sessionFlowControl() {
-		s.control = appendWindowUpdate(s.control, s.version, 0, uint32(extra))
+	if s.version.sessionFlowControl() {
+		s.control = appendGrant(s.control, s.version, 0, s.flow.in.size-defaultWindow+extra)
 	}
 }
 
@@ -247,7 +262,7 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 // one, and ends the session if none is open (SPEC G3, G4, G6).
 func (s *Session) goAway() {
 	s.mu.Lock()
-	if s.err == nil && !s.saidGoAway {
+	if s.err == nil && !s.saidGoAway && !s.refuseQuietlyLocked() {
 		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		s.saidGoAway = true
 	}
@@ -281,7 +296,7 @@ func (s *Session) endDrained() {
 }
 
 func (s *Session) drainedLocked() bool {
-	return s.err == nil && (s.saidGoAway || s.heardGoAway) &&
+	return s.err == nil && (s.saidGoAway || s.heardGoAway || s.refusingLocked()) &&
 		len(s.streams) == 0 && s.peerStreams == 0 && s.headers.empty()
 }
 
@@ -300,7 +315,7 @@ func (s *Session) shutdown(reason error) {
 	case errors.As(reason, &protocol) && !protocol.Remote:
 		s.control = appendGoAway(s.control, s.version, s.lastGood, protocol.Status)
 	case protocol != nil, errors.Is(reason, ErrSessionClosed):
-		if !s.saidGoAway { // SPEC G1
+		if !s.saidGoAway && !s.sparesGoAwayLocked() { // SPEC G1
 			s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		}
 	default:

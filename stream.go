@@ -53,6 +53,7 @@ type Stream struct {
 	late      HeaderBlock // of HEADERS frames
 	lateBytes int
 
+	muted      bool // nothing may be sent before the peer's reply, see FlowControlPeerUnaware
 	unwanted   bool // nobody will read the rest of what the peer sends
 	cancelRest bool // reset the stream once our FIN is on its way
 
@@ -327,7 +328,12 @@ func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 		st.state.replied = true
 	}
 	st.finHeaders = fin
-	s.headers.push(headerJob{st: st, typ: typ, flags: flags, block: block})
+	job := headerJob{st: st, typ: typ, flags: flags, block: block}
+	if st.muted {
+		st.raw.held = append(st.raw.held, job)
+	} else {
+		s.headers.push(job)
+	}
 	s.mu.Unlock()
 	s.ring()
 	return nil

@@ -41,6 +41,7 @@ func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 	s.nextID += 2
 	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent
 	st.finHeaders = flags&FlagFin != 0
+	s.enterUnawareLocked(st)
 	if st.state.inDone {
 		st.in.finish(endOfStream, false)
 	}
@@ -60,7 +61,7 @@ func (s *Session) openErrLocked() error {
 	switch {
 	case s.err != nil:
 		return s.err
-	case s.saidGoAway || s.heardGoAway: // SPEC S14, G4
+	case s.saidGoAway || s.heardGoAway || s.refusingLocked(): // SPEC S14, G4
 		return goneAway(0)
 	}
 	return nil
