@@ -24,10 +24,11 @@ func (k *Kubelet) serveForward(w http.ResponseWriter, r *http.Request, c Contain
 	for {
 		st, err := s.AcceptStream(ctx)
 		if err != nil {
-			if errors.Is(err, spdy.ErrSessionClosed) || ctx.Err() != nil {
-				return nil // the client has hung up
+			var broken *spdy.SessionError
+			if errors.As(err, &broken) {
+				return err
 			}
-			return err
+			return nil // the client has hung up, in one way or another
 		}
 		f.add(st)
 	}

@@ -49,8 +49,12 @@ func carry(to halfCloser, from io.Reader, giveUp func()) error {
 	if err != nil {
 		giveUp()
 	}
-	if errors.Is(err, net.ErrClosed) { // the other direction has seen why
+	var remote *RemoteError
+	switch {
+	case errors.Is(err, net.ErrClosed): // the other direction has seen why
 		return nil
+	case errors.As(err, &remote): // says it all
+		return remote
 	}
 	return err
 }
