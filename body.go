@@ -187,7 +187,7 @@ func (c *checkedWriter) Write(p []byte) (int, error) {
 // with CANCEL. It returns without waiting for the peer.
 func (b *responseBody) Close() error {
 	b.stop()
-	b.st.session.credit(b.st.in.discard())
+	b.st.session.credit(b.st.discard())
 	if !b.done.Swap(true) {
 		b.st.reset(RstCancel, "response body closed", context.Canceled)
 	} else {

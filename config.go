@@ -15,13 +15,20 @@ type Config struct {
 	// could not be enforced (SPEC W11). Default 256 KiB, at most 2^31-1.
 	StreamWindow int
 
+	// MaxStreamWindow is how far the window of a stream grows, in bytes, while its
+	// application reads as fast as the bytes come and the window is what holds the
+	// peer up: on a path of 100 ms, 256 KiB are 2.6 MB/s. All that windows have grown
+	// together is at most half of SessionWindow. A value of at most StreamWindow
+	// keeps windows as they are. Default 16 MiB.
+	MaxStreamWindow int
+
 	// SessionWindow bounds what the peer may send on all streams of a session
 	// together before applications have read it, and with it the memory of a
 	// session's unread data. SessionWindow/StreamWindow streams left unread
 	// stall the others. SPDY/3 has no such window; there StreamWindow times
 	// MaxConcurrentStreams is the bound. In SPDY/2, which has no windows at all,
 	// a session stops reading its connection at this bound. Default 1 MiB for a
-	// session that serves, 16 MiB for one that asks; never less than StreamWindow.
+	// session that serves, 32 MiB for one that asks; never less than StreamWindow.
 	SessionWindow int
 
 	// MaxConcurrentStreams is how many streams the peer may have open, handlers
@@ -127,8 +134,9 @@ type Config struct {
 // The defaults of Config.
 const (
 	defaultStreamWindow        = 256 << 10
+	defaultMaxStreamWindow     = 16 << 20
 	defaultServerSessionWindow = 1 << 20
-	defaultClientSessionWindow = 16 << 20
+	defaultClientSessionWindow = 32 << 20
 	defaultMaxStreams          = 250
 	defaultMaxHeaderBytes      = 256 << 10
 	defaultMaxHeaderFields     = 1000
@@ -159,6 +167,7 @@ func (c *Config) withDefaults(client bool) *Config {
 		sessionWindow = defaultClientSessionWindow
 	}
 	orDefault(&d.StreamWindow, defaultStreamWindow)
+	orDefault(&d.MaxStreamWindow, defaultMaxStreamWindow)
 	orDefault(&d.SessionWindow, sessionWindow)
 	if d.FlowControl == FlowControlPeerUnaware {
 		orDefault(&d.MaxConcurrentStreams, defaultUnawareMaxStreams)
@@ -174,6 +183,7 @@ func (c *Config) withDefaults(client bool) *Config {
 	}
 	d.StreamWindow = min(max(d.StreamWindow, defaultWindow), maxWindow)
 	d.SessionWindow = min(max(d.SessionWindow, d.StreamWindow), maxWindow)
+	d.MaxStreamWindow = min(d.MaxStreamWindow, maxWindow)
 	if d.FlowControl == FlowControlPeerUnaware {
 		d.unawareDefaults()
 	}

@@ -162,7 +162,7 @@ func (r *RawStream) Close() error {
 	}
 	st, s := &r.st, r.st.session
 	block := r.emptyBlock()
-	dropped := st.in.discard()
+	dropped := st.discard()
 	s.mu.Lock()
 	s.creditLocked(dropped)
 	cut := r.closeLocked(&block)
@@ -216,7 +216,7 @@ func (r *RawStream) Reset(status RstStatus) error {
 	}
 	r.closed.Store(true)
 	st := &r.st
-	st.session.credit(st.in.discard())
+	st.session.credit(st.discard())
 	st.reset(status, "", ErrStreamClosed)
 	r.ringLate()
 	return nil

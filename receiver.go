@@ -418,7 +418,9 @@ func (s *Session) creditStream(st *Stream, grant int64) {
 		s.mu.Unlock()
 		return
 	}
-	s.control = appendWindowUpdate(s.control, s.version, st.id, uint32(grant))
+	if grant = s.tuneLocked(st, grant); grant > 0 {
+		s.control = appendWindowUpdate(s.control, s.version, st.id, uint32(grant))
+	}
 	s.mu.Unlock()
 	s.ring()
 }

@@ -176,6 +176,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 		s.stats.roundTrip = rtt
 	}
 	s.endTrialLocked(id)
+	s.measuredLocked(id)
 	s.mu.Unlock()
 	if ok { // SPEC P2: others are ignored
 		select {

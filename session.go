@@ -87,6 +87,7 @@ type Session struct {
 	headers     headerQueue
 	sched       scheduler
 	flow        flowManager
+	tuner       windowTuner
 	cautious    bool   // the peer may speak SPDY/3 or SPDY/3.1, see beCautious
 	sentBlind   int64  // DATA bytes sent while cautious
 	peerWindow  int64  // INITIAL_WINDOW_SIZE of the peer
@@ -177,6 +178,7 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	if !v.streamFlowControl() {
 		s.budget = int64(conf.SessionWindow)
 	}
+	s.tuner = conf.newWindowTuner(v)
 	s.alive = newKeepalive(s)
 	s.in.alive = s.alive
 	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {

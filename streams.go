@@ -221,6 +221,7 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	st.ended, st.err = true, reason
 	s.noteLocked(st, true, reason)
 	s.sched.remove(st)
+	s.returnWindowLocked(st)
 	delete(s.streams, st.id)
 	st.freeLocked()
 	st.readDeadline.Load().stop() // nothing waits on an ended stream
