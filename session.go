@@ -81,6 +81,7 @@ type Session struct {
 	peerStreams int // slots taken by streams of the peer, and by their handlers
 	ourStreams  int // slots taken by our streams, and granted to openers
 	openers     openerQueue
+	rawHeaders  int // bytes of header blocks that the peer has us keep for raw streams
 
 	control     []byte // control frames that are ready to go
 	controlOwed int    // how much of control the peer made us queue

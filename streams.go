@@ -224,6 +224,7 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	s.returnWindowLocked(st)
 	delete(s.streams, st.id)
 	st.freeLocked()
+	st.raw.uncountLocked()
 	st.readDeadline.Load().stop() // nothing waits on an ended stream
 	st.writeDeadline.Load().stop()
 	close(st.done)
