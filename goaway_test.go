@@ -16,10 +16,18 @@ func isClosed(latch <-chan struct{}) bool {
 	}
 }
 
+// openReplied opens a stream and has the peer reply to it.
+func (p *testPeer) openReplied(why string) *RawStream {
+	p.t.Helper()
+	st := p.openRaw(why)
+	p.sendSynReply(st.ID(), 0)
+	return st
+}
+
 func TestPeerGoAway(t *testing.T) {
 	story(t, "whoever waits is told, and the last one counts", func(t *testing.T) {
 		p := newUnaware(t, asClient, Config{})
-		st := p.replied("opened")
+		st := p.openReplied("opened")
 		heard := p.s.PeerGoAway()
 		_, ok := p.s.PeerLastGood()
 		require.False(t, ok)
@@ -37,7 +45,7 @@ func TestPeerGoAway(t *testing.T) {
 	})
 	story(t, "who asks late knows at once", func(t *testing.T) {
 		p := newUnaware(t, asClient, Config{})
-		p.replied("opened")
+		p.openReplied("opened")
 		p.sendGoAway(1, GoAwayOK)
 		p.wantIdle("nothing is said to it")
 		require.True(t, isClosed(p.s.PeerGoAway()))
@@ -80,9 +88,7 @@ func TestSpeakFirst(t *testing.T) {
 			p.wantIdle("no SETTINGS")
 			p.sendPing(id)
 			ping.ok("it came back")
-			if r == asServer {
-				p.wantAnnouncement()
-			}
+			p.wantHello("now the session, too")
 			p.wantIdle("the PING is not sent again")
 		})
 	}
@@ -93,7 +99,7 @@ func TestSpeakFirst(t *testing.T) {
 func TestUnawareReadsWhatCameBeforeTheReset(t *testing.T) {
 	story(t, "read late", func(t *testing.T) {
 		p := newUnaware(t, asClient, Config{})
-		st := p.replied("opened")
+		st := p.openReplied("opened")
 		p.sendData(st.ID(), "exit 7", 0)
 		p.sendRst(st.ID(), RstCancel)
 		<-st.Done()
@@ -105,7 +111,7 @@ func TestUnawareReadsWhatCameBeforeTheReset(t *testing.T) {
 	story(t, "accepted late", func(t *testing.T) {
 		p := newUnaware(t, asServer, Config{})
 		p.sendSynStream(1, 0)
-		p.wantAnnouncement()
+		p.wantHello("")
 		p.sendData(1, "short", 0)
 		p.sendRst(1, RstCancel)
 		p.sendSynStream(3, 0)

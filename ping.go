@@ -16,11 +16,7 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 		defer s.mu.Unlock()
 		return 0, s.err
 	}
-	id := s.nextPing
-	s.nextPing += 2 // wraps after 2^31 of them, keeping its parity (SPEC P3)
-	if s.nextPing == 0 {
-		s.nextPing = 2
-	}
+	id := s.nextPingLocked()
 	if s.pings == nil {
 		s.pings = make(map[uint32]pingWaiter)
 	}
@@ -41,6 +37,16 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 		s.mu.Unlock()
 		return 0, context.Cause(ctx)
 	}
+}
+
+// nextPingLocked returns the id of our next PING.
+func (s *Session) nextPingLocked() uint32 {
+	id := s.nextPing
+	s.nextPing += 2 // wraps after 2^31 of them, keeping its parity (SPEC P3)
+	if s.nextPing == 0 {
+		s.nextPing = 2
+	}
+	return id
 }
 
 // Ping sends a PING and reports whether its echo came within d.

@@ -170,6 +170,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	s.mu.Lock()
 	w, ok := s.pings[id]
 	delete(s.pings, id)
+	s.endTrialLocked(id)
 	s.mu.Unlock()
 	if ok { // SPEC P2: others are ignored
 		select {

@@ -338,6 +338,7 @@ func (s *Session) shutdown(reason error) {
 	if !unserved {
 		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
+	s.stopTrialLocked()
 	close(s.done)
 	s.mu.Unlock()
 	for _, st := range ended {
