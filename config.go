@@ -125,6 +125,21 @@ type Config struct {
 	// frameTimeout is a server's ReadHeaderTimeout: how long a client may take to
 	// send its first frame, and to complete a control frame that it has begun.
 	frameTimeout time.Duration
+	// SpeakFirst lets, with FlowControlPeerUnaware, what the application says go out at
+	// once: its streams and PINGs. What a session says by itself still waits for the
+	// peer's first frame. It is for servers whose clients were not upgraded from HTTP,
+	// which may lose what comes first.
+	SpeakFirst bool
+
+	// MaxControlFrame bounds the payload of a control frame of the peer, in bytes; a
+	// larger one ends the session. Default 16 MiB less one byte, all that SPDY allows.
+	MaxControlFrame int
+
+	// KeepFrames makes the streams of a raw session remember where DATA frames end:
+	// RawStream.Read then reads of one frame at a time, and RawStream.ReadFrame a
+	// whole one. Programs that take a frame for a message need it, although proxies,
+	// and SPDY itself, may cut frames differently.
+	KeepFrames bool
 
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
@@ -178,6 +193,7 @@ func (c *Config) withDefaults(client bool) *Config {
 	if d.PingTimeout <= 0 {
 		d.PingTimeout = defaultPingTimeout
 	}
+	orDefault(&d.MaxControlFrame, MAX_DATA_PAYLOAD)
 	if d.Settings == nil {
 		d.Settings = DefaultSettings
 	}

@@ -40,6 +40,7 @@ func newRawStream(s *Session, priority uint8) *RawStream {
 	r := new(RawStream)
 	r.st.init(s, priority)
 	r.st.raw = r
+	r.st.in.marks.on = s.conf.KeepFrames
 	return r
 }
 

@@ -196,7 +196,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	}
 	var failed []*Stream
 	s.mu.Lock()
-	s.heardGoAway = true
+	s.heardGoAwayLocked(last)
 	if status != GoAwayOK && s.farewell == nil {
 		s.farewell = &SessionError{Status: status, Remote: true}
 	}
