@@ -74,11 +74,10 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 // finishResponse gives an answer its body.
 func finishResponse(st *Stream, res *http.Response, stop func() bool) {
 	noBody := res.Request.Method == http.MethodHead || !bodyAllowed(res.StatusCode)
-	if st.in.atEnd() && (noBody || res.ContentLength <= 0) {
+	if st.bare() && (noBody || res.ContentLength <= 0) {
 		if !noBody {
 			res.ContentLength = 0
 		}
-		setTrailer(&res.Trailer, st)
 		stop()
 		res.Body = http.NoBody
 		return
@@ -86,6 +85,15 @@ func finishResponse(st *Stream, res *http.Response, stop func() bool) {
 	check := newLengthCheck("response body", res.ContentLength)
 	check.none = noBody // some servers send one: node-spdy does for HEAD
 	res.Body = &responseBody{st: st, res: res, check: check, stop: stop}
+}
+
+// bare reports that nothing can follow the headers of the answer. What has come behind
+// them meanwhile does not count: what the answer looks like must not depend on who is
+// quicker.
+func (st *Stream) bare() bool {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	return st.state.bare
 }
 
 // tlsState is the TLS state of the connection, nil if it has none.

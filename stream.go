@@ -15,8 +15,8 @@ var endOfStream = io.EOF
 
 // What becomes of unread bytes when a stream ends before its FIN.
 const (
-	keepUnread = false // the connection was lost: what came is still worth reading
-	dropUnread = true  // the stream was reset: its bytes and credit are freed
+	keepUnread = false // the connection was lost, or the peer gave up: what came is still worth reading
+	dropUnread = true  // nobody wants the rest: its bytes and credit are freed
 )
 
 // A Stream is one of the conversations of a Session. A stream that a client
@@ -56,10 +56,12 @@ type Stream struct {
 	late      HeaderBlock // of HEADERS frames
 	lateBytes int
 
+	muted      bool // nothing may be sent before the peer's reply, see FlowControlPeerUnaware
 	unwanted   bool // nobody will read the rest of what the peer sends
 	cancelRest bool // reset the stream once our FIN is on its way
 
 	headerJobs int     // in Session.headers
+	flushing   bool    // awaitHeaders waits for the sender to take them
 	finHeaders bool    // one of them carries our FIN
 	loan       []byte  // what a writer has to send; the sender copies from it
 	owned      *[]byte // the pooled buffer behind a loan that nobody waits for
@@ -70,25 +72,29 @@ type Stream struct {
 	request *http.Request // what our SYN_STREAM asked for
 	pushes  []*Stream     // pushed along with the answer; guarded by Session.mu
 
-	http *exchange // the HTTP side of the stream, nil if it carries none
+	http *exchange  // the HTTP side of the stream, nil if it carries none
+	raw  *RawStream // what the stream is a part of, nil if it carries HTTP; immutable
 }
 
 // newStream makes a stream that is not open yet.
 func newStream(s *Session, priority uint8) *Stream {
-	st := &Stream{
-		session:  s,
-		priority: min(priority, priorities-1),
-		done:     make(chan struct{}),
-		taken:    make(chan struct{}, 1),
-		turn:     make(chan struct{}, 1),
-	}
+	st := new(Stream)
+	st.init(s, priority)
+	return st
+}
+
+func (st *Stream) init(s *Session, priority uint8) {
+	st.session = s
+	st.priority = min(priority, priorities-1)
+	st.done = make(chan struct{})
+	st.taken = make(chan struct{}, 1)
+	st.turn = make(chan struct{}, 1)
 	st.passTurn()
 	window := int64(unlimited)
 	if s.version.streamFlowControl() {
 		window = int64(s.conf.StreamWindow)
 	}
 	st.in.init(window)
-	return st
 }
 
 // String returns the id of the stream as a decimal number, "0" before it is open.
@@ -326,10 +332,50 @@ func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 		st.state.replied = true
 	}
 	st.finHeaders = fin
-	s.headers.push(headerJob{st: st, typ: typ, flags: flags, block: block})
+	job := headerJob{st: st, typ: typ, flags: flags, block: block}
+	if st.muted {
+		st.raw.held = append(st.raw.held, job)
+	} else {
+		s.headers.push(job)
+	}
 	s.mu.Unlock()
 	s.ring()
 	return nil
+}
+
+// awaitHeaders waits until the sender has taken the stream's header blocks, so that a
+// reset cannot drop them any more.
+func (st *Stream) awaitHeaders() error {
+	for {
+		limit := st.writeDeadline.Load()
+		waiting, err := st.headersQueued(limit)
+		if !waiting {
+			return err
+		}
+		select {
+		case <-st.taken: // only handlers flush, and their goroutine is the only writer
+		case <-st.done:
+		case <-limit.wait():
+		}
+	}
+}
+
+// headersQueued asks the sender to ring if header blocks of the stream wait for it.
+func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	st.flushing = false
+	switch {
+	case st.ended && !errors.Is(st.err, ErrStreamClosed):
+		return false, st.err
+	case st.ended || st.headerJobs == 0:
+		return false, nil
+	}
+	if err := limit.err(); err != nil {
+		return false, err
+	}
+	st.flushing = true
+	return true, nil
 }
 
 // closeWrite ends our half with a FIN after what has been written.

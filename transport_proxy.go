@@ -70,7 +70,7 @@ func (t *Transport) dialSOCKS(ctx context.Context, via *url.URL, addr string) (n
 		password, _ := via.User.Password()
 		auth = &proxy.Auth{User: via.User.Username(), Password: password}
 	}
-	forward := &forwardDialer{t: t}
+	forward := &socksDialer{t: t}
 	d, err := proxy.SOCKS5("tcp", proxyAddr, auth, forward)
 	if err != nil {
 		return nil, err
@@ -81,13 +81,13 @@ func (t *Transport) dialSOCKS(ctx context.Context, via *url.URL, addr string) (n
 	return forward.conn, nil // what it was wrapped in cannot close one direction
 }
 
-// A forwardDialer makes the connection to a SOCKS proxy, and keeps it.
-type forwardDialer struct {
+// A socksDialer makes the connection to a SOCKS proxy, and keeps it.
+type socksDialer struct {
 	t    *Transport
 	conn net.Conn
 }
 
-func (d *forwardDialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+func (d *socksDialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := d.t.dialPlain(ctx, network, addr)
 	if err != nil {
 		return nil, proxyError(err)
@@ -96,8 +96,8 @@ func (d *forwardDialer) DialContext(ctx context.Context, network, addr string) (
 	return conn, nil
 }
 
-// Dial makes a forwardDialer a proxy.Dialer; the context says more.
-func (d *forwardDialer) Dial(network, addr string) (net.Conn, error) {
+// Dial makes a socksDialer a proxy.Dialer; the context says more.
+func (d *socksDialer) Dial(network, addr string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, addr)
 }
 
