@@ -39,6 +39,11 @@ type Config struct {
 	// with more costs its stream a RST_STREAM(FRAME_TOO_LARGE). Default 1000.
 	MaxHeaderFields int
 
+	// AcceptBacklog is how many streams of a raw session may wait for
+	// Session.AcceptStream. Further ones are refused with REFUSED_STREAM, which the
+	// peer may retry. Default 1024.
+	AcceptBacklog int
+
 	// Compression says how header blocks that we send are compressed. The
 	// default, CompressSafe, gives an attacker who chooses part of a request
 	// nothing to compare secrets with.
@@ -94,6 +99,27 @@ type Config struct {
 	// send its first frame, and to complete a control frame that it has begun.
 	frameTimeout time.Duration
 
+	// FlowControl says whether the peer of a raw session can be expected to do flow
+	// control. Default FlowControlStandard. It has no effect on other sessions.
+	FlowControl FlowControl
+
+	// UnreadBudget bounds, with FlowControlPeerUnaware, the bytes of all streams of a
+	// session that have come and that no application has read: at this bound the
+	// session stops reading its connection, see ResetOverBudget. SessionWindow and
+	// StreamWindow are never more than it then. Default 16 MiB, at least 64 KiB.
+	UnreadBudget int
+
+	// ResetOverBudget makes a session whose UnreadBudget is used up reset the stream
+	// with the most unread bytes, with FLOW_CONTROL_ERROR, instead of stopping all.
+	ResetOverBudget bool
+
+	// Trace is called when something happens on a session. nil means nobody is.
+	Trace *Trace
+
+	// FrameLog makes sessions print a line for each frame. nil means that they do so
+	// only if EnableDebug, or GODEBUG=spdydebug=1, says it for all.
+	FrameLog *FrameLog
+
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
 	Logger *slog.Logger
@@ -107,6 +133,7 @@ const (
 	defaultMaxStreams          = 250
 	defaultMaxHeaderBytes      = 256 << 10
 	defaultMaxHeaderFields     = 1000
+	defaultAcceptBacklog       = 1024
 
 	defaultPingTimeout = 15 * time.Second
 
@@ -134,6 +161,9 @@ func (c *Config) withDefaults(client bool) *Config {
 	}
 	orDefault(&d.StreamWindow, defaultStreamWindow)
 	orDefault(&d.SessionWindow, sessionWindow)
+	if d.FlowControl == FlowControlPeerUnaware {
+		orDefault(&d.MaxConcurrentStreams, defaultUnawareMaxStreams)
+	}
 	orDefault(&d.MaxConcurrentStreams, defaultMaxStreams)
 	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
 	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
@@ -145,6 +175,9 @@ func (c *Config) withDefaults(client bool) *Config {
 	}
 	d.StreamWindow = min(max(d.StreamWindow, defaultWindow), maxWindow)
 	d.SessionWindow = min(max(d.SessionWindow, d.StreamWindow), maxWindow)
+	if d.FlowControl == FlowControlPeerUnaware {
+		d.unawareDefaults()
+	}
 	if client && d.AcceptPush != nil { // a push that nobody reads must leave room, see unclaimedPushes
 		d.StreamWindow = min(d.StreamWindow, maxWindow/2)
 		d.SessionWindow = max(d.SessionWindow, 2*d.StreamWindow)

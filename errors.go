@@ -94,6 +94,10 @@ func (closedError) Is(target error) bool { return target == net.ErrClosed }
 // why a draining session opens no more.
 var errGoingAway = errors.New("spdy: session is going away")
 
+// errInside is what calls that would wait for a session return to those that it
+// calls itself, see insideSession.
+var errInside = errors.New("spdy: cannot wait for a session on one of its own goroutines")
+
 // ErrStreamClosed is returned by calls on a stream that this side has closed.
 // It matches net.ErrClosed.
 var ErrStreamClosed error = streamClosedError{}

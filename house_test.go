@@ -26,7 +26,7 @@ var mayRecover = []string{"server.go"}
 var mayClose = []house.Place{
 	{File: "deadline.go", Func: "(*deadline).expireLocked"},
 	{File: "receiver.go", Func: "(*Session).receiver"},
-	{File: "receiver_headers.go", Func: "(*Session).receiveHeaderBlock"},
+	{File: "interim.go", Func: "(*Stream).replyLocked"},
 	{File: "sender.go", Func: "(*Session).sender"},
 	{File: "sniff.go", Func: "(*connQueue).Close"},
 	{File: "push_client.go", Func: "(*Stream).startPush"},

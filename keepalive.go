@@ -106,9 +106,7 @@ func (a *keepalive) start() {
 		return
 	}
 	now := a.now()
-	if a.s.mayPingFirst() {
-		a.quiet.begin(now)
-	}
+	a.quiet.begin(now)
 	a.idle.begin(now)
 	a.frame.beginOnce(now)
 }
@@ -122,10 +120,6 @@ func (a *keepalive) stop() {
 		w.stop()
 	}
 }
-
-// mayPingFirst reports whether a PING may be the first that the peer hears of us,
-// before it has sent a frame itself.
-func (s *Session) mayPingFirst() bool { return true }
 
 // heard notes that the peer has sent something. Called by the receiver.
 func (a *keepalive) heard() {
@@ -158,8 +152,9 @@ func (a *keepalive) ping() {
 	}
 	s := a.s
 	s.mu.Lock()
-	if s.err != nil {
+	if s.err != nil || s.hushed() {
 		s.mu.Unlock()
+		a.quiet.begin(a.now()) // does nothing once the session has ended
 		return
 	}
 	if a.unsent.Load() != pingQueued { // one in the batch under way may have been answered already
@@ -191,28 +186,29 @@ func (a *keepalive) takenLocked() {
 // writeOut writes a batch so that its progress can be seen: a PING that waits for a
 // slow write to end has all the time it needs, one that waits for a write that is
 // stuck has not.
-func (a *keepalive) writeOut(b []byte) error {
+func (a *keepalive) writeOut(b []byte) (written int, err error) {
 	a.write.begin(a.now())
-	for len(b) > 0 {
-		n := len(b)
+	for written < len(b) {
+		n := len(b) - written
 		if a.inPieces && n > a.piece+a.piece/4 { // no short rest by itself
 			n = a.piece
 		}
 		start := a.now()
-		if _, err := a.s.conn.Write(b[:n]); err != nil {
-			return err
+		k, err := a.s.conn.Write(b[written : written+n])
+		written += k
+		if err != nil {
+			return written, err
 		}
 		now := a.now()
 		a.write.moved(now)
 		if a.unsent.Load() != pingNone {
 			a.echo.moved(now)
 		}
-		b = b[n:]
 		a.pace(n, now-start)
 	}
 	a.write.end()
 	a.unsent.CompareAndSwap(pingTaken, pingNone)
-	return nil
+	return written, nil
 }
 
 // pace fits the pieces to the speed of the connection.

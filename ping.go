@@ -19,17 +19,19 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	id := s.pingLocked(w)
 	s.mu.Unlock()
 	s.ring()
+	var err error
 	select {
 	case rtt := <-w.verdict:
 		return rtt, nil
 	case <-s.done:
-		return 0, s.Err()
+		err = s.Err()
 	case <-ctx.Done():
-		s.mu.Lock()
-		delete(s.pings, id)
-		s.mu.Unlock()
-		return 0, context.Cause(ctx)
+		err = context.Cause(ctx)
 	}
+	s.mu.Lock()
+	delete(s.pings, id)
+	s.mu.Unlock()
+	return 0, err
 }
 
 func newPingWaiter() pingWaiter {
@@ -47,7 +49,9 @@ func (s *Session) pingLocked(w pingWaiter) (id uint32) {
 		s.pings = make(map[uint32]pingWaiter)
 	}
 	s.pings[id] = w
-	s.control = appendPing(s.control, s.version, id)
+	if !s.hushed() { // else it goes out when the peer has said something
+		s.control = appendPing(s.control, s.version, id)
+	}
 	return id
 }
 
@@ -67,7 +71,7 @@ func (s *Session) Ping(d time.Duration) (pinged bool) {
 func (s *Session) SendGoaway(f frameFlags, dat []byte) {
 	if len(dat) == 8 {
 		s.mu.Lock()
-		if s.err == nil {
+		if s.err == nil && !s.blind() {
 			last := binary.BigEndian.Uint32(dat) & maxStreamID
 			status := GoAwayStatus(binary.BigEndian.Uint32(dat[4:]))
 			s.control = appendGoAway(s.control, s.version, last, status)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // readBufferSize is what the receiver borrows while bytes keep coming.
@@ -26,6 +27,8 @@ type reader struct {
 	alive *keepalive // is told when something comes; may be nil
 	more  bool       // the last read filled its buffer: more is likely waiting
 	long  []byte     // a control frame that fits neither buffer; nil between frames
+
+	total atomic.Int64 // bytes read; others may look
 }
 
 // fill reads more bytes behind those in buf, of which there must be none or few
@@ -49,6 +52,7 @@ func (r *reader) fill() error {
 		n, err := r.conn.Read(space[have:])
 		if n > 0 {
 			r.alive.heard()
+			r.total.Add(int64(n))
 			r.more = have+n == len(space)
 			r.buf = space[:have+n]
 			return nil
@@ -64,6 +68,7 @@ func (r *reader) fill() error {
 // must be fewer than idleBufferSize.
 func (r *reader) preload(p []byte) {
 	r.buf = r.idle[:copy(r.idle[:], p)]
+	r.total.Add(int64(len(p)))
 }
 
 func (r *reader) release() {

@@ -31,12 +31,15 @@ func (s *Session) writeBatch() bool {
 	defer putBatch(buf)
 	for {
 		b, ended := s.assemble((*buf)[:0])
+		s.tellHooks()
 		if len(b) > 0 {
 			*buf = b // it may have grown
 		}
 		if len(b) > 0 {
 			s.traceBatch(b)
-			if err := s.writeOut(b); err != nil {
+			n, err := s.writeOut(b)
+			s.stats.bytesSent.Add(int64(n))
+			if err != nil {
 				s.fail(err)
 				return false
 			}
@@ -50,12 +53,11 @@ func (s *Session) writeBatch() bool {
 }
 
 // writeOut writes a batch to the network.
-func (s *Session) writeOut(b []byte) error {
+func (s *Session) writeOut(b []byte) (int, error) {
 	if s.alive != nil {
 		return s.alive.writeOut(b)
 	}
-	_, err := s.conn.Write(b)
-	return err
+	return s.conn.Write(b)
 }
 
 // assemble appends what goes to the network next. Header blocks are compressed
@@ -67,7 +69,13 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		s.mu.Unlock()
 		return b, true
 	}
+	if s.silencedLocked() {
+		ended = s.err != nil
+		s.mu.Unlock()
+		return b, ended
+	}
 	b = append(b, s.control...)
+	s.stats.noteControlLocked(s.control)
 	s.control, s.controlOwed = s.control[:0], 0
 	s.alive.takenLocked()
 	if cap(s.control) > maxPeerControl {
@@ -109,6 +117,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 // has to be taken back with RST_STREAM, and a FIN closes our half.
 func (s *Session) startLocked(job headerJob) {
 	st := job.st
+	s.stats.sent[job.typ]++
 	if job.typ == FrameSynStream {
 		st.onWire = true
 	}
@@ -133,7 +142,7 @@ func (s *Session) finishOutLocked(st *Stream) {
 // cancelRestLocked resets a stream whose answer is complete while the peer goes
 // on sending a request that nobody reads.
 func (s *Session) cancelRestLocked(st *Stream) {
-	s.queueResetLocked(st.id, RstCancel, true)
+	s.queueResetLocked(st.id, RstCancel, st.raw == nil) // closing a raw stream is our own doing
 	s.endLocked(st, &StreamError{StreamID: st.id, Status: RstCancel, Reason: "the rest is not wanted"}, dropUnread)
 }
 
@@ -153,7 +162,11 @@ func (s *Session) appendHeaderFrame(b []byte, job headerJob) ([]byte, error) {
 	if s.deflate == nil {
 		s.deflate = newHeaderCompressor(s.version, s.conf.Compression)
 	}
+	s.keepSentBlock(start, *job.block)
+	fixed := len(b)
 	b = s.deflate.appendBlock(b, *job.block)
+	s.stats.headersSent.Add(int64(len(*job.block)))
+	s.stats.deflatedSent.Add(int64(len(b) - fixed))
 	putBlock(job.block)
 	if err := finishFrame(b[start:]); err != nil { // SPEC H15: the context is lost
 		return b[:start], sessionErrorf(GoAwayInternalError, "stream %d: header block too large to send", job.st.id)
@@ -185,6 +198,8 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
 	s.flow.out.spend(int64(n))
+	s.stats.sent[FrameData]++
+	s.stats.dataSent += int64(n)
 	if s.cautious {
 		s.sentBlind += int64(n)
 	}

@@ -39,12 +39,15 @@ func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 	st.id, st.held = s.nextID, true
 	st.out.avail = s.peerWindow
 	s.nextID += 2
+	s.stats.opened++
 	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent
 	st.finHeaders = flags&FlagFin != 0
+	s.enterUnawareLocked(st)
 	if st.state.inDone {
 		st.in.finish(endOfStream, false)
 	}
 	s.streams[st.id] = st
+	s.noteLocked(st, false, nil)
 	s.headers.push(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block})
 }
 
@@ -60,7 +63,7 @@ func (s *Session) openErrLocked() error {
 	switch {
 	case s.err != nil:
 		return s.err
-	case s.saidGoAway || s.heardGoAway: // SPEC S14, G4
+	case s.saidGoAway || s.heardGoAway || s.refusingLocked(): // SPEC S14, G4
 		return goneAway(0)
 	}
 	return nil
@@ -212,6 +215,7 @@ func (s *Session) endLocked(st *Stream, reason error, drop bool) {
 
 func (s *Session) finishLocked(st *Stream, reason error) {
 	st.ended, st.err = true, reason
+	s.noteLocked(st, true, reason)
 	s.sched.remove(st)
 	delete(s.streams, st.id)
 	st.freeLocked()
