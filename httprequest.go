@@ -183,7 +183,7 @@ func (t *requestTarget) outgoingPath(req *http.Request) {
 // path it may name the host that the request goes to; if it names another the
 // result is empty.
 func opaquePath(opaque, scheme, host string) string {
-	if opaque[0] == '/' && !strings.HasPrefix(opaque, "//") {
+	if opaque == "*" || opaque[0] == '/' && !strings.HasPrefix(opaque, "//") {
 		return opaque
 	}
 	rest := strings.TrimPrefix(opaque, scheme+":")
