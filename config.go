@@ -69,6 +69,26 @@ type Config struct {
 	// the session shows otherwise, see SPEC §7. With SPDY3 or SPDY31 it knows.
 	Version Version
 
+	// FlowControl says whether the peer of a raw session can be expected to do flow
+	// control. Default FlowControlStandard. It has no effect on other sessions.
+	FlowControl FlowControl
+
+	// UnreadBudget bounds, with FlowControlPeerUnaware, the bytes of all streams of a
+	// session that have come and that no application has read: at this bound the
+	// session stops reading its connection, see ResetOverBudget. SessionWindow and
+	// StreamWindow are never more than it then. Default 16 MiB, at least 64 KiB.
+	UnreadBudget int
+
+	// ResetOverBudget makes a session whose UnreadBudget is used up reset the stream
+	// with the most unread bytes, with FLOW_CONTROL_ERROR, instead of stopping all.
+	ResetOverBudget bool
+
+	// Trace is called when something happens on a session. nil means nobody is.
+	Trace *Trace
+
+	// FrameLog makes sessions print a line for each frame. nil means that they do so
+	// only if EnableDebug, or GODEBUG=spdydebug=1, says it for all.
+	FrameLog *FrameLog
 	// PingInterval is after how long a time without a byte from the peer a session
 	// sends a PING, to find out whether the peer is still there. Any byte that
 	// comes counts, not only the answer. 0 means never, which is the default as in
@@ -98,27 +118,6 @@ type Config struct {
 	// frameTimeout is a server's ReadHeaderTimeout: how long a client may take to
 	// send its first frame, and to complete a control frame that it has begun.
 	frameTimeout time.Duration
-
-	// FlowControl says whether the peer of a raw session can be expected to do flow
-	// control. Default FlowControlStandard. It has no effect on other sessions.
-	FlowControl FlowControl
-
-	// UnreadBudget bounds, with FlowControlPeerUnaware, the bytes of all streams of a
-	// session that have come and that no application has read: at this bound the
-	// session stops reading its connection, see ResetOverBudget. SessionWindow and
-	// StreamWindow are never more than it then. Default 16 MiB, at least 64 KiB.
-	UnreadBudget int
-
-	// ResetOverBudget makes a session whose UnreadBudget is used up reset the stream
-	// with the most unread bytes, with FLOW_CONTROL_ERROR, instead of stopping all.
-	ResetOverBudget bool
-
-	// Trace is called when something happens on a session. nil means nobody is.
-	Trace *Trace
-
-	// FrameLog makes sessions print a line for each frame. nil means that they do so
-	// only if EnableDebug, or GODEBUG=spdydebug=1, says it for all.
-	FrameLog *FrameLog
 
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.

@@ -186,29 +186,28 @@ func (a *keepalive) takenLocked() {
 // writeOut writes a batch so that its progress can be seen: a PING that waits for a
 // slow write to end has all the time it needs, one that waits for a write that is
 // stuck has not.
-func (a *keepalive) writeOut(b []byte) (written int, err error) {
+func (a *keepalive) writeOut(b []byte) error {
 	a.write.begin(a.now())
-	for written < len(b) {
-		n := len(b) - written
+	for len(b) > 0 {
+		n := len(b)
 		if a.inPieces && n > a.piece+a.piece/4 { // no short rest by itself
 			n = a.piece
 		}
 		start := a.now()
-		k, err := a.s.conn.Write(b[written : written+n])
-		written += k
-		if err != nil {
-			return written, err
+		if err := a.s.writeConn(b[:n]); err != nil {
+			return err
 		}
 		now := a.now()
 		a.write.moved(now)
 		if a.unsent.Load() != pingNone {
 			a.echo.moved(now)
 		}
+		b = b[n:]
 		a.pace(n, now-start)
 	}
 	a.write.end()
 	a.unsent.CompareAndSwap(pingTaken, pingNone)
-	return written, nil
+	return nil
 }
 
 // pace fits the pieces to the speed of the connection.

@@ -189,3 +189,56 @@ func readPattern(r io.Reader, seed, size int64) error {
 	}
 	return check.whole()
 }
+
+// A server that has just announced its windows does not flood a client whose own are on
+// their way.
+func TestAwareTrial(t *testing.T) {
+	const size = 200 << 10
+	begin := func(t *testing.T, v Version) (p *testPeer, st *RawStream, write *call) {
+		p = newUnaware(t, asServer, Config{}, v)
+		p.sendSynStream(1, 0)
+		st = p.acceptRaw("opened", 1)
+		write = p.rawWrite(st, testBytes(size))
+		p.wantAnnouncement()
+		p.wantPing("with a question", 2)
+		p.wantSynReply("replied", 1)
+		p.wantData("what the protocol grants", 1, defaultWindow)
+		p.wantIdle("and no more")
+		return p, st, write
+	}
+	for _, v := range []Version{SPDY3, SPDY31} {
+		story(t, v.String()+", the PING is answered and nothing granted", func(t *testing.T) {
+			p, _, write := begin(t, v)
+			p.sendPing(4)
+			p.wantIdle("another PING says nothing")
+			p.sendPing(2)
+			p.wantData("the rest", 1, size-defaultWindow)
+			write.wrote("all of it", size)
+			require.Equal(t, FlowControlPeerUnaware, p.s.FlowControl())
+		})
+		story(t, v.String()+", the PING is never answered", func(t *testing.T) {
+			p, _, write := begin(t, v)
+			p.advance(trialTime - 1)
+			p.wantIdle("there is time")
+			p.advance(1)
+			p.wantData("the rest", 1, size-defaultWindow)
+			write.wrote("all of it", size)
+			p.sendPing(2)
+			require.Equal(t, FlowControlPeerUnaware, p.s.FlowControl())
+		})
+		story(t, v.String()+", something is granted first", func(t *testing.T) {
+			p, _, write := begin(t, v)
+			p.sendSetting(SettingInitialWindowSize, 100<<10)
+			if v == SPDY31 {
+				p.wantIdle("the session has nothing left")
+				p.sendWindowUpdate(0, 1<<20)
+			}
+			p.wantData("what is granted", 1, 100<<10-defaultWindow)
+			p.sendPing(2)
+			p.advance(2 * trialTime)
+			p.wantIdle("and no more")
+			write.pending("the rest waits")
+			require.Equal(t, FlowControlStandard, p.s.FlowControl())
+		})
+	}
+}

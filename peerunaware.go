@@ -1,5 +1,7 @@
 package spdy
 
+import "time"
+
 // The library that carries Kubernetes speaks SPDY/3.1 without its flow control: it
 // grants no credit and looks at none, takes a GOAWAY for the end of the connection,
 // loses what comes before it has replied, and as a client may lose what a server
@@ -33,12 +35,14 @@ const (
 	//   - up to 4096 streams of the peer are taken, and any number of ours opened,
 	//     unless Config.MaxConcurrentStreams or the peer's SETTINGS say otherwise.
 	//
-	// A server announces its windows once the peer's first frame has come, which such
-	// peers ignore. A peer that grants credit itself, by a WINDOW_UPDATE or an initial
-	// window, is not one of them: a client answers with windows of its own, and from
-	// then on both ends do standard flow control, with all bytes counted that were
-	// sent before. So two sessions in this mode have full flow control from the first
-	// byte on. That the peer overran a window is no error in this mode.
+	// Once the peer's first frame has come, a server announces its windows, which such
+	// peers ignore, and sends a PING. A peer that grants credit itself, by a
+	// WINDOW_UPDATE or an initial window, is not one of them: a client answers with
+	// windows of its own, and from then on both ends do standard flow control, with
+	// all bytes counted that were sent before. Until it knows, by the answer to its
+	// PING or after a second without, a server keeps to the 64 KiB that the protocol
+	// grants to begin with. So two sessions in this mode have full flow control from
+	// the first byte on. That the peer overran a window is no error in this mode.
 	FlowControlPeerUnaware
 )
 
@@ -49,19 +53,27 @@ const (
 	defaultUnawareMaxStreams = 4096
 )
 
-// blindCredit is added to every window that we send in while the peer has not granted
-// any. It is more than any session sends, and is taken off again when credit counts.
+// blindCredit is added to every window that we send in when the peer can be taken to
+// grant none. It is more than any session sends, and is taken off again if credit
+// counts after all.
 const blindCredit = 1 << 60
+
+// trialTime is how long a server waits for the answer to the PING behind its windows
+// before it takes the client for one that has none.
+const trialTime = time.Second
 
 // unawareness is what a session keeps of a peer that may do no flow control. Guarded by
 // Session.mu; the receiver alone changes hushed, announced and aware, and may look at
 // them without.
 type unawareness struct {
-	hushed    bool  // the peer's first frame has not come
-	announced bool  // our windows have been announced
-	aware     bool  // the peer has granted credit
-	refusing  bool  // new streams are refused, a GOAWAY will follow
-	silent    int64 // session credit given back and not announced
+	hushed    bool        // the peer's first frame has not come
+	announced bool        // our windows have been announced
+	aware     bool        // the peer has granted credit
+	refusing  bool        // new streams are refused, a GOAWAY will follow
+	silent    int64       // session credit given back and not announced
+	credit    int64       // what has been added to the windows that we send in
+	ping      uint32      // of a server, on trial; 0 if there is none or its echo has come
+	trial     *time.Timer // ends the trial without an echo
 
 	stalls      uint64 // times that the receiver stopped reading
 	resets      uint64 // streams that were reset instead
@@ -83,11 +95,63 @@ func (s *Session) beUnaware() {
 	s.unaware = &unawareness{hushed: true}
 	s.budget = int64(s.conf.UnreadBudget)
 	s.peerLimit = maxStreamID
-	if s.version.streamFlowControl() {
-		s.peerWindow += blindCredit
+	if s.client { // it sends nothing before the server had its chance to grant credit
+		s.goBlindLocked()
 	}
+}
+
+// goBlindLocked opens the windows that we send in.
+func (s *Session) goBlindLocked() { s.shiftBlindLocked(blindCredit) }
+
+// shiftBlindLocked adds to the windows that we send in what the peer has not granted.
+func (s *Session) shiftBlindLocked(delta int64) {
+	s.unaware.credit += delta
+	if !s.version.streamFlowControl() {
+		return
+	}
+	s.peerWindow += delta
 	if s.version.sessionFlowControl() {
-		s.flow.out.avail += blindCredit
+		s.flow.out.avail += delta
+	}
+	for _, st := range s.streams {
+		st.out.avail += delta
+		s.sched.place(st)
+	}
+	s.ring()
+}
+
+// beginTrialLocked sends a PING behind the windows that we have just announced. A peer
+// that answers it without having granted credit first does not do flow control.
+func (s *Session) beginTrialLocked() {
+	if !s.version.streamFlowControl() {
+		return
+	}
+	u := s.unaware
+	u.ping = s.nextPingLocked()
+	s.control = appendPing(s.control, s.version, u.ping)
+	u.trial = time.AfterFunc(trialTime, func() {
+		s.mu.Lock()
+		s.endTrialLocked(u.ping)
+		s.mu.Unlock()
+	})
+}
+
+// endTrialLocked ends the trial for the echo of its PING, or in its stead.
+func (s *Session) endTrialLocked(ping uint32) {
+	u := s.unaware
+	if u == nil || u.ping == 0 || u.ping != ping {
+		return
+	}
+	s.stopTrialLocked()
+	if !u.aware {
+		s.goBlindLocked()
+	}
+}
+
+func (s *Session) stopTrialLocked() {
+	if u := s.unaware; u != nil && u.trial != nil {
+		u.ping = 0
+		u.trial.Stop()
 	}
 }
 
@@ -122,6 +186,9 @@ func (s *Session) heard() {
 	}
 	for id := range s.pings {
 		s.control = appendPing(s.control, s.version, id)
+	}
+	if !s.client && s.err == nil {
+		s.beginTrialLocked()
 	}
 	s.mu.Unlock()
 	s.ring()
@@ -162,14 +229,9 @@ func (s *Session) credited() {
 	}
 	s.mu.Lock()
 	s.unaware.aware = true
-	s.peerWindow -= blindCredit
-	if s.version.sessionFlowControl() {
-		s.flow.out.avail -= blindCredit
-	}
+	s.shiftBlindLocked(-s.unaware.credit)
 	for _, st := range s.streams {
-		st.out.avail -= blindCredit
 		s.unmuteLocked(st)
-		s.sched.place(st)
 	}
 	if !s.unaware.announced && s.err == nil {
 		s.announceLateLocked()

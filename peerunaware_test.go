@@ -56,24 +56,22 @@ func (p *testPeer) acceptRaw(why string, id uint32) *RawStream {
 func (p *testPeer) greet(why string) *RawStream {
 	p.t.Helper()
 	p.sendSynStream(p.peerID(), 0, HeaderField{"hello", "there"})
-	if p.role == asServer {
-		p.wantAnnouncement()
-	}
+	p.wantHello(why)
 	return p.acceptRaw(why, p.peerID())
 }
 
-// replied opens a stream and has the peer reply to it.
-func (p *testPeer) replied(why string) *RawStream {
+// wantHello wants what a server says to the peer's first frame, and answers its PING as
+// peers do that do no flow control.
+func (p *testPeer) wantHello(why string) {
 	p.t.Helper()
-	r := p.startOpenRaw(why)
-	if p.role == asServer { // which has not said anything yet
-		p.sendPing(1)
-		p.wantAnnouncement()
-		p.wantPing(why, 1)
+	if p.role == asClient {
+		return
 	}
-	p.wantSynStream(why, r.ID())
-	p.sendSynReply(r.ID(), 0)
-	return r
+	p.wantAnnouncement()
+	if p.version.streamFlowControl() {
+		p.sendPing(wantFrame[*PingFrame](p, why).ID)
+		synctest.Wait()
+	}
 }
 
 func (p *testPeer) rawWrite(r *RawStream, data []byte) *call {
@@ -105,7 +103,8 @@ func TestUnawareSilence(t *testing.T) {
 			Setting{ID: SettingInitialWindowSize, Value: defaultWindow})
 		p.wantWindowUpdate("and the session window", 0, 64<<10)
 		p.wantPing("the PING was kept", 2)
-		p.wantSynStream("and so was the stream", 2)
+		p.wantPing("and here is one of the session", 4)
+		p.wantSynStream("so was the stream", 2)
 		p.wantIdle("but not the DATA")
 		p.sendPing(2)
 		ping.ok("the PING came back")
@@ -121,7 +120,7 @@ func TestUnawareSilence(t *testing.T) {
 		p.startOpenRaw("waits")
 		p.wantIdle("it is not here")
 		p.sendRaw([]byte{3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 1}) // the rest of a PING
-		p.wantAnnouncement()
+		p.wantHello("now it is")
 		p.wantPing("the answer", 1)
 		p.wantSynStream("the stream", 2)
 	})
@@ -163,10 +162,8 @@ func TestUnawareWaitsForTheReply(t *testing.T) {
 	storyBoth(t, "bytes, HEADERS and FIN wait for the reply", func(t *testing.T, r role) {
 		p := newUnaware(t, r, Config{})
 		p.sendPing(p.peerID())
-		if r == asServer {
-			p.wantAnnouncement()
-		}
-		p.wantPing("awake", p.peerID())
+		p.wantHello("awake")
+		p.wantPing("answered", p.peerID())
 		st := p.openRaw("opened")
 		require.NoError(t, st.SendHeaders(HeaderBlock{{"late", "header"}}, false))
 		write := p.rawWrite(st, testBytes(100<<10))
@@ -270,6 +267,7 @@ func TestUnawareSends(t *testing.T) {
 			p.openRaw("at once")
 		}
 		p.sendSetting(SettingMaxConcurrentStreams, 3*assumedMaxStreams)
+		synctest.Wait()
 		open := p.async("OpenStream", func(c *call) {
 			_, c.err = p.s.OpenStream(context.Background(), nil, StreamOptions{})
 		})
@@ -328,7 +326,9 @@ func TestUnawareReceives(t *testing.T) {
 	story(t, "a server credits what has been read, for a peer that may want it", func(t *testing.T) {
 		p := newUnaware(t, asServer, Config{StreamWindow: 128 << 10, SessionWindow: 256 << 10})
 		st := p.greet("opened")
-		p.wantRawRead("a quarter of both windows", st, p.sendBulk(1, 64<<10, 0))
+		text := p.sendBulk(1, 64<<10, 0)
+		p.wantIdle("nothing has been read")
+		p.wantRawRead("a quarter of both windows", st, text)
 		p.wantWindowUpdate("the stream", 1, 64<<10)
 		p.wantWindowUpdate("the session", 0, 64<<10)
 		p.wantIdle("nothing else")

@@ -34,17 +34,23 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	return 0, err
 }
 
+// nextPingLocked returns the id of our next PING.
+func (s *Session) nextPingLocked() uint32 {
+	id := s.nextPing
+	s.nextPing += 2 // wraps after 2^31 of them, keeping its parity (SPEC P3)
+	if s.nextPing == 0 {
+		s.nextPing = 2
+	}
+	return id
+}
+
 func newPingWaiter() pingWaiter {
 	return pingWaiter{sent: time.Now(), verdict: make(chan time.Duration, 1)}
 }
 
 // pingLocked queues a PING, whose id it returns, for somebody who waits.
 func (s *Session) pingLocked(w pingWaiter) (id uint32) {
-	id = s.nextPing
-	s.nextPing += 2 // wraps after 2^31 of them, keeping its parity (SPEC P3)
-	if s.nextPing == 0 {
-		s.nextPing = 2
-	}
+	id = s.nextPingLocked()
 	if s.pings == nil {
 		s.pings = make(map[uint32]pingWaiter)
 	}

@@ -51,8 +51,8 @@ func (r *reader) fill() error {
 	for {
 		n, err := r.conn.Read(space[have:])
 		if n > 0 {
-			r.alive.heard()
 			r.total.Add(int64(n))
+			r.alive.heard()
 			r.more = have+n == len(space)
 			r.buf = space[:have+n]
 			return nil

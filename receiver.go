@@ -10,8 +10,8 @@ func (s *Session) receiver() {
 	defer s.in.close()
 	for {
 		err := s.receiveFrame()
-		s.alive.frameDone()
 		s.tellHooks()
+		s.alive.frameDone()
 		if err == nil {
 			continue
 		}

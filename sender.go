@@ -37,9 +37,7 @@ func (s *Session) writeBatch() bool {
 		}
 		if len(b) > 0 {
 			s.traceBatch(b)
-			n, err := s.writeOut(b)
-			s.stats.bytesSent.Add(int64(n))
-			if err != nil {
+			if err := s.writeOut(b); err != nil {
 				s.fail(err)
 				return false
 			}
@@ -53,11 +51,18 @@ func (s *Session) writeBatch() bool {
 }
 
 // writeOut writes a batch to the network.
-func (s *Session) writeOut(b []byte) (int, error) {
+func (s *Session) writeOut(b []byte) error {
 	if s.alive != nil {
 		return s.alive.writeOut(b)
 	}
-	return s.conn.Write(b)
+	return s.writeConn(b)
+}
+
+// writeConn writes and counts.
+func (s *Session) writeConn(b []byte) error {
+	n, err := s.conn.Write(b)
+	s.stats.bytesSent.Add(int64(n))
+	return err
 }
 
 // assemble appends what goes to the network next. Header blocks are compressed
@@ -120,6 +125,9 @@ func (s *Session) startLocked(job headerJob) {
 	s.stats.sent[job.typ]++
 	if job.typ == FrameSynStream {
 		st.onWire = true
+	}
+	if st.flushing {
+		st.rangTaken()
 	}
 	if job.flags&FlagFin != 0 {
 		s.finishOutLocked(st)

@@ -148,7 +148,6 @@ func (s *Session) traceStart() {
 
 func (s *Session) traceEnd() {
 	if t := s.conf.Trace; t != nil && t.SessionEnd != nil {
-		s.tellHooks()
 		t.SessionEnd(s, s.Err())
 	}
 }

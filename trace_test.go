@@ -109,6 +109,37 @@ func TestTrace(t *testing.T) {
 	})
 }
 
+// The end of a stream that was never opened, and of streams under a sender that cannot
+// write, and frames that break the rules of framing.
+func TestTraceAtTheEdges(t *testing.T) {
+	story(t, "a stream that was given up", func(t *testing.T) {
+		var book traceBook
+		p := newPeer(t, asClient, peerOpts{conf: Config{Trace: book.trace()}})
+		book.take()
+		p.s.newLocalStream(0).reset(RstCancel, "given up", nil)
+		require.Empty(t, book.take())
+	})
+	story(t, "a stuck sender", func(t *testing.T) {
+		var book traceBook
+		p := newPeer(t, asClient, peerOpts{conf: Config{Trace: book.trace()}})
+		p.ours.SetWriteCap(1)
+		st := p.open("ours", 0)
+		book.take()
+		p.s.shutdown(ErrSessionClosed)
+		require.Equal(t, []string{"close 1 spdy: session closed"}, book.take(), "stream %d", st.id)
+	})
+	for _, typ := range []FrameType{FrameSynStream, FrameSynReply, FrameHeaders} {
+		story(t, "a short "+typ.String(), func(t *testing.T) {
+			var book traceBook
+			p := newPeer(t, asClient, peerOpts{conf: Config{Trace: book.trace()}})
+			book.take()
+			p.sendControl(typ, 0, 1, 2, 3)
+			p.wantSessionError("it is too short", 0, GoAwayProtocolError)
+			require.Regexp(t, "<- "+typ.String()+" .*with a payload of 3 bytes", book.take()[0])
+		})
+	}
+}
+
 // Every hook may be missing.
 func TestTraceOfNothing(t *testing.T) {
 	full := new(traceBook).trace()
