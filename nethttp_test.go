@@ -220,3 +220,30 @@ func TestFlushDeadline(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(start))
 	})
 }
+
+// TestFlushedHeaders: headers that have left were flushed, even if the client has reset
+// the stream upon them before the handler goes on; those that were dropped were not.
+func TestFlushedHeaders(t *testing.T) {
+	story(t, "taken", func(t *testing.T) {
+		p := newPeer(t, asServer)
+		p.sendSynStream(1, 0)
+		st := p.wantAccept("theirs", 1)
+		p.reply(st, 0)
+		p.wantSynReply("the answer", 1)
+		p.sendRst(1, RstCancel)
+		p.hasEnded("by the peer", st)
+		require.NoError(t, st.awaitHeaders())
+	})
+	story(t, "dropped", func(t *testing.T) {
+		p := newPeer(t, asServer)
+		p.sendSynStream(1, 0)
+		st := p.wantAccept("theirs", 1)
+		release := p.holdSender()
+		p.reply(st, 0)
+		flush := p.async("flush", func(c *call) { c.err = st.awaitHeaders() })
+		flush.pending("the sender is at work elsewhere")
+		p.sendRst(1, RstCancel)
+		flush.failsReset("they will never leave", RstCancel, true)
+		release()
+	})
+}
