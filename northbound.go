@@ -38,6 +38,37 @@ func (b *northbound) ring() {
 	}
 }
 
+// widen makes the window one that cannot be used up, for a stream on which nothing has
+// been received.
+func (b *northbound) widen() {
+	b.mu.Lock()
+	b.flow = newInflow(unlimited)
+	b.mu.Unlock()
+}
+
+// narrow makes a wide window one of the given size, with all bytes counted that have
+// come, and returns the credit for those that have been read. What has come may be more
+// than the window.
+func (b *northbound) narrow(window int64) (grant int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flow.avail -= b.flow.size - window
+	b.flow.size = window
+	return b.flow.settle()
+}
+
+// admitAll is admit for a peer that is not held to its window.
+func (b *northbound) admitAll(n int64) (wanted bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flow.avail -= n
+	if b.discarding || b.end != nil {
+		b.flow.owed += n
+		return false
+	}
+	return true
+}
+
 // admit charges a DATA frame of n bytes to the window. With ok false the peer
 // overran it. With wanted false the bytes are to be discarded.
 func (b *northbound) admit(n int64) (ok, wanted bool) {
@@ -217,7 +248,7 @@ func (b *northbound) advance(n int) (consumed, grant int64) {
 func (b *northbound) exhausted() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.flow.avail == 0
+	return b.flow.avail <= 0
 }
 
 // atEnd reports that the peer has finished and nothing is left to read.
@@ -225,6 +256,24 @@ func (b *northbound) atEnd() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.end == io.EOF && b.unread == 0
+}
+
+// readable reports that a read would not have to wait.
+func (b *northbound) readable() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unread > 0 && !b.lent || b.end != nil || b.discarding
+}
+
+// ending is how the buffer has ended: nil if it has not, io.EOF after the peer's
+// FIN even if bytes are unread.
+func (b *northbound) ending() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.discarding {
+		return ErrStreamClosed
+	}
+	return b.end
 }
 
 // buffered is the number of unread bytes.

@@ -10,35 +10,55 @@ import (
 // be under way at once. It fails with the context's error, or with why the
 // session ended.
 func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
-	w := pingWaiter{sent: time.Now(), verdict: make(chan time.Duration, 1)}
+	w := newPingWaiter()
 	s.mu.Lock()
 	if s.err != nil {
 		defer s.mu.Unlock()
 		return 0, s.err
 	}
+	id := s.pingLocked(w)
+	s.mu.Unlock()
+	s.ring()
+	var err error
+	select {
+	case rtt := <-w.verdict:
+		return rtt, nil
+	case <-s.done:
+		err = s.Err()
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	s.mu.Lock()
+	delete(s.pings, id)
+	s.mu.Unlock()
+	return 0, err
+}
+
+// nextPingLocked returns the id of our next PING.
+func (s *Session) nextPingLocked() uint32 {
 	id := s.nextPing
 	s.nextPing += 2 // wraps after 2^31 of them, keeping its parity (SPEC P3)
 	if s.nextPing == 0 {
 		s.nextPing = 2
 	}
+	return id
+}
+
+func newPingWaiter() pingWaiter {
+	return pingWaiter{sent: time.Now(), verdict: make(chan time.Duration, 1)}
+}
+
+// pingLocked queues a PING, whose id it returns, for somebody who waits.
+func (s *Session) pingLocked(w pingWaiter) (id uint32) {
+	id = s.nextPingLocked()
 	if s.pings == nil {
 		s.pings = make(map[uint32]pingWaiter)
 	}
 	s.pings[id] = w
-	s.control = appendPing(s.control, s.version, id)
-	s.mu.Unlock()
-	s.ring()
-	select {
-	case rtt := <-w.verdict:
-		return rtt, nil
-	case <-s.done:
-		return 0, s.Err()
-	case <-ctx.Done():
-		s.mu.Lock()
-		delete(s.pings, id)
-		s.mu.Unlock()
-		return 0, context.Cause(ctx)
+	if !s.hushed() { // else it goes out when the peer has said something
+		s.control = appendPing(s.control, s.version, id)
 	}
+	return id
 }
 
 // Ping sends a PING and reports whether its echo came within d.
@@ -57,7 +77,7 @@ func (s *Session) Ping(d time.Duration) (pinged bool) {
 func (s *Session) SendGoaway(f frameFlags, dat []byte) {
 	if len(dat) == 8 {
 		s.mu.Lock()
-		if s.err == nil {
+		if s.err == nil && !s.blind() {
 			last := binary.BigEndian.Uint32(dat) & maxStreamID
 			status := GoAwayStatus(binary.BigEndian.Uint32(dat[4:]))
 			s.control = appendGoAway(s.control, s.version, last, status)

@@ -10,6 +10,8 @@ func (s *Session) receiver() {
 	defer s.in.close()
 	for {
 		err := s.receiveFrame()
+		s.tellHooks()
+		s.alive.frameDone()
 		if err == nil {
 			continue
 		}
@@ -34,25 +36,33 @@ func (s *Session) receiveFrame() error {
 	if s.ended() { // SPEC G10
 		return s.in.skip(h.length)
 	}
+	if s.hushed() {
+		s.heard()
+	}
 	if s.secure && s.tls == nil {
 		s.tls = connectionState(s.conn)
 	}
 	if !h.control {
-		s.traceReceived(h, nil)
+		s.alive.frameDone() // a body may take its time
+		s.traceReceived(h, nil, nil, nil)
 		return s.receiveData(h)
 	}
+	s.alive.frameBegun()
+	s.stats.noteReceived(h.typ, s.version, h.version == s.version.wire())
 	if h.version != s.version.wire() {
 		return s.receiveForeign(h)
 	}
 	if !s.knowsControl(h.typ) { // SPEC F4, F5, F15, C4, W20
-		s.traceReceived(h, nil)
+		s.traceReceived(h, nil, nil, nil)
 		return s.in.skip(h.length)
 	}
 	p, err := s.in.exactly(h.length)
 	if err != nil {
 		return err
 	}
-	s.traceReceived(h, p)
+	if !h.typ.hasHeaderBlock() { // those are shown when their headers are known
+		s.traceReceived(h, p, nil, nil)
+	}
 	return s.receiveControl(h, p)
 }
 
@@ -111,7 +121,7 @@ func (s *Session) receiveControl(h frameHeader, p []byte) error {
 // is skipped, unless it carried a header block, which we cannot read and without
 // which the compression context is lost.
 func (s *Session) receiveForeign(h frameHeader) error {
-	s.traceReceived(h, nil)
+	s.traceReceived(h, nil, nil, nil)
 	switch h.typ {
 	case FrameSynStream:
 		p, err := s.in.exactly(min(h.length, 4))
@@ -142,22 +152,34 @@ func (s *Session) receiveData(h frameHeader) error {
 		s.mu.Unlock()
 		return sessionErrorf(GoAwayProtocolError, "DATA of %d bytes overruns the session window", n)
 	}
+	s.stats.dataFrames++
+	s.stats.dataReceived += n
 	st, status := s.dataStreamLocked(h)
 	s.mu.Unlock()
 	if st == nil {
 		if status != 0 {
 			s.replyReset(h.streamID, status)
+		} else {
+			s.stray(h.length)
 		}
+		return s.discardData(h.length)
+	}
+	if status != 0 && s.forgives(st, h, status) {
+		s.stray(h.length)
 		return s.discardData(h.length)
 	}
 	if status != 0 {
 		if s.version == SPDY2 && !st.replyCame() { // SPEC D4
+			s.owed.Add(n)
 			return sessionErrorf(GoAwayProtocolError, "DATA on stream %d before its SYN_REPLY", st.id)
 		}
 		s.resetStream(st, status, "unexpected DATA")
 		return s.discardData(h.length)
 	}
 	ok, wanted := st.in.admit(n)
+	if !ok && s.unaware != nil {
+		ok, wanted = true, st.in.admitAll(n)
+	}
 	switch {
 	case !ok: // SPEC W12
 		s.resetStream(st, RstFlowControlError, "DATA overruns the stream window")
@@ -170,7 +192,7 @@ func (s *Session) receiveData(h frameHeader) error {
 		if err := s.discardData(h.length); err != nil {
 			return err
 		}
-		if h.flags&FlagFin == 0 && (st.in.exhausted() || !s.version.streamFlowControl()) {
+		if h.flags&FlagFin == 0 && (st.in.exhausted() || !s.version.streamFlowControl() || s.blind()) {
 			s.stopUnwanted(st)
 		}
 	}
@@ -181,28 +203,39 @@ func (s *Session) receiveData(h frameHeader) error {
 }
 
 // chargeLocked charges DATA to the session window. A peer that may speak SPDY/3
-// does not know of one, so its bytes are only counted.
+// does not know of one, so its bytes are only counted, and so are those of one that
+// may do no flow control.
 func (s *Session) chargeLocked(n int64) bool {
-	if s.cautious {
+	if s.cautious || s.unaware != nil {
 		s.flow.in.avail -= n
 		return true
 	}
 	return s.flow.in.take(n)
 }
 
-// awaitRoom holds the receiver back while a session of SPDY/2, where nothing else
-// limits the peer, has SessionWindow bytes that no application has read. It is the
-// one thing besides the network that a receiver ever waits for; the streams of
-// such a session do hold each other up. coming are the bytes of the present frame
-// that have been charged and have not been read from the network.
+// awaitRoom holds the receiver back while a session in which nothing else limits the
+// peer has as many bytes as its budget that no application has read. That is so in
+// SPDY/2, with SessionWindow as the budget, and with a peer that does no flow control.
+// It is the one thing besides the network that a receiver ever waits for; the
+// streams of such a session do hold each other up. coming are the bytes of the present
+// frame that have been charged and have not been read from the network.
 func (s *Session) awaitRoom(coming int) {
-	for !s.version.streamFlowControl() && s.unread()-int64(coming) >= int64(s.conf.SessionWindow) {
-		if s.app.makeRoom() {
+	stalled := false
+	for s.budget > 0 && s.unread()-int64(coming) >= s.budget {
+		if s.app.makeRoom() || s.resetFullest() {
 			continue
 		}
+		if !stalled {
+			s.countStall()
+			stalled = true
+		}
+		s.alive.hold(true)
 		select {
 		case <-s.room:
 		case <-s.done:
+		}
+		s.alive.hold(false)
+		if s.ended() {
 			return
 		}
 	}
@@ -249,7 +282,7 @@ func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
 		return 0
 	case neverOpened: // SPEC D1, R4, R8
 		return RstInvalidStream
-	case !data || s.version == SPDY2: // SPEC R5, D8
+	case !data || s.version == SPDY2 || s.blind(): // SPEC R5, D8
 		return 0
 	}
 	return RstProtocolError // SPEC D7
@@ -264,15 +297,20 @@ func (s *Session) deliver(st *Stream, n int) error {
 	if n <= wholeFrame {
 		s.awaitRoom(n)
 		p, err := s.in.exactly(n)
-		if err == nil && n > 0 {
+		if err != nil {
+			s.owed.Add(int64(n)) // it will never come
+			return err
+		}
+		if n > 0 {
 			s.credit(int64(st.in.append(p)))
 		}
-		return err
+		return nil
 	}
 	for n > 0 {
 		s.awaitRoom(n)
 		p, err := s.in.some(n)
 		if err != nil {
+			s.owed.Add(int64(n)) // as above
 			return err
 		}
 		s.credit(int64(st.in.append(p)))
@@ -284,6 +322,7 @@ func (s *Session) deliver(st *Stream, n int) error {
 // discardData reads n bytes that nobody wants and gives their credit back.
 func (s *Session) discardData(n int) error {
 	if err := s.in.skip(n); err != nil {
+		s.owed.Add(int64(n)) // it will never come
 		return err
 	}
 	s.credit(int64(n))
@@ -310,6 +349,9 @@ func (s *Session) stopUnwanted(st *Stream) {
 func (s *Session) finishIn(st *Stream) {
 	st.in.finish(endOfStream, false)
 	s.mu.Lock()
+	if st.raw != nil {
+		st.raw.ringLateLocked()
+	}
 	st.state.finIn()
 	s.retireLocked(st)
 	s.mu.Unlock()
@@ -345,7 +387,7 @@ func (s *Session) creditLocked(n int64) {
 
 // ringRoom tells a receiver in awaitRoom that bytes have been read.
 func (s *Session) ringRoom() {
-	if s.version.streamFlowControl() {
+	if s.budget == 0 {
 		return
 	}
 	select {
@@ -357,8 +399,12 @@ func (s *Session) ringRoom() {
 func (s *Session) settleLocked() {
 	n := s.owed.Swap(0)
 	s.flow.in.avail += n
+	if s.unaware != nil && !s.unaware.announced {
+		s.unaware.silent += n
+		return
+	}
 	if n > 0 && s.err == nil && s.version.sessionFlowControl() {
-		s.control = appendWindowUpdate(s.control, s.version, 0, uint32(n))
+		s.control = appendGrant(s.control, s.version, 0, n)
 	}
 }
 

@@ -10,6 +10,7 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 		return err
 	}
 	s.mu.Lock()
+	s.stats.resetsLocked().received[status.slot()]++
 	st := s.streams[id]
 	if st == nil {
 		s.mu.Unlock()
@@ -68,6 +69,7 @@ func (s *Session) applySetting(e Setting) error {
 		if !s.version.streamFlowControl() { // SPEC T17
 			return nil
 		}
+		s.credited()
 		if e.Value > maxWindow { // SPEC T13
 			return sessionErrorf(GoAwayProtocolError, "INITIAL_WINDOW_SIZE of %d", e.Value)
 		}
@@ -105,6 +107,7 @@ func (s *Session) receiveWindowUpdate(h frameHeader, p []byte) error {
 	if err != nil || !s.version.streamFlowControl() { // SPEC W20
 		return err
 	}
+	s.credited()
 	if id == 0 {
 		return s.growSession(int64(delta))
 	}
@@ -168,10 +171,15 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	s.mu.Lock()
 	w, ok := s.pings[id]
 	delete(s.pings, id)
+	rtt := time.Since(w.sent)
+	if ok {
+		s.stats.roundTrip = rtt
+	}
+	s.endTrialLocked(id)
 	s.mu.Unlock()
 	if ok { // SPEC P2: others are ignored
 		select {
-		case w.verdict <- time.Since(w.sent):
+		case w.verdict <- rtt:
 		default:
 		}
 	}
@@ -200,6 +208,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 		s.endLocked(st, goneAway(st.id), dropUnread)
 	}
 	s.openers.failLocked()
+	s.pooled.leaveLocked()
 	s.mu.Unlock()
 	for _, st := range failed {
 		st.cancelContext(errGoingAway)

@@ -37,6 +37,7 @@ type scheduler struct {
 func (sc *scheduler) place(st *Stream) {
 	var to *ring
 	switch {
+	case st.muted: // the peer is not ready for it
 	case len(st.loan) > 0 && st.out.avail > 0:
 		to = &sc.ready[st.priority&(priorities-1)]
 	case len(st.loan) > 0:

@@ -35,9 +35,13 @@ type Session struct {
 	conf    *Config
 	app     application
 	log     *logSink
+	budget  int64          // unread bytes at which the receiver stops reading; 0 if windows bound them
+	unaware *unawareness   // nil if the peer is expected to do flow control
+	pooled  *pooledSession // its place in a Transport, nil if it has none
+	alive   *keepalive     // nil if the configuration watches nothing
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
-	room       chan struct{} // doorbell for the receiver of SPDY/2, see awaitRoom
+	room       chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
 	done       chan struct{} // latch: the session has ended, err says why
 	senderEnd  chan struct{} // latch: the sender has ended, the conn is closed
 	receiveEnd chan struct{} // latch: the receiver has ended
@@ -52,6 +56,12 @@ type Session struct {
 
 	// owed is session credit for bytes taken or discarded, not yet granted.
 	owed atomic.Int64
+
+	stats counters // has its own rules
+
+	frameLog   atomic.Pointer[FrameLog] // see frameLogger
+	sentBlocks *[]sentBlock             // sender only; nil until somebody wants to see headers
+	hooks      *streamHooks             // guarded by mu; nil if the Trace has none
 
 	// Guarded by mu, which nobody holds while waiting for anything.
 	mu          sync.Mutex
@@ -153,6 +163,8 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	}
 	_, s.secure = conn.(tlsConn)
 	s.in.conn = conn
+	s.frameLog.Store(conf.FrameLog)
+	s.hooks = newStreamHooks(conf.Trace)
 	s.inflate = newHeaderDecompressor(v)
 	s.flow.in = newInflow(int64(conf.SessionWindow))
 	s.flow.out.avail = defaultWindow
@@ -162,7 +174,16 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	if !v.sessionFlowControl() {
 		s.flow.in, s.flow.out.avail = newInflow(unlimited), unlimited
 	}
-	s.announce()
+	if !v.streamFlowControl() {
+		s.budget = int64(conf.SessionWindow)
+	}
+	s.alive = newKeepalive(s)
+	s.in.alive = s.alive
+	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {
+		s.beUnaware()
+	} else {
+		s.announce()
+	}
 	return s
 }
 
@@ -173,19 +194,25 @@ const unlimited = 1 << 62
 // what differs from the protocol's defaults, and the larger session window
 // (SPEC W21).
 func (s *Session) announce() {
+	if s.client {
+		s.returnSettings()
+	}
+	s.announceLocked(0)
+}
+
+// announceLocked is announce without the settings that a server has asked for. extra is
+// added to the session window.
+func (s *Session) announceLocked(extra int64) {
 	entries := []Setting{{ID: SettingMaxConcurrentStreams, Value: uint32(s.conf.MaxConcurrentStreams)}}
-	if s.client && s.conf.AcceptPush == nil {
+	if s.client && s.conf.AcceptPush == nil && !s.isRaw() {
 		entries[0].Value = 0 // SPEC U16
 	}
 	if s.version.streamFlowControl() {
 		entries = append(entries, Setting{ID: SettingInitialWindowSize, Value: uint32(s.conf.StreamWindow)})
 	}
-	if s.client {
-		s.returnSettings()
-	}
 	s.control = appendSettings(s.control, s.version, 0, entries)
-	if extra := s.flow.in.size - defaultWindow; extra > 0 && s.version.sessionFlowControl() {
-		s.control = appendWindowUpdate(s.control, s.version, 0, uint32(extra))
+	if s.version.sessionFlowControl() {
+		s.control = appendGrant(s.control, s.version, 0, s.flow.in.size-defaultWindow+extra)
 	}
 }
 
@@ -199,10 +226,15 @@ func (s *Session) Serve() (err error) {
 	s.started = true
 	s.mu.Unlock()
 	if first {
+		s.traceStart()
+		s.alive.start()
 		go s.sender()
 		s.receiver()
 	}
 	<-s.senderEnd
+	if first {
+		s.traceEnd()
+	}
 	if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
 		return err
 	}
@@ -212,10 +244,13 @@ func (s *Session) Serve() (err error) {
 // Close ends the session at once: the peer gets a GOAWAY, every stream fails with
 // ErrSessionClosed, and the connection is closed. It waits for the session's
 // goroutines, at most a second longer than the peer needs, but not for handlers.
-// It returns nothing, as in 2015; Err says how the session ended.
+// It returns nothing, as in 2015; Err says how the session ended. Called by a hook of
+// a Trace, or by other code that runs on a session's own goroutines, it does not wait.
 func (s *Session) Close() {
 	s.shutdown(ErrSessionClosed)
-	<-s.senderEnd
+	if !insideSession() {
+		<-s.senderEnd
+	}
 }
 
 // Done returns a channel that is closed when the session has ended.
@@ -230,9 +265,14 @@ func (s *Session) Err() error {
 
 // Shutdown ends the session gracefully: it sends GOAWAY, takes and opens no new
 // streams, lets the open ones finish, and closes. If the context ends first, so
-// does the session, and the context's error is returned.
+// does the session, and the context's error is returned. Called by a hook of a Trace,
+// or by other code that runs on a session's own goroutines, it does not wait: it has
+// announced the end, and returns an error that says so.
 func (s *Session) Shutdown(ctx context.Context) (err error) {
 	s.goAway()
+	if insideSession() {
+		return errInside
+	}
 	select {
 	case <-s.done:
 	case <-ctx.Done():
@@ -247,12 +287,22 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 // one, and ends the session if none is open (SPEC G3, G4, G6).
 func (s *Session) goAway() {
 	s.mu.Lock()
-	if s.err == nil && !s.saidGoAway {
+	s.goAwayLocked()
+	s.mu.Unlock()
+	s.drain()
+}
+
+func (s *Session) goAwayLocked() {
+	if s.err == nil && !s.saidGoAway && !s.refuseQuietlyLocked() {
 		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		s.saidGoAway = true
 	}
 	s.openers.failLocked()
-	s.mu.Unlock()
+	s.pooled.leaveLocked()
+}
+
+// drain is the part of goAway that needs no lock.
+func (s *Session) drain() {
 	s.ring()
 	s.app.goingAway()
 	s.endIfDrained()
@@ -281,7 +331,7 @@ func (s *Session) endDrained() {
 }
 
 func (s *Session) drainedLocked() bool {
-	return s.err == nil && (s.saidGoAway || s.heardGoAway) &&
+	return s.err == nil && (s.saidGoAway || s.heardGoAway || s.refusingLocked()) &&
 		len(s.streams) == 0 && s.peerStreams == 0 && s.headers.empty()
 }
 
@@ -300,13 +350,14 @@ func (s *Session) shutdown(reason error) {
 	case errors.As(reason, &protocol) && !protocol.Remote:
 		s.control = appendGoAway(s.control, s.version, s.lastGood, protocol.Status)
 	case protocol != nil, errors.Is(reason, ErrSessionClosed):
-		if !s.saidGoAway { // SPEC G1
+		if !s.saidGoAway && !s.sparesGoAwayLocked() { // SPEC G1
 			s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		}
 	default:
 		s.lost = true
 	}
 	s.headers.clear()
+	s.pooled.leaveLocked()
 	ended := make([]*Stream, 0, len(s.streams))
 	for _, st := range s.streams {
 		s.endLocked(st, reason, keepUnread)
@@ -321,8 +372,11 @@ func (s *Session) shutdown(reason error) {
 	if !unserved {
 		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
+	s.stopTrialLocked()
+	s.alive.stop()
 	close(s.done)
 	s.mu.Unlock()
+	s.tellHooks()
 	for _, st := range ended {
 		st.cancelContext(reason)
 	}
@@ -355,12 +409,13 @@ func (s *Session) fail(err error) {
 	}
 }
 
-// ring wakes the sender.
+// ring wakes the sender. Nobody holds a lock.
 func (s *Session) ring() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+	s.tellHooks()
 }
 
 // LocalAddr returns the local address of the connection.

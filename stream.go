@@ -34,7 +34,10 @@ type Stream struct {
 	replied chan struct{} // latch: the SYN_REPLY has come; nil if the peer opened
 	done    chan struct{} // latch: the stream has ended, err says why
 	taken   chan struct{} // doorbell for the writer: "look at your loan again"
+	interim chan struct{} // doorbell for an upload that waits for 100; nil if none does
 	turn    chan struct{} // capacity 1: whoever holds the token may write
+
+	reserved bool // it has a slot already; for the goroutine that opens it
 
 	readDeadline  atomic.Pointer[deadline]
 	writeDeadline atomic.Pointer[deadline]
@@ -53,6 +56,7 @@ type Stream struct {
 	late      HeaderBlock // of HEADERS frames
 	lateBytes int
 
+	muted      bool // nothing may be sent before the peer's reply, see FlowControlPeerUnaware
 	unwanted   bool // nobody will read the rest of what the peer sends
 	cancelRest bool // reset the stream once our FIN is on its way
 
@@ -69,25 +73,29 @@ type Stream struct {
 	request *http.Request // what our SYN_STREAM asked for
 	pushes  []*Stream     // pushed along with the answer; guarded by Session.mu
 
-	http *exchange // the HTTP side of the stream, nil if it carries none
+	http *exchange  // the HTTP side of the stream, nil if it carries none
+	raw  *RawStream // what the stream is a part of, nil if it carries HTTP; immutable
 }
 
 // newStream makes a stream that is not open yet.
 func newStream(s *Session, priority uint8) *Stream {
-	st := &Stream{
-		session:  s,
-		priority: min(priority, priorities-1),
-		done:     make(chan struct{}),
-		taken:    make(chan struct{}, 1),
-		turn:     make(chan struct{}, 1),
-	}
+	st := new(Stream)
+	st.init(s, priority)
+	return st
+}
+
+func (st *Stream) init(s *Session, priority uint8) {
+	st.session = s
+	st.priority = min(priority, priorities-1)
+	st.done = make(chan struct{})
+	st.taken = make(chan struct{}, 1)
+	st.turn = make(chan struct{}, 1)
 	st.passTurn()
 	window := int64(unlimited)
 	if s.version.streamFlowControl() {
 		window = int64(s.conf.StreamWindow)
 	}
 	st.in.init(window)
-	return st
 }
 
 // String returns the id of the stream as a decimal number, "0" before it is open.
@@ -325,7 +333,12 @@ func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 		st.state.replied = true
 	}
 	st.finHeaders = fin
-	s.headers.push(headerJob{st: st, typ: typ, flags: flags, block: block})
+	job := headerJob{st: st, typ: typ, flags: flags, block: block}
+	if st.muted {
+		st.raw.held = append(st.raw.held, job)
+	} else {
+		s.headers.push(job)
+	}
 	s.mu.Unlock()
 	s.ring()
 	return nil
