@@ -103,9 +103,13 @@ func TestLengthDoesNotDependOnTime(t *testing.T) {
 		then  Frame
 		want  int64
 	}{
-		"FIN with the reply":  {plainReply(1, FlagFin), nil, 0},
-		"FIN by itself":       {plainReply(1, 0), &DataFrame{StreamID: 1, Flags: FlagFin}, -1},
-		"FIN with trailers":   {plainReply(1, 0), &HeadersFrame{StreamID: 1, Flags: FlagFin, Headers: HeaderBlock{{"x-sum", "42"}}}, -1},
+		"FIN with the reply": {plainReply(1, FlagFin), nil, 0},
+		"FIN by itself":      {plainReply(1, 0), &DataFrame{StreamID: 1, Flags: FlagFin}, -1},
+		"FIN with trailers":  {plainReply(1, 0), &HeadersFrame{StreamID: 1, Flags: FlagFin, Headers: HeaderBlock{{"x-sum", "42"}}}, -1},
+		"FIN after an interim answer": {
+			&SynReplyFrame{StreamID: 1, Headers: HeaderBlock{{":status", "103"}, {":version", "HTTP/1.1"}}},
+			&HeadersFrame{StreamID: 1, Flags: FlagFin, Headers: plainReply(1, 0).Headers}, 0,
+		},
 		"length and no bytes": {plainReply(1, 0, HeaderField{"content-length", "0"}), &DataFrame{StreamID: 1, Flags: FlagFin}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
