@@ -64,6 +64,7 @@ type Stream struct {
 	cancelRest bool // reset the stream once our FIN is on its way
 
 	headerJobs int     // in Session.headers
+	headerLoss bool    // some of them were dropped, because the stream has ended
 	flushing   bool    // awaitHeaders waits for the sender to take them
 	finHeaders bool    // one of them carries our FIN
 	loan       []byte  // what a writer has to send; the sender copies from it
@@ -370,9 +371,9 @@ func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
 	defer st.session.mu.Unlock()
 	st.flushing = false
 	switch {
-	case st.ended && !errors.Is(st.err, ErrStreamClosed):
+	case st.headerLoss:
 		return false, st.err
-	case st.ended || st.headerJobs == 0:
+	case st.headerJobs == 0: // whatever has become of the stream since
 		return false, nil
 	}
 	if err := limit.err(); err != nil {
