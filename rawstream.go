@@ -40,6 +40,7 @@ func newRawStream(s *Session, priority uint8) *RawStream {
 	r := new(RawStream)
 	r.st.init(s, priority)
 	r.st.raw = r
+	r.st.in.marks.on = s.conf.KeepFrames
 	return r
 }
 
@@ -164,7 +165,7 @@ func (r *RawStream) Close() error {
 	}
 	st, s := &r.st, r.st.session
 	block := r.emptyBlock()
-	dropped := st.in.discard()
+	dropped := st.discard()
 	s.mu.Lock()
 	s.creditLocked(dropped)
 	cut := r.closeLocked(&block)
@@ -218,7 +219,7 @@ func (r *RawStream) Reset(status RstStatus) error {
 	}
 	r.closed.Store(true)
 	st := &r.st
-	st.session.credit(st.in.discard())
+	st.session.credit(st.discard())
 	st.reset(status, "", ErrStreamClosed)
 	r.ringLate()
 	return nil

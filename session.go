@@ -35,8 +35,10 @@ type Session struct {
 	conf    *Config
 	app     application
 	log     *logSink
-	budget  int64        // unread bytes at which the receiver stops reading; 0 if windows bound them
-	unaware *unawareness // nil if the peer is expected to do flow control
+	budget  int64          // unread bytes at which the receiver stops reading; 0 if windows bound them
+	unaware *unawareness   // nil if the peer is expected to do flow control
+	pooled  *pooledSession // its place in a Transport, nil if it has none
+	alive   *keepalive     // nil if the configuration watches nothing
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
 	room       chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
@@ -55,19 +57,27 @@ type Session struct {
 	// owed is session credit for bytes taken or discarded, not yet granted.
 	owed atomic.Int64
 
+	stats counters // has its own rules
+
+	frameLog   atomic.Pointer[FrameLog] // see frameLogger
+	sentBlocks *[]sentBlock             // sender only; nil until somebody wants to see headers
+	hooks      *streamHooks             // guarded by mu; nil if the Trace has none
+
 	// Guarded by mu, which nobody holds while waiting for anything.
 	mu          sync.Mutex
 	err         error // why the session ended; nil while it lives
 	started     bool  // Serve has been called
 	lost        bool  // the conn is of no more use
+	silent      bool  // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
 	linger      *time.Timer
 	streams     map[uint32]*Stream
-	nextID      uint32 // of the next stream that we open
-	lastPeerID  uint32 // highest id the peer opened
-	lastGood    uint32 // highest id the peer opened that we accepted
-	saidGoAway  bool   // we take no new streams
-	heardGoAway bool   // the peer takes no new streams
-	farewell    error  // the error that the peer's GOAWAY reported
+	nextID      uint32      // of the next stream that we open
+	lastPeerID  uint32      // highest id the peer opened
+	lastGood    uint32      // highest id the peer opened that we accepted
+	saidGoAway  bool        // we take no new streams
+	heardGoAway bool        // the peer takes no new streams
+	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
+	farewell    error       // the error that the peer's GOAWAY reported
 	resets      resetRing
 
 	peerStreams int // slots taken by streams of the peer, and by their handlers
@@ -80,6 +90,7 @@ type Session struct {
 	headers     headerQueue
 	sched       scheduler
 	flow        flowManager
+	tuner       windowTuner
 	cautious    bool   // the peer may speak SPDY/3 or SPDY/3.1, see beCautious
 	sentBlind   int64  // DATA bytes sent while cautious
 	peerWindow  int64  // INITIAL_WINDOW_SIZE of the peer
@@ -156,6 +167,8 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	}
 	_, s.secure = conn.(tlsConn)
 	s.in.conn = conn
+	s.frameLog.Store(conf.FrameLog)
+	s.hooks = newStreamHooks(conf.Trace)
 	s.inflate = newHeaderDecompressor(v)
 	s.flow.in = newInflow(int64(conf.SessionWindow))
 	s.flow.out.avail = defaultWindow
@@ -168,6 +181,9 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	if !v.streamFlowControl() {
 		s.budget = int64(conf.SessionWindow)
 	}
+	s.tuner = conf.newWindowTuner(v)
+	s.alive = newKeepalive(s)
+	s.in.alive = s.alive
 	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {
 		s.beUnaware()
 	} else {
@@ -215,10 +231,15 @@ func (s *Session) Serve() (err error) {
 	s.started = true
 	s.mu.Unlock()
 	if first {
+		s.traceStart()
+		s.alive.start()
 		go s.sender()
 		s.receiver()
 	}
 	<-s.senderEnd
+	if first {
+		s.traceEnd()
+	}
 	if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
 		return err
 	}
@@ -228,10 +249,13 @@ func (s *Session) Serve() (err error) {
 // Close ends the session at once: the peer gets a GOAWAY, every stream fails with
 // ErrSessionClosed, and the connection is closed. It waits for the session's
 // goroutines, at most a second longer than the peer needs, but not for handlers.
-// It returns nothing, as in 2015; Err says how the session ended.
+// It returns nothing, as in 2015; Err says how the session ended. Called by a hook of
+// a Trace, or by other code that runs on a session's own goroutines, it does not wait.
 func (s *Session) Close() {
 	s.shutdown(ErrSessionClosed)
-	<-s.senderEnd
+	if !insideSession() {
+		<-s.senderEnd
+	}
 }
 
 // Done returns a channel that is closed when the session has ended.
@@ -246,9 +270,14 @@ func (s *Session) Err() error {
 
 // Shutdown ends the session gracefully: it sends GOAWAY, takes and opens no new
 // streams, lets the open ones finish, and closes. If the context ends first, so
-// does the session, and the context's error is returned.
+// does the session, and the context's error is returned. Called by a hook of a Trace,
+// or by other code that runs on a session's own goroutines, it does not wait: it has
+// announced the end, and returns an error that says so.
 func (s *Session) Shutdown(ctx context.Context) (err error) {
 	s.goAway()
+	if insideSession() {
+		return errInside
+	}
 	select {
 	case <-s.done:
 	case <-ctx.Done():
@@ -263,12 +292,22 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 // one, and ends the session if none is open (SPEC G3, G4, G6).
 func (s *Session) goAway() {
 	s.mu.Lock()
+	s.goAwayLocked()
+	s.mu.Unlock()
+	s.drain()
+}
+
+func (s *Session) goAwayLocked() {
 	if s.err == nil && !s.saidGoAway && !s.refuseQuietlyLocked() {
 		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		s.saidGoAway = true
 	}
 	s.openers.failLocked()
-	s.mu.Unlock()
+	s.pooled.leaveLocked()
+}
+
+// drain is the part of goAway that needs no lock.
+func (s *Session) drain() {
 	s.ring()
 	s.app.goingAway()
 	s.endIfDrained()
@@ -323,6 +362,7 @@ func (s *Session) shutdown(reason error) {
 		s.lost = true
 	}
 	s.headers.clear()
+	s.pooled.leaveLocked()
 	ended := make([]*Stream, 0, len(s.streams))
 	for _, st := range s.streams {
 		s.endLocked(st, reason, keepUnread)
@@ -338,8 +378,10 @@ func (s *Session) shutdown(reason error) {
 		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
 	s.stopTrialLocked()
+	s.alive.stop()
 	close(s.done)
 	s.mu.Unlock()
+	s.tellHooks()
 	for _, st := range ended {
 		st.cancelContext(reason)
 	}
@@ -372,12 +414,13 @@ func (s *Session) fail(err error) {
 	}
 }
 
-// ring wakes the sender.
+// ring wakes the sender. Nobody holds a lock.
 func (s *Session) ring() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+	s.tellHooks()
 }
 
 // LocalAddr returns the local address of the connection.
