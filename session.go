@@ -342,6 +342,7 @@ func (s *Session) shutdown(reason error) {
 		s.lost = true
 	}
 	s.headers.clear()
+	s.pings = nil // their callers see the latch
 	ended := make([]*Stream, 0, len(s.streams))
 	for _, st := range s.streams {
 		s.endLocked(st, reason, keepUnread)
@@ -392,13 +393,18 @@ func (s *Session) fail(err error) {
 	}
 }
 
-// ring wakes the sender. Nobody holds a lock.
+// ring wakes the sender. Nobody holds a lock, since hooks may be called.
 func (s *Session) ring() {
+	s.ringLocked()
+	s.tellHooks()
+}
+
+// ringLocked is ring for those who hold mu. It leaves the hooks to the sender.
+func (s *Session) ringLocked() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	s.tellHooks()
 }
 
 // LocalAddr returns the local address of the connection.

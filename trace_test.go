@@ -128,6 +128,23 @@ func TestTraceAtTheEdges(t *testing.T) {
 		p.s.shutdown(ErrSessionClosed)
 		require.Equal(t, []string{"close 1 spdy: session closed"}, book.take(), "stream %d", st.id)
 	})
+	storyBoth(t, "a peer that does no flow control, and then does", func(t *testing.T, r role) {
+		var book traceBook
+		p := newUnaware(t, r, Config{Trace: book.trace()})
+		p.sendPing(p.peerID())
+		p.wantHello("awake")
+		p.wantPing("awake", p.peerID())
+		st := p.openRaw("bytes wait for the reply")
+		write := p.rawWrite(st, []byte("x"))
+		p.sendSynReply(st.ID(), 0)
+		write.wrote("the reply has come", 1)
+		p.wantData("the reply has come", st.ID(), 1)
+		p.sendWindowUpdate(0, 1)
+		synctest.Wait()
+		require.Equal(t, FlowControlStandard, p.s.FlowControl())
+		require.NoError(t, st.Reset(RstCancel))
+		require.Contains(t, book.take(), fmt.Sprintf("open {ID:%d Associated:0 Priority:0 Ours:true}", st.ID()))
+	})
 	for _, typ := range []FrameType{FrameSynStream, FrameSynReply, FrameHeaders} {
 		story(t, "a short "+typ.String(), func(t *testing.T) {
 			var book traceBook
