@@ -3,6 +3,7 @@ package spdy
 import (
 	"log/slog"
 	"net/http"
+	"time"
 )
 
 // Config tunes sessions. The zero value, and a nil *Config, mean the defaults.
@@ -88,6 +89,35 @@ type Config struct {
 	// FrameLog makes sessions print a line for each frame. nil means that they do so
 	// only if EnableDebug, or GODEBUG=spdydebug=1, says it for all.
 	FrameLog *FrameLog
+	// PingInterval is after how long a time without a byte from the peer a session
+	// sends a PING, to find out whether the peer is still there. Any byte that
+	// comes counts, not only the answer. 0 means never, which is the default as in
+	// net/http: PINGs keep radios awake and connections open that nobody needs, and
+	// only the application knows how much a lost peer costs it.
+	PingInterval time.Duration
+
+	// PingTimeout is how long after that PING the session waits for a byte, before
+	// the connection is given up with ErrPingTimeout. A peer that has vanished is
+	// noticed by all callers within PingInterval plus PingTimeout. While the PING
+	// cannot be written, the time counts from the last progress in writing, so that
+	// a slow peer is not cut as long as it takes 1 KiB in that time; once it is
+	// written, the peer has to have received it, and all that was written before,
+	// in that time. Default 15 seconds.
+	PingTimeout time.Duration
+
+	// WriteTimeout is how long the connection may take no byte of what the session
+	// wants to write, before it is given up with ErrWriteTimeout. Progress counts
+	// from 1 KiB on. 0 means for ever. It is not that of http.Server, which limits
+	// one answer.
+	WriteTimeout time.Duration
+
+	// IdleTimeout is after how long a time with no stream open a session ends by
+	// itself, with GOAWAY. PINGs do not count. 0 means never.
+	IdleTimeout time.Duration
+
+	// frameTimeout is a server's ReadHeaderTimeout: how long a client may take to
+	// send its first frame, and to complete a control frame that it has begun.
+	frameTimeout time.Duration
 
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
@@ -103,6 +133,8 @@ const (
 	defaultMaxHeaderBytes      = 256 << 10
 	defaultMaxHeaderFields     = 1000
 	defaultAcceptBacklog       = 1024
+
+	defaultPingTimeout = 15 * time.Second
 
 	// hardHeaderFactor times MaxHeaderBytes is where inflating stops.
 	hardHeaderFactor = 4
@@ -134,6 +166,9 @@ func (c *Config) withDefaults(client bool) *Config {
 	orDefault(&d.MaxConcurrentStreams, defaultMaxStreams)
 	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
 	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
+	if d.PingTimeout <= 0 {
+		d.PingTimeout = defaultPingTimeout
+	}
 	if d.Settings == nil {
 		d.Settings = DefaultSettings
 	}

@@ -169,6 +169,16 @@ func (e *ConnError) Error() string { return "spdy: connection lost: " + e.Err.Er
 // Unwrap returns the cause.
 func (e *ConnError) Unwrap() error { return e.Err }
 
+// Timeout reports whether the connection was given up because the peer took too
+// long. With Temporary it makes a ConnError a net.Error.
+func (e *ConnError) Timeout() bool {
+	t, ok := e.Err.(interface{ Timeout() bool })
+	return ok && t.Timeout()
+}
+
+// Temporary reports what Timeout does.
+func (e *ConnError) Temporary() bool { return e.Timeout() }
+
 func describe(what, reason string, cause error) string {
 	if reason != "" {
 		what += ": " + reason

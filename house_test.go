@@ -48,6 +48,8 @@ var mayStart = []house.Place{
 	{File: "roundtrip.go", Func: "(*upload).open"},
 	{File: "server.go", Func: "(*Server).Serve"},
 	{File: "session.go", Func: "(*Session).Serve"},
+	{File: "transport_pool.go", Func: "(*sessionPool).dialLocked"},
+	{File: "transport_session.go", Func: "(*pooledSession).serve"},
 }
 
 // maySend are the functions that may send on a channel other than in a select with a

@@ -11,6 +11,7 @@ func (s *Session) receiver() {
 	for {
 		err := s.receiveFrame()
 		s.tellHooks()
+		s.alive.frameDone()
 		if err == nil {
 			continue
 		}
@@ -42,9 +43,11 @@ func (s *Session) receiveFrame() error {
 		s.tls = connectionState(s.conn)
 	}
 	if !h.control {
+		s.alive.frameDone() // a body may take its time
 		s.traceReceived(h, nil, nil, nil)
 		return s.receiveData(h)
 	}
+	s.alive.frameBegun()
 	s.stats.noteReceived(h.typ, s.version, h.version == s.version.wire())
 	if h.version != s.version.wire() {
 		return s.receiveForeign(h)
@@ -226,9 +229,13 @@ func (s *Session) awaitRoom(coming int) {
 			s.countStall()
 			stalled = true
 		}
+		s.alive.hold(true)
 		select {
 		case <-s.room:
 		case <-s.done:
+		}
+		s.alive.hold(false)
+		if s.ended() {
 			return
 		}
 	}

@@ -17,7 +17,7 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 		return nil
 	}
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
-	s.endLocked(st, reset, dropUnread)
+	s.endLocked(st, reset, !st.keepsUnreadLocked())
 	pushes := st.pushes
 	s.mu.Unlock()
 	st.cancelContext(reset)
@@ -208,6 +208,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 		s.endLocked(st, goneAway(st.id), dropUnread)
 	}
 	s.openers.failLocked()
+	s.pooled.leaveLocked()
 	s.mu.Unlock()
 	for _, st := range failed {
 		st.cancelContext(errGoingAway)

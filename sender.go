@@ -37,9 +37,7 @@ func (s *Session) writeBatch() bool {
 		}
 		if len(b) > 0 {
 			s.traceBatch(b)
-			n, err := s.conn.Write(b)
-			s.stats.bytesSent.Add(int64(n))
-			if err != nil {
+			if err := s.writeOut(b); err != nil {
 				s.fail(err)
 				return false
 			}
@@ -50,6 +48,21 @@ func (s *Session) writeBatch() bool {
 		}
 		return true
 	}
+}
+
+// writeOut writes a batch to the network.
+func (s *Session) writeOut(b []byte) error {
+	if s.alive != nil {
+		return s.alive.writeOut(b)
+	}
+	return s.writeConn(b)
+}
+
+// writeConn writes and counts.
+func (s *Session) writeConn(b []byte) error {
+	n, err := s.conn.Write(b)
+	s.stats.bytesSent.Add(int64(n))
+	return err
 }
 
 // assemble appends what goes to the network next. Header blocks are compressed
@@ -69,6 +82,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	b = append(b, s.control...)
 	s.stats.noteControlLocked(s.control)
 	s.control, s.controlOwed = s.control[:0], 0
+	s.alive.takenLocked()
 	if cap(s.control) > maxPeerControl {
 		s.control = nil
 	}
@@ -111,6 +125,9 @@ func (s *Session) startLocked(job headerJob) {
 	s.stats.sent[job.typ]++
 	if job.typ == FrameSynStream {
 		st.onWire = true
+	}
+	if st.flushing {
+		st.rangTaken()
 	}
 	if job.flags&FlagFin != 0 {
 		s.finishOutLocked(st)

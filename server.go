@@ -288,7 +288,7 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 		st.stopReading()
 		st.release()
 	}()
-	a.handler().ServeHTTP(st, req)
+	a.handler(req).ServeHTTP(st, req)
 	returned = true
 	st.release() // before the FIN, upon which the client may open another stream
 	st.finish()

@@ -35,8 +35,10 @@ type Session struct {
 	conf    *Config
 	app     application
 	log     *logSink
-	budget  int64        // unread bytes at which the receiver stops reading; 0 if windows bound them
-	unaware *unawareness // nil if the peer is expected to do flow control
+	budget  int64          // unread bytes at which the receiver stops reading; 0 if windows bound them
+	unaware *unawareness   // nil if the peer is expected to do flow control
+	pooled  *pooledSession // its place in a Transport, nil if it has none
+	alive   *keepalive     // nil if the configuration watches nothing
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
 	room       chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
@@ -175,6 +177,8 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	if !v.streamFlowControl() {
 		s.budget = int64(conf.SessionWindow)
 	}
+	s.alive = newKeepalive(s)
+	s.in.alive = s.alive
 	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {
 		s.beUnaware()
 	} else {
@@ -223,6 +227,7 @@ func (s *Session) Serve() (err error) {
 	s.mu.Unlock()
 	if first {
 		s.traceStart()
+		s.alive.start()
 		go s.sender()
 		s.receiver()
 	}
@@ -282,12 +287,22 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 // one, and ends the session if none is open (SPEC G3, G4, G6).
 func (s *Session) goAway() {
 	s.mu.Lock()
+	s.goAwayLocked()
+	s.mu.Unlock()
+	s.drain()
+}
+
+func (s *Session) goAwayLocked() {
 	if s.err == nil && !s.saidGoAway && !s.refuseQuietlyLocked() {
 		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		s.saidGoAway = true
 	}
 	s.openers.failLocked()
-	s.mu.Unlock()
+	s.pooled.leaveLocked()
+}
+
+// drain is the part of goAway that needs no lock.
+func (s *Session) drain() {
 	s.ring()
 	s.app.goingAway()
 	s.endIfDrained()
@@ -343,6 +358,7 @@ func (s *Session) shutdown(reason error) {
 	}
 	s.headers.clear()
 	s.pings = nil // their callers see the latch
+	s.pooled.leaveLocked()
 	ended := make([]*Stream, 0, len(s.streams))
 	for _, st := range s.streams {
 		s.endLocked(st, reason, keepUnread)
@@ -358,6 +374,7 @@ func (s *Session) shutdown(reason error) {
 		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
 	s.stopTrialLocked()
+	s.alive.stop()
 	close(s.done)
 	s.mu.Unlock()
 	s.tellHooks()

@@ -10,6 +10,7 @@ type streamState struct {
 	inDone  bool // the peer's half is closed: its FIN has come
 	unknown bool // a push whose status has not come
 	gotData bool // a DATA frame has come
+	bare    bool // the frame that brought the answer's headers ended the peer's half
 	outDone bool // our half is closed: our FIN has been handed to the network
 }
 
@@ -23,6 +24,7 @@ func (s *streamState) opened(ours bool, flags frameFlags) {
 		s.inDone, s.outDone = fin, uni
 	}
 	s.oneWay, s.replied = uni, uni // a unidirectional stream is never replied to
+	s.bare = fin && !ours
 }
 
 // closed reports that neither side may send any more.
@@ -39,7 +41,7 @@ func (s *streamState) receiveReply(fin bool) RstStatus {
 	case s.replied: // SPEC R1, R2
 		return RstStreamInUse
 	}
-	s.replied = true
+	s.replied, s.bare = true, fin
 	s.inDone = s.inDone || fin
 	return 0
 }

@@ -9,10 +9,13 @@ import (
 // back to it. It waits, in turn and as long as the context allows, while the
 // peer's MAX_CONCURRENT_STREAMS is used up (SPEC S7).
 func (s *Session) open(ctx context.Context, st *Stream, block *[]byte, flags frameFlags) error {
-	if err := s.takeSlot(ctx); err != nil {
-		putBlock(block)
-		return err
+	if !st.reserved {
+		if err := s.takeSlot(ctx); err != nil {
+			putBlock(block)
+			return err
+		}
 	}
+	st.reserved = false
 	s.mu.Lock()
 	err := s.openErrLocked()
 	exhausted := err == nil && s.nextID > maxStreamID
@@ -161,6 +164,7 @@ func (s *Session) admitOpenersLocked() {
 		s.ourStreams++
 		s.openers.pop().decide(nil)
 	}
+	s.pooled.admitLocked()
 }
 
 // release is how the application says that it is done with a stream that the
@@ -186,6 +190,7 @@ func (st *Stream) freeLocked() {
 	} else {
 		st.session.peerStreams--
 	}
+	st.session.alive.restLocked()
 }
 
 // retireLocked forgets a stream once both halves are closed. What it has
