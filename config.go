@@ -82,6 +82,22 @@ type Config struct {
 	// with the most unread bytes, with FLOW_CONTROL_ERROR, instead of stopping all.
 	ResetOverBudget bool
 
+	// SpeakFirst lets, with FlowControlPeerUnaware, what the application says go out at
+	// once: its streams and PINGs. What a session says by itself still waits for the
+	// peer's first frame. It is for servers whose clients were not upgraded from HTTP,
+	// which may lose what comes first.
+	SpeakFirst bool
+
+	// MaxControlFrame bounds the payload of a control frame of the peer, in bytes; a
+	// larger one ends the session. Default 16 MiB less one byte, all that SPDY allows.
+	MaxControlFrame int
+
+	// KeepFrames makes the streams of a raw session remember where DATA frames end:
+	// RawStream.Read then reads of one frame at a time, and RawStream.ReadFrame a
+	// whole one. Programs that take a frame for a message need it, although proxies,
+	// and SPDY itself, may cut frames differently.
+	KeepFrames bool
+
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
 	Logger *slog.Logger
@@ -127,6 +143,7 @@ func (c *Config) withDefaults(client bool) *Config {
 	orDefault(&d.MaxConcurrentStreams, defaultMaxStreams)
 	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
 	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
+	orDefault(&d.MaxControlFrame, MAX_DATA_PAYLOAD)
 	if d.Settings == nil {
 		d.Settings = DefaultSettings
 	}

@@ -21,7 +21,7 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 		s.pings = make(map[uint32]pingWaiter)
 	}
 	s.pings[id] = w
-	if !s.hushed() {
+	if !s.holdsPings() {
 		s.control = appendPing(s.control, s.version, id)
 	}
 	s.mu.Unlock()

@@ -38,6 +38,7 @@ func newRawStream(s *Session, priority uint8) *RawStream {
 	r := new(RawStream)
 	r.st.init(s, priority)
 	r.st.raw = r
+	r.st.in.marks.on = s.conf.KeepFrames
 	return r
 }
 
@@ -334,7 +335,7 @@ func (r *RawStream) lost() bool {
 	default:
 		return false
 	}
-	if _, reset := r.st.endReason().(*StreamError); reset {
+	if _, reset := r.st.endReason().(*StreamError); reset && r.st.session.dropsUnread() {
 		return true
 	}
 	return !r.st.in.atEnd() && r.st.in.buffered() == 0

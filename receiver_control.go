@@ -16,7 +16,7 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 		return nil
 	}
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
-	s.endLocked(st, reset, dropUnread)
+	s.endLocked(st, reset, s.dropsUnread())
 	pushes := st.pushes
 	s.mu.Unlock()
 	st.cancelContext(reset)
@@ -190,7 +190,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	}
 	var failed []*Stream
 	s.mu.Lock()
-	s.heardGoAway = true
+	s.heardGoAwayLocked(last)
 	if status != GoAwayOK && s.farewell == nil {
 		s.farewell = &SessionError{Status: status, Remote: true}
 	}

@@ -60,14 +60,16 @@ type Session struct {
 	err         error // why the session ended; nil while it lives
 	started     bool  // Serve has been called
 	lost        bool  // the conn is of no more use
+	silent      bool  // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
 	linger      *time.Timer
 	streams     map[uint32]*Stream
-	nextID      uint32 // of the next stream that we open
-	lastPeerID  uint32 // highest id the peer opened
-	lastGood    uint32 // highest id the peer opened that we accepted
-	saidGoAway  bool   // we take no new streams
-	heardGoAway bool   // the peer takes no new streams
-	farewell    error  // the error that the peer's GOAWAY reported
+	nextID      uint32      // of the next stream that we open
+	lastPeerID  uint32      // highest id the peer opened
+	lastGood    uint32      // highest id the peer opened that we accepted
+	saidGoAway  bool        // we take no new streams
+	heardGoAway bool        // the peer takes no new streams
+	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
+	farewell    error       // the error that the peer's GOAWAY reported
 	resets      resetRing
 
 	peerStreams int // slots taken by streams of the peer, and by their handlers
