@@ -78,7 +78,6 @@ type unawareness struct {
 	ping      uint32      // of a server, on trial; 0 if there is none or its echo has come
 	trial     *time.Timer // ends the trial without an echo
 
-	stalls      uint64 // times that the receiver stopped reading
 	resets      uint64 // streams that were reset instead
 	strayFrames uint64 // frames that came after the FIN of their stream
 	strayBytes  uint64 // their DATA
@@ -120,7 +119,7 @@ func (s *Session) shiftBlindLocked(delta int64) {
 		st.out.avail += delta
 		s.sched.place(st)
 	}
-	s.ring()
+	s.ringLocked()
 }
 
 // beginTrialLocked sends a PING behind the windows that we have just announced. A peer
@@ -282,7 +281,7 @@ func (s *Session) unmuteLocked(st *Stream) {
 	}
 	st.raw.held = nil
 	s.sched.place(st)
-	s.ring()
+	s.ringLocked()
 }
 
 // forgives reports that a frame which broke a rule is dropped without a word: what
@@ -347,14 +346,11 @@ func (s *Session) resetFullest() bool {
 
 // countStall notes that the receiver stops reading.
 func (s *Session) countStall() {
-	if s.unaware == nil {
-		return
-	}
 	s.mu.Lock()
-	s.unaware.stalls++
-	first := s.unaware.stalls == 1
+	s.stats.stalls++
+	first := s.stats.stalls == 1
 	s.mu.Unlock()
-	if first {
+	if first && s.unaware != nil {
 		s.log.stalled(s)
 	}
 }
@@ -376,7 +372,7 @@ func (s *Session) unawareStats() unawareStats {
 		return unawareStats{unread: unread}
 	}
 	return unawareStats{
-		blind: !u.aware, unread: unread, budget: s.budget, stalls: u.stalls, resets: u.resets,
+		blind: !u.aware, unread: unread, budget: s.budget, stalls: s.stats.stalls, resets: u.resets,
 		strayFrames: u.strayFrames, strayBytes: u.strayBytes,
 	}
 }

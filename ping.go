@@ -19,19 +19,17 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	id := s.pingLocked(w)
 	s.mu.Unlock()
 	s.ring()
-	var err error
 	select {
 	case rtt := <-w.verdict:
 		return rtt, nil
 	case <-s.done:
-		err = s.Err()
+		return 0, s.Err()
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		s.mu.Lock()
+		delete(s.pings, id)
+		s.mu.Unlock()
+		return 0, context.Cause(ctx)
 	}
-	s.mu.Lock()
-	delete(s.pings, id)
-	s.mu.Unlock()
-	return 0, err
 }
 
 // nextPingLocked returns the id of our next PING.
