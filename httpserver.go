@@ -3,12 +3,18 @@ package spdy
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // An httpServerApp serves HTTP on the streams of a session.
 type httpServerApp struct {
-	server *http.Server
-	base   context.Context // of every request on the session
+	server     *http.Server
+	override   http.Handler  // instead of the server's, if not nil
+	states     *connReporter // nil if nobody wants to know
+	lastAnswer func() bool   // reports that the session ends with the next answer; may be nil
+
+	base     context.Context // of every request on the session
+	prepared bool            // base is complete; receiver only
 }
 
 func newHTTPServerApp(server *http.Server) *httpServerApp {
@@ -22,6 +28,8 @@ func newHTTPServerApp(server *http.Server) *httpServerApp {
 // about a resource, so it is not for the user's handler, as in net/http.
 func (a *httpServerApp) handler(req *http.Request) http.Handler {
 	switch {
+	case a.override != nil: // net/http's own, which does what follows
+		return a.override
 	case req.RequestURI == "*" && req.Method == http.MethodOptions && !a.server.DisableGeneralOptionsHandler:
 		return http.HandlerFunc(answerOptions)
 	case a.server.Handler != nil:
@@ -44,10 +52,43 @@ func (a *httpServerApp) accept(st *Stream, h HeaderBlock) *StreamError {
 		a.refuse(st, err)
 		return nil
 	}
+	a.prepare(st.session)
 	ctx, cancel := context.WithCancelCause(a.base)
 	st.setContext(cancel)
 	go a.serve(st, a.complete(st, req, ctx), cancel)
 	return nil
+}
+
+// prepare completes the context of all requests before the first of them. By then
+// something has come from the client: asking for an address may have to wait for that
+// if a proxy announces it.
+func (a *httpServerApp) prepare(s *Session) {
+	if a.prepared {
+		return
+	}
+	a.prepared = true
+	ctx := context.WithValue(a.base, http.ServerContextKey, a.server)
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, s.conn.LocalAddr())
+	a.base = context.WithValue(ctx, sessionContextKey{}, s)
+}
+
+// begin is called by the goroutine of a handler before that, end after it.
+func (a *httpServerApp) begin(st *Stream) {
+	a.states.begin()
+	now := time.Now()
+	if d := a.server.ReadTimeout; d > 0 && st.http.body != nil {
+		_ = st.SetReadDeadline(now.Add(d)) // never fails
+	}
+	if d := a.server.WriteTimeout; d > 0 {
+		st.limitAnswer(now.Add(d))
+	}
+}
+
+func (a *httpServerApp) end(st *Stream) {
+	if a.lastAnswer != nil && a.lastAnswer() {
+		st.session.goAway()
+	}
+	a.states.end()
 }
 
 // complete fills in what only the session knows of a request.
