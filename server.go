@@ -299,7 +299,8 @@ func (srv *Server) Close() (err error) {
 // context ends first, everything is closed and the context's error returned. A hook of
 // a Trace, which cannot wait, gets an error and should call Close.
 func (srv *Server) Shutdown(ctx context.Context) error {
-	sessions, plain := srv.close()
+	sessions, _ := srv.close()
+	plain := srv.httpServer() // which calls what RegisterOnShutdown was given
 	for _, s := range sessions {
 		s.goAway()
 	}
@@ -312,17 +313,12 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		}
 	})
 	defer stop()
-	var err error
-	if plain != nil {
-		err = unlessClosed(plain.Shutdown(ctx))
-	}
+	err := unlessClosed(plain.Shutdown(ctx))
 	for _, s := range sessions {
 		err = errors.Join(err, s.Shutdown(ctx))
 	}
 	if ctx.Err() != nil {
-		if plain != nil {
-			plain.Close()
-		}
+		plain.Close()
 		err = ctx.Err()
 	}
 	srv.serving.Wait()
