@@ -19,11 +19,12 @@ type exchange struct {
 	req  *http.Request
 	body *requestBody
 
-	header   http.Header // the handler's
-	sent     http.Header // what header was at WriteHeader, nil before
-	status   int         // 0 before WriteHeader
-	begun    bool        // the SYN_REPLY is on its way
-	finished bool        // the handler has returned
+	header   http.Header   // the handler's
+	sent     http.Header   // what header was at WriteHeader, nil before
+	frozen   *frozenHeader // what sent is part of, nil if it is nobody's or the handler's
+	status   int           // 0 before WriteHeader
+	begun    bool          // the SYN_REPLY is on its way
+	finished bool          // the handler has returned
 
 	buf      *[]byte // what Write has gathered, from answerPool; nil if nothing
 	length   int64   // the Content-Length that the handler set; -1 if none
@@ -63,7 +64,7 @@ func (st *Stream) WriteHeader(status int) {
 	if x.status != 0 || x.finished || status < 200 {
 		return
 	}
-	x.freeze(status, st.Header().Clone())
+	x.freezeCopy(status, st.Header())
 }
 
 // freeze takes over the headers of the answer.
@@ -153,7 +154,7 @@ func (x *exchange) admit(st *Stream, n int64) error {
 		return x.err
 	}
 	if x.status == 0 {
-		x.freeze(http.StatusOK, st.Header().Clone())
+		x.freezeCopy(http.StatusOK, st.Header())
 	}
 	switch {
 	case n == 0:
@@ -217,7 +218,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 		header["Content-Type"] = []string{http.DetectContentType(body)}
 	}
 	if _, has := header["Date"]; !has {
-		header["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+		header["Date"] = x.frozen.value(dateHeader(time.Now()))
 	}
 	if x.push != nil {
 		return st.beginPush(header, fin)
@@ -231,6 +232,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 		return err
 	}
 	*block = b
+	x.thaw()
 	if err := st.sendHeaders(FrameSynReply, block, fin); err != nil {
 		x.err = err
 		return err
@@ -266,7 +268,7 @@ func (st *Stream) finish() {
 	}
 	if countable {
 		x.length = x.written
-		x.sent["Content-Length"] = []string{strconv.FormatInt(x.length, 10)}
+		x.sent["Content-Length"] = x.frozen.value(strconv.FormatInt(x.length, 10))
 	}
 	if short := x.length - x.written; short > 0 && !x.isHead() && bodyAllowed(x.status) {
 		st.cutShort()
