@@ -49,6 +49,14 @@
 // Session.NewStreamProxy. Both call Serve, which runs the session until it ends.
 // The relay in the examples directory does all of that, with tokens and reconnecting.
 //
+// # Raw streams
+//
+// NewRawSession carries streams of bytes instead of requests: each is a net.Conn with
+// header blocks beside it, opened by either side with Session.OpenStream and taken by
+// the other with Session.AcceptStream. That is what programs need that upgrade an
+// HTTP/1.1 connection to SPDY/3.1 and go on without HTTP. For peers of Kubernetes, which
+// do no flow control, set Config.FlowControl to FlowControlPeerUnaware.
+//
 // # Concurrency and errors
 //
 // Everything may be used by any number of goroutines at once, except what belongs to
