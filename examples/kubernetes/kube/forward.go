@@ -1,0 +1,167 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/amahi/spdy"
+)
+
+// A Forwarder opens connections to the ports of a pod, all of them on one session. What
+// becomes of one of them does not concern the others.
+type Forwarder struct {
+	s      *spdy.Session
+	hangUp func()
+	next   atomic.Uint64 // the number of the next pair of streams
+}
+
+// Forward begins to forward ports. The URL says of which pod. It ends with the context
+// or Close.
+func (c *Client) Forward(ctx context.Context, rawURL string) (*Forwarder, error) {
+	s, hangUp, err := c.dial(ctx, rawURL, forwardProtocol)
+	if err != nil {
+		return nil, err
+	}
+	return &Forwarder{s: s, hangUp: hangUp}, nil
+}
+
+// Close ends the forwarding and all of its connections.
+func (f *Forwarder) Close() error {
+	f.hangUp()
+	return nil
+}
+
+// Done is closed when the session has ended.
+func (f *Forwarder) Done() <-chan struct{} { return f.s.Done() }
+
+// Err says why the session has ended.
+func (f *Forwarder) Err() error { return f.s.Err() }
+
+// Dial opens a connection to a port of the pod. It returns as soon as the pod's node has
+// taken the request; that nobody listens there shows as a *RemoteError when the
+// connection is read from.
+func (f *Forwarder) Dial(ctx context.Context, port uint16) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
+	defer cancel()
+	id := strconv.FormatUint(f.next.Add(1), 10)
+	open := func(kind string, o spdy.StreamOptions) (*spdy.RawStream, error) {
+		st, err := f.s.OpenStream(ctx, header(headerPort, portString(port), headerRequestID, id, headerType, kind), o)
+		if err == nil {
+			if _, err = st.AwaitReply(ctx); err != nil {
+				_ = st.Reset(spdy.RstCancel)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("kube: forwarding to port %d: the stream %s: %w", port, kind, err)
+		}
+		return st, nil
+	}
+	messages, err := open(typeError, spdy.StreamOptions{Fin: true}) // nothing goes that way
+	if err != nil {
+		return nil, err
+	}
+	data, err := open(typeData, spdy.StreamOptions{})
+	if err != nil {
+		_ = messages.Reset(spdy.RstCancel)
+		return nil, err
+	}
+	return &Conn{RawStream: data, messages: messages}, nil
+}
+
+// A Conn is a connection to a port of a pod: a net.Conn with halves that close by
+// themselves.
+type Conn struct {
+	*spdy.RawStream
+	messages *spdy.RawStream
+
+	once    sync.Once
+	message error // what the node says, read once
+}
+
+// Read reads what the port sends. If the node breaks off the connection it returns what
+// the node has to say about that: a *RemoteError.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.RawStream.Read(p)
+	if cancelled(err) {
+		if message := c.verdict(); message != nil {
+			err = message
+		}
+	}
+	return n, err
+}
+
+// WriteTo hides that of the stream, which would not ask for the verdict.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct{ io.Reader }{c})
+}
+
+// verdict waits for the message that comes with the end of the bytes.
+func (c *Conn) verdict() error {
+	c.once.Do(func() {
+		_ = c.messages.SetReadDeadline(time.Now().Add(streamTimeout))
+		text, _ := io.ReadAll(io.LimitReader(c.messages, maxMessage))
+		if len(text) > 0 {
+			c.message = &RemoteError{Message: string(text)}
+		}
+	})
+	return c.message
+}
+
+// Close gives up the connection.
+func (c *Conn) Close() error {
+	return errors.Join(c.RawStream.Close(), c.messages.Close())
+}
+
+// Abort gives up the connection in a way that the port sees as a failure.
+func (c *Conn) Abort() {
+	_ = c.RawStream.Reset(spdy.RstCancel)
+	_ = c.messages.Close()
+}
+
+// Serve forwards what connects to the listener to a port of the pod, until the listener
+// is closed or the session has ended. report is told what happens to connections; it may
+// be nil.
+func (f *Forwarder) Serve(ctx context.Context, ln net.Listener, port uint16, report func(error)) error {
+	if report == nil {
+		report = func(error) {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
+	go func() { // ends with the session or with Serve
+		select {
+		case <-f.s.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		local, err := ln.Accept()
+		if err != nil {
+			if why := f.s.Err(); why != nil {
+				return why
+			}
+			return because(ctx, err)
+		}
+		all.Go(func() { // ends with the connection, or ctx
+			defer local.Close()
+			remote, err := f.Dial(ctx, port)
+			if err == nil {
+				err = splice(ctx, local, remote)
+			}
+			if err != nil && ctx.Err() == nil {
+				report(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,152 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/amahi/spdy"
+)
+
+// serveCommand answers exec and attach.
+func (k *Kubelet) serveCommand(w http.ResponseWriter, r *http.Request, c Container, attach bool) error {
+	q := r.URL.Query()
+	wanted := wantedStreams(q)
+	if len(wanted) < 2 {
+		http.Error(w, "one of stdin, stdout and stderr is needed", http.StatusBadRequest)
+		return errors.New("kube: no streams are wanted")
+	}
+	ctx, s, hangUp, err := k.upgrade(w, r, execProtocol)
+	if err != nil {
+		return err
+	}
+	defer hangUp()
+	streams, err := collect(ctx, s, wanted)
+	if err != nil {
+		s.Close() // there is no stream to say it on
+		return err
+	}
+	p := streams.process(ctx)
+	if attach {
+		err = k.Runtime.Attach(ctx, c, p)
+	} else {
+		err = k.Runtime.Exec(ctx, c, q["command"], p)
+	}
+	return streams.finish(err)
+}
+
+// wantedStreams says which streams a client is going to open.
+func wantedStreams(q url.Values) map[string]bool {
+	yes := func(names ...string) bool {
+		for _, name := range names {
+			if v := q.Get(name); v == "1" || v == "true" {
+				return true
+			}
+		}
+		return false
+	}
+	tty := yes("tty")
+	wanted := map[string]bool{typeError: true}
+	for kind, want := range map[string]bool{
+		typeStdin: yes("stdin", "input"), typeStdout: yes("stdout", "output"),
+		typeStderr: yes("stderr", "error") && !tty, typeResize: tty,
+	} {
+		if want {
+			wanted[kind] = true
+		}
+	}
+	return wanted
+}
+
+// commandStreams are the streams of a command, by type.
+type commandStreams map[string]*spdy.RawStream
+
+// collect waits for the streams that are wanted, and replies to them. One that is not,
+// or that is there already, is a mistake of the client's.
+func collect(ctx context.Context, s *spdy.Session, wanted map[string]bool) (commandStreams, error) {
+	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
+	defer cancel()
+	streams := make(commandStreams)
+	for len(streams) < len(wanted) {
+		st, err := s.AcceptStream(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("kube: %d of %d streams came: %w", len(streams), len(wanted), err)
+		}
+		kind, _ := st.Header().Get(headerType)
+		if !wanted[kind] || streams[kind] != nil {
+			_ = st.Reset(spdy.RstProtocolError)
+			return nil, fmt.Errorf("kube: a stream of type %q, which is not expected", kind)
+		}
+		if err := st.Reply(nil, false); err != nil {
+			return nil, err
+		}
+		if kind != typeStdin && kind != typeResize {
+			_ = st.CloseRead() // clients send nothing there
+		}
+		streams[kind] = st
+	}
+	return streams, nil
+}
+
+// process is what the runtime gets to see. Interfaces are left nil, not filled with nil
+// pointers.
+func (streams commandStreams) process(ctx context.Context) Process {
+	var p Process
+	if st := streams[typeStdin]; st != nil {
+		p.Stdin = st
+	}
+	if st := streams[typeStdout]; st != nil {
+		p.Stdout = st
+	}
+	if st := streams[typeStderr]; st != nil {
+		p.Stderr = st
+	}
+	if st := streams[typeResize]; st != nil {
+		sizes := make(chan Size)
+		p.TTY, p.Sizes = true, sizes
+		go receiveSizes(ctx, st, sizes) // ends with the stream
+	}
+	return p
+}
+
+// receiveSizes hands on the sizes of the terminal.
+func receiveSizes(ctx context.Context, st *spdy.RawStream, sizes chan<- Size) {
+	defer close(sizes)
+	from := json.NewDecoder(st)
+	for {
+		var size Size
+		if from.Decode(&size) != nil {
+			return
+		}
+		select {
+		case sizes <- size:
+		case <-st.Done():
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// finish ends all streams with FIN: the outputs before the outcome, so that who has the
+// outcome has all of the output.
+func (streams commandStreams) finish(result error) error {
+	var errs []error
+	for _, kind := range []string{typeStdout, typeStderr} {
+		if st := streams[kind]; st != nil {
+			errs = append(errs, st.CloseWrite())
+		}
+	}
+	last := streams[typeError]
+	_, err := last.Write(outcome(result))
+	errs = append(errs, err, last.CloseWrite())
+	for _, kind := range []string{typeStdin, typeResize} {
+		if st := streams[kind]; st != nil {
+			_ = st.Close() // whatever the client still sends is not wanted
+		}
+	}
+	return errors.Join(errs...)
+}

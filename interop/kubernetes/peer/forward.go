@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+
+	"github.com/amahi/spdy/interop/kubernetes/internal/workload"
+)
+
+// A forwarding is a running port-forward.
+type forwarding struct {
+	local  map[uint16]string // address for a port of the pod
+	stop   chan struct{}
+	ended  chan error
+	errOut *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// forward forwards the ports of the pod to ports of this machine.
+func (c *client) forward(ctx context.Context) (*forwarding, error) {
+	text, err := c.get("/open/portforward", nil)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	transport, upgrader, err := spdy.RoundTripperFor(&rest.Config{})
+	if err != nil {
+		return nil, err
+	}
+	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, "POST", u)
+	f := &forwarding{local: make(map[uint16]string), stop: make(chan struct{}), ended: make(chan error, 1), errOut: &lockedBuffer{}}
+	ready := make(chan struct{})
+	ports := []string{fmt.Sprintf("0:%d", workload.PortEcho), fmt.Sprintf("0:%d", workload.PortBoth), fmt.Sprintf("0:%d", workload.PortNone)}
+	fw, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, ports, f.stop, ready, io.Discard, f.errOut)
+	if err != nil {
+		return nil, err
+	}
+	go func() { f.ended <- fw.ForwardPorts() }() // ends with close
+	select {
+	case <-ready:
+	case err := <-f.ended:
+		return nil, fmt.Errorf("forwarding: %w", err)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	got, err := fw.GetPorts()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range got {
+		f.local[p.Remote] = fmt.Sprintf("127.0.0.1:%d", p.Local)
+	}
+	return f, nil
+}
+
+// close ends the forwarding. It must still have been running.
+func (f *forwarding) close() error {
+	close(f.stop)
+	return <-f.ended
+}
+
+func (f *forwarding) dial(ctx context.Context, port uint16) (*net.TCPConn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", f.local[port])
+	if err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	return conn.(*net.TCPConn), nil
+}
+
+// exchange sends size bytes and gets as many, at the same time, on the port that
+// answers with the digest.
+func (f *forwarding) exchange(ctx context.Context, seed uint64, size int64) error {
+	conn, err := f.dial(ctx, workload.PortBoth)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.Write(workload.Head(size, seed+1)); err != nil {
+		return err
+	}
+	sent := make(chan error, 1)
+	go func() { // ends with the content or the connection
+		_, err := io.Copy(conn, workload.Content(seed, size))
+		sent <- errors.Join(err, conn.CloseWrite())
+	}()
+	got, err := workload.Digest(io.LimitReader(conn, size))
+	if err != nil {
+		return err
+	}
+	rest, err := io.ReadAll(conn)
+	return errors.Join(err, <-sent, expect("received", got, workload.ContentDigest(seed+1, size)),
+		expect("sent, at the other end", string(rest), workload.ContentDigest(seed, size)))
+}
+
+// abandon is an exchange that is reset somewhere.
+func (f *forwarding) abandon(ctx context.Context, dice *rand.Rand, size int64) error {
+	conn, err := f.dial(ctx, workload.PortEcho)
+	if err != nil {
+		return err
+	}
+	stop := dice.Int64N(size)
+	var reading sync.WaitGroup
+	reading.Go(func() { _, _ = io.Copy(io.Discard, io.LimitReader(conn, dice.Int64N(stop+1))) })
+	_, _ = io.Copy(conn, workload.Content(0, stop))
+	_ = conn.SetLinger(0) // Close sends RST
+	err = conn.Close()
+	reading.Wait()
+	return err
+}
+
+var forwardScenarios = []scenario{
+	{"port-forward: both ways at once", func(c *client, ctx context.Context) (string, error) {
+		f, err := c.forward(ctx)
+		if err != nil {
+			return "", err
+		}
+		begun := time.Now()
+		err = f.exchange(ctx, c.seed, c.size)
+		rate := float64(2*c.size) / 1e6 / time.Since(begun).Seconds()
+		return fmt.Sprintf("%d bytes each way, %.0f MB/s", c.size, rate), errors.Join(err, f.close())
+	}},
+	{"port-forward: many connections, half of them reset", (*client).storm},
+	{"port-forward: nobody listens", func(c *client, ctx context.Context) (string, error) {
+		f, err := c.forward(ctx)
+		if err != nil {
+			return "", err
+		}
+		conn, err := f.dial(ctx, workload.PortNone)
+		if err != nil {
+			return "", errors.Join(err, f.close())
+		}
+		defer conn.Close()
+		if n, err := io.Copy(io.Discard, conn); n != 0 || err != nil && !strings.Contains(err.Error(), "reset") {
+			return "", errors.Join(fmt.Errorf("%d bytes from nobody: %w", n, err), f.close())
+		}
+		// client-go gives up a session of which it hears an error
+		err = <-f.ended
+		if !errors.Is(err, portforward.ErrLostConnectionToPod) {
+			return "", fmt.Errorf("the forwarding ended with %w", err)
+		}
+		return "", nil
+	}},
+}
+
+// storm is many connections through one session, half of them reset at random.
+func (c *client) storm(ctx context.Context) (string, error) {
+	f, err := c.forward(ctx)
+	if err != nil {
+		return "", err
+	}
+	const most = 256 << 10
+	errs := make([]error, c.connections)
+	turns := make(chan struct{}, c.atOnce)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			dice := rand.New(rand.NewPCG(c.seed, uint64(i)))
+			if i%2 == 1 {
+				errs[i] = f.abandon(ctx, dice, most)
+				return
+			}
+			if err := f.exchange(ctx, c.seed+uint64(i), dice.Int64N(most)); err != nil {
+				errs[i] = fmt.Errorf("connection %d: %w", i, err)
+			}
+		})
+	}
+	all.Wait()
+	return fmt.Sprintf("%d connections, %d at a time", c.connections, c.atOnce), errors.Join(errors.Join(errs...), f.close())
+}
