@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // answerBuffer is how much of an answer a handler can write before it leaves. An
@@ -223,6 +225,9 @@ func (st *Stream) begin(body []byte, fin bool) error {
 	if x.push != nil {
 		return st.beginPush(header, fin)
 	}
+	if httpguts.HeaderValuesContainsToken(header["Connection"], "close") { // as over HTTP/2
+		st.session.goAway()
+	}
 	block := getBlock()
 	b, err := appendResponseBlock((*block)[:0], st.session.version, x.status, header)
 	if err != nil {
@@ -314,9 +319,7 @@ func (st *Stream) finishBody(trailer http.Header) {
 	if len(trailer) == 0 {
 		// Nothing waits from here on, so a deadline that has passed since the last
 		// Write must not keep the end of the answer from the client.
-		if d := st.writeDeadline.Load(); d != nil {
-			d.set(time.Time{})
-		}
+		st.writeDeadline.Load().waive()
 		if buf := x.buf; buf != nil && len(*buf) > 0 {
 			x.buf = nil
 			_ = st.writeOwned(buf) // fails only with the stream

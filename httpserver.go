@@ -3,13 +3,19 @@ package spdy
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // An httpServerApp serves HTTP on the streams of a session.
 type httpServerApp struct {
-	server *http.Server
-	base   context.Context // of every request on the session
-	peer   string          // RemoteAddr of all requests; the receiver's
+	server     *http.Server
+	override   http.Handler  // instead of the server's, if not nil
+	states     *connReporter // nil if nobody wants to know
+	lastAnswer func() bool   // reports that the session ends with the next answer; may be nil
+
+	base     context.Context // of every request on the session
+	prepared bool            // base and peer are complete; receiver only
+	peer     string          // RemoteAddr of all requests
 }
 
 func newHTTPServerApp(server *http.Server) *httpServerApp {
@@ -23,6 +29,8 @@ func newHTTPServerApp(server *http.Server) *httpServerApp {
 // about a resource, so it is not for the user's handler, as in net/http.
 func (a *httpServerApp) handler(req *http.Request) http.Handler {
 	switch {
+	case a.override != nil: // net/http's own, which does what follows
+		return a.override
 	case req.RequestURI == "*" && req.Method == http.MethodOptions && !a.server.DisableGeneralOptionsHandler:
 		return http.HandlerFunc(answerOptions)
 	case a.server.Handler != nil:
@@ -40,6 +48,7 @@ func (a *httpServerApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	if st.assoc != 0 || st.oneWay { // SPEC S11
 		return streamErrorf(st.id, RstProtocolError, "a request must be a bidirectional stream of its own")
 	}
+	a.prepare(st.session)
 	ctx, cancel := context.WithCancelCause(a.base)
 	req, err := parseRequestBlock(ctx, st.session.version, h)
 	if err != nil {
@@ -53,12 +62,42 @@ func (a *httpServerApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	return nil
 }
 
+// prepare completes the context of all requests before the first of them. By then
+// something has come from the client: asking for an address may have to wait for that
+// if a proxy announces it.
+func (a *httpServerApp) prepare(s *Session) {
+	if a.prepared {
+		return
+	}
+	a.prepared = true
+	a.peer = peerName(s)
+	ctx := context.WithValue(a.base, http.ServerContextKey, a.server)
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, s.conn.LocalAddr())
+	a.base = context.WithValue(ctx, sessionContextKey{}, s)
+}
+
+// begin is called by the goroutine of a handler before that, end after it.
+func (a *httpServerApp) begin(st *Stream) {
+	a.states.begin()
+	now := time.Now()
+	if d := a.server.ReadTimeout; d > 0 && st.http.body != nil {
+		_ = st.SetReadDeadline(now.Add(d)) // never fails
+	}
+	if d := a.server.WriteTimeout; d > 0 {
+		st.limitAnswer(now.Add(d))
+	}
+}
+
+func (a *httpServerApp) end(st *Stream) {
+	if a.lastAnswer != nil && a.lastAnswer() {
+		st.session.goAway()
+	}
+	a.states.end()
+}
+
 // complete fills in what only the session knows of a request.
 func (a *httpServerApp) complete(st *Stream, req *http.Request) {
 	s := st.session
-	if a.peer == "" {
-		a.peer = peerName(s)
-	}
 	req.RemoteAddr = a.peer
 	req.TLS = s.tls
 	if st.in.atEnd() {

@@ -509,13 +509,13 @@ func (st *Stream) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-func setDeadline(p *atomic.Pointer[deadline], t time.Time) {
-	d := p.Load()
-	if d == nil {
-		d = new(deadline)
-		if !p.CompareAndSwap(nil, d) {
-			d = p.Load()
-		}
+func setDeadline(p *atomic.Pointer[deadline], t time.Time) { deadlineIn(p).set(t) }
+
+// deadlineIn returns the deadline in p, which it makes if there is none.
+func deadlineIn(p *atomic.Pointer[deadline]) *deadline {
+	if d := p.Load(); d != nil {
+		return d
 	}
-	d.set(t)
+	p.CompareAndSwap(nil, new(deadline))
+	return p.Load()
 }
