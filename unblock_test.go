@@ -90,6 +90,9 @@ var waysToEnd = []wayToEnd{
 	{"peer hangs up", func(w *scene) { w.conn.Close() }},
 	{"connection breaks", func(w *scene) { w.conn.Reset() }},
 	{"Server.Close", func(w *scene) { w.async("Server.Close", func(*call) { w.srv.Close() }) }},
+	{"Server.Shutdown", func(w *scene) {
+		w.async("Server.Shutdown", func(*call) { w.srv.Shutdown(context.Background()) })
+	}},
 }
 
 // is wants an error that matches target.
@@ -195,7 +198,7 @@ func TestEverythingUnblocks(t *testing.T) {
 }
 
 func waitingCalls() []waitingCall {
-	return slices.Concat(waitingClients, waitingProxies, waitingHandlers, waitingRaw)
+	return slices.Concat(waitingClients, waitingProxies, waitingHandlers, waitingRaw, waitingServers)
 }
 
 func newScene(t *testing.T, c waitingCall) *scene {
