@@ -32,6 +32,9 @@ const (
 	//   - Session.Shutdown refuses new streams one by one and sends its GOAWAY last,
 	//     and no GOAWAY goes out while a stream is open;
 	//   - what the peer sends on a stream after its FIN is dropped in silence;
+	//   - what came on a stream before the peer reset it stays readable, and holds its
+	//     part of the session's window, or budget, until it is read or the stream is
+	//     closed: Kubernetes ends streams so that it has written to their end;
 	//   - up to 4096 streams of the peer are taken, and any number of ours opened,
 	//     unless Config.MaxConcurrentStreams or the peer's SETTINGS say otherwise.
 	//
@@ -174,23 +177,39 @@ func (s *Session) hushed() bool { return s.unaware != nil && s.unaware.hushed }
 
 // silencedLocked reports that nothing may go to the network yet: a client that has
 // just been told of the upgrade may drop what comes with it.
-func (s *Session) silencedLocked() bool { return s.hushed() && !s.client }
+func (s *Session) silencedLocked() bool {
+	return s.silent || s.hushed() && !s.client && !s.conf.SpeakFirst
+}
+
+// holdsPings reports that a PING has to wait for the peer's first frame.
+func (s *Session) holdsPings() bool { return s.hushed() && !s.conf.SpeakFirst }
 
 // heard is called by the receiver for the peer's first frame.
 func (s *Session) heard() {
 	s.mu.Lock()
+	s.silent = false
+	if s.unaware != nil {
+		s.heardLocked()
+	}
+	s.mu.Unlock()
+	s.ring()
+}
+
+// heardLocked is heard in the mode for peers that do no flow control.
+func (s *Session) heardLocked() {
+	held := s.holdsPings()
 	s.unaware.hushed = false
 	if !s.client && s.err == nil {
 		s.announceLateLocked()
 	}
-	for id := range s.pings {
-		s.control = appendPing(s.control, s.version, id)
+	if held {
+		for id := range s.pings {
+			s.control = appendPing(s.control, s.version, id)
+		}
 	}
 	if !s.client && s.err == nil {
 		s.beginTrialLocked()
 	}
-	s.mu.Unlock()
-	s.ring()
 }
 
 // announceLateLocked announces our windows, which from now on include what has been

@@ -53,7 +53,7 @@ func (s *Session) pingLocked(w pingWaiter) (id uint32) {
 		s.pings = make(map[uint32]pingWaiter)
 	}
 	s.pings[id] = w
-	if !s.hushed() { // else it goes out when the peer has said something
+	if !s.holdsPings() { // else it goes out when the peer has said something
 		s.control = appendPing(s.control, s.version, id)
 	}
 	return id

@@ -151,11 +151,11 @@ func (s *Session) finishOutLocked(st *Stream) {
 // on sending a request that nobody reads.
 func (s *Session) cancelRestLocked(st *Stream) {
 	s.queueResetLocked(st.id, RstCancel, st.raw == nil) // closing a raw stream is our own doing
-	e := &StreamError{StreamID: st.id, Status: RstCancel, Reason: "the rest is not wanted"}
-	if st.raw != nil { // its calls fail as those of a net.Conn that was closed
-		e.Err = ErrStreamClosed
+	if st.raw != nil && st.raw.closed.Load() {
+		s.endLocked(st, ErrStreamClosed, dropUnread)
+		return
 	}
-	s.endLocked(st, e, dropUnread)
+	s.endLocked(st, &StreamError{StreamID: st.id, Status: RstCancel, Reason: "the rest is not wanted"}, dropUnread)
 }
 
 // appendHeaderFrame compresses one header block into its frame.

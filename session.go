@@ -68,25 +68,29 @@ type Session struct {
 	err         error // why the session ended; nil while it lives
 	started     bool  // Serve has been called
 	lost        bool  // the conn is of no more use
+	silent      bool  // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
 	linger      *time.Timer
 	streams     map[uint32]*Stream
-	nextID      uint32 // of the next stream that we open
-	lastPeerID  uint32 // highest id the peer opened
-	lastGood    uint32 // highest id the peer opened that we accepted
-	saidGoAway  bool   // we take no new streams
-	heardGoAway bool   // the peer takes no new streams
-	farewell    error  // the error that the peer's GOAWAY reported
+	nextID      uint32      // of the next stream that we open
+	lastPeerID  uint32      // highest id the peer opened
+	lastGood    uint32      // highest id the peer opened that we accepted
+	saidGoAway  bool        // we take no new streams
+	heardGoAway bool        // the peer takes no new streams
+	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
+	farewell    error       // the error that the peer's GOAWAY reported
 	resets      resetRing
 
 	peerStreams int // slots taken by streams of the peer, and by their handlers
 	ourStreams  int // slots taken by our streams, and granted to openers
 	openers     openerQueue
+	rawHeaders  int // bytes of header blocks that the peer has us keep for raw streams
 
 	control     []byte // control frames that are ready to go
 	controlOwed int    // how much of control the peer made us queue
 	headers     headerQueue
 	sched       scheduler
 	flow        flowManager
+	tuner       windowTuner
 	cautious    bool   // the peer may speak SPDY/3 or SPDY/3.1, see beCautious
 	sentBlind   int64  // DATA bytes sent while cautious
 	peerWindow  int64  // INITIAL_WINDOW_SIZE of the peer
@@ -177,6 +181,7 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	if !v.streamFlowControl() {
 		s.budget = int64(conf.SessionWindow)
 	}
+	s.tuner = conf.newWindowTuner(v)
 	s.alive = newKeepalive(s)
 	s.in.alive = s.alive
 	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {

@@ -39,12 +39,15 @@ type Stream struct {
 
 	reserved bool // it has a slot already; for the goroutine that opens it
 
+	grown atomic.Bool // the window has been given something from the tuner's pool
+
 	readDeadline  atomic.Pointer[deadline]
 	writeDeadline atomic.Pointer[deadline]
 
 	// Guarded by Session.mu.
 	state     streamState
 	out       outflow
+	epoch     windowEpoch
 	err       error // why the stream ended
 	ended     bool
 	onWire    bool // our SYN_STREAM has left, or the peer's has come
@@ -61,6 +64,7 @@ type Stream struct {
 	cancelRest bool // reset the stream once our FIN is on its way
 
 	headerJobs int     // in Session.headers
+	headerLoss bool    // some of them were dropped, because the stream has ended
 	flushing   bool    // awaitHeaders waits for the sender to take them
 	finHeaders bool    // one of them carries our FIN
 	loan       []byte  // what a writer has to send; the sender copies from it
@@ -126,6 +130,7 @@ func (st *Stream) read(p []byte) (int, error) {
 // credit returns what the application has taken to both windows.
 func (st *Stream) credit(n, grant int64) {
 	st.session.creditStream(st, grant)
+	st.returnWindow()
 	st.session.credit(n)
 }
 
@@ -167,7 +172,7 @@ func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter boo
 // than fits it is reset when it has used it up, which may be now.
 func (st *Stream) stopReading() {
 	s := st.session
-	dropped := st.in.discard()
+	dropped := st.discard()
 	s.mu.Lock()
 	st.unwanted = true
 	s.mu.Unlock()
@@ -366,9 +371,9 @@ func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
 	defer st.session.mu.Unlock()
 	st.flushing = false
 	switch {
-	case st.ended && !errors.Is(st.err, ErrStreamClosed):
+	case st.headerLoss:
 		return false, st.err
-	case st.ended || st.headerJobs == 0:
+	case st.headerJobs == 0: // whatever has become of the stream since
 		return false, nil
 	}
 	if err := limit.err(); err != nil {
