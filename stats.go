@@ -51,7 +51,8 @@ type SessionStats struct {
 	// PeerMaxStreams is how many streams the peer lets us have open.
 	PeerMaxStreams uint32
 
-	// RoundTrip is how long the echo of the latest PING took; 0 before the first.
+	// RoundTrip is how long the echo of the latest PING of ours took, the session's own
+	// among them; 0 before the first.
 	// See Session.PingContext.
 	RoundTrip time.Duration
 

@@ -46,6 +46,7 @@ type scene struct {
 	ctx    context.Context // for the call; its time is up after a minute
 	cancel context.CancelFunc
 	id     uint32 // of the stream that the call is about
+	conf   Config // of the session; for app to set
 
 	readDeadline, writeDeadline func(time.Time) error
 	giveUp                      func() // closes what the call waits on, by our side
@@ -209,6 +210,7 @@ func newScene(t *testing.T, c waitingCall) *scene {
 	if c.app != nil {
 		o.app = c.app(w)
 	}
+	o.conf = w.conf
 	w.testPeer = newPeer(t, c.role, o)
 	return w
 }
