@@ -141,9 +141,9 @@ const (
 // A Setting is one entry of a SETTINGS frame. Flags are FlagPersistValue and
 // FlagPersisted.
 type Setting struct {
-	ID    SettingID
-	Flags uint8
-	Value uint32
+	ID    SettingID // what it is about
+	Flags uint8     // what becomes of it between sessions; 0 for nothing
+	Value uint32    // in the unit of the ID
 }
 
 // frameHeaderSize is the size of the header every frame begins with (SPEC §1.1).

@@ -44,14 +44,13 @@ type SessionStats struct {
 	// limits what is sent: in dialects without such a window, and while a peer is taken
 	// to be one that does no flow control. ReceiveWindow is below 0 if such a peer has
 	// sent more than the window.
-	SendWindow       int64
-	ReceiveWindow    int64
-	PeerStreamWindow int64
+	SendWindow, ReceiveWindow, PeerStreamWindow int64
 
 	// PeerMaxStreams is how many streams the peer lets us have open.
 	PeerMaxStreams uint32
 
-	// RoundTrip is how long the echo of the latest PING took; 0 before the first.
+	// RoundTrip is how long the echo of the latest PING of ours took, the session's own
+	// among them; 0 before the first.
 	// See Session.PingContext.
 	RoundTrip time.Duration
 
@@ -185,16 +184,14 @@ type ServerStats struct {
 	SessionsTotal uint64 // sessions that there have been, with those that run
 	Greeting      int    // gauge: connections without TLS whose first bytes have not come
 
-	// Gauges, see SessionStats.
-	Streams        StreamStates
-	WaitingOpeners int
-	UnreadBytes    int64
-	UnsentBytes    int64
+	Streams        StreamStates // gauges: the streams there are
+	WaitingOpeners int          // gauge: calls that wait to open a stream
+	UnreadBytes    int64        // gauge: DATA that applications have not read
+	UnsentBytes    int64        // gauge: DATA that waits for windows and networks
 
-	// Totals, see SessionStats.
-	StreamsOpened, StreamsAccepted uint64
-	Sent, Received                 Traffic
-	Stalls                         uint64
+	StreamsOpened, StreamsAccepted uint64  // streams opened by the server, which are pushes, and by clients
+	Sent, Received                 Traffic // what has gone to clients, and come from them
+	Stalls                         uint64  // how often sessions have stopped reading, see SessionStats
 }
 
 // addGauges adds what goes up and down.

@@ -477,3 +477,13 @@ func TestStatsOfUnaware(t *testing.T) {
 		require.Zero(t, p.s.Stats().UnreadBytes)
 	})
 }
+
+// The round trip is known without anybody's PING where the session measures it itself.
+func TestStatsOfTuner(t *testing.T) {
+	rigTest(t, endless, rigSetup{conn: slowerPath()}, func(t *testing.T, r *rig) {
+		body := r.openBody("/")
+		readFor(t, body, time.Second)
+		require.GreaterOrEqual(t, r.client.Stats().RoundTrip, longRTT)
+		require.NoError(t, body.Close())
+	})
+}
