@@ -85,6 +85,10 @@ func (b *requestBody) Close() error {
 // the windows until they have read it, or closed the body.
 func (st *Stream) keepsUnreadLocked() bool {
 	switch st.session.app.(type) {
+	case *acceptQueue:
+		// A peer that knows no other way to be through with its streams, as those of
+		// Kubernetes, resets them behind its last bytes.
+		return st.session.unaware != nil
 	case *httpServerApp:
 		return true
 	case *httpClientApp:
@@ -187,7 +191,7 @@ func (c *checkedWriter) Write(p []byte) (int, error) {
 // with CANCEL. It returns without waiting for the peer.
 func (b *responseBody) Close() error {
 	b.stop()
-	b.st.session.credit(b.st.in.discard())
+	b.st.session.credit(b.st.discard())
 	if !b.done.Swap(true) {
 		b.st.reset(RstCancel, "response body closed", context.Canceled)
 	} else {

@@ -106,9 +106,7 @@ func (a *keepalive) start() {
 		return
 	}
 	now := a.now()
-	if a.s.mayPingFirst() {
-		a.quiet.begin(now)
-	}
+	a.quiet.begin(now)
 	a.idle.begin(now)
 	a.frame.beginOnce(now)
 }
@@ -122,10 +120,6 @@ func (a *keepalive) stop() {
 		w.stop()
 	}
 }
-
-// mayPingFirst reports whether a PING may be the first that the peer hears of us,
-// before it has sent a frame itself.
-func (s *Session) mayPingFirst() bool { return !s.hushed() }
 
 // heard notes that the peer has sent something. Called by the receiver.
 func (a *keepalive) heard() {
@@ -158,8 +152,9 @@ func (a *keepalive) ping() {
 	}
 	s := a.s
 	s.mu.Lock()
-	if s.err != nil {
+	if s.err != nil || s.hushed() {
 		s.mu.Unlock()
+		a.quiet.begin(a.now()) // does nothing once the session has ended
 		return
 	}
 	if a.unsent.Load() != pingQueued { // one in the batch under way may have been answered already

@@ -433,3 +433,31 @@ func TestWatchingIsCheap(t *testing.T) {
 type discardConn struct{ net.Conn }
 
 func (discardConn) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestNoPingBeforeHello: a peer that may lose what comes before it has said something
+// is not asked anything until then.
+func TestNoPingBeforeHello(t *testing.T) {
+	storyBoth(t, "peer unaware", func(t *testing.T, r role) {
+		conf := watchful
+		conf.FlowControl = FlowControlPeerUnaware
+		ours, theirs := testconn.Pair()
+		defer theirs.Close()
+		s := conf.RawSession(ours, bool(r))
+		served := make(chan error, 1)
+		go func() { served <- s.Serve() }()
+		<-time.After(time.Hour)
+		require.Zero(t, theirs.Unread())
+		f := NewFramer(theirs, theirs, SPDY31)
+		require.NoError(t, f.WriteRaw([]byte{0x80, 3})) // no frame yet
+		<-time.After(time.Hour)
+		require.Zero(t, theirs.Unread())
+		require.NoError(t, f.WriteRaw([]byte{0, 6, 0, 0, 0, 4, 0, 0, 0, 9}))
+		synctest.Wait()
+		for asked := false; !asked; {
+			frame, err := f.ReadFrame()
+			require.NoError(t, err)
+			_, asked = frame.(*PingFrame)
+		}
+		requireGaveUp(t, <-served, ErrPingTimeout)
+	})
+}

@@ -24,6 +24,7 @@ type northbound struct {
 	end        error // io.EOF after FIN; why it ended otherwise; nil while open
 	discarding bool  // the application wants no more: bytes are thrown away
 	lent       bool  // view has lent out head's bytes
+	marks      marks // where DATA frames end, if that is to be kept
 }
 
 func (b *northbound) init(window int64) {
@@ -154,6 +155,7 @@ func (b *northbound) dropLocked() (dropped int64) {
 		c = next
 	}
 	b.head, b.tail = nil, nil
+	b.marks.clear()
 	return dropped
 }
 
@@ -162,6 +164,7 @@ func (b *northbound) dropLocked() (dropped int64) {
 func (b *northbound) read(p []byte) (n int, grant int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	p = b.marks.limit(p)
 	for n < len(p) && b.head != nil && !b.lent {
 		c := b.head
 		k := copy(p[n:], c.data[c.r:c.w])
@@ -171,6 +174,7 @@ func (b *northbound) read(p []byte) (n int, grant int64, err error) {
 	}
 	if n > 0 {
 		b.unread -= int64(n)
+		b.marks.pass(n)
 		grant = b.consumeLocked(int64(n))
 		if b.unread > 0 || b.end != nil {
 			b.ring() // another reader may be waiting on the same bell
@@ -242,6 +246,15 @@ func (b *northbound) advance(n int) (consumed, grant int64) {
 	b.unread -= int64(n)
 	b.popIfEmpty(b.head)
 	return int64(n), b.consumeLocked(int64(n))
+}
+
+// resize changes the window by n bytes, which the peer is told of, or not told of
+// bytes that were to be granted to it.
+func (b *northbound) resize(n int64) {
+	b.mu.Lock()
+	b.flow.size += n
+	b.flow.avail += n
+	b.mu.Unlock()
 }
 
 // exhausted reports that the peer may send nothing more until it gets credit.

@@ -19,19 +19,17 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	id := s.pingLocked(w)
 	s.mu.Unlock()
 	s.ring()
-	var err error
 	select {
 	case rtt := <-w.verdict:
 		return rtt, nil
 	case <-s.done:
-		err = s.Err()
+		return 0, s.Err()
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		s.mu.Lock()
+		delete(s.pings, id)
+		s.mu.Unlock()
+		return 0, context.Cause(ctx)
 	}
-	s.mu.Lock()
-	delete(s.pings, id)
-	s.mu.Unlock()
-	return 0, err
 }
 
 // nextPingLocked returns the id of our next PING.
@@ -55,7 +53,7 @@ func (s *Session) pingLocked(w pingWaiter) (id uint32) {
 		s.pings = make(map[uint32]pingWaiter)
 	}
 	s.pings[id] = w
-	if !s.hushed() { // else it goes out when the peer has said something
+	if !s.holdsPings() { // else it goes out when the peer has said something
 		s.control = appendPing(s.control, s.version, id)
 	}
 	return id

@@ -28,19 +28,24 @@ type SessionStats struct {
 	// begun, and that the application has neither read nor thrown away.
 	UnreadBytes int64
 
+	// UnreadBudget is how many unread bytes make the session stop reading its
+	// connection; 0 if windows bound them. Only SPDY/2 and sessions with
+	// FlowControlPeerUnaware have one.
+	UnreadBudget int64
+
 	// UnsentBytes is the DATA in calls of Write, and at the end of answers, that
 	// waits for a window or for the network.
 	UnsentBytes int64
 
 	// SendWindow and ReceiveWindow are how many bytes of DATA we, and the peer, may
-	// send on all streams together; -1 in dialects without such a window. Either
-	// is smaller than it was in the beginning by what has been sent and not been
-	// granted again.
-	SendWindow    int64
-	ReceiveWindow int64
-
-	// PeerStreamWindow is the window that the peer gives to every new stream of
-	// ours, in bytes; -1 in SPDY/2, which has none.
+	// send on all streams together. Either is smaller than it was in the beginning by
+	// what has been sent and not been granted again. PeerStreamWindow is the window, in
+	// bytes, that the peer gives to every new stream of ours. Each is -1 if nothing
+	// limits what is sent: in dialects without such a window, and while a peer is taken
+	// to be one that does no flow control. ReceiveWindow is below 0 if such a peer has
+	// sent more than the window.
+	SendWindow       int64
+	ReceiveWindow    int64
 	PeerStreamWindow int64
 
 	// PeerMaxStreams is how many streams the peer lets us have open.
@@ -65,6 +70,11 @@ type SessionStats struct {
 
 	// Sent is what has left for the network, and Received what has come from it.
 	Sent, Received Traffic
+
+	// Stalls is how often the session has stopped reading because UnreadBudget was
+	// reached, and StrayFrames how many frames it dropped in silence because their
+	// stream had ended, which FlowControlPeerUnaware allows.
+	Stalls, StrayFrames uint64
 }
 
 // StreamStates are numbers of streams by the state they are in. Of a stream that was
@@ -184,6 +194,7 @@ type ServerStats struct {
 	// Totals, see SessionStats.
 	StreamsOpened, StreamsAccepted uint64
 	Sent, Received                 Traffic
+	Stalls                         uint64
 }
 
 // addGauges adds what goes up and down.
@@ -201,6 +212,7 @@ func (t *ServerStats) addTotals(s *SessionStats) {
 	t.StreamsAccepted += s.StreamsAccepted
 	t.Sent.add(&s.Sent)
 	t.Received.add(&s.Received)
+	t.Stalls += s.Stalls
 }
 
 // Stats returns what the server's SPDY sessions are doing, and what all of them, with

@@ -39,12 +39,15 @@ type Stream struct {
 
 	reserved bool // it has a slot already; for the goroutine that opens it
 
+	grown atomic.Bool // the window has been given something from the tuner's pool
+
 	readDeadline  atomic.Pointer[deadline]
 	writeDeadline atomic.Pointer[deadline]
 
 	// Guarded by Session.mu.
 	state     streamState
 	out       outflow
+	epoch     windowEpoch
 	err       error // why the stream ended
 	ended     bool
 	onWire    bool // our SYN_STREAM has left, or the peer's has come
@@ -127,6 +130,7 @@ func (st *Stream) read(p []byte) (int, error) {
 // credit returns what the application has taken to both windows.
 func (st *Stream) credit(n, grant int64) {
 	st.session.creditStream(st, grant)
+	st.returnWindow()
 	st.session.credit(n)
 }
 
@@ -168,7 +172,7 @@ func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter boo
 // than fits it is reset when it has used it up, which may be now.
 func (st *Stream) stopReading() {
 	s := st.session
-	dropped := st.in.discard()
+	dropped := st.discard()
 	s.mu.Lock()
 	st.unwanted = true
 	s.mu.Unlock()
