@@ -74,6 +74,24 @@
 // StreamError.Retryable says that a request was not looked at and may be sent again.
 // After Close, calls fail with ErrSessionClosed, which matches net.ErrClosed.
 //
+// # Coming from elsewhere
+//
+// From net/http: Server and Transport take the place of http.Server and http.Transport,
+// with the same fields and methods, and package spdytest that of httptest. Handlers need
+// no change. Where the types of net/http have to stay, ConfigureServer and
+// ConfigureTransport add SPDY to them.
+//
+// From golang.org/x/net/http2: ConfigureServer, ConfigureTransport, Transport, ServeConn,
+// Framer and StreamError are called the same. What http2.Server and http2.Transport have
+// to tune, windows, limits and health checks, is in Config, for either role.
+//
+// From this package as it was in 2015: every name is there still, with the type it had.
+// Bodies stream now, so they have to be closed; every call ends, with an error that says
+// why; and a server takes HTTP/1.1 on the same port.
+//
+// docs/net-http.md has the names side by side, and lists every difference between HTTP/1.1,
+// HTTP/2 and SPDY that a handler or a client can see.
+//
 // # Limits
 //
 // What a peer can make a session keep is bounded by Config: unread bytes by
