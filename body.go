@@ -58,6 +58,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	k, rerr := b.st.read(p)
+	if errors.Is(rerr, ErrStreamClosed) { // the handler has returned
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.check.take(k, rerr)
 	switch {
 	case err == io.EOF:
@@ -74,6 +77,24 @@ func (b *requestBody) Close() error {
 		b.st.stopReading()
 	}
 	return nil
+}
+
+// keepsUnreadLocked reports that somebody is about to read what has come before the
+// peer's RST_STREAM: the handler of a request, or the client that waits for an answer.
+// As over HTTP/1.1 and HTTP/2 they get all of it, and then the error. It counts against
+// the windows until they have read it, or closed the body.
+func (st *Stream) keepsUnreadLocked() bool {
+	switch st.session.app.(type) {
+	case *acceptQueue:
+		// A peer that knows no other way to be through with its streams, as those of
+		// Kubernetes, resets them behind its last bytes.
+		return st.session.unaware != nil
+	case *httpServerApp:
+		return true
+	case *httpClientApp:
+		return st.request != nil // not a push, for which nobody may ever ask
+	}
+	return false
 }
 
 // setTrailer adds what HEADERS frames brought to a message's trailers.
@@ -170,7 +191,7 @@ func (c *checkedWriter) Write(p []byte) (int, error) {
 // with CANCEL. It returns without waiting for the peer.
 func (b *responseBody) Close() error {
 	b.stop()
-	b.st.session.credit(b.st.in.discard())
+	b.st.session.credit(b.st.discard())
 	if !b.done.Swap(true) {
 		b.st.reset(RstCancel, "response body closed", context.Canceled)
 	} else {

@@ -69,6 +69,10 @@ func (c *Client) Close() error {
 	return nil
 }
 
+// Shutdown lets the requests that run finish, takes no new ones, and closes; see
+// Session.Shutdown.
+func (c *Client) Shutdown(ctx context.Context) error { return c.session.Shutdown(ctx) }
+
 // Ping sends a PING and reports whether its echo came within d. The error says
 // why the session ended, if it has.
 func (c *Client) Ping(d time.Duration) (pinged bool, err error) {

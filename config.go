@@ -3,6 +3,7 @@ package spdy
 import (
 	"log/slog"
 	"net/http"
+	"time"
 )
 
 // Config tunes sessions. The zero value, and a nil *Config, mean the defaults.
@@ -14,13 +15,20 @@ type Config struct {
 	// could not be enforced (SPEC W11). Default 256 KiB, at most 2^31-1.
 	StreamWindow int
 
+	// MaxStreamWindow is how far the window of a stream grows, in bytes, while its
+	// application reads as fast as the bytes come and the window is what holds the
+	// peer up: on a path of 100 ms, 256 KiB are 2.6 MB/s. All that windows have grown
+	// together is at most half of SessionWindow. A value of at most StreamWindow
+	// keeps windows as they are. Default 16 MiB.
+	MaxStreamWindow int
+
 	// SessionWindow bounds what the peer may send on all streams of a session
 	// together before applications have read it, and with it the memory of a
 	// session's unread data. SessionWindow/StreamWindow streams left unread
 	// stall the others. SPDY/3 has no such window; there StreamWindow times
 	// MaxConcurrentStreams is the bound. In SPDY/2, which has no windows at all,
 	// a session stops reading its connection at this bound. Default 1 MiB for a
-	// session that serves, 16 MiB for one that asks; never less than StreamWindow.
+	// session that serves, 32 MiB for one that asks; never less than StreamWindow.
 	SessionWindow int
 
 	// MaxConcurrentStreams is how many streams the peer may have open, handlers
@@ -82,6 +90,41 @@ type Config struct {
 	// with the most unread bytes, with FLOW_CONTROL_ERROR, instead of stopping all.
 	ResetOverBudget bool
 
+	// Trace is called when something happens on a session. nil means nobody is.
+	Trace *Trace
+
+	// FrameLog makes sessions print a line for each frame. nil means that they do so
+	// only if EnableDebug, or GODEBUG=spdydebug=1, says it for all.
+	FrameLog *FrameLog
+	// PingInterval is after how long a time without a byte from the peer a session
+	// sends a PING, to find out whether the peer is still there. Any byte that
+	// comes counts, not only the answer. 0 means never, which is the default as in
+	// net/http: PINGs keep radios awake and connections open that nobody needs, and
+	// only the application knows how much a lost peer costs it.
+	PingInterval time.Duration
+
+	// PingTimeout is how long after that PING the session waits for a byte, before
+	// the connection is given up with ErrPingTimeout. A peer that has vanished is
+	// noticed by all callers within PingInterval plus PingTimeout. While the PING
+	// cannot be written, the time counts from the last progress in writing, so that
+	// a slow peer is not cut as long as it takes 1 KiB in that time; once it is
+	// written, the peer has to have received it, and all that was written before,
+	// in that time. Default 15 seconds.
+	PingTimeout time.Duration
+
+	// WriteTimeout is how long the connection may take no byte of what the session
+	// wants to write, before it is given up with ErrWriteTimeout. Progress counts
+	// from 1 KiB on. 0 means for ever. It is not that of http.Server, which limits
+	// one answer.
+	WriteTimeout time.Duration
+
+	// IdleTimeout is after how long a time with no stream open a session ends by
+	// itself, with GOAWAY. PINGs do not count. 0 means never.
+	IdleTimeout time.Duration
+
+	// frameTimeout is a server's ReadHeaderTimeout: how long a client may take to
+	// send its first frame, and to complete a control frame that it has begun.
+	frameTimeout time.Duration
 	// SpeakFirst lets, with FlowControlPeerUnaware, what the application says go out at
 	// once: its streams and PINGs. What a session says by itself still waits for the
 	// peer's first frame. It is for servers whose clients were not upgraded from HTTP,
@@ -106,12 +149,15 @@ type Config struct {
 // The defaults of Config.
 const (
 	defaultStreamWindow        = 256 << 10
+	defaultMaxStreamWindow     = 16 << 20
 	defaultServerSessionWindow = 1 << 20
-	defaultClientSessionWindow = 16 << 20
+	defaultClientSessionWindow = 32 << 20
 	defaultMaxStreams          = 250
 	defaultMaxHeaderBytes      = 256 << 10
 	defaultMaxHeaderFields     = 1000
 	defaultAcceptBacklog       = 1024
+
+	defaultPingTimeout = 15 * time.Second
 
 	// hardHeaderFactor times MaxHeaderBytes is where inflating stops.
 	hardHeaderFactor = 4
@@ -136,6 +182,7 @@ func (c *Config) withDefaults(client bool) *Config {
 		sessionWindow = defaultClientSessionWindow
 	}
 	orDefault(&d.StreamWindow, defaultStreamWindow)
+	orDefault(&d.MaxStreamWindow, defaultMaxStreamWindow)
 	orDefault(&d.SessionWindow, sessionWindow)
 	if d.FlowControl == FlowControlPeerUnaware {
 		orDefault(&d.MaxConcurrentStreams, defaultUnawareMaxStreams)
@@ -143,12 +190,16 @@ func (c *Config) withDefaults(client bool) *Config {
 	orDefault(&d.MaxConcurrentStreams, defaultMaxStreams)
 	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
 	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
+	if d.PingTimeout <= 0 {
+		d.PingTimeout = defaultPingTimeout
+	}
 	orDefault(&d.MaxControlFrame, MAX_DATA_PAYLOAD)
 	if d.Settings == nil {
 		d.Settings = DefaultSettings
 	}
 	d.StreamWindow = min(max(d.StreamWindow, defaultWindow), maxWindow)
 	d.SessionWindow = min(max(d.SessionWindow, d.StreamWindow), maxWindow)
+	d.MaxStreamWindow = min(d.MaxStreamWindow, maxWindow)
 	if d.FlowControl == FlowControlPeerUnaware {
 		d.unawareDefaults()
 	}

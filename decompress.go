@@ -18,6 +18,7 @@ type headerDecompressor struct {
 	version Version
 	decoder *deflate.Decoder // nil before the first block
 	err     error            // is final, as the context is lost
+	size    int              // of the latest block, inflated
 }
 
 func newHeaderDecompressor(v Version) *headerDecompressor {
@@ -42,12 +43,12 @@ func (d *headerDecompressor) appendBlock(dst, block []byte, limit, hardLimit int
 		block = block[zlibHeaderSize:]
 		d.decoder = deflate.NewDecoder(d.version.dictionaryBytes(), bits)
 	}
-	nv, size, err := d.decoder.Append(dst, block, limit, hardLimit)
+	nv, d.size, err = d.decoder.Append(dst, block, limit, hardLimit)
 	if err != nil {
 		d.decoder = nil
 		d.err = inflateError(err, hardLimit)
 	}
-	return nv, size > limit, d.err
+	return nv, d.size > limit, d.err
 }
 
 // inflateError returns the SessionError for an error of the decoder (SPEC H2, H12).

@@ -76,5 +76,14 @@
 // compressed in a way that does not let an attacker who chooses a part of a request
 // find out the rest, see CompressSafe.
 //
+// # Seeing inside
+//
+// Session.Stats and Server.Stats tell what is going on and what has been done. A Trace
+// is called when something happens. A FrameLog prints a line for each frame, without
+// cookies, credentials and other secrets, for the sessions of a Config or for one that
+// runs; with GODEBUG=spdydebug=1 in its environment a program logs the frames of all
+// its sessions to standard error, with spdydebug=2 their headers too. None of it costs
+// anything while it is not used.
+//
 // docs/architecture.md says how the package works inside.
 package spdy

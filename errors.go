@@ -94,6 +94,10 @@ func (closedError) Is(target error) bool { return target == net.ErrClosed }
 // why a draining session opens no more.
 var errGoingAway = errors.New("spdy: session is going away")
 
+// errInside is what calls that would wait for a session return to those that it
+// calls itself, see insideSession.
+var errInside = errors.New("spdy: cannot wait for a session on one of its own goroutines")
+
 // ErrStreamClosed is returned by calls on a stream that this side has closed.
 // It matches net.ErrClosed.
 var ErrStreamClosed error = streamClosedError{}
@@ -164,6 +168,16 @@ func (e *ConnError) Error() string { return "spdy: connection lost: " + e.Err.Er
 
 // Unwrap returns the cause.
 func (e *ConnError) Unwrap() error { return e.Err }
+
+// Timeout reports whether the connection was given up because the peer took too
+// long. With Temporary it makes a ConnError a net.Error.
+func (e *ConnError) Timeout() bool {
+	t, ok := e.Err.(interface{ Timeout() bool })
+	return ok && t.Timeout()
+}
+
+// Temporary reports what Timeout does.
+func (e *ConnError) Temporary() bool { return e.Timeout() }
 
 func describe(what, reason string, cause error) string {
 	if reason != "" {

@@ -255,18 +255,21 @@ func (st *Stream) finish() {
 		return
 	}
 	trailer := x.trailer()
+	countable := x.countable(len(trailer) > 0)
+	if x.isHead() { // trailers come with a body
+		trailer = nil
+	}
 	noBody := x.written == 0 || x.isHead() || !bodyAllowed(x.status)
 	var body []byte
 	if x.buf != nil {
 		body = *x.buf
 	}
-	if !x.begun && x.length < 0 && bodyAllowed(x.status) && len(trailer) == 0 &&
-		!(x.isHead() && x.written == 0) && x.sent.Get("Trailer") == "" {
+	if countable {
 		x.length = x.written
 		x.sent["Content-Length"] = []string{strconv.FormatInt(x.length, 10)}
 	}
 	if short := x.length - x.written; short > 0 && !x.isHead() && bodyAllowed(x.status) {
-		st.reset(RstInternalError, "the handler wrote less than its Content-Length", http.ErrContentLength)
+		st.cutShort()
 		return
 	}
 	if noBody && len(trailer) == 0 && !x.begun {
@@ -280,6 +283,27 @@ func (st *Stream) finish() {
 		x.releaseBuffer()
 	}
 	st.finishBody(trailer)
+}
+
+// cutShort sends what the handler has written, and then that this is not all of it.
+func (st *Stream) cutShort() {
+	if st.flush(nil) == nil {
+		_ = st.awaitHeaders() // fails only with the stream, or late, which the reset is about to say
+	}
+	st.reset(RstInternalError, "the handler wrote less than its Content-Length", http.ErrContentLength)
+}
+
+// countable reports whether the answer of a handler that has returned gets a
+// Content-Length. One to HEAD gets it where one to GET would; if the handler has written
+// nothing, it may have known what to leave out.
+func (x *exchange) countable(trailers bool) bool {
+	switch {
+	case x.begun, x.length >= 0, !bodyAllowed(x.status), trailers, x.sent.Get("Trailer") != "":
+		return false
+	case x.isHead():
+		return 0 < x.written && x.written <= answerBuffer
+	}
+	return true
 }
 
 // finishBody sends what is buffered, the trailers, and the FIN.
@@ -345,7 +369,9 @@ func (x *exchange) releaseBuffer() {
 	}
 }
 
-// Flush sends what has been written so far, headers included.
+// Flush sends what has been written so far, headers included, and waits until the
+// session has taken all of it. After that not even a panic of the handler can keep the
+// client from the part that was flushed.
 func (st *Stream) Flush() { _ = st.FlushError() }
 
 // FlushError is Flush with an error, as http.ResponseController wants it.
@@ -357,7 +383,10 @@ func (st *Stream) FlushError() error {
 	if err := x.admit(st, 0); err != nil {
 		return err
 	}
-	return st.flush(nil)
+	if err := st.flush(nil); err != nil {
+		return err
+	}
+	return st.awaitHeaders()
 }
 
 // EnableFullDuplex does nothing and succeeds: on a stream reading the request and

@@ -26,7 +26,7 @@ var mayRecover = []string{"server.go"}
 var mayClose = []house.Place{
 	{File: "deadline.go", Func: "(*deadline).expireLocked"},
 	{File: "receiver.go", Func: "(*Session).receiver"},
-	{File: "receiver_headers.go", Func: "(*Session).receiveHeaderBlock"},
+	{File: "interim.go", Func: "(*Stream).replyLocked"},
 	{File: "sender.go", Func: "(*Session).sender"},
 	{File: "sniff.go", Func: "(*connQueue).Close"},
 	{File: "goaway.go", Func: "(*Session).heardGoAwayLocked"},
@@ -50,6 +50,8 @@ var mayStart = []house.Place{
 	{File: "roundtrip.go", Func: "(*upload).open"},
 	{File: "server.go", Func: "(*Server).Serve"},
 	{File: "session.go", Func: "(*Session).Serve"},
+	{File: "transport_pool.go", Func: "(*sessionPool).dialLocked"},
+	{File: "transport_session.go", Func: "(*pooledSession).serve"},
 }
 
 // maySend are the functions that may send on a channel other than in a select with a

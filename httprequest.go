@@ -14,6 +14,7 @@ type requestOptions struct {
 	scheme string // when the URL has none; "http" if empty
 	host   string // when neither the request nor its URL names one
 	gzip   bool   // add Accept-Encoding: gzip unless the request has one
+	expect bool   // send "Expect: 100-continue" if the request has it
 	proxy  bool   // the peer is a forward proxy: SPDY/2 then sends the URL whole (SPEC §2.4)
 }
 
@@ -36,9 +37,9 @@ func userAgent(v Version) string {
 //
 // What goes out is what net/http's Transport would send over HTTP/1.1, with
 // these differences: an invalid host is an error, as in HTTP/2; hop-by-hop
-// headers are left out (SPEC §2.3); several Cookie lines become one; and
-// "Expect: 100-continue" is dropped, since no interim answer can be expressed
-// and the body is sent at once (SPEC M11). As there, credentials in the URL are
+// headers are left out (SPEC §2.3); several Cookie lines become one; and unless the
+// options say that the body waits, "Expect: 100-continue" is dropped, since no interim
+// answer can be expressed and the body is sent at once (SPEC M11). As there, credentials in the URL are
 // not sent: making an Authorization header of them is http.Client's part.
 func appendRequestBlock(dst []byte, v Version, req *http.Request, o requestOptions) ([]byte, error) {
 	t, err := outgoingTarget(v, req, &o)
@@ -57,7 +58,7 @@ func appendRequestBlock(dst []byte, v Version, req *http.Request, o requestOptio
 	if t.scheme != "" {
 		w.add(pseudoScheme.name(v), t.scheme)
 	}
-	if err := addRequestHeader(&w, v, req, t.method, length, o.gzip); err != nil {
+	if err := addRequestHeader(&w, v, req, t.method, length, o); err != nil {
 		return dst, err
 	}
 	if err := addTrailerNames(&w, req.Trailer); err != nil {
@@ -183,7 +184,7 @@ func (t *requestTarget) outgoingPath(req *http.Request) {
 // path it may name the host that the request goes to; if it names another the
 // result is empty.
 func opaquePath(opaque, scheme, host string) string {
-	if opaque[0] == '/' && !strings.HasPrefix(opaque, "//") {
+	if opaque == "*" || opaque[0] == '/' && !strings.HasPrefix(opaque, "//") {
 		return opaque
 	}
 	rest := strings.TrimPrefix(opaque, scheme+":")
@@ -255,7 +256,8 @@ func (t *requestTarget) addPath(w *nameValueWriter, v Version) {
 }
 
 // addRequestHeader adds all headers but the pseudo ones and Trailer.
-func addRequestHeader(w *nameValueWriter, v Version, req *http.Request, method string, length int64, gzip bool) error {
+func addRequestHeader(w *nameValueWriter, v Version, req *http.Request, method string, length int64, o requestOptions) error {
+	gzip := o.gzip
 	var keys [24]string
 	groups := groupHeader(keys[:0], req.Header)
 	connection := connectionTokens(req.Header)
@@ -278,7 +280,7 @@ func addRequestHeader(w *nameValueWriter, v Version, req *http.Request, method s
 			continue
 		}
 		gzip = gzip && name != "accept-encoding"
-		addRequestField(w, name, trimValues(values))
+		addRequestField(w, name, trimValues(values), o.expect)
 	}
 	if sendsLength(method, length) {
 		addInt(w, "content-length", length)
@@ -305,7 +307,7 @@ func notForRequest(v Version, name string) bool {
 	return isHopByHop(name)
 }
 
-func addRequestField(w *nameValueWriter, name string, values []string) {
+func addRequestField(w *nameValueWriter, name string, values []string, expect bool) {
 	switch name {
 	case "user-agent": // one at most, and none if it is empty, as in net/http
 		if values[0] != "" {
@@ -314,7 +316,7 @@ func addRequestField(w *nameValueWriter, name string, values []string) {
 	case "cookie":
 		addCookies(w, values)
 	case "expect":
-		if !httpguts.HeaderValuesContainsToken(values, "100-continue") {
+		if expect || !httpguts.HeaderValuesContainsToken(values, "100-continue") {
 			w.addValues(name, values)
 		}
 	default:

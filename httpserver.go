@@ -18,12 +18,20 @@ func newHTTPServerApp(server *http.Server) *httpServerApp {
 	return &httpServerApp{server: server, base: context.Background()}
 }
 
-func (a *httpServerApp) handler() http.Handler {
-	if a.server.Handler != nil {
+// handler returns who answers a request. That of "OPTIONS *" is about the server, not
+// about a resource, so it is not for the user's handler, as in net/http.
+func (a *httpServerApp) handler(req *http.Request) http.Handler {
+	switch {
+	case req.RequestURI == "*" && req.Method == http.MethodOptions && !a.server.DisableGeneralOptionsHandler:
+		return http.HandlerFunc(answerOptions)
+	case a.server.Handler != nil:
 		return a.server.Handler
 	}
 	return http.DefaultServeMux
 }
+
+// answerOptions says that the server is there.
+func answerOptions(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Length", "0") }
 
 // accept makes a request of a stream that the client opened and starts its
 // handler. A request that is none gets an answer without a handler (SPEC M2).

@@ -248,6 +248,15 @@ func (b *northbound) advance(n int) (consumed, grant int64) {
 	return int64(n), b.consumeLocked(int64(n))
 }
 
+// resize changes the window by n bytes, which the peer is told of, or not told of
+// bytes that were to be granted to it.
+func (b *northbound) resize(n int64) {
+	b.mu.Lock()
+	b.flow.size += n
+	b.flow.avail += n
+	b.mu.Unlock()
+}
+
 // exhausted reports that the peer may send nothing more until it gets credit.
 func (b *northbound) exhausted() bool {
 	b.mu.Lock()

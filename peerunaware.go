@@ -78,7 +78,6 @@ type unawareness struct {
 	ping      uint32      // of a server, on trial; 0 if there is none or its echo has come
 	trial     *time.Timer // ends the trial without an echo
 
-	stalls      uint64 // times that the receiver stopped reading
 	resets      uint64 // streams that were reset instead
 	strayFrames uint64 // frames that came after the FIN of their stream
 	strayBytes  uint64 // their DATA
@@ -120,7 +119,7 @@ func (s *Session) shiftBlindLocked(delta int64) {
 		st.out.avail += delta
 		s.sched.place(st)
 	}
-	s.ring()
+	s.ringLocked()
 }
 
 // beginTrialLocked sends a PING behind the windows that we have just announced. A peer
@@ -282,7 +281,7 @@ func (s *Session) unmuteLocked(st *Stream) {
 	}
 	st.raw.held = nil
 	s.sched.place(st)
-	s.ring()
+	s.ringLocked()
 }
 
 // forgives reports that a frame which broke a rule is dropped without a word: what
@@ -320,16 +319,6 @@ func (s *Session) refusingLocked() bool { return s.unaware != nil && s.unaware.r
 // sparesGoAwayLocked reports that a GOAWAY would cost the peer what it has not read yet.
 func (s *Session) sparesGoAwayLocked() bool { return s.blind() && len(s.streams) > 0 }
 
-// dropsUnread says what becomes of the unread bytes of a stream that the peer resets. A
-// peer that knows no other way to be through with its streams, as those of Kubernetes,
-// resets them behind its last bytes; what has come is worth reading then.
-func (s *Session) dropsUnread() bool {
-	if s.unaware != nil {
-		return keepUnread
-	}
-	return dropUnread
-}
-
 // resetFullest makes room for what comes by resetting the open stream with the most
 // unread bytes. It reports false if that is not wanted, or none has any.
 func (s *Session) resetFullest() bool {
@@ -357,14 +346,11 @@ func (s *Session) resetFullest() bool {
 
 // countStall notes that the receiver stops reading.
 func (s *Session) countStall() {
-	if s.unaware == nil {
-		return
-	}
 	s.mu.Lock()
-	s.unaware.stalls++
-	first := s.unaware.stalls == 1
+	s.stats.stalls++
+	first := s.stats.stalls == 1
 	s.mu.Unlock()
-	if first {
+	if first && s.unaware != nil {
 		s.log.stalled(s)
 	}
 }
@@ -386,7 +372,7 @@ func (s *Session) unawareStats() unawareStats {
 		return unawareStats{unread: unread}
 	}
 	return unawareStats{
-		blind: !u.aware, unread: unread, budget: s.budget, stalls: u.stalls, resets: u.resets,
+		blind: !u.aware, unread: unread, budget: s.budget, stalls: s.stats.stalls, resets: u.resets,
 		strayFrames: u.strayFrames, strayBytes: u.strayBytes,
 	}
 }

@@ -10,20 +10,13 @@ import (
 // be under way at once. It fails with the context's error, or with why the
 // session ended.
 func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
-	w := pingWaiter{sent: time.Now(), verdict: make(chan time.Duration, 1)}
+	w := newPingWaiter()
 	s.mu.Lock()
 	if s.err != nil {
 		defer s.mu.Unlock()
 		return 0, s.err
 	}
-	id := s.nextPingLocked()
-	if s.pings == nil {
-		s.pings = make(map[uint32]pingWaiter)
-	}
-	s.pings[id] = w
-	if !s.holdsPings() {
-		s.control = appendPing(s.control, s.version, id)
-	}
+	id := s.pingLocked(w)
 	s.mu.Unlock()
 	s.ring()
 	select {
@@ -45,6 +38,23 @@ func (s *Session) nextPingLocked() uint32 {
 	s.nextPing += 2 // wraps after 2^31 of them, keeping its parity (SPEC P3)
 	if s.nextPing == 0 {
 		s.nextPing = 2
+	}
+	return id
+}
+
+func newPingWaiter() pingWaiter {
+	return pingWaiter{sent: time.Now(), verdict: make(chan time.Duration, 1)}
+}
+
+// pingLocked queues a PING, whose id it returns, for somebody who waits.
+func (s *Session) pingLocked(w pingWaiter) (id uint32) {
+	id = s.nextPingLocked()
+	if s.pings == nil {
+		s.pings = make(map[uint32]pingWaiter)
+	}
+	s.pings[id] = w
+	if !s.holdsPings() { // else it goes out when the peer has said something
+		s.control = appendPing(s.control, s.version, id)
 	}
 	return id
 }

@@ -29,6 +29,8 @@ type RawStream struct {
 	held     []headerJob   // HEADERS that wait for the peer's reply, see FlowControlPeerUnaware
 	late     []HeaderBlock // of HEADERS frames, not received by the application yet
 	lateBell chan struct{} // doorbell for ReceiveHeaders, made when it first waits
+	counted  int           // bytes of header blocks in Session.rawHeaders
+	taken    bool          // the application has the stream
 }
 
 var _ net.Conn = (*RawStream)(nil)
@@ -74,8 +76,8 @@ func (r *RawStream) RemoteAddr() net.Addr { return r.st.session.RemoteAddr() }
 // before may still be unread.
 func (r *RawStream) Done() <-chan struct{} { return r.st.done }
 
-// Err returns nil while the stream is open, ErrStreamClosed after a regular end,
-// and else why it broke off: a *StreamError, or what ended the session.
+// Err returns nil while the stream is open, ErrStreamClosed after a regular end or a
+// Close, and else why it broke off: a *StreamError, or what ended the session.
 func (r *RawStream) Err() error { return r.st.endReason() }
 
 // Read reads what the peer sends. It returns io.EOF after the peer's FIN and never
@@ -163,7 +165,7 @@ func (r *RawStream) Close() error {
 	}
 	st, s := &r.st, r.st.session
 	block := r.emptyBlock()
-	dropped := st.in.discard()
+	dropped := st.discard()
 	s.mu.Lock()
 	s.creditLocked(dropped)
 	cut := r.closeLocked(&block)
@@ -217,7 +219,7 @@ func (r *RawStream) Reset(status RstStatus) error {
 	}
 	r.closed.Store(true)
 	st := &r.st
-	st.session.credit(st.in.discard())
+	st.session.credit(st.discard())
 	st.reset(status, "", ErrStreamClosed)
 	r.ringLate()
 	return nil
@@ -328,15 +330,8 @@ func (r *RawStream) ReadFrom(src io.Reader) (n int64, err error) {
 	}
 }
 
-// lost reports that a stream has broken off and left nothing to read.
-func (r *RawStream) lost() bool {
-	select {
-	case <-r.st.done:
-	default:
-		return false
-	}
-	if _, reset := r.st.endReason().(*StreamError); reset && r.st.session.dropsUnread() {
-		return true
-	}
-	return !r.st.in.atEnd() && r.st.in.buffered() == 0
+// lostLocked reports that a stream has broken off and left nothing to read. One that
+// has come to its FIN is not lost, even if it was reset afterwards: Close does that.
+func (r *RawStream) lostLocked() bool {
+	return r.st.ended && r.st.in.ending() != io.EOF && r.st.in.buffered() == 0
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // readBufferSize is what the receiver borrows while bytes keep coming.
@@ -22,9 +23,12 @@ type reader struct {
 	conn  net.Conn
 	idle  [idleBufferSize]byte
 	large *[readBufferSize]byte
-	buf   []byte // what is read and not consumed; a part of idle or large
-	more  bool   // the last read filled its buffer: more is likely waiting
-	long  []byte // a control frame that fits neither buffer; nil between frames
+	buf   []byte     // what is read and not consumed; a part of idle or large
+	alive *keepalive // is told when something comes; may be nil
+	more  bool       // the last read filled its buffer: more is likely waiting
+	long  []byte     // a control frame that fits neither buffer; nil between frames
+
+	total atomic.Int64 // bytes read; others may look
 }
 
 // fill reads more bytes behind those in buf, of which there must be none or few
@@ -47,6 +51,8 @@ func (r *reader) fill() error {
 	for {
 		n, err := r.conn.Read(space[have:])
 		if n > 0 {
+			r.total.Add(int64(n))
+			r.alive.heard()
 			r.more = have+n == len(space)
 			r.buf = space[:have+n]
 			return nil
@@ -62,6 +68,7 @@ func (r *reader) fill() error {
 // must be fewer than idleBufferSize.
 func (r *reader) preload(p []byte) {
 	r.buf = r.idle[:copy(r.idle[:], p)]
+	r.total.Add(int64(len(p)))
 }
 
 func (r *reader) release() {
@@ -81,6 +88,9 @@ func (r *reader) close() {
 // peer ended exactly between two frames.
 func (r *reader) header() (frameHeader, error) {
 	for len(r.buf) < frameHeaderSize {
+		if len(r.buf) > 0 {
+			r.alive.frameBegun()
+		}
 		if err := r.fill(); err != nil {
 			if err == io.EOF && len(r.buf) > 0 {
 				err = io.ErrUnexpectedEOF

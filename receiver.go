@@ -10,6 +10,8 @@ func (s *Session) receiver() {
 	defer s.in.close()
 	for {
 		err := s.receiveFrame()
+		s.tellHooks()
+		s.alive.frameDone()
 		if err == nil {
 			continue
 		}
@@ -41,14 +43,17 @@ func (s *Session) receiveFrame() error {
 		s.tls = connectionState(s.conn)
 	}
 	if !h.control {
-		s.traceReceived(h, nil)
+		s.alive.frameDone() // a body may take its time
+		s.traceReceived(h, nil, nil, nil)
 		return s.receiveData(h)
 	}
+	s.alive.frameBegun()
+	s.stats.noteReceived(h.typ, s.version, h.version == s.version.wire())
 	if h.version != s.version.wire() {
 		return s.receiveForeign(h)
 	}
 	if !s.knowsControl(h.typ) { // SPEC F4, F5, F15, C4, W20
-		s.traceReceived(h, nil)
+		s.traceReceived(h, nil, nil, nil)
 		return s.in.skip(h.length)
 	}
 	if h.length > s.conf.MaxControlFrame {
@@ -58,7 +63,9 @@ func (s *Session) receiveFrame() error {
 	if err != nil {
 		return err
 	}
-	s.traceReceived(h, p)
+	if !h.typ.hasHeaderBlock() { // those are shown when their headers are known
+		s.traceReceived(h, p, nil, nil)
+	}
 	return s.receiveControl(h, p)
 }
 
@@ -117,7 +124,7 @@ func (s *Session) receiveControl(h frameHeader, p []byte) error {
 // is skipped, unless it carried a header block, which we cannot read and without
 // which the compression context is lost.
 func (s *Session) receiveForeign(h frameHeader) error {
-	s.traceReceived(h, nil)
+	s.traceReceived(h, nil, nil, nil)
 	switch h.typ {
 	case FrameSynStream:
 		p, err := s.in.exactly(min(h.length, 4))
@@ -148,6 +155,8 @@ func (s *Session) receiveData(h frameHeader) error {
 		s.mu.Unlock()
 		return sessionErrorf(GoAwayProtocolError, "DATA of %d bytes overruns the session window", n)
 	}
+	s.stats.dataFrames++
+	s.stats.dataReceived += n
 	st, status := s.dataStreamLocked(h)
 	s.mu.Unlock()
 	if st == nil {
@@ -164,6 +173,7 @@ func (s *Session) receiveData(h frameHeader) error {
 	}
 	if status != 0 {
 		if s.version == SPDY2 && !st.replyCame() { // SPEC D4
+			s.owed.Add(n)
 			return sessionErrorf(GoAwayProtocolError, "DATA on stream %d before its SYN_REPLY", st.id)
 		}
 		s.resetStream(st, status, "unexpected DATA")
@@ -223,9 +233,13 @@ func (s *Session) awaitRoom(coming int) {
 			s.countStall()
 			stalled = true
 		}
+		s.alive.hold(true)
 		select {
 		case <-s.room:
 		case <-s.done:
+		}
+		s.alive.hold(false)
+		if s.ended() {
 			return
 		}
 	}
@@ -287,15 +301,20 @@ func (s *Session) deliver(st *Stream, n int) error {
 	if n <= wholeFrame {
 		s.awaitRoom(n)
 		p, err := s.in.exactly(n)
-		if err == nil && n > 0 {
+		if err != nil {
+			s.owed.Add(int64(n)) // it will never come
+			return err
+		}
+		if n > 0 {
 			s.credit(int64(st.in.append(p)))
 		}
-		return err
+		return nil
 	}
 	for n > 0 {
 		s.awaitRoom(n)
 		p, err := s.in.some(n)
 		if err != nil {
+			s.owed.Add(int64(n)) // as above
 			return err
 		}
 		s.credit(int64(st.in.append(p)))
@@ -307,6 +326,7 @@ func (s *Session) deliver(st *Stream, n int) error {
 // discardData reads n bytes that nobody wants and gives their credit back.
 func (s *Session) discardData(n int) error {
 	if err := s.in.skip(n); err != nil {
+		s.owed.Add(int64(n)) // it will never come
 		return err
 	}
 	s.credit(int64(n))
@@ -402,7 +422,9 @@ func (s *Session) creditStream(st *Stream, grant int64) {
 		s.mu.Unlock()
 		return
 	}
-	s.control = appendWindowUpdate(s.control, s.version, st.id, uint32(grant))
+	if grant = s.tuneLocked(st, grant); grant > 0 {
+		s.control = appendWindowUpdate(s.control, s.version, st.id, uint32(grant))
+	}
 	s.mu.Unlock()
 	s.ring()
 }

@@ -10,13 +10,14 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 		return err
 	}
 	s.mu.Lock()
+	s.stats.resetsLocked().received[status.slot()]++
 	st := s.streams[id]
 	if st == nil {
 		s.mu.Unlock()
 		return nil
 	}
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
-	s.endLocked(st, reset, s.dropsUnread())
+	s.endLocked(st, reset, !st.keepsUnreadLocked())
 	pushes := st.pushes
 	s.mu.Unlock()
 	st.cancelContext(reset)
@@ -170,11 +171,16 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	s.mu.Lock()
 	w, ok := s.pings[id]
 	delete(s.pings, id)
+	rtt := time.Since(w.sent)
+	if ok {
+		s.stats.roundTrip = rtt
+	}
 	s.endTrialLocked(id)
+	s.measuredLocked(id)
 	s.mu.Unlock()
 	if ok { // SPEC P2: others are ignored
 		select {
-		case w.verdict <- time.Since(w.sent):
+		case w.verdict <- rtt:
 		default:
 		}
 	}
@@ -203,6 +209,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 		s.endLocked(st, goneAway(st.id), dropUnread)
 	}
 	s.openers.failLocked()
+	s.pooled.leaveLocked()
 	s.mu.Unlock()
 	for _, st := range failed {
 		st.cancelContext(errGoingAway)

@@ -13,6 +13,8 @@ func (s *Session) readBlock(id uint32, block []byte) (HeaderBlock, error) {
 	if cap(nv) <= maxPooledBlock {
 		*buf = nv[:0]
 	}
+	s.stats.deflatedReceived.Add(int64(len(block)))
+	s.stats.headersReceived.Add(int64(s.inflate.size))
 	if err != nil {
 		return nil, err
 	}
@@ -35,9 +37,11 @@ func (s *Session) readBlock(id uint32, block []byte) (HeaderBlock, error) {
 func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	f, block, err := parseSynStream(s.version, h, p)
 	if err != nil {
+		s.traceReceived(h, p, nil, nil)
 		return err
 	}
 	header, err := s.readBlock(f.id, block)
+	s.traceReceived(h, p, header, err)
 	var refused *StreamError
 	if err != nil && !errors.As(err, &refused) {
 		return err
@@ -97,6 +101,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 	}
 	s.lastGood = f.id
 	s.peerStreams++
+	s.stats.accepted++
 	st := s.newPeerStream(f.priority << priorityScale(s.version))
 	st.id, st.assoc, st.onWire, st.held = f.id, f.assoc, true, true
 	st.oneWay = f.flags&FlagUnidirectional != 0
@@ -107,6 +112,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 		st.in.finish(endOfStream, false)
 	}
 	s.streams[f.id] = st
+	s.noteLocked(st, false, nil)
 	s.retireLocked(st)
 	s.mu.Unlock()
 	return st, nil
@@ -116,9 +122,11 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	id, block, err := parseReply(s.version, h, p)
 	if err != nil {
+		s.traceReceived(h, p, nil, nil)
 		return err
 	}
 	header, err := s.readBlock(id, block)
+	s.traceReceived(h, p, header, err)
 	var spoilt *StreamError
 	if err != nil && !errors.As(err, &spoilt) {
 		return err
@@ -134,24 +142,7 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		}
 		return nil
 	}
-	var status RstStatus
-	reason := "unexpected " + h.typ.String()
-	switch {
-	case spoilt != nil:
-		status, reason = spoilt.Status, spoilt.Error()
-	case h.typ == FrameSynReply:
-		s.unmuteLocked(st)
-		if status = st.state.receiveReply(fin); status == 0 {
-			st.reply = header
-			close(st.replied)
-		}
-	default:
-		status = st.state.receiveHeaders(fin)
-		ignore := s.version == SPDY2 && s.client && st.state.gotData && st.raw == nil // SPEC R12
-		if status == 0 && !ignore && !st.addLateLocked(header, s.conf.MaxHeaderBytes) {
-			status, reason = RstProtocolError, "repeated or too many late headers" // SPEC R11
-		}
-	}
+	status, reason := s.takeBlockLocked(st, h, header, spoilt)
 	s.mu.Unlock()
 	if status != 0 && s.forgives(st, h, status) {
 		s.stray(0)
@@ -168,6 +159,33 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		s.finishIn(st)
 	}
 	return nil
+}
+
+// takeBlockLocked gives a header block to its stream, or returns the status to reset
+// the stream with and why. spoilt is not nil if the block was bad.
+func (s *Session) takeBlockLocked(st *Stream, h frameHeader, header HeaderBlock, spoilt *StreamError) (status RstStatus, reason string) {
+	fin := h.flags&FlagFin != 0
+	reason = "unexpected " + h.typ.String()
+	switch {
+	case spoilt != nil:
+		status, reason = spoilt.Status, spoilt.Error()
+	case h.typ == FrameSynReply:
+		s.unmuteLocked(st)
+		if status = st.state.receiveReply(fin); status == 0 {
+			status, reason = st.replyLocked(header, fin)
+		}
+	case st.state.interim:
+		if status = st.state.receiveHeaders(fin); status == 0 {
+			status, reason = st.replyLocked(header, fin)
+		}
+	default:
+		status = st.state.receiveHeaders(fin)
+		ignore := s.version == SPDY2 && s.client && st.state.gotData && st.raw == nil // SPEC R12
+		if status == 0 && !ignore && !st.addLateLocked(header, s.conf.MaxHeaderBytes) {
+			status, reason = RstProtocolError, "repeated or too many late headers" // SPEC R11
+		}
+	}
+	return status, reason
 }
 
 // addLateLocked keeps the pairs of a HEADERS frame. It reports false if a name

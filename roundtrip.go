@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
 )
 
 // RoundTrip sends a request and returns its answer as soon as the headers have
@@ -23,13 +26,17 @@ func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, error) {
-	if pushed := s.claimPush(req); pushed != nil { // SPEC U13
-		res, err := s.awaitResponse(&upload{st: pushed, req: req})
-		if err == nil || req.Context().Err() != nil {
+	return s.carry(&upload{st: st, req: req, trace: httptrace.ContextClientTrace(req.Context())})
+}
+
+// carry takes a request to the peer and its answer back.
+func (s *Session) carry(up *upload) (*http.Response, error) {
+	if pushed := s.claimPush(up.req); pushed != nil { // SPEC U13
+		res, err := s.awaitResponse(&upload{st: pushed, req: up.req, trace: up.trace})
+		if err == nil || up.req.Context().Err() != nil {
 			return res, err
 		}
 	}
-	up := &upload{st: st, req: req}
 	if err := up.open(); err != nil {
 		up.closeBody()
 		return nil, err
@@ -49,6 +56,7 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 		stop()
 		return nil, up.failure(err)
 	}
+	up.answered()
 	res, err := parseResponseBlock(s.version, reply, req)
 	if err != nil {
 		stop()
@@ -66,11 +74,10 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 // finishResponse gives an answer its body.
 func finishResponse(st *Stream, res *http.Response, stop func() bool) {
 	noBody := res.Request.Method == http.MethodHead || !bodyAllowed(res.StatusCode)
-	if st.in.atEnd() && (noBody || res.ContentLength <= 0) {
+	if st.bare() && (noBody || res.ContentLength <= 0) {
 		if !noBody {
 			res.ContentLength = 0
 		}
-		setTrailer(&res.Trailer, st)
 		stop()
 		res.Body = http.NoBody
 		return
@@ -78,6 +85,15 @@ func finishResponse(st *Stream, res *http.Response, stop func() bool) {
 	check := newLengthCheck("response body", res.ContentLength)
 	check.none = noBody // some servers send one: node-spdy does for HEAD
 	res.Body = &responseBody{st: st, res: res, check: check, stop: stop}
+}
+
+// bare reports that nothing can follow the headers of the answer. What has come behind
+// them meanwhile does not count: what the answer looks like must not depend on who is
+// quicker.
+func (st *Stream) bare() bool {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	return st.state.bare
 }
 
 // tlsState is the TLS state of the connection, nil if it has none.
@@ -93,16 +109,34 @@ type upload struct {
 	st      *Stream
 	req     *http.Request
 	running context.Context // ends with the goroutine that sends the body; nil if there is none
+
+	trace    *httptrace.ClientTrace // hooks of the request, nil if it has none
+	asked    uploadOptions
+	patience atomic.Pointer[time.Timer] // of answerTimeout, once it runs
+	unsent   atomic.Bool                // the answer came before the body was begun
+}
+
+// uploadOptions are what a Transport asks of a request.
+type uploadOptions struct {
+	gzip            bool          // ask for it unless the request names an encoding
+	answerTimeout   time.Duration // from the end of the request to the answer; 0 for none
+	continueTimeout time.Duration // how long the body waits for 100; 0 for not at all
 }
 
 // unwatch wraps stop, which ends the watch over the request's context, for the end of
 // the answer: a body that is still being sent has to be watched on.
 func (u *upload) unwatch(stop func() bool) func() bool {
+	end := func() bool {
+		if u.unsent.Load() {
+			u.st.reset(RstCancel, "answered before its body was sent", nil)
+		}
+		return stop()
+	}
 	return func() bool {
 		if u.running == nil || u.running.Err() != nil {
-			return stop()
+			return end()
 		}
-		context.AfterFunc(u.running, func() { stop() })
+		context.AfterFunc(u.running, func() { end() })
 		return true
 	}
 }
@@ -118,7 +152,9 @@ func (u *upload) open() error {
 		scheme = "https"
 	}
 	block := getBlock()
-	b, err := appendRequestBlock((*block)[:0], s.version, u.req, requestOptions{scheme: scheme})
+	b, err := appendRequestBlock((*block)[:0], s.version, u.req, requestOptions{
+		scheme: scheme, gzip: u.asked.gzip, expect: u.asked.continueTimeout > 0,
+	})
 	if err != nil {
 		putBlock(block)
 		return err
@@ -131,17 +167,27 @@ func (u *upload) open() error {
 		return err
 	}
 	if length == 0 { // SPEC M1
-		return s.open(u.req.Context(), u.st, block, FlagFin)
-	}
-	if err := s.open(u.req.Context(), u.st, block, 0); err != nil {
+		err := s.open(u.req.Context(), u.st, block, FlagFin)
+		u.wroteHeaders(err)
+		u.wrote(err)
 		return err
 	}
+	if u.asked.continueTimeout > 0 {
+		u.st.interim = make(chan struct{}, 1)
+	}
+	if err := s.open(u.req.Context(), u.st, block, 0); err != nil {
+		u.wrote(err)
+		return err
+	}
+	u.wroteHeaders(nil)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	u.running = ctx
 	stop := context.AfterFunc(ctx, u.closeBody) // unblocks a Read of the body when the stream fails
 	u.st.setContext(cancel)
 	go func() {
-		u.send(length)
+		if u.mayBegin() {
+			u.wrote(u.send(length))
+		}
 		if stop() {
 			u.closeBody()
 		}
@@ -158,7 +204,7 @@ func (u *upload) closeBody() {
 
 // send copies the body to the stream. It ends when the body does, or when the
 // stream is reset or lost, since then both the writes and the body fail.
-func (u *upload) send(length int64) {
+func (u *upload) send(length int64) error {
 	st := u.st
 	batch := getBatch()
 	defer putBatch(batch)
@@ -167,46 +213,49 @@ func (u *upload) send(length int64) {
 	for {
 		n, rerr := u.req.Body.Read(p)
 		if length >= 0 && sent+int64(n) > length {
-			st.reset(RstInternalError, "request body", fmt.Errorf("longer than its Content-Length: %w", http.ErrContentLength))
-			return
+			return u.spoil(fmt.Errorf("longer than its Content-Length: %w", http.ErrContentLength))
 		}
 		sent += int64(n)
 		last := rerr == io.EOF
 		if last && length >= 0 && sent < length {
-			st.reset(RstInternalError, "request body", fmt.Errorf("%d bytes shorter than its Content-Length: %w", length-sent, io.ErrUnexpectedEOF))
-			return
+			return u.spoil(fmt.Errorf("%d bytes shorter than its Content-Length: %w", length-sent, io.ErrUnexpectedEOF))
 		}
 		if _, err := st.write(p[:n], last && len(u.req.Trailer) == 0); err != nil {
-			return // the stream has ended, and whoever waits for the answer knows why
+			return err // the stream has ended, and whoever waits for the answer knows why
 		}
 		switch {
 		case last:
-			u.sendTrailer()
-			return
+			return u.sendTrailer()
 		case rerr != nil:
 			st.reset(RstCancel, "reading the request body", rerr)
-			return
+			return rerr
 		}
 	}
+}
+
+// spoil resets a stream whose request has another length than it says.
+func (u *upload) spoil(err error) error {
+	u.st.reset(RstInternalError, "request body", err)
+	return err
 }
 
 // maxUploadRead is how much of a request body is read at once, in bytes.
 const maxUploadRead = batchSize
 
 // sendTrailer ends the request with its trailers, if it has any.
-func (u *upload) sendTrailer() {
+func (u *upload) sendTrailer() error {
 	if len(u.req.Trailer) == 0 {
-		return
+		return nil
 	}
 	block := getBlock()
 	b, err := appendTrailerBlock((*block)[:0], u.st.session.version, u.req.Trailer)
 	if err != nil {
 		putBlock(block)
 		u.st.reset(RstInternalError, "request trailers", err)
-		return
+		return err
 	}
 	*block = b
-	_ = u.st.sendHeaders(FrameHeaders, block, true) // fails only with the stream
+	return u.st.sendHeaders(FrameHeaders, block, true) // fails only with the stream
 }
 
 // failure is the error of a request that got no answer: what the context says if
@@ -219,6 +268,9 @@ func (u *upload) failure(err error) error {
 	}
 	var local *StreamError
 	if errors.As(err, &local) && !local.Remote && local.Err != nil {
+		if local.Err == errAnswerTimeout { // url.Error asks the error itself for Timeout
+			return errAnswerTimeout
+		}
 		return fmt.Errorf("spdy: stream %d: %s: %w", local.StreamID, local.Reason, local.Err)
 	}
 	return err

@@ -31,12 +31,13 @@ func (s *Session) writeBatch() bool {
 	defer putBatch(buf)
 	for {
 		b, ended := s.assemble((*buf)[:0])
+		s.tellHooks()
 		if len(b) > 0 {
 			*buf = b // it may have grown
 		}
 		if len(b) > 0 {
 			s.traceBatch(b)
-			if _, err := s.conn.Write(b); err != nil {
+			if err := s.writeOut(b); err != nil {
 				s.fail(err)
 				return false
 			}
@@ -47,6 +48,21 @@ func (s *Session) writeBatch() bool {
 		}
 		return true
 	}
+}
+
+// writeOut writes a batch to the network.
+func (s *Session) writeOut(b []byte) error {
+	if s.alive != nil {
+		return s.alive.writeOut(b)
+	}
+	return s.writeConn(b)
+}
+
+// writeConn writes and counts.
+func (s *Session) writeConn(b []byte) error {
+	n, err := s.conn.Write(b)
+	s.stats.bytesSent.Add(int64(n))
+	return err
 }
 
 // assemble appends what goes to the network next. Header blocks are compressed
@@ -64,7 +80,9 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		return b, ended
 	}
 	b = append(b, s.control...)
+	s.stats.noteControlLocked(s.control)
 	s.control, s.controlOwed = s.control[:0], 0
+	s.alive.takenLocked()
 	if cap(s.control) > maxPeerControl {
 		s.control = nil
 	}
@@ -104,8 +122,12 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 // has to be taken back with RST_STREAM, and a FIN closes our half.
 func (s *Session) startLocked(job headerJob) {
 	st := job.st
+	s.stats.sent[job.typ]++
 	if job.typ == FrameSynStream {
 		st.onWire = true
+	}
+	if st.flushing {
+		st.rangTaken()
 	}
 	if job.flags&FlagFin != 0 {
 		s.finishOutLocked(st)
@@ -129,6 +151,10 @@ func (s *Session) finishOutLocked(st *Stream) {
 // on sending a request that nobody reads.
 func (s *Session) cancelRestLocked(st *Stream) {
 	s.queueResetLocked(st.id, RstCancel, st.raw == nil) // closing a raw stream is our own doing
+	if st.raw != nil && st.raw.closed.Load() {
+		s.endLocked(st, ErrStreamClosed, dropUnread)
+		return
+	}
 	s.endLocked(st, &StreamError{StreamID: st.id, Status: RstCancel, Reason: "the rest is not wanted"}, dropUnread)
 }
 
@@ -148,7 +174,11 @@ func (s *Session) appendHeaderFrame(b []byte, job headerJob) ([]byte, error) {
 	if s.deflate == nil {
 		s.deflate = newHeaderCompressor(s.version, s.conf.Compression)
 	}
+	s.keepSentBlock(start, *job.block)
+	fixed := len(b)
 	b = s.deflate.appendBlock(b, *job.block)
+	s.stats.headersSent.Add(int64(len(*job.block)))
+	s.stats.deflatedSent.Add(int64(len(b) - fixed))
 	putBlock(job.block)
 	if err := finishFrame(b[start:]); err != nil { // SPEC H15: the context is lost
 		return b[:start], sessionErrorf(GoAwayInternalError, "stream %d: header block too large to send", job.st.id)
@@ -180,6 +210,8 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
 	s.flow.out.spend(int64(n))
+	s.stats.sent[FrameData]++
+	s.stats.dataSent += int64(n)
 	if s.cautious {
 		s.sentBlind += int64(n)
 	}

@@ -45,6 +45,7 @@ type Server struct {
 	sessions  map[*Session]struct{}
 	greeting  map[net.Conn]struct{} // connections that are no sessions yet
 	serving   sync.WaitGroup        // goroutines of serveConn
+	ended     ServerStats           // totals of sessions that have ended
 }
 
 // ListenAndServe serves SPDY without TLS on addr, like http.ListenAndServe, and
@@ -287,21 +288,25 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 		st.stopReading()
 		st.release()
 	}()
-	a.handler().ServeHTTP(st, req)
+	a.handler(req).ServeHTTP(st, req)
 	returned = true
 	st.release() // before the FIN, upon which the client may open another stream
 	st.finish()
 }
 
 // Close ends the server at once: listeners, sessions and HTTP/1.1 connections are
-// closed. It does not wait for handlers; their contexts end.
+// closed. It does not wait for handlers; their contexts end. Called by a hook of a
+// Trace, or other code that runs on a session's own goroutines, it waits for nothing.
 func (srv *Server) Close() (err error) {
 	sessions, plain := srv.close()
 	for _, s := range sessions {
 		s.shutdown(ErrSessionClosed)
 	}
-	for _, s := range sessions { // the http.Server would close their connections before the GOAWAY is out
-		<-s.senderEnd
+	if !insideSession() {
+		for _, s := range sessions { // the http.Server would close their connections before the GOAWAY is out
+			<-s.senderEnd
+		}
+		defer srv.serving.Wait()
 	}
 	if plain != nil {
 		err = unlessClosed(plain.Close())
@@ -309,39 +314,40 @@ func (srv *Server) Close() (err error) {
 	if errors.Is(err, net.ErrClosed) { // a listener that we have closed ourselves
 		err = nil
 	}
-	srv.serving.Wait()
 	return err
 }
 
 // Shutdown ends the server gracefully: listeners are closed, sessions get a GOAWAY
 // and end with their last stream, HTTP/1.1 connections end when idle. If the
-// context ends first, everything is closed and the context's error returned.
+// context ends first, everything is closed and the context's error returned, within a
+// tenth of a second whatever the peers do. A hook of a Trace, which cannot wait, gets an
+// error and should call Close.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	sessions, plain := srv.close()
 	for _, s := range sessions {
 		s.goAway()
 	}
-	stop := context.AfterFunc(ctx, func() { // all at once: each may take a while to end
-		for _, s := range sessions {
-			s.shutdown(ErrSessionClosed)
-		}
-	})
-	defer stop()
+	if insideSession() {
+		return errInside
+	}
 	var err error
 	if plain != nil {
 		err = unlessClosed(plain.Shutdown(ctx))
 	}
 	for _, s := range sessions {
-		err = errors.Join(err, s.Shutdown(ctx))
+		s.awaitEnd(ctx)
 	}
-	if ctx.Err() != nil {
-		if plain != nil {
-			plain.Close()
-		}
-		err = ctx.Err()
+	if ctx.Err() == nil {
+		srv.serving.Wait()
+		return err
 	}
-	srv.serving.Wait()
-	return err
+	if closeSoon(sessions...) {
+		defer srv.serving.Wait()
+	}
+	if plain != nil { // it would close connections before their GOAWAY is out
+		plain.Close()
+	}
+	return ctx.Err()
 }
 
 // unlessClosed drops the http.Server's complaint about a listener of its own that
@@ -450,9 +456,11 @@ func (srv *Server) enter(s *Session) bool {
 }
 
 func (srv *Server) leave(s *Session) {
+	stats := s.Stats()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	delete(srv.sessions, s)
+	srv.ended.addTotals(&stats)
 }
 
 // An acceptPause slows down a listener that is out of file descriptors or the

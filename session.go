@@ -35,8 +35,10 @@ type Session struct {
 	conf    *Config
 	app     application
 	log     *logSink
-	budget  int64        // unread bytes at which the receiver stops reading; 0 if windows bound them
-	unaware *unawareness // nil if the peer is expected to do flow control
+	budget  int64          // unread bytes at which the receiver stops reading; 0 if windows bound them
+	unaware *unawareness   // nil if the peer is expected to do flow control
+	pooled  *pooledSession // its place in a Transport, nil if it has none
+	alive   *keepalive     // nil if the configuration watches nothing
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
 	room       chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
@@ -54,6 +56,12 @@ type Session struct {
 
 	// owed is session credit for bytes taken or discarded, not yet granted.
 	owed atomic.Int64
+
+	stats counters // has its own rules
+
+	frameLog   atomic.Pointer[FrameLog] // see frameLogger
+	sentBlocks *[]sentBlock             // sender only; nil until somebody wants to see headers
+	hooks      *streamHooks             // guarded by mu; nil if the Trace has none
 
 	// Guarded by mu, which nobody holds while waiting for anything.
 	mu          sync.Mutex
@@ -75,12 +83,14 @@ type Session struct {
 	peerStreams int // slots taken by streams of the peer, and by their handlers
 	ourStreams  int // slots taken by our streams, and granted to openers
 	openers     openerQueue
+	rawHeaders  int // bytes of header blocks that the peer has us keep for raw streams
 
 	control     []byte // control frames that are ready to go
 	controlOwed int    // how much of control the peer made us queue
 	headers     headerQueue
 	sched       scheduler
 	flow        flowManager
+	tuner       windowTuner
 	cautious    bool   // the peer may speak SPDY/3 or SPDY/3.1, see beCautious
 	sentBlind   int64  // DATA bytes sent while cautious
 	peerWindow  int64  // INITIAL_WINDOW_SIZE of the peer
@@ -157,6 +167,8 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	}
 	_, s.secure = conn.(tlsConn)
 	s.in.conn = conn
+	s.frameLog.Store(conf.FrameLog)
+	s.hooks = newStreamHooks(conf.Trace)
 	s.inflate = newHeaderDecompressor(v)
 	s.flow.in = newInflow(int64(conf.SessionWindow))
 	s.flow.out.avail = defaultWindow
@@ -169,6 +181,9 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	if !v.streamFlowControl() {
 		s.budget = int64(conf.SessionWindow)
 	}
+	s.tuner = conf.newWindowTuner(v)
+	s.alive = newKeepalive(s)
+	s.in.alive = s.alive
 	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {
 		s.beUnaware()
 	} else {
@@ -216,10 +231,15 @@ func (s *Session) Serve() (err error) {
 	s.started = true
 	s.mu.Unlock()
 	if first {
+		s.traceStart()
+		s.alive.start()
 		go s.sender()
 		s.receiver()
 	}
 	<-s.senderEnd
+	if first {
+		s.traceEnd()
+	}
 	if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
 		return err
 	}
@@ -229,10 +249,13 @@ func (s *Session) Serve() (err error) {
 // Close ends the session at once: the peer gets a GOAWAY, every stream fails with
 // ErrSessionClosed, and the connection is closed. It waits for the session's
 // goroutines, at most a second longer than the peer needs, but not for handlers.
-// It returns nothing, as in 2015; Err says how the session ended.
+// It returns nothing, as in 2015; Err says how the session ended. Called by a hook of
+// a Trace, or by other code that runs on a session's own goroutines, it does not wait.
 func (s *Session) Close() {
 	s.shutdown(ErrSessionClosed)
-	<-s.senderEnd
+	if !insideSession() {
+		<-s.senderEnd
+	}
 }
 
 // Done returns a channel that is closed when the session has ended.
@@ -247,29 +270,89 @@ func (s *Session) Err() error {
 
 // Shutdown ends the session gracefully: it sends GOAWAY, takes and opens no new
 // streams, lets the open ones finish, and closes. If the context ends first, so
-// does the session, and the context's error is returned.
+// does the session, at once: the context's error is returned within a tenth of a
+// second, whether the peer hangs up or not. Called by a hook of a Trace, or by other
+// code that runs on a session's own goroutines, it does not wait: it has announced the
+// end, and returns an error that says so.
 func (s *Session) Shutdown(ctx context.Context) (err error) {
 	s.goAway()
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		s.shutdown(ErrSessionClosed)
-		err = ctx.Err()
+	if insideSession() {
+		return errInside
 	}
-	<-s.senderEnd
-	return err
+	if s.awaitEnd(ctx) {
+		return nil
+	}
+	closeSoon(s)
+	return ctx.Err()
+}
+
+// awaitEnd waits for the session and its connection to end, and reports false if the
+// context ended first.
+func (s *Session) awaitEnd(ctx context.Context) bool {
+	select {
+	case <-s.senderEnd:
+		return true
+	default:
+	}
+	select {
+	case <-s.senderEnd:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// haste is how long a session that is out of time gives the peer to hang up, instead
+// of linger, and hasteLimit how long anybody waits for that: a TLS connection whose
+// peer takes nothing may need longer to close.
+const (
+	haste      = 50 * time.Millisecond
+	hasteLimit = 75 * time.Millisecond
+)
+
+// closeSoon ends sessions, all at once, and closes their connections without much
+// patience. It reports whether they were gone before it returned.
+func closeSoon(sessions ...*Session) bool {
+	for _, s := range sessions {
+		s.shutdown(ErrSessionClosed)
+		s.mu.Lock()
+		if s.linger != nil {
+			s.linger.Reset(haste)
+		}
+		s.mu.Unlock()
+	}
+	limit := time.NewTimer(hasteLimit)
+	defer limit.Stop()
+	for _, s := range sessions {
+		select {
+		case <-s.senderEnd:
+		case <-limit.C:
+			return false
+		}
+	}
+	return true
 }
 
 // goAway says once that we take no new streams, turns away whoever waits to open
 // one, and ends the session if none is open (SPEC G3, G4, G6).
 func (s *Session) goAway() {
 	s.mu.Lock()
+	s.goAwayLocked()
+	s.mu.Unlock()
+	s.drain()
+}
+
+func (s *Session) goAwayLocked() {
 	if s.err == nil && !s.saidGoAway && !s.refuseQuietlyLocked() {
 		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		s.saidGoAway = true
 	}
 	s.openers.failLocked()
-	s.mu.Unlock()
+	s.pooled.leaveLocked()
+}
+
+// drain is the part of goAway that needs no lock.
+func (s *Session) drain() {
 	s.ring()
 	s.app.goingAway()
 	s.endIfDrained()
@@ -324,6 +407,8 @@ func (s *Session) shutdown(reason error) {
 		s.lost = true
 	}
 	s.headers.clear()
+	s.pings = nil // their callers see the latch
+	s.pooled.leaveLocked()
 	ended := make([]*Stream, 0, len(s.streams))
 	for _, st := range s.streams {
 		s.endLocked(st, reason, keepUnread)
@@ -339,8 +424,10 @@ func (s *Session) shutdown(reason error) {
 		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
 	s.stopTrialLocked()
+	s.alive.stop()
 	close(s.done)
 	s.mu.Unlock()
+	s.tellHooks()
 	for _, st := range ended {
 		st.cancelContext(reason)
 	}
@@ -373,8 +460,14 @@ func (s *Session) fail(err error) {
 	}
 }
 
-// ring wakes the sender.
+// ring wakes the sender. Nobody holds a lock, since hooks may be called.
 func (s *Session) ring() {
+	s.ringLocked()
+	s.tellHooks()
+}
+
+// ringLocked is ring for those who hold mu. It leaves the hooks to the sender.
+func (s *Session) ringLocked() {
 	select {
 	case s.wake <- struct{}{}:
 	default:

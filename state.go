@@ -6,9 +6,11 @@ type streamState struct {
 	ours    bool // this side created the stream
 	oneWay  bool // its creator alone sends
 	replied bool // the SYN_REPLY has passed, in whichever direction it goes
+	interim bool // a SYN_REPLY has come, but with an interim status
 	inDone  bool // the peer's half is closed: its FIN has come
 	unknown bool // a push whose status has not come
 	gotData bool // a DATA frame has come
+	bare    bool // the frame that brought the answer's headers ended the peer's half
 	outDone bool // our half is closed: our FIN has been handed to the network
 }
 
@@ -22,6 +24,7 @@ func (s *streamState) opened(ours bool, flags frameFlags) {
 		s.inDone, s.outDone = fin, uni
 	}
 	s.oneWay, s.replied = uni, uni // a unidirectional stream is never replied to
+	s.bare = fin && !ours
 }
 
 // closed reports that neither side may send any more.
@@ -43,12 +46,15 @@ func (s *streamState) receiveReply(fin bool) RstStatus {
 	return 0
 }
 
+// expectAnother undoes a SYN_REPLY with an interim status, which was not the answer.
+func (s *streamState) expectAnother() { s.interim, s.replied = true, false }
+
 // receiveHeaders takes a HEADERS frame from the peer.
 func (s *streamState) receiveHeaders(fin bool) RstStatus {
 	switch {
 	case s.inDone: // SPEC R9
 		return RstStreamAlreadyClosed
-	case s.ours && !s.replied: // SPEC R7
+	case s.ours && !s.replied && !s.interim: // SPEC R7
 		return RstProtocolError
 	}
 	s.inDone = fin

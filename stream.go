@@ -15,8 +15,8 @@ var endOfStream = io.EOF
 
 // What becomes of unread bytes when a stream ends before its FIN.
 const (
-	keepUnread = false // the connection was lost: what came is still worth reading
-	dropUnread = true  // the stream was reset: its bytes and credit are freed
+	keepUnread = false // the connection was lost, or the peer gave up: what came is still worth reading
+	dropUnread = true  // nobody wants the rest: its bytes and credit are freed
 )
 
 // A Stream is one of the conversations of a Session. A stream that a client
@@ -34,7 +34,12 @@ type Stream struct {
 	replied chan struct{} // latch: the SYN_REPLY has come; nil if the peer opened
 	done    chan struct{} // latch: the stream has ended, err says why
 	taken   chan struct{} // doorbell for the writer: "look at your loan again"
+	interim chan struct{} // doorbell for an upload that waits for 100; nil if none does
 	turn    chan struct{} // capacity 1: whoever holds the token may write
+
+	reserved bool // it has a slot already; for the goroutine that opens it
+
+	grown atomic.Bool // the window has been given something from the tuner's pool
 
 	readDeadline  atomic.Pointer[deadline]
 	writeDeadline atomic.Pointer[deadline]
@@ -42,6 +47,7 @@ type Stream struct {
 	// Guarded by Session.mu.
 	state     streamState
 	out       outflow
+	epoch     windowEpoch
 	err       error // why the stream ended
 	ended     bool
 	onWire    bool // our SYN_STREAM has left, or the peer's has come
@@ -58,6 +64,8 @@ type Stream struct {
 	cancelRest bool // reset the stream once our FIN is on its way
 
 	headerJobs int     // in Session.headers
+	headerLoss bool    // some of them were dropped, because the stream has ended
+	flushing   bool    // awaitHeaders waits for the sender to take them
 	finHeaders bool    // one of them carries our FIN
 	loan       []byte  // what a writer has to send; the sender copies from it
 	owned      *[]byte // the pooled buffer behind a loan that nobody waits for
@@ -122,6 +130,7 @@ func (st *Stream) read(p []byte) (int, error) {
 // credit returns what the application has taken to both windows.
 func (st *Stream) credit(n, grant int64) {
 	st.session.creditStream(st, grant)
+	st.returnWindow()
 	st.session.credit(n)
 }
 
@@ -163,7 +172,7 @@ func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter boo
 // than fits it is reset when it has used it up, which may be now.
 func (st *Stream) stopReading() {
 	s := st.session
-	dropped := st.in.discard()
+	dropped := st.discard()
 	s.mu.Lock()
 	st.unwanted = true
 	s.mu.Unlock()
@@ -337,6 +346,41 @@ func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 	s.mu.Unlock()
 	s.ring()
 	return nil
+}
+
+// awaitHeaders waits until the sender has taken the stream's header blocks, so that a
+// reset cannot drop them any more.
+func (st *Stream) awaitHeaders() error {
+	for {
+		limit := st.writeDeadline.Load()
+		waiting, err := st.headersQueued(limit)
+		if !waiting {
+			return err
+		}
+		select {
+		case <-st.taken: // only handlers flush, and their goroutine is the only writer
+		case <-st.done:
+		case <-limit.wait():
+		}
+	}
+}
+
+// headersQueued asks the sender to ring if header blocks of the stream wait for it.
+func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	st.flushing = false
+	switch {
+	case st.headerLoss:
+		return false, st.err
+	case st.headerJobs == 0: // whatever has become of the stream since
+		return false, nil
+	}
+	if err := limit.err(); err != nil {
+		return false, err
+	}
+	st.flushing = true
+	return true, nil
 }
 
 // closeWrite ends our half with a FIN after what has been written.

@@ -9,10 +9,13 @@ import (
 // back to it. It waits, in turn and as long as the context allows, while the
 // peer's MAX_CONCURRENT_STREAMS is used up (SPEC S7).
 func (s *Session) open(ctx context.Context, st *Stream, block *[]byte, flags frameFlags) error {
-	if err := s.takeSlot(ctx); err != nil {
-		putBlock(block)
-		return err
+	if !st.reserved {
+		if err := s.takeSlot(ctx); err != nil {
+			putBlock(block)
+			return err
+		}
 	}
+	st.reserved = false
 	s.mu.Lock()
 	err := s.openErrLocked()
 	exhausted := err == nil && s.nextID > maxStreamID
@@ -39,6 +42,7 @@ func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 	st.id, st.held = s.nextID, true
 	st.out.avail = s.peerWindow
 	s.nextID += 2
+	s.stats.opened++
 	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent
 	st.finHeaders = flags&FlagFin != 0
 	s.enterUnawareLocked(st)
@@ -46,6 +50,7 @@ func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 		st.in.finish(endOfStream, false)
 	}
 	s.streams[st.id] = st
+	s.noteLocked(st, false, nil)
 	s.headers.push(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block})
 }
 
@@ -159,6 +164,7 @@ func (s *Session) admitOpenersLocked() {
 		s.ourStreams++
 		s.openers.pop().decide(nil)
 	}
+	s.pooled.admitLocked()
 }
 
 // release is how the application says that it is done with a stream that the
@@ -184,6 +190,7 @@ func (st *Stream) freeLocked() {
 	} else {
 		st.session.peerStreams--
 	}
+	st.session.alive.restLocked()
 }
 
 // retireLocked forgets a stream once both halves are closed. What it has
@@ -212,9 +219,12 @@ func (s *Session) endLocked(st *Stream, reason error, drop bool) {
 
 func (s *Session) finishLocked(st *Stream, reason error) {
 	st.ended, st.err = true, reason
+	s.noteLocked(st, true, reason)
 	s.sched.remove(st)
+	s.returnWindowLocked(st)
 	delete(s.streams, st.id)
 	st.freeLocked()
+	st.raw.uncountLocked()
 	st.readDeadline.Load().stop() // nothing waits on an ended stream
 	st.writeDeadline.Load().stop()
 	close(st.done)

@@ -60,7 +60,7 @@ type UpgradeDialer struct {
 func (d *UpgradeDialer) Dial(ctx context.Context, method, rawURL string) (s *Session, protocol string, err error) {
 	req, err := d.request(ctx, method, rawURL)
 	if err != nil {
-		return nil, "", &UpgradeError{URL: redacted(rawURL), Reason: "the request", Err: err}
+		return nil, "", &UpgradeError{URL: publicURL(rawURL), Reason: "the request", Err: err}
 	}
 	conn, protocol, err := d.connect(ctx, req)
 	if err != nil {
@@ -69,8 +69,8 @@ func (d *UpgradeDialer) Dial(ctx context.Context, method, rawURL string) (s *Ses
 	return upgradeConfig(d.Config).RawSession(conn, true), protocol, nil
 }
 
-// redacted is a URL that may not be one, without user and password.
-func redacted(rawURL string) string {
+// publicURL is a URL that may not be one, without user and password.
+func publicURL(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return "an invalid URL"

@@ -1,0 +1,172 @@
+package spdy
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// counters are the totals of a session. They cost it less than 300 bytes, no
+// allocation before the first RST_STREAM, and no lock that is not held anyway.
+type counters struct {
+	// Guarded by Session.mu.
+	opened, accepted uint32 // streams; more than 2^30 ids there are not
+	sent             frameCounts
+	dataSent         int64
+	dataFrames       uint64 // that came in
+	dataReceived     int64
+	roundTrip        time.Duration // of the latest PING
+	resets           *resetCounts  // nil before the first
+	stalls           uint64        // times that the receiver stopped reading, see awaitRoom
+
+	// Written by the receiver. How many bytes it has read, its reader counts.
+	received                          [len(frameCounts{})]atomic.Uint64 // but not DATA
+	headersReceived, deflatedReceived atomic.Int64
+
+	// Written by the sender.
+	bytesSent                 atomic.Int64
+	headersSent, deflatedSent atomic.Int64
+}
+
+type frameCounts = FrameCounts
+
+// resetCounts are the RST_STREAM frames of a session.
+type resetCounts struct{ sent, received ResetCounts }
+
+// slot is where frames of a type are counted.
+func (t FrameType) slot() int {
+	if t > FrameWindowUpdate {
+		return int(FrameNoop)
+	}
+	return int(t)
+}
+
+// slot is where a status is counted.
+func (s RstStatus) slot() int {
+	if s > RstFrameTooLarge {
+		return 0
+	}
+	return int(s)
+}
+
+// noteControlLocked counts control frames that are about to leave.
+func (c *counters) noteControlLocked(frames []byte) {
+	for len(frames) >= frameHeaderSize {
+		h := parseFrameHeader(frames)
+		p := frames[frameHeaderSize : frameHeaderSize+h.length]
+		frames = frames[frameHeaderSize+h.length:]
+		c.sent[h.typ.slot()]++
+		if h.typ == FrameRstStream {
+			_, status, _ := parseRstStream(h, p) // our own
+			c.resetsLocked().sent[status.slot()]++
+		}
+	}
+}
+
+// noteReceived counts a control frame that has come.
+func (c *counters) noteReceived(t FrameType, v Version, ours bool) {
+	if !ours || !t.definedIn(v) {
+		t = FrameNoop
+	}
+	c.received[t.slot()].Add(1)
+}
+
+func (c *counters) resetsLocked() *resetCounts {
+	if c.resets == nil {
+		c.resets = new(resetCounts)
+	}
+	return c.resets
+}
+
+// Stats returns what the session is doing and has done. It may be called at any
+// time, also after the session has ended: then the totals are final, and the gauges
+// are zero as soon as handlers have returned and bodies are read or closed. It holds
+// the session's lock for as long as it takes to look at every open stream.
+func (s *Session) Stats() SessionStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &s.stats
+	t := SessionStats{
+		Version: s.version, Client: s.client,
+		Streams:          s.streamStatesLocked(),
+		WaitingOpeners:   len(s.openers),
+		WaitingPings:     len(s.pings),
+		UnreadBytes:      s.flow.in.size - s.flow.in.avail - s.owed.Load(),
+		UnreadBudget:     s.budget,
+		UnsentBytes:      s.unsentLocked(),
+		SendWindow:       -1,
+		ReceiveWindow:    -1,
+		PeerStreamWindow: -1,
+		PeerMaxStreams:   s.peerLimit,
+		RoundTrip:        c.roundTrip,
+		GoingAway:        s.saidGoAway,
+		PeerGoingAway:    s.heardGoAway,
+		StreamsOpened:    uint64(c.opened),
+		StreamsAccepted:  uint64(c.accepted),
+		Stalls:           c.stalls,
+	}
+	open := s.unaware != nil && s.unaware.credit > 0 // nothing that the peer has granted counts
+	if s.cautious {
+		t.Version = SPDY3
+	} else if s.version.sessionFlowControl() {
+		t.ReceiveWindow = s.flow.in.avail
+		if !open {
+			t.SendWindow = s.flow.out.avail
+		}
+	}
+	if s.version.streamFlowControl() && !open {
+		t.PeerStreamWindow = s.peerWindow
+	}
+	if s.unaware != nil {
+		t.StrayFrames = s.unaware.strayFrames
+	}
+	c.trafficLocked(&s.in, &t.Sent, &t.Received)
+	return t
+}
+
+func (c *counters) trafficLocked(in *reader, sent, received *Traffic) {
+	*sent = Traffic{
+		Bytes: c.bytesSent.Load(), DataBytes: c.dataSent,
+		HeaderBytes: c.headersSent.Load(), CompressedHeaderBytes: c.deflatedSent.Load(),
+		Frames: c.sent,
+	}
+	*received = Traffic{
+		Bytes: in.total.Load(), DataBytes: c.dataReceived,
+		HeaderBytes: c.headersReceived.Load(), CompressedHeaderBytes: c.deflatedReceived.Load(),
+	}
+	for i := range c.received {
+		received.Frames[i] = c.received[i].Load()
+	}
+	received.Frames[FrameData] = c.dataFrames
+	if c.resets != nil {
+		sent.Resets, received.Resets = c.resets.sent, c.resets.received
+	}
+}
+
+// streamStatesLocked counts the streams by state.
+func (s *Session) streamStatesLocked() (n StreamStates) {
+	n.Lingering = s.peerStreams
+	for _, st := range s.streams {
+		if !st.state.ours {
+			n.Lingering-- // it has its slot, and has not ended
+		}
+		switch {
+		case !st.onWire:
+			n.Opening++
+		case st.state.outDone:
+			n.HalfClosedLocal++
+		case st.state.inDone:
+			n.HalfClosedRemote++
+		default:
+			n.Open++
+		}
+	}
+	return n
+}
+
+// unsentLocked is how much DATA has been lent to the sender.
+func (s *Session) unsentLocked() (n int64) {
+	for _, st := range s.streams {
+		n += int64(len(st.loan))
+	}
+	return n
+}

@@ -1,0 +1,95 @@
+package spdy
+
+import (
+	"net/http/httptrace"
+	"time"
+)
+
+// This file holds what happens beside a request: the hooks of httptrace, which are
+// called by the goroutines that work for the request and never by the session's own; the
+// time limit of a Transport for the answer; and the wait of a body for an interim answer.
+
+// wroteHeaders is called when the SYN_STREAM is with the sender.
+func (u *upload) wroteHeaders(err error) {
+	if err == nil && u.trace != nil && u.trace.WroteHeaders != nil {
+		u.trace.WroteHeaders()
+	}
+}
+
+// wrote is called when all of the request is with the sender, or why it will not be.
+// From now on the answer has its time.
+func (u *upload) wrote(err error) {
+	if u.trace != nil && u.trace.WroteRequest != nil {
+		u.trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+	}
+	d := u.asked.answerTimeout
+	if err != nil || d <= 0 || u.isAnswered() {
+		return
+	}
+	timer := time.AfterFunc(d, func() {
+		if !u.isAnswered() {
+			u.st.reset(RstCancel, "waiting for the answer", errAnswerTimeout)
+		}
+	})
+	u.patience.Store(timer)
+	if u.isAnswered() { // meanwhile
+		timer.Stop()
+	}
+}
+
+func (u *upload) isAnswered() bool {
+	select {
+	case <-u.st.replied:
+		return true
+	default:
+		return false
+	}
+}
+
+// answered is called when the headers of the answer have come.
+func (u *upload) answered() {
+	if timer := u.patience.Load(); timer != nil {
+		timer.Stop()
+	}
+	if u.trace != nil && u.trace.GotFirstResponseByte != nil {
+		u.trace.GotFirstResponseByte()
+	}
+}
+
+// An answerTimeoutError is a request that got no answer within
+// Transport.ResponseHeaderTimeout.
+type answerTimeoutError struct{}
+
+var errAnswerTimeout error = answerTimeoutError{}
+
+func (answerTimeoutError) Error() string   { return "spdy: timeout awaiting response headers" }
+func (answerTimeoutError) Timeout() bool   { return true }
+func (answerTimeoutError) Temporary() bool { return true }
+
+// mayBegin waits, if the request asks for it, until the server wants the body or the
+// time for that has passed. It reports false if the body is not wanted any more: there
+// is an answer, or the stream has ended.
+func (u *upload) mayBegin() bool {
+	d := u.asked.continueTimeout
+	if d <= 0 {
+		return true
+	}
+	if u.trace != nil && u.trace.Wait100Continue != nil {
+		u.trace.Wait100Continue()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-u.st.interim:
+		if u.trace != nil && u.trace.Got100Continue != nil {
+			u.trace.Got100Continue()
+		}
+		return true
+	case <-timer.C:
+		return true
+	case <-u.st.replied:
+		u.unsent.Store(true)
+	case <-u.st.done:
+	}
+	return false
+}

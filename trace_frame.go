@@ -1,0 +1,166 @@
+package spdy
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+)
+
+// A FrameInfo is a frame as the hooks of a Trace and a FrameLog see it: everything
+// but its data. Fields that do not belong to the frame's type are zero.
+type FrameInfo struct {
+	Type    FrameType  // FrameData for DATA
+	Version uint16     // 2 or 3, as on the wire; 0 for DATA, which has none
+	Flags   FrameFlags // as on the wire
+	Length  int        // bytes of payload, that is without the 8 of the frame's header
+
+	StreamID   uint32       // 0 for SETTINGS, PING, GOAWAY, and WINDOW_UPDATE of the session
+	Associated uint32       // SYN_STREAM: see StreamInfo
+	Priority   uint8        // SYN_STREAM: as on the wire, 0 to 3 in SPDY/2, else 0 to 7
+	Reset      RstStatus    // RST_STREAM
+	GoAway     GoAwayStatus // GOAWAY
+	LastGood   uint32       // GOAWAY: the last stream that the sender has looked at
+	Ping       uint32       // PING: its id
+	Delta      uint32       // WINDOW_UPDATE: by how much the window grows, in bytes
+
+	// Settings are the entries of SETTINGS, at most the first 16.
+	Settings []Setting
+
+	// Headers are those of SYN_STREAM, SYN_REPLY and HEADERS if they were asked for,
+	// with secret values replaced by their length, as in "[36 bytes]", unless those
+	// were asked for too.
+	Headers HeaderBlock
+
+	// Err is what is wrong with the frame or with its headers; nil if nothing is.
+	Err error
+}
+
+// maxShownSettings bounds FrameInfo.Settings.
+const maxShownSettings = 16
+
+// describeFrame takes a frame apart for those who watch. p is its payload, of which
+// DATA and frames that are skipped have none here.
+func describeFrame(v Version, h frameHeader, p []byte) (f FrameInfo) {
+	f = FrameInfo{Type: h.typ, Version: h.version, Flags: h.flags, Length: h.length, StreamID: h.streamID}
+	if !h.control || h.version != v.wire() {
+		return f
+	}
+	switch h.typ {
+	case FrameSynStream:
+		var syn synStream
+		syn, _, f.Err = parseSynStream(v, h, p)
+		f.StreamID, f.Associated, f.Priority = syn.id, syn.assoc, syn.priority
+	case FrameSynReply, FrameHeaders:
+		f.StreamID, _, f.Err = parseReply(v, h, p)
+	case FrameRstStream:
+		f.StreamID, f.Reset, f.Err = parseRstStream(h, p)
+	case FrameSettings:
+		var n int
+		n, f.Err = settingsCount(h, p)
+		for i := range min(n, maxShownSettings) {
+			f.Settings = append(f.Settings, settingAt(v, p, i))
+		}
+	case FramePing:
+		f.Ping, f.Err = parsePing(h, p)
+	case FrameGoAway:
+		f.LastGood, f.GoAway, f.Err = parseGoAway(v, h, p)
+	case FrameWindowUpdate:
+		if v.streamFlowControl() { // SPDY/2 skips it
+			f.StreamID, f.Delta, f.Err = parseWindowUpdate(h, p)
+		}
+	}
+	return f
+}
+
+// String returns the frame in one line, as a FrameLog prints it. What the peer has
+// chosen is quoted, so that it cannot pass for another line or upset a terminal.
+func (f FrameInfo) String() string { return string(f.append(nil)) }
+
+// LogValue implements slog.LogValuer: a FrameInfo is logged as its String.
+func (f FrameInfo) LogValue() slog.Value { return slog.StringValue(f.String()) }
+
+// append appends what String returns.
+func (f *FrameInfo) append(b []byte) []byte {
+	b = append(b, strings.ReplaceAll(f.Type.String(), " ", "-")...) // an unknown one has several words
+	switch f.Type {
+	case FrameData, FrameSynReply, FrameHeaders:
+		b = fmt.Appendf(b, " stream=%d flags=%#02x length=%d", f.StreamID, uint8(f.Flags), f.Length)
+	case FrameSynStream:
+		b = fmt.Appendf(b, " stream=%d associated=%d priority=%d flags=%#02x length=%d",
+			f.StreamID, f.Associated, f.Priority, uint8(f.Flags), f.Length)
+	case FrameRstStream:
+		b = fmt.Appendf(b, " stream=%d status=%v", f.StreamID, f.Reset)
+	case FrameSettings:
+		b = fmt.Appendf(b, " flags=%#02x length=%d", uint8(f.Flags), f.Length)
+		for _, e := range f.Settings {
+			b = fmt.Appendf(b, " %v=%d", e.ID, e.Value)
+		}
+	case FramePing:
+		b = fmt.Appendf(b, " id=%d", f.Ping)
+	case FrameGoAway:
+		b = fmt.Appendf(b, " last-good=%d status=%v", f.LastGood, f.GoAway)
+	case FrameWindowUpdate:
+		b = fmt.Appendf(b, " stream=%d delta=%d", f.StreamID, f.Delta)
+	default:
+		b = fmt.Appendf(b, " version=%d flags=%#02x length=%d", f.Version, uint8(f.Flags), f.Length)
+	}
+	b = appendShownHeaders(b, f.Headers)
+	if f.Err != nil {
+		b = append(b, " error="...)
+		b = strconv.AppendQuoteToASCII(b, f.Err.Error())
+	}
+	return b
+}
+
+// What a line shows of headers at most: bytes of one value, and of all headers.
+const (
+	maxShownValue   = 256
+	maxShownHeaders = 8 << 10
+)
+
+// appendShownHeaders appends names and values. A value is quoted, one that is hidden
+// is not.
+func appendShownHeaders(b []byte, h HeaderBlock) []byte {
+	start := len(b)
+	for i := range h {
+		if len(b)-start > maxShownHeaders {
+			return fmt.Appendf(b, " (%d more)", len(h)-i)
+		}
+		b = append(b, ' ')
+		b = appendShown(b, h[i].Name)
+		b = append(b, '=')
+		b = appendShown(b, h[i].Value)
+	}
+	return b
+}
+
+// appendShown appends text the way a Go program would write it, unless it is a plain
+// word.
+func appendShown(b []byte, text string) []byte {
+	more := len(text) - maxShownValue
+	if more > 0 {
+		text = text[:maxShownValue]
+	}
+	if isPlainWord(text) || isHidden(text) {
+		b = append(b, text...)
+	} else {
+		b = strconv.AppendQuoteToASCII(b, text)
+	}
+	if more > 0 {
+		b = fmt.Appendf(b, "[%d bytes more]", more)
+	}
+	return b
+}
+
+// isPlainWord reports that text can stand in a line without quotes: it is not empty
+// and has nothing in it but visible ASCII characters that do not look like the syntax
+// of a line.
+func isPlainWord(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"'=\[]`, c) >= 0 {
+			return false
+		}
+	}
+	return text != ""
+}

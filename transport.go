@@ -1,0 +1,315 @@
+package spdy
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// A Transport is an http.RoundTripper that dials SPDY sessions and shares each of them
+// among all requests that go to the same origin. An http.Client or an
+// httputil.ReverseProxy moves to SPDY by using one:
+//
+//	client := &http.Client{Transport: &spdy.Transport{}}
+//
+// Requests for https URLs go over TLS, where the dialect is negotiated by ALPN; a server
+// that does not choose SPDY is an error, a *NegotiationError. Those for http URLs go
+// over plain connections to servers that are known to speak SPDY on them: Config.Version
+// says which, SPDY/3.1 by default. A Transport never speaks HTTP/1.1 or HTTP/2. To use
+// SPDY where it is offered, and those where it is not, see ConfigureTransport.
+//
+// What it does with a request follows http.Transport, as do the names of its fields. A
+// dial is shared by all who wait for it, goes on while anybody does, and is cancelled
+// when nobody does. A session that has ended or is going away gets no more requests. A
+// request that the server has not looked at, because it refused the stream, or went away
+// before it, or the session ended before the request was sent, is sent again, up to five
+// times and with growing pauses after the first, if its body has not been read or
+// Request.GetBody gives another one. Nothing else is sent twice: when a connection is
+// lost after a request was sent, the request fails, whatever its method.
+//
+// Hooks of httptrace.ClientTrace are called as by http.Transport: GetConn, GotConn (a
+// session that carries other requests is Reused, and WasIdle if it carried none), those
+// of net.Dialer and of TLS for the request that started the dial, WroteHeaders and
+// WroteRequest when the session's sender has taken what is written, GotFirstResponseByte,
+// Wait100Continue and Got100Continue. Request.Cancel is not looked at; contexts are.
+//
+// The zero value is ready for use. Its fields must not be changed after the first
+// request. All methods may be called by any number of goroutines at once.
+type Transport struct {
+	// Config is what sessions are configured with. nil means the defaults. If
+	// Config.Version is set, servers that negotiate no protocol at all are taken to
+	// speak that dialect over TLS too.
+	Config *Config
+
+	// DialContext makes plain connections, those under TLS too. nil means a zero
+	// net.Dialer. The context ends when nobody waits for the connection any more; it
+	// has the values of the request's context that caused the dial.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// DialTLSContext makes the connections for https URLs that need no proxy, and
+	// those to https proxies, instead of DialContext and TLSClientConfig. It has to
+	// offer SPDY itself. If the connection has the method HandshakeContext, as
+	// *tls.Conn has, that is called. A connection that has no ConnectionState method
+	// is taken to speak Config.Version or SPDY/3.1.
+	DialTLSContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// TLSClientConfig is the TLS configuration, nil for the default one. If its
+	// NextProtos name dialects of SPDY these are offered, in that order; otherwise
+	// all three, the newest first. Other protocols are not offered.
+	TLSClientConfig *tls.Config
+
+	// TLSHandshakeTimeout limits each TLS handshake. 0 means ten seconds, a negative
+	// value no limit.
+	TLSHandshakeTimeout time.Duration
+
+	// Proxy returns the proxy for a request, nil for none; http.ProxyFromEnvironment
+	// fits. Proxies with the schemes http and https are asked by CONNECT for a tunnel,
+	// for http URLs too, and "" is http; socks5 and socks5h both let the proxy look
+	// names up. User and password in the URL are used. nil means no proxies.
+	Proxy func(*http.Request) (*url.URL, error)
+
+	// ProxyConnectHeader is sent with CONNECT requests.
+	ProxyConnectHeader http.Header
+
+	// GetProxyConnectHeader, if it is set, returns the header for a CONNECT request
+	// for target, host:port, instead of ProxyConnectHeader.
+	GetProxyConnectHeader func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
+
+	// OnProxyConnectResponse, if it is set, looks at a proxy's answer to CONNECT. An
+	// error ends the dial.
+	OnProxyConnectResponse func(ctx context.Context, proxy *url.URL, req *http.Request, res *http.Response) error
+
+	// DisableCompression keeps requests from asking for gzip. Without it a request
+	// that has neither Accept-Encoding nor Range and is no HEAD asks, and an answer
+	// that is compressed then is decompressed as it is read: it has no Content-Encoding
+	// and Content-Length, and Uncompressed is set.
+	DisableCompression bool
+
+	// DisableKeepAlives dials a session for each request. Request.Close does so for
+	// that one.
+	DisableKeepAlives bool
+
+	// IdleConnTimeout is how long a session stays without requests. 0 means no limit.
+	IdleConnTimeout time.Duration
+
+	// ResponseHeaderTimeout limits the time from when a request, its body included,
+	// has been handed to the session until the headers of the answer have come. The
+	// request fails then with an error whose Timeout method returns true, and its
+	// stream is reset. 0 means no limit.
+	ResponseHeaderTimeout time.Duration
+
+	// ExpectContinueTimeout is for requests with a body and "Expect: 100-continue". If
+	// it is not 0 the header is sent, and the body after an interim answer, or after
+	// this time; a final answer that comes first keeps the body from being sent. SPDY
+	// has no interim answers, so that servers which follow the specification let the
+	// time pass (SPEC M11). With 0 the header is not sent and the body is at once.
+	ExpectContinueTimeout time.Duration
+
+	// MaxSessionsPerHost limits the sessions with one origin that take requests, not
+	// counting those for a single request. At the limit requests wait for a stream of
+	// one of them. 0 means no limit.
+	MaxSessionsPerHost int
+
+	// StrictMaxConcurrentStreams makes requests wait, in turn, when an origin's session
+	// has as many streams as the server takes at once. Without it another session is
+	// dialled; requests that wait go where a stream is free first.
+	StrictMaxConcurrentStreams bool
+
+	host  *http.Transport // dials for us, see ConfigureTransport; nil if we do
+	brief bool            // host does not tell us to close idle sessions
+
+	once sync.Once // sets up pool
+	pool sessionPool
+}
+
+// RoundTrip sends a request and returns its answer as soon as the headers have come; the
+// body streams and has to be closed. The request's context cancels it in every phase,
+// until the body of the answer has been read or closed. The error is then the context's,
+// or its cause. Other errors are those of dialling, a *NegotiationError, a
+// *ProxyConnectError, a *StreamError, a *SessionError, a *ConnError, or say what is wrong
+// with the request.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.roundTripOf(req, t.host == nil)
+}
+
+// roundTripOf is RoundTrip. Unless announce is set, the hook GetConn has been called.
+func (t *Transport) roundTripOf(req *http.Request, announce bool) (*http.Response, error) {
+	body := newTryBody(req)
+	res, err := t.roundTrip(req, body, announce)
+	switch err {
+	case nil:
+		res.Request = req
+	case errNoSession: // the one who dials wants the body
+		body.handBack()
+	default:
+		body.Close()
+	}
+	return res, err
+}
+
+// CloseIdleConnections ends the sessions that carry no request. Those that do are left
+// alone, and stay in use.
+func (t *Transport) CloseIdleConnections() { t.sessions().closeIdle() }
+
+func (t *Transport) sessions() *sessionPool {
+	t.once.Do(func() { t.pool.t = t })
+	return &t.pool
+}
+
+// roundTrip tries until there is an answer or no use in trying again.
+func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (*http.Response, error) {
+	key, err := t.originOf(req)
+	if err != nil {
+		return nil, err
+	}
+	var last attempt
+	for n := 1; ; n++ {
+		a := attempt{announce: announce}
+		res, err := t.try(&a, body.attach(req), key)
+		switch {
+		case err == nil:
+			body.settle()
+			return res, nil
+		case err == errNoSession && last.err != nil && !last.reused:
+			return nil, last.err // another new session would not do better
+		case !a.again || n == maxTries || !body.rewind(req):
+			return nil, err
+		}
+		if err := pause(req.Context(), n); err != nil {
+			return nil, err
+		}
+		last = a
+	}
+}
+
+// An attempt is one try of a request.
+type attempt struct {
+	announce bool // GetConn is to be called
+
+	err    error
+	again  bool // the server cannot have looked at the request
+	reused bool // the session has carried others
+}
+
+// try sends a request once.
+func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Response, error) {
+	trace := httptrace.ContextClientTrace(req.Context())
+	if t.host == nil {
+		a.gettingConn(trace, key)
+	}
+	alone := req.Close || t.DisableKeepAlives
+	ps, use, err := t.sessions().take(req.Context(), key, alone)
+	if err != nil {
+		return nil, err
+	}
+	if t.host != nil { // it calls GetConn if there is none here
+		a.gettingConn(trace, key)
+	}
+	s := ps.s
+	a.reused = use.reused
+	if trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{Conn: s.conn, Reused: use.reused, WasIdle: use.wasIdle, IdleTime: use.idleTime})
+	}
+	up := &upload{st: s.newLocalStream(priorityOf(req)), req: req, trace: trace, asked: t.asks(req)}
+	up.st.reserved = true
+	res, err := s.carry(up)
+	if up.st.reserved { // the stream was never opened: there was a push, or an error
+		ps.giveBack()
+	}
+	if alone && t.host != nil { // which chose a session that others may use
+		ps.retire()
+	}
+	if err != nil {
+		a.err, a.again = err, req.Context().Err() == nil && untouched(up.st, err)
+		return nil, err
+	}
+	if up.asked.gzip {
+		decompress(res)
+	}
+	return res, nil
+}
+
+func (a *attempt) gettingConn(trace *httptrace.ClientTrace, key originKey) {
+	if a.announce && trace != nil && trace.GetConn != nil {
+		trace.GetConn(key.addr)
+	}
+}
+
+// asks are the options of a Transport as a request has them.
+func (t *Transport) asks(req *http.Request) (a uploadOptions) {
+	a.gzip = !t.DisableCompression && req.Method != http.MethodHead &&
+		req.Header.Get("Accept-Encoding") == "" && req.Header.Get("Range") == ""
+	a.answerTimeout = t.ResponseHeaderTimeout
+	if httpguts.HeaderValuesContainsToken(req.Header["Expect"], "100-continue") {
+		a.continueTimeout = t.ExpectContinueTimeout
+	}
+	return a
+}
+
+// mayHave reports whether an origin with n sessions may get another one.
+func (t *Transport) mayHave(n int) bool {
+	return n == 0 || !t.StrictMaxConcurrentStreams && (t.MaxSessionsPerHost <= 0 || n < t.MaxSessionsPerHost)
+}
+
+// idleTimeout is how long a session may be idle.
+func (t *Transport) idleTimeout(alone bool) time.Duration {
+	switch {
+	case alone:
+		return 0
+	case t.brief && t.IdleConnTimeout == 0:
+		return briefIdleTimeout
+	}
+	return t.IdleConnTimeout
+}
+
+// originOf is where a request goes, and by which way.
+func (t *Transport) originOf(req *http.Request) (key originKey, err error) {
+	if req.URL == nil {
+		return key, &messageError{"nil Request.URL"}
+	}
+	port := ""
+	switch key.scheme = strings.ToLower(req.URL.Scheme); key.scheme {
+	case "http":
+		port = "80"
+	case "https":
+		port = "443"
+	default:
+		return key, &messageError{fmt.Sprintf("unsupported protocol scheme %q", req.URL.Scheme)}
+	}
+	if req.URL.Host == "" {
+		return key, &messageError{"no Host in request URL"}
+	}
+	if key.addr, err = hostPort(req.URL, port); err != nil {
+		return key, err
+	}
+	if t.Proxy == nil || t.host != nil {
+		return key, nil
+	}
+	proxy, err := t.Proxy(req)
+	if err != nil || proxy == nil {
+		return key, err
+	}
+	key.proxy = proxy.String()
+	return key, nil
+}
+
+// hostPort is the address of a URL: in lower case and ASCII, with a port.
+func hostPort(u *url.URL, port string) (string, error) {
+	if p := u.Port(); p != "" {
+		port = p
+	}
+	host, err := httpguts.PunycodeHostPort(u.Hostname())
+	if err != nil {
+		return "", &messageError{fmt.Sprintf("invalid host %q", u.Host)}
+	}
+	return net.JoinHostPort(strings.ToLower(host), port), nil
+}

@@ -1,0 +1,213 @@
+package spdy
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// A NegotiationError says that a server reached over TLS has not agreed to speak SPDY.
+type NegotiationError struct {
+	Addr     string // host:port of the server
+	Protocol string // what it has chosen by ALPN, "" for nothing
+	Err      error  // of the TLS handshake, if the server has ended that for this reason
+}
+
+// Error says who spoke what instead.
+func (e *NegotiationError) Error() string {
+	what := "spdy: " + e.Addr + " does not speak SPDY"
+	switch {
+	case e.Err != nil:
+		return what + ": " + e.Err.Error()
+	case e.Protocol != "":
+		return what + ", it has chosen " + e.Protocol
+	}
+	return what + ", it has negotiated no protocol"
+}
+
+// Unwrap returns the error of the handshake, if any.
+func (e *NegotiationError) Unwrap() error { return e.Err }
+
+// connect dials a session, which does not run yet.
+func (t *Transport) connect(ctx context.Context, key originKey) (*Session, error) {
+	conn, err := t.dialOrigin(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return t.Config.ClientSession(conn), nil
+}
+
+// dialOrigin makes the connection to an origin, through TLS and proxies.
+func (t *Transport) dialOrigin(ctx context.Context, key originKey) (net.Conn, error) {
+	if key.proxy != "" {
+		proxy, err := url.Parse(key.proxy)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := t.dialProxy(ctx, proxy, key.addr)
+		if err != nil || key.scheme == "http" {
+			return conn, err
+		}
+		return t.startTLS(ctx, conn, key.addr, t.spdyProtocols())
+	}
+	if key.scheme == "http" {
+		return t.dialPlain(ctx, "tcp", key.addr)
+	}
+	return t.dialTLS(ctx, key.addr, t.spdyProtocols())
+}
+
+// dialPlain is DialContext, or what stands for it.
+func (t *Transport) dialPlain(ctx context.Context, network, addr string) (net.Conn, error) {
+	if t.DialContext == nil {
+		var d net.Dialer
+		return d.DialContext(ctx, network, addr)
+	}
+	return checkDialled(t.DialContext(ctx, network, addr))
+}
+
+// checkDialled catches hooks that return neither a connection nor an error.
+func checkDialled(conn net.Conn, err error) (net.Conn, error) {
+	if conn == nil && err == nil {
+		return nil, &messageError{"a dial hook of the Transport returned neither a connection nor an error"}
+	}
+	return conn, err
+}
+
+// dialTLS makes a TLS connection that is ready for use. With protocols, one of them has
+// to be negotiated.
+func (t *Transport) dialTLS(ctx context.Context, addr string, protocols []string) (net.Conn, error) {
+	if t.DialTLSContext == nil {
+		conn, err := t.dialPlain(ctx, "tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		return t.startTLS(ctx, conn, addr, protocols)
+	}
+	conn, err := checkDialled(t.DialTLSContext(ctx, "tcp", addr))
+	if err != nil {
+		return nil, err
+	}
+	return t.handshake(ctx, conn, addr, protocols != nil)
+}
+
+// startTLS begins to speak TLS on a connection.
+func (t *Transport) startTLS(ctx context.Context, conn net.Conn, addr string, protocols []string) (net.Conn, error) {
+	conf := &tls.Config{}
+	if t.TLSClientConfig != nil {
+		conf = t.TLSClientConfig.Clone()
+	}
+	if conf.ServerName == "" {
+		conf.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	conf.NextProtos = protocols
+	return t.handshake(ctx, tls.Client(conn, conf), addr, protocols != nil)
+}
+
+// spdyProtocols are the dialects to offer by ALPN.
+func (t *Transport) spdyProtocols() (names []string) {
+	if t.TLSClientConfig != nil {
+		for _, name := range t.TLSClientConfig.NextProtos {
+			if _, ok := versionOf(name); ok {
+				names = append(names, name)
+			}
+		}
+	}
+	if names == nil {
+		names = protocolNames()
+	}
+	return names
+}
+
+// handshake completes the TLS handshake of a connection, and looks what it has
+// negotiated. The connection is closed if anything is wrong.
+func (t *Transport) handshake(ctx context.Context, conn net.Conn, addr string, wantSPDY bool) (net.Conn, error) {
+	if h, ok := conn.(interface{ HandshakeContext(context.Context) error }); ok {
+		trace := httptrace.ContextClientTrace(ctx)
+		if trace != nil && trace.TLSHandshakeStart != nil {
+			trace.TLSHandshakeStart()
+		}
+		err := t.limitedHandshake(ctx, h.HandshakeContext)
+		var state tls.ConnectionState
+		if known := connectionState(conn); known != nil && err == nil {
+			state = *known
+		}
+		if trace != nil && trace.TLSHandshakeDone != nil {
+			trace.TLSHandshakeDone(state, err)
+		}
+		if err != nil {
+			conn.Close()
+			// crypto/tls keeps the type of a peer's alert to itself.
+			if wantSPDY && strings.HasSuffix(err.Error(), "no application protocol") {
+				err = &NegotiationError{Addr: addr, Err: err}
+			}
+			return nil, err
+		}
+	}
+	if !wantSPDY {
+		return conn, nil
+	}
+	if err := t.negotiated(conn, addr); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// limitedHandshake limits a handshake to TLSHandshakeTimeout.
+func (t *Transport) limitedHandshake(ctx context.Context, handshake func(context.Context) error) error {
+	limit := t.TLSHandshakeTimeout
+	if limit == 0 {
+		limit = handshakeTimeout
+	}
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, errHandshakeTimeout)
+		defer cancel()
+	}
+	err := handshake(ctx)
+	if err != nil && context.Cause(ctx) == errHandshakeTimeout {
+		return errHandshakeTimeout
+	}
+	return err
+}
+
+// negotiated reports why a connection over TLS does not carry SPDY.
+func (t *Transport) negotiated(conn net.Conn, addr string) error {
+	state := connectionState(conn)
+	if state == nil { // whoever made it knows
+		return nil
+	}
+	if _, ok := versionOf(state.NegotiatedProtocol); ok {
+		return nil
+	}
+	if state.NegotiatedProtocol == "" && t.Config != nil && t.Config.Version != 0 {
+		return nil
+	}
+	return &NegotiationError{Addr: addr, Protocol: state.NegotiatedProtocol}
+}
+
+// A handshakeTimeoutError is a TLS handshake that took too long.
+type handshakeTimeoutError struct{}
+
+var errHandshakeTimeout error = handshakeTimeoutError{}
+
+func (handshakeTimeoutError) Error() string   { return "spdy: TLS handshake timeout" }
+func (handshakeTimeoutError) Timeout() bool   { return true }
+func (handshakeTimeoutError) Temporary() bool { return true }
+
+// proxyTimeout limits how long a proxy takes to answer CONNECT, as in net/http.
+const proxyTimeout = time.Minute
+
+// proxyError says that it was the way to the proxy that failed.
+func proxyError(err error) error {
+	return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
+}
+
+func errProxyScheme(scheme string) error {
+	return &messageError{fmt.Sprintf("unsupported proxy scheme %q", scheme)}
+}

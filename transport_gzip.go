@@ -1,0 +1,41 @@
+package spdy
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// decompress makes an answer that is compressed by gzip look as if it were not. The
+// request has asked for gzip only because nobody else said what it should ask for.
+func decompress(res *http.Response) {
+	if res.Body == http.NoBody || !strings.EqualFold(res.Header.Get("Content-Encoding"), "gzip") {
+		return
+	}
+	res.Body = &gzipBody{body: res.Body}
+	res.Header.Del("Content-Encoding")
+	res.Header.Del("Content-Length")
+	res.ContentLength = -1
+	res.Uncompressed = true
+}
+
+// A gzipBody decompresses a body as it comes. Its gzip header is looked at by the first
+// Read, so that an answer can be had before any of its body.
+type gzipBody struct {
+	body io.ReadCloser
+	zip  *gzip.Reader // nil before the first Read
+	err  error        // of the gzip header
+}
+
+func (b *gzipBody) Read(p []byte) (int, error) {
+	if b.zip == nil && b.err == nil {
+		b.zip, b.err = gzip.NewReader(b.body)
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	return b.zip.Read(p)
+}
+
+func (b *gzipBody) Close() error { return b.body.Close() }

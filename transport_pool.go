@@ -1,0 +1,285 @@
+package spdy
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// An originKey is what sessions can be shared by: the scheme of a request, the host and
+// port that it goes to, and the proxy in between.
+type originKey struct {
+	scheme string // http or https
+	addr   string // host:port, in lower case and ASCII
+	proxy  string // URL of the proxy; "" for none
+}
+
+// A sessionPool keeps the sessions of a Transport by origin. There is at most one dial
+// for an origin at a time; whoever finds no slot waits, in turn, for what comes first:
+// that dial, or a slot of a session that is there.
+//
+// Its lock may be taken while a Session.mu is held, never the other way round. So
+// looking for a slot begins with a copy of an origin's list, which is replaced and
+// never changed.
+type sessionPool struct {
+	t *Transport // immutable; for its options
+
+	mu      sync.Mutex
+	origins map[originKey]*origin // those with a session, a dial or somebody waiting
+}
+
+// An origin has the sessions of one key, and those who wait for one.
+type origin struct {
+	key   originKey
+	alone bool // it is not in the pool: its session is for one request
+
+	waiting atomic.Int32 // len(waiters), for a look without the lock
+
+	// Guarded by sessionPool.mu.
+	sessions []*pooledSession // oldest first; replaced, never changed
+	waiters  []*slotWaiter
+	dial     *dialCall // nil if none is under way
+}
+
+// A slotWaiter is a request that waits for a slot of any session.
+type slotWaiter struct {
+	ctx     context.Context // of the request, for the values that a dial gets
+	verdict chan error      // capacity 1, posted once when it leaves the queue
+
+	// Written before the verdict nil is posted, read after it.
+	session *pooledSession
+	use     slotUse
+}
+
+func (w *slotWaiter) decide(verdict error) {
+	select {
+	case w.verdict <- verdict:
+	default:
+	}
+}
+
+// A dialCall is a dial that is under way.
+type dialCall struct {
+	cancel context.CancelFunc
+}
+
+// take returns a session with a slot of it, which it waits for as long as the context
+// allows. A request that is to be alone gets a session of its own.
+func (p *sessionPool) take(ctx context.Context, key originKey, alone bool) (*pooledSession, slotUse, error) {
+	if alone && p.t.host == nil {
+		return p.wait(ctx, key, &origin{key: key, alone: true})
+	}
+	for _, ps := range p.sessionsOf(key) {
+		if use, ok := ps.take(); ok {
+			return ps, use, nil
+		}
+	}
+	if p.t.host != nil { // somebody else dials
+		return nil, slotUse{}, errNoSession
+	}
+	return p.wait(ctx, key, nil)
+}
+
+func (p *sessionPool) sessionsOf(key originKey) []*pooledSession {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o := p.origins[key]; o != nil {
+		return o.sessions
+	}
+	return nil
+}
+
+// wait gets into the queue of an origin, nil for the one in the pool, and sees to it
+// that somebody dials if that can help.
+func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin) (*pooledSession, slotUse, error) {
+	w := &slotWaiter{ctx: ctx, verdict: make(chan error, 1)}
+	p.mu.Lock()
+	if o == nil {
+		o = p.originLocked(key)
+	}
+	o.waiters = append(o.waiters, w)
+	o.waiting.Add(1)
+	sessions := o.sessions
+	p.mu.Unlock()
+	for _, ps := range sessions { // what became free before it could be given to us
+		use, ok := ps.take()
+		if !ok {
+			continue
+		}
+		if p.leave(o, w, false) {
+			return ps, use, nil
+		}
+		ps.giveBack() // we have got one already
+		break
+	}
+	p.mu.Lock()
+	p.dialLocked(o)
+	p.mu.Unlock()
+	select {
+	case err := <-w.verdict:
+		return w.session, w.use, err
+	case <-ctx.Done():
+		if !p.leave(o, w, true) && <-w.verdict == nil { // it came as we gave up
+			w.session.giveBack()
+		}
+		return nil, slotUse{}, context.Cause(ctx)
+	}
+}
+
+// leave takes a waiter out of the queue, and reports false if it has its verdict. When
+// the last one has given up, the dial is cancelled.
+func (p *sessionPool) leave(o *origin, w *slotWaiter, gaveUp bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(o.waiters, w)
+	if i < 0 {
+		return false
+	}
+	o.waiters = slices.Delete(o.waiters, i, i+1)
+	o.waiting.Add(-1)
+	if gaveUp {
+		p.cancelDialLocked(o)
+	}
+	p.tidyLocked(o)
+	return true
+}
+
+// cancelDialLocked cancels a dial that nobody waits for.
+func (p *sessionPool) cancelDialLocked(o *origin) {
+	if o.dial != nil && len(o.waiters) == 0 {
+		o.dial.cancel()
+		o.dial = nil
+	}
+}
+
+func (p *sessionPool) originLocked(key originKey) *origin {
+	o := p.origins[key]
+	if o == nil {
+		o = &origin{key: key}
+		if p.origins == nil {
+			p.origins = make(map[originKey]*origin)
+		}
+		p.origins[key] = o
+	}
+	return o
+}
+
+// tidyLocked forgets an origin of which there is nothing.
+func (p *sessionPool) tidyLocked(o *origin) {
+	if len(o.sessions) == 0 && len(o.waiters) == 0 && o.dial == nil && p.origins[o.key] == o {
+		delete(p.origins, o.key)
+	}
+}
+
+// dialLocked starts a dial if somebody waits, none is under way, and the options allow
+// one more session. The dial has the values of the first waiter's context, so that its
+// httptrace hooks see it, and outlives that waiter if there are others.
+func (p *sessionPool) dialLocked(o *origin) {
+	if o.dial != nil || len(o.waiters) == 0 || !p.t.mayHave(len(o.sessions)) {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(o.waiters[0].ctx))
+	o.dial = &dialCall{cancel: cancel}
+	go p.run(ctx, o, o.dial) // ends with the dial
+}
+
+// run dials, and gives the session to those who wait.
+func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
+	defer d.cancel()
+	s, err := p.t.connect(ctx, o.key)
+	var ps *pooledSession
+	if err == nil {
+		ps = p.place(s, o)
+	}
+	p.mu.Lock()
+	wanted := o.dial == d
+	switch {
+	case !wanted:
+	case err != nil:
+		o.dial = nil
+		for len(o.waiters) > 0 {
+			o.popLocked().decide(err)
+		}
+		p.tidyLocked(o)
+	default:
+		o.dial = nil
+		o.sessions = append(slices.Clone(o.sessions), ps)
+	}
+	p.mu.Unlock()
+	switch {
+	case err != nil:
+	case !wanted:
+		s.shutdown(ErrSessionClosed)
+	default:
+		ps.serve()
+		p.mu.Lock()
+		p.dialLocked(o) // for those who still wait
+		p.mu.Unlock()
+	}
+}
+
+// add puts a session that somebody else has dialled, and that does not run yet, into the
+// pool.
+func (p *sessionPool) add(s *Session, key originKey) *pooledSession {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := p.originLocked(key)
+	ps := p.place(s, o)
+	o.sessions = append(slices.Clone(o.sessions), ps)
+	return ps
+}
+
+// place prepares a session, which does not run yet, for an origin.
+func (p *sessionPool) place(s *Session, o *origin) *pooledSession {
+	ps := &pooledSession{s: s, pool: p, origin: o, alone: o.alone, idle: p.t.idleTimeout(o.alone)}
+	s.pooled = ps
+	return ps
+}
+
+func (o *origin) popLocked() *slotWaiter {
+	w := o.waiters[0]
+	o.waiters[0] = nil
+	o.waiters = o.waiters[1:]
+	o.waiting.Add(-1)
+	return w
+}
+
+// admit gives the free slots of a session to those who wait. Its Session.mu is held.
+func (p *sessionPool) admit(ps *pooledSession) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(ps.origin.waiters) > 0 && ps.s.ourStreams < ps.s.limitLocked() {
+		w := ps.origin.popLocked()
+		w.session, w.use = ps, ps.takeLocked()
+		w.decide(nil)
+	}
+}
+
+// remove takes a session out, and has another one dialled if somebody waits. Its
+// Session.mu is held.
+func (p *sessionPool) remove(ps *pooledSession) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := ps.origin
+	if i := slices.Index(o.sessions, ps); i >= 0 {
+		o.sessions = slices.Delete(slices.Clone(o.sessions), i, i+1)
+	}
+	p.dialLocked(o)
+	p.tidyLocked(o)
+}
+
+// closeIdle ends the sessions that have no streams, and the dials that nobody waits for.
+func (p *sessionPool) closeIdle() {
+	var all []*pooledSession
+	p.mu.Lock()
+	for _, o := range p.origins {
+		all = append(all, o.sessions...)
+		p.cancelDialLocked(o)
+		p.tidyLocked(o)
+	}
+	p.mu.Unlock()
+	for _, ps := range all {
+		ps.closeIfIdle()
+	}
+}

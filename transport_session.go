@@ -1,0 +1,173 @@
+package spdy
+
+import "time"
+
+// CanTakeNewRequest reports whether a RoundTrip that began now would find the session
+// neither ended nor going away, and would not have to wait for the peer's
+// MAX_CONCURRENT_STREAMS (SPDY/3.1 §2.6.4). It is a hint for those who keep several
+// sessions: another goroutine may take the last stream before the caller does, and
+// RoundTrip waits then.
+func (s *Session) CanTakeNewRequest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.roomLocked() && s.nextID <= maxStreamID
+}
+
+// roomLocked reports whether a slot for a stream of ours is free. That ids are used up
+// is found out by the one who opens a stream, who makes the session go away.
+func (s *Session) roomLocked() bool {
+	return s.openErrLocked() == nil && len(s.openers) == 0 && s.ourStreams < s.limitLocked()
+}
+
+// A pooledSession is the place of a session in a Transport. The session tells it, under
+// Session.mu, when slots become free and when it takes no more requests; a session that
+// has none, nil, is told nothing.
+type pooledSession struct {
+	s      *Session
+	pool   *sessionPool
+	origin *origin
+	alone  bool          // for one request only
+	idle   time.Duration // how long it may have no stream of ours; 0 for ever
+
+	// Guarded by Session.mu.
+	used  bool        // has carried a request
+	since time.Time   // when the last of its streams ended, or it was made
+	timer *time.Timer // runs expire; nil until it is first needed
+	armed bool        // the timer runs, or expire is about to
+}
+
+// A slotUse is what a request learns of the session it got: see httptrace.GotConnInfo.
+type slotUse struct {
+	reused   bool
+	wasIdle  bool
+	idleTime time.Duration
+}
+
+// take takes a slot, if there is one.
+func (ps *pooledSession) take() (use slotUse, ok bool) {
+	s := ps.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.roomLocked() {
+		return use, false
+	}
+	return ps.takeLocked(), true
+}
+
+func (ps *pooledSession) takeLocked() slotUse {
+	use := slotUse{reused: ps.used}
+	if ps.used && ps.s.ourStreams == 0 {
+		use.wasIdle, use.idleTime = true, time.Since(ps.since)
+	}
+	ps.used = true
+	ps.s.ourStreams++
+	return use
+}
+
+// giveBack returns a slot that no stream has used.
+func (ps *pooledSession) giveBack() {
+	ps.s.mu.Lock()
+	ps.s.freeSlotLocked()
+	ps.s.mu.Unlock()
+}
+
+// admitLocked gives slots that have become free to requests that wait in the pool, and
+// notes when the session becomes idle.
+func (ps *pooledSession) admitLocked() {
+	if ps == nil || ps.s.openErrLocked() != nil {
+		return
+	}
+	if ps.origin.waiting.Load() > 0 {
+		ps.pool.admit(ps)
+	}
+	if ps.s.ourStreams == 0 && len(ps.s.openers) == 0 {
+		ps.idleLocked()
+	}
+}
+
+// idleLocked begins to count the time without streams. The timer is not moved by each
+// request: it looks when it fires how long that has been.
+func (ps *pooledSession) idleLocked() {
+	ps.since = time.Now()
+	switch {
+	case ps.armed || ps.idle == 0 && !ps.alone:
+		return
+	case ps.timer == nil:
+		ps.timer = time.AfterFunc(ps.idle, ps.expire)
+	default:
+		ps.timer.Reset(ps.idle)
+	}
+	ps.armed = true
+}
+
+// expire ends a session that has been idle for too long.
+func (ps *pooledSession) expire() {
+	s := ps.s
+	s.mu.Lock()
+	busy := s.ourStreams > 0 || len(s.openers) > 0
+	left := ps.idle - time.Since(ps.since)
+	switch {
+	case busy || s.openErrLocked() != nil:
+		ps.armed = false
+		s.mu.Unlock()
+		return
+	case left > 0:
+		ps.timer.Reset(left)
+		s.mu.Unlock()
+		return
+	}
+	s.goAwayLocked()
+	s.mu.Unlock()
+	s.drain()
+}
+
+// closeIfIdle ends a session that has no streams of ours.
+func (ps *pooledSession) closeIfIdle() {
+	s := ps.s
+	s.mu.Lock()
+	if s.ourStreams > 0 || len(s.openers) > 0 || s.openErrLocked() != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.goAwayLocked()
+	s.mu.Unlock()
+	s.drain()
+}
+
+// retire keeps further requests from a session and ends it when it has no streams.
+func (ps *pooledSession) retire() {
+	s := ps.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ps.alone || s.openErrLocked() != nil {
+		return
+	}
+	ps.alone, ps.idle = true, 0
+	ps.pool.remove(ps)
+	if ps.armed {
+		ps.timer.Reset(0)
+	} else if s.ourStreams == 0 {
+		ps.idleLocked()
+	}
+}
+
+// leaveLocked takes the session out of the pool, for good, as soon as it is known to
+// take no more requests.
+func (ps *pooledSession) leaveLocked() {
+	if ps == nil {
+		return
+	}
+	if ps.timer != nil {
+		ps.timer.Stop()
+	}
+	ps.pool.remove(ps)
+}
+
+// serve runs the session. It is in the pool, or given to its request, already.
+func (ps *pooledSession) serve() {
+	s := ps.s
+	go s.Serve() // ends with the session
+	s.mu.Lock()
+	ps.admitLocked()
+	s.mu.Unlock()
+}
