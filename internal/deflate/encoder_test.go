@@ -187,9 +187,9 @@ func TestLiteralLeavesNoTrace(t *testing.T) {
 	for round := range 20 {
 		one, other := encode(a, build("31d4d96e407aad42")...), encode(b, build("x/y=z_w vut!srqp")...)
 		require.Len(t, other, len(one), "round %d", round)
-		require.True(t, bytes.Equal(a.window, b.window), "window, round %d", round)
-		require.True(t, a.long == b.long && a.short == b.short && a.pos == b.pos, "tables, round %d", round)
-		require.False(t, bytes.Contains(b.window, []byte("vut!srqp")))
+		require.True(t, bytes.Equal(a.ring, b.ring), "window, round %d", round)
+		require.True(t, a.words == b.words && a.pos == b.pos, "tables, round %d", round)
+		require.False(t, bytes.Contains(b.ring, []byte("vut!srqp")))
 	}
 }
 
@@ -221,6 +221,39 @@ func TestEncoderPositionWrap(t *testing.T) {
 		require.Equal(t, want, string(standard.read(t, block, len(want))))
 		require.Less(t, len(block), gap+len(text)+20, "the second copy is matched")
 	}
+}
+
+// A window takes the room that its text needs, and forgets nothing while it grows.
+func TestEncoderWindowGrows(t *testing.T) {
+	const text = "accept-encoding: gzip,deflate,sdch"
+	for _, length := range []int{0, 100, 2000, 5000, 10_000, 32_000 - 2*len(text), 40_000, 200_000} {
+		e := NewEncoder(testDictionary, 15)
+		require.Len(t, e.ring, smallRing)
+		filler := strings.Repeat("#", length)
+		first := []piece{{text, false}, {filler, true}}
+		encode(e, first...)
+		want := smallRing
+		for want < len(testDictionary)+len(text)+length && want < 1<<15 {
+			want *= 2
+		}
+		require.Len(t, e.ring, want, "after %d bytes", length)
+		if length < 1<<15 {
+			require.Less(t, len(encode(e, piece{"#" + text, false})), 12, "after %d bytes", length)
+		}
+	}
+	require.Len(t, NewEncoder("", 9).ring, 1<<9)
+}
+
+// A first block that is longer than the window was is matched with all before it.
+func TestEncoderWindowGrowsBeforeMatches(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	filler := make([]byte, 2*smallRing) // one long word
+	for i := range filler {
+		filler[i] = byte('a' + r.IntN(26))
+	}
+	size := func(text string) int { return len(encode(NewEncoder(testDictionary, 15), piece{text, false})) }
+	more := size(string(filler)+testDictionary) - size(string(filler))
+	assert.Less(t, more, len(testDictionary)/2)
 }
 
 func TestCodesAgreeWithTables(t *testing.T) {
