@@ -19,6 +19,10 @@ type Encoder struct {
 	acc  uint64
 	nacc uint
 
+	// pending is the latest match, if it is not written yet because what comes
+	// next may go on where it ends; else its length is 0.
+	pending copyOf
+
 	window
 	words wordIndex
 }
@@ -44,6 +48,7 @@ func (e *Encoder) Begin(dst []byte) {
 // block and returns the extended dst. Its last five bytes are 00 00 00 FF FF.
 func (e *Encoder) End() []byte {
 	const endOfBlock, storedHeader = 7, 3 // bits, all zero
+	e.settle()
 	n := e.nacc + endOfBlock + storedHeader
 	dst := e.out
 	for ; n > 8; n -= 8 {
@@ -90,6 +95,10 @@ type copyOf struct {
 
 // literals writes p without matches.
 func (e *Encoder) literals(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	e.settle()
 	acc, n, out := e.acc, e.nacc, e.out
 	for _, b := range p {
 		if n >= 32 {
@@ -103,8 +112,22 @@ func (e *Encoder) literals(p []byte) {
 	e.acc, e.nacc, e.out = acc, n, out
 }
 
-// copies writes a match, which may be longer than deflate can say at once.
+// copies adds a match to the block, and to the pending match if it only goes on
+// with that.
 func (e *Encoder) copies(m copyOf) {
+	if e.pending.length > 0 && e.pending.distance == m.distance {
+		e.pending.length += m.length
+		return
+	}
+	e.settle()
+	e.pending = m
+}
+
+// settle writes the pending match, which may be longer than deflate can say at
+// once.
+func (e *Encoder) settle() {
+	m := e.pending
+	e.pending.length = 0
 	for m.length > 0 {
 		n := min(m.length, maxMatch)
 		if rest := m.length - n; 0 < rest && rest < minMatch {

@@ -120,6 +120,10 @@ func TestEncoderMatches(t *testing.T) {
 		{"begins within a word", repeat(1), []piece{{"Xzilla/5.0 (X11; Linux", false}}, 13},
 		{"better match at the next word", []piece{{"abcd-efg!", false}, {"-efgh-ijklmnopqrst", false}},
 			[]piece{{"abcd-efgh-ijklmnopqrst", false}}, 12},
+		{"in pieces", append(repeat(1), piece{"#" + text[20:], false}),
+			[]piece{{text[:20], false}, {text[20:53], false}, {text[53:], false}}, 10},
+		{"in pieces of other texts", append(repeat(1), piece{"#Mozzarella and more", false}),
+			[]piece{{text[:12], false}, {"Mozzarella and more", false}}, 12},
 		{"around a masked byte", []piece{{"\xff" + text, false}}, []piece{{"\xff" + text, false}}, 12},
 	}
 	for _, test := range tests {

@@ -34,8 +34,9 @@ type wordIndex struct {
 // match encodes p, which contains no byte of the value masked, and enters its
 // words into the tables. The window does not contain p yet.
 func (e *Encoder) match(p []byte) {
-	literals := 0 // start of those not yet written
-	for i := 0; i < len(p); {
+	i := e.proceed(p)
+	literals := i // start of those not yet written
+	for i < len(p) {
 		if !wordBoundary(p, i) {
 			i++
 			continue
@@ -56,15 +57,24 @@ func (e *Encoder) match(p []byte) {
 		}
 		e.literals(p[literals:i])
 		e.copies(m)
-		// As long as the earlier copy stays in the window for a while, the
-		// words of this one need not be entered.
-		if m.distance > e.limit/8 {
-			e.words.enter(e.pos, p, i+1, i+m.length)
-		}
+		e.enterCopy(p, i+1, i+m.length, m.distance)
 		i += m.length
 		literals = i
 	}
 	e.literals(p[literals:])
+}
+
+// proceed goes on with the pending match as far as p does, and returns how much of
+// p that covers. A match that would have saved more can still be found at its
+// second word, and extended backwards.
+func (e *Encoder) proceed(p []byte) int {
+	if e.pending.length == 0 {
+		return 0
+	}
+	n := e.matchLen(p, 0, e.pending.distance)
+	e.pending.length += n
+	e.enterCopy(p, 0, n, e.pending.distance)
+	return n
 }
 
 // better returns the next word after p[i:] if it begins within m, which matches
@@ -117,6 +127,15 @@ func (e *Encoder) try(best *copyOf, p []byte, i int, from uint16) {
 	// A literal takes 8 bits, a match 12 and those of the distance beyond 4.
 	if gain := 8*n - 10 - bits.Len(uint(d-1)); gain > best.gain {
 		*best = copyOf{n, d, gain}
+	}
+}
+
+// enterCopy enters the words that begin in p[i:end], which is part of a match, if
+// that is of use: as long as the earlier copy stays in the window for a while, it
+// will do.
+func (e *Encoder) enterCopy(p []byte, i, end, distance int) {
+	if distance > e.limit/8 {
+		e.words.enter(e.pos, p, i, end)
 	}
 }
 
