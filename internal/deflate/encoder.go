@@ -24,7 +24,8 @@ type Encoder struct {
 	pending copyOf
 
 	window
-	words wordIndex
+	words  wordIndex
+	values wholeValues
 }
 
 // NewEncoder returns an encoder at the start of a stream with a preset
