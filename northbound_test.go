@@ -12,6 +12,7 @@ import (
 func newNorthbound(window int64) *northbound {
 	b := new(northbound)
 	b.init(window)
+	b.nothingLocked() // as if somebody waited: from then on there is a bell
 	return b
 }
 
