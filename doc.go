@@ -49,6 +49,14 @@
 // Session.NewStreamProxy. Both call Serve, which runs the session until it ends.
 // The relay in the examples directory does all of that, with tokens and reconnecting.
 //
+// # Raw streams
+//
+// NewRawSession carries streams of bytes instead of requests: each is a net.Conn with
+// header blocks beside it, opened by either side with Session.OpenStream and taken by
+// the other with Session.AcceptStream. That is what programs need that upgrade an
+// HTTP/1.1 connection to SPDY/3.1 and go on without HTTP. For peers of Kubernetes, which
+// do no flow control, set Config.FlowControl to FlowControlPeerUnaware.
+//
 // # Concurrency and errors
 //
 // Everything may be used by any number of goroutines at once, except what belongs to
@@ -65,6 +73,24 @@
 // if either side broke the protocol, and a *ConnError if the connection was lost.
 // StreamError.Retryable says that a request was not looked at and may be sent again.
 // After Close, calls fail with ErrSessionClosed, which matches net.ErrClosed.
+//
+// # Coming from elsewhere
+//
+// From net/http: Server and Transport take the place of http.Server and http.Transport,
+// with the same fields and methods, and package spdytest that of httptest. Handlers need
+// no change. Where the types of net/http have to stay, ConfigureServer and
+// ConfigureTransport add SPDY to them.
+//
+// From golang.org/x/net/http2: ConfigureServer, ConfigureTransport, Transport, ServeConn,
+// Framer and StreamError are called the same. What http2.Server and http2.Transport have
+// to tune, windows, limits and health checks, is in Config, for either role.
+//
+// From this package as it was in 2015: every name is there still, with the type it had.
+// Bodies stream now, so they have to be closed; every call ends, with an error that says
+// why; and a server takes HTTP/1.1 on the same port.
+//
+// docs/net-http.md has the names side by side, and lists every difference between HTTP/1.1,
+// HTTP/2 and SPDY that a handler or a client can see.
 //
 // # Limits
 //

@@ -91,6 +91,10 @@ func NewConnectionWithOptions(conn net.Conn, server bool, opts ...spdy.FramerOpt
 		MaxControlFrame: int(set.Control),
 	}
 	c.session = config.RawSession(c.conn, !server)
+	c.conn.heard = func() bool {
+		_, ok := c.session.PeerLastGood()
+		return ok
+	}
 	c.idle = c.conn.newWatch(c.idleTimeout)
 	return c, nil
 }

@@ -20,6 +20,7 @@ import (
 type rig struct {
 	t              *testing.T
 	client, server *spdystream.Connection
+	conns          [2]net.Conn             // the client's and the server's
 	accepted       chan *spdystream.Stream // what the server's handler got
 }
 
@@ -30,6 +31,7 @@ func rigTest(t *testing.T, handler spdystream.StreamHandler, f func(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, accepted: make(chan *spdystream.Stream, 1000)}
 		cc, sc := net.Pipe()
+		r.conns = [2]net.Conn{cc, sc}
 		r.client, r.server = newConnection(t, cc, false), newConnection(t, sc, true)
 		if handler == nil {
 			handler = func(s *spdystream.Stream) {
