@@ -5,46 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/spdytest"
 )
-
-// Streams without HTTP: each is a net.Conn with a header block. Here one side serves an
-// echo.
-func ExampleNewRawSession() {
-	here, there := net.Pipe()
-	client, server := spdy.NewRawSession(here, true), spdy.NewRawSession(there, false)
-	go client.Serve()
-	go server.Serve()
-	defer client.Close()
-	go func() {
-		for {
-			st, err := server.AcceptStream(context.Background())
-			if err != nil {
-				return // the session has ended
-			}
-			go func() {
-				defer st.Close()
-				io.Copy(st, st)
-			}()
-		}
-	}()
-
-	st, err := client.OpenStream(context.Background(), nil, spdy.StreamOptions{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer st.Close()
-	fmt.Fprint(st, "hello")
-	st.CloseWrite()
-	echo, err := io.ReadAll(st)
-	fmt.Println(string(echo), err)
-	// Output: hello <nil>
-}
 
 // A stream is opened with headers, and accepted with others.
 func ExampleSession_OpenStream() {

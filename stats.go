@@ -49,9 +49,8 @@ type SessionStats struct {
 	// PeerMaxStreams is how many streams the peer lets us have open.
 	PeerMaxStreams uint32
 
-	// RoundTrip is how long the echo of the latest PING of ours took, the session's own
-	// among them; 0 before the first.
-	// See Session.PingContext.
+	// RoundTrip is how long the echo of the latest PING of ours took, those that the
+	// session sends by itself included; 0 before the first. See Session.PingContext.
 	RoundTrip time.Duration
 
 	// GoingAway says that we have announced by GOAWAY to take no new streams,
