@@ -38,6 +38,8 @@ var suites = []struct {
 	{"concurrent", concurrentScenarios},
 	{"proxy", proxyScenarios},
 	{"gzip", gzipScenarios},
+	{"server", serverScenarios},
+	{"transport", transportScenarios},
 }
 
 // expected is what a scenario comes to over a protocol.
