@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strconv"
@@ -392,6 +393,22 @@ func (st *Stream) FlushError() error {
 		return err
 	}
 	return st.awaitHeaders()
+}
+
+// CloseNotify returns a channel that gets a value when the client has gone or has given
+// the request up, and when the handler has returned. It is for handlers that were written
+// for http.CloseNotifier; others look at Request.Context.
+func (st *Stream) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	if x := st.http; x != nil && x.req != nil {
+		context.AfterFunc(x.req.Context(), func() {
+			select {
+			case gone <- true:
+			default:
+			}
+		})
+	}
+	return gone
 }
 
 // EnableFullDuplex does nothing and succeeds: on a stream reading the request and

@@ -340,7 +340,7 @@ var requestScenarios = []scenario{
 		}, want: `
 		> <nil>
 		error none, v`},
-	{name: "BaseContext and ConnContext", server: func(s *http.Server) {
+	{name: "BaseContext and ConnContext", server: func(_ *env, s *http.Server) {
 		s.BaseContext = func(net.Listener) context.Context { return context.WithValue(context.Background(), key{}, "base") }
 		s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, key2{}, fmt.Sprint(ctx.Value(key{}), " and conn ", c.LocalAddr()))

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +15,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,7 +57,7 @@ var protocols = []protocol{
 // A scenario is what happens between one handler and one client, and what both see.
 type scenario struct {
 	name    string
-	server  func(s *http.Server) // sets what is to be other than the zero value
+	server  func(e *env, s *http.Server) // sets what is to be other than the zero value
 	handler func(e *env, w http.ResponseWriter, r *http.Request)
 	client  func(e *env) // nil means show the answer to GET /
 	want    string       // what handler and client note, a line each; see env.transcript
@@ -76,16 +76,21 @@ type env struct {
 	t        *testing.T
 	protocol string
 	client   *http.Client
-	conn     *testconn.Conn // the client's end of the last connection
 	ln       *testconn.Listener
 
-	close func() // ends the server at once
-	stops []func()
+	close    func()                          // ends the server at once
+	shutdown func(ctx context.Context) error // ends it when it is idle
+	stops    []func()
+
+	onShutdown func() // what a server is to call, nil for nothing
+	finally    func() // notes what is known at the very end
 
 	handlers sync.WaitGroup
 
-	mu    sync.Mutex
-	notes [2][]string // of the handler, of the client
+	mu      sync.Mutex     // guards the rest
+	notes   [2][]string    // of the handler, of the client
+	conn    *testconn.Conn // see lastConn
+	dialled int            // see dials
 }
 
 const (
@@ -128,7 +133,7 @@ func (s *scenario) run(t *testing.T, p protocol) string {
 		e.t = t
 		conf := &http.Server{ErrorLog: log.New(io.Discard, "", 0)}
 		if s.server != nil {
-			s.server(conf)
+			s.server(e, conf)
 		}
 		p.start(e, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			e.handlers.Add(1)
@@ -149,8 +154,11 @@ func (e *env) stop() {
 	for i := len(e.stops) - 1; i >= 0; i-- {
 		e.stops[i]()
 	}
-	synctest.Wait()
-	e.handlers.Wait() // no server's Close does
+	<-after(time.Minute) // a session lingers, and no server's Close waits for handlers
+	e.handlers.Wait()
+	if e.finally != nil {
+		e.finally()
+	}
 }
 
 func (e *env) startHTTP1(h http.Handler, conf *http.Server) { e.startNetHTTP(h, conf, false) }
@@ -159,10 +167,19 @@ func (e *env) startHTTP2(h http.Handler, conf *http.Server) { e.startNetHTTP(h, 
 func (e *env) startNetHTTP(h http.Handler, conf *http.Server, two bool) {
 	conf.Handler = h
 	srv := &httptest.Server{Listener: e.listen(), Config: conf, EnableHTTP2: two}
+	e.serveNetHTTP(srv)
+}
+
+// serveNetHTTP starts a server, whose client is for HTTP/1.1 and HTTP/2.
+func (e *env) serveNetHTTP(srv *httptest.Server) {
+	if e.onShutdown != nil {
+		srv.Config.RegisterOnShutdown(e.onShutdown)
+	}
 	srv.StartTLS()
 	e.client = srv.Client()
 	e.client.Transport.(*http.Transport).DialContext = e.dial
-	e.close = func() { conf.Close() }
+	e.close = func() { srv.Config.Close() }
+	e.shutdown = srv.Config.Shutdown
 	e.stops = append(e.stops, srv.Close)
 }
 
@@ -170,22 +187,27 @@ func (e *env) startSPDY(h http.Handler, conf *http.Server, v spdy.Version) {
 	srv := spdytest.NewUnstartedServer(h)
 	srv.Listener.Close()
 	srv.Listener = e.listen()
-	srv.Config.BaseContext, srv.Config.ConnContext, srv.Config.ErrorLog = conf.BaseContext, conf.ConnContext, conf.ErrorLog
-	srv.Config.Config = &spdy.Config{Logger: slog.New(slog.DiscardHandler)}
+	sc := srv.Config
+	sc.BaseContext, sc.ConnContext, sc.ConnState, sc.ErrorLog = conf.BaseContext, conf.ConnContext, conf.ConnState, conf.ErrorLog
+	sc.ReadTimeout, sc.ReadHeaderTimeout, sc.WriteTimeout = conf.ReadTimeout, conf.ReadHeaderTimeout, conf.WriteTimeout
+	sc.IdleTimeout, sc.MaxHeaderBytes = conf.IdleTimeout, conf.MaxHeaderBytes
+	if e.onShutdown != nil {
+		sc.RegisterOnShutdown(e.onShutdown)
+	}
 	srv.StartTLS()
 	e.client = srv.Client()
 	e.client.Transport.(*spdy.Transport).TLSClientConfig.NextProtos = []string{v.String()}
-	e.close = func() { srv.Config.Close() }
+	e.close = func() { sc.Close() }
+	e.shutdown = sc.Shutdown
 	e.stops = append(e.stops, srv.Close)
 }
 
-// startGrafted is SPDY for those who keep their http.Transport.
+// startGrafted is SPDY for those who keep their http.Server and http.Transport.
 func (e *env) startGrafted(h http.Handler, conf *http.Server) {
-	e.startSPDY(h, conf, spdy.SPDY31)
-	t := &http.Transport{DialContext: e.dial, TLSClientConfig: e.client.Transport.(*spdy.Transport).TLSClientConfig}
-	require.NoError(e.t, spdy.ConfigureTransport(t, nil))
-	e.client.Transport = t
-	e.stops = append(e.stops, t.CloseIdleConnections)
+	conf.Handler = h
+	require.NoError(e.t, spdy.ConfigureServer(conf, nil))
+	e.serveNetHTTP(&httptest.Server{Listener: e.listen(), Config: conf, TLS: conf.TLSConfig})
+	require.NoError(e.t, spdy.ConfigureTransport(e.client.Transport.(*http.Transport), nil))
 }
 
 // socketBuffer is how many bytes a connection holds for a reader, in each direction.
@@ -216,7 +238,22 @@ func (e *env) dial(ctx context.Context, network, addr string) (net.Conn, error) 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.conn = conn
+	e.dialled++
 	return conn, nil
+}
+
+// lastConn is the client's end of the connection that was made last.
+func (e *env) lastConn() *testconn.Conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.conn
+}
+
+// dials is how many connections have been made.
+func (e *env) dials() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.dialled
 }
 
 // lines takes a text apart and drops indentation and empty lines.

@@ -500,8 +500,8 @@ var slowScenarios = []scenario{
 		io.Copy(w, r.Body)
 	}, client: func(e *env) {
 		e.get("/")
-		e.conn.SetLatency(time.Second)
-		e.conn.Peer().SetLatency(time.Second)
+		e.lastConn().SetLatency(time.Second)
+		e.lastConn().Peer().SetLatency(time.Second)
 		start := time.Now()
 		e.show(e.request("POST", "/", strings.NewReader("there and back")))
 		e.note("two seconds: %v", time.Since(start) == 2*time.Second)
