@@ -15,13 +15,20 @@ type Config struct {
 	// could not be enforced (SPEC W11). Default 256 KiB, at most 2^31-1.
 	StreamWindow int
 
+	// MaxStreamWindow is how far the window of a stream grows, in bytes, while its
+	// application reads as fast as the bytes come and the window is what holds the
+	// peer up: on a path of 100 ms, 256 KiB are 2.6 MB/s. All that windows have grown
+	// together is at most half of SessionWindow. A value of at most StreamWindow
+	// keeps windows as they are. Default 16 MiB.
+	MaxStreamWindow int
+
 	// SessionWindow bounds what the peer may send on all streams of a session
 	// together before applications have read it, and with it the memory of a
 	// session's unread data. SessionWindow/StreamWindow streams left unread
 	// stall the others. SPDY/3 has no such window; there StreamWindow times
 	// MaxConcurrentStreams is the bound. In SPDY/2, which has no windows at all,
 	// a session stops reading its connection at this bound. Default 1 MiB for a
-	// session that serves, 16 MiB for one that asks; never less than StreamWindow.
+	// session that serves, 32 MiB for one that asks; never less than StreamWindow.
 	SessionWindow int
 
 	// MaxConcurrentStreams is how many streams the peer may have open, handlers
@@ -89,6 +96,7 @@ type Config struct {
 	// FrameLog makes sessions print a line for each frame. nil means that they do so
 	// only if EnableDebug, or GODEBUG=spdydebug=1, says it for all.
 	FrameLog *FrameLog
+
 	// PingInterval is after how long a time without a byte from the peer a session
 	// sends a PING, to find out whether the peer is still there. Any byte that
 	// comes counts, not only the answer. 0 means never, which is the default as in
@@ -118,6 +126,21 @@ type Config struct {
 	// frameTimeout is a server's ReadHeaderTimeout: how long a client may take to
 	// send its first frame, and to complete a control frame that it has begun.
 	frameTimeout time.Duration
+	// SpeakFirst lets, with FlowControlPeerUnaware, what the application says go out at
+	// once: its streams and PINGs. What a session says by itself still waits for the
+	// peer's first frame. It is for servers whose clients were not upgraded from HTTP,
+	// which may lose what comes first.
+	SpeakFirst bool
+
+	// MaxControlFrame bounds the payload of a control frame of the peer, in bytes; a
+	// larger one ends the session. Default 16 MiB less one byte, all that SPDY allows.
+	MaxControlFrame int
+
+	// KeepFrames makes the streams of a raw session remember where DATA frames end:
+	// RawStream.Read then reads of one frame at a time, and RawStream.ReadFrame a
+	// whole one. Programs that take a frame for a message need it, although proxies,
+	// and SPDY itself, may cut frames differently.
+	KeepFrames bool
 
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
@@ -127,8 +150,9 @@ type Config struct {
 // The defaults of Config.
 const (
 	defaultStreamWindow        = 256 << 10
+	defaultMaxStreamWindow     = 16 << 20
 	defaultServerSessionWindow = 1 << 20
-	defaultClientSessionWindow = 16 << 20
+	defaultClientSessionWindow = 32 << 20
 	defaultMaxStreams          = 250
 	defaultMaxHeaderBytes      = 256 << 10
 	defaultMaxHeaderFields     = 1000
@@ -159,6 +183,7 @@ func (c *Config) withDefaults(client bool) *Config {
 		sessionWindow = defaultClientSessionWindow
 	}
 	orDefault(&d.StreamWindow, defaultStreamWindow)
+	orDefault(&d.MaxStreamWindow, defaultMaxStreamWindow)
 	orDefault(&d.SessionWindow, sessionWindow)
 	if d.FlowControl == FlowControlPeerUnaware {
 		orDefault(&d.MaxConcurrentStreams, defaultUnawareMaxStreams)
@@ -169,11 +194,13 @@ func (c *Config) withDefaults(client bool) *Config {
 	if d.PingTimeout <= 0 {
 		d.PingTimeout = defaultPingTimeout
 	}
+	orDefault(&d.MaxControlFrame, MAX_DATA_PAYLOAD)
 	if d.Settings == nil {
 		d.Settings = DefaultSettings
 	}
 	d.StreamWindow = min(max(d.StreamWindow, defaultWindow), maxWindow)
 	d.SessionWindow = min(max(d.SessionWindow, d.StreamWindow), maxWindow)
+	d.MaxStreamWindow = min(d.MaxStreamWindow, maxWindow)
 	if d.FlowControl == FlowControlPeerUnaware {
 		d.unawareDefaults()
 	}

@@ -16,6 +16,7 @@ type counters struct {
 	dataReceived     int64
 	roundTrip        time.Duration // of the latest PING
 	resets           *resetCounts  // nil before the first
+	stalls           uint64        // times that the receiver stopped reading, see awaitRoom
 
 	// Written by the receiver. How many bytes it has read, its reader counts.
 	received                          [len(frameCounts{})]atomic.Uint64 // but not DATA
@@ -90,6 +91,7 @@ func (s *Session) Stats() SessionStats {
 		WaitingOpeners:   len(s.openers),
 		WaitingPings:     len(s.pings),
 		UnreadBytes:      s.flow.in.size - s.flow.in.avail - s.owed.Load(),
+		UnreadBudget:     s.budget,
 		UnsentBytes:      s.unsentLocked(),
 		SendWindow:       -1,
 		ReceiveWindow:    -1,
@@ -100,15 +102,22 @@ func (s *Session) Stats() SessionStats {
 		PeerGoingAway:    s.heardGoAway,
 		StreamsOpened:    uint64(c.opened),
 		StreamsAccepted:  uint64(c.accepted),
+		Stalls:           c.stalls,
 	}
-	switch {
-	case s.cautious:
+	open := s.unaware != nil && s.unaware.credit > 0 // nothing that the peer has granted counts
+	if s.cautious {
 		t.Version = SPDY3
-	case s.version.sessionFlowControl():
-		t.SendWindow, t.ReceiveWindow = s.flow.out.avail, s.flow.in.avail
+	} else if s.version.sessionFlowControl() {
+		t.ReceiveWindow = s.flow.in.avail
+		if !open {
+			t.SendWindow = s.flow.out.avail
+		}
 	}
-	if s.version.streamFlowControl() {
+	if s.version.streamFlowControl() && !open {
 		t.PeerStreamWindow = s.peerWindow
+	}
+	if s.unaware != nil {
+		t.StrayFrames = s.unaware.strayFrames
 	}
 	c.trafficLocked(&s.in, &t.Sent, &t.Received)
 	return t

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strconv"
@@ -21,11 +22,12 @@ type exchange struct {
 	req  *http.Request
 	body *requestBody
 
-	header   http.Header // the handler's
-	sent     http.Header // what header was at WriteHeader, nil before
-	status   int         // 0 before WriteHeader
-	begun    bool        // the SYN_REPLY is on its way
-	finished bool        // the handler has returned
+	header   http.Header   // the handler's
+	sent     http.Header   // what header was at WriteHeader, nil before
+	frozen   *frozenHeader // what sent is part of, nil if it is nobody's or the handler's
+	status   int           // 0 before WriteHeader
+	begun    bool          // the SYN_REPLY is on its way
+	finished bool          // the handler has returned
 
 	buf      *[]byte // what Write has gathered, from answerPool; nil if nothing
 	length   int64   // the Content-Length that the handler set; -1 if none
@@ -65,7 +67,7 @@ func (st *Stream) WriteHeader(status int) {
 	if x.status != 0 || x.finished || status < 200 {
 		return
 	}
-	x.freeze(status, st.Header().Clone())
+	x.freezeCopy(status, st.Header())
 }
 
 // freeze takes over the headers of the answer.
@@ -155,7 +157,7 @@ func (x *exchange) admit(st *Stream, n int64) error {
 		return x.err
 	}
 	if x.status == 0 {
-		x.freeze(http.StatusOK, st.Header().Clone())
+		x.freezeCopy(http.StatusOK, st.Header())
 	}
 	switch {
 	case n == 0:
@@ -219,7 +221,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 		header["Content-Type"] = []string{http.DetectContentType(body)}
 	}
 	if _, has := header["Date"]; !has {
-		header["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+		header["Date"] = x.frozen.value(dateHeader(time.Now()))
 	}
 	if x.push != nil {
 		return st.beginPush(header, fin)
@@ -236,6 +238,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 		return err
 	}
 	*block = b
+	x.thaw()
 	if err := st.sendHeaders(FrameSynReply, block, fin); err != nil {
 		x.err = err
 		return err
@@ -271,7 +274,7 @@ func (st *Stream) finish() {
 	}
 	if countable {
 		x.length = x.written
-		x.sent["Content-Length"] = []string{strconv.FormatInt(x.length, 10)}
+		x.sent["Content-Length"] = x.frozen.value(strconv.FormatInt(x.length, 10))
 	}
 	if short := x.length - x.written; short > 0 && !x.isHead() && bodyAllowed(x.status) {
 		st.cutShort()
@@ -390,6 +393,22 @@ func (st *Stream) FlushError() error {
 		return err
 	}
 	return st.awaitHeaders()
+}
+
+// CloseNotify returns a channel that gets a value when the client has gone or has given
+// the request up, and when the handler has returned. It is for handlers that were written
+// for http.CloseNotifier; others look at Request.Context.
+func (st *Stream) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	if x := st.http; x != nil && x.req != nil {
+		context.AfterFunc(x.req.Context(), func() {
+			select {
+			case gone <- true:
+			default:
+			}
+		})
+	}
+	return gone
 }
 
 // EnableFullDuplex does nothing and succeeds: on a stream reading the request and

@@ -56,7 +56,7 @@ func (q *headerQueue) drop(st *Stream) {
 	}
 	clear(q.jobs[len(kept):])
 	q.jobs = kept
-	st.headerJobs = 0
+	st.headerJobs, st.headerLoss = 0, true
 	if q.empty() {
 		q.jobs, q.head = q.jobs[:0], 0
 	}
@@ -65,7 +65,7 @@ func (q *headerQueue) drop(st *Stream) {
 func (q *headerQueue) clear() {
 	for _, j := range q.jobs[q.head:] {
 		putBlock(j.block)
-		j.st.headerJobs = 0
+		j.st.headerJobs, j.st.headerLoss = 0, true
 	}
 	q.jobs, q.head = nil, 0
 }

@@ -29,6 +29,8 @@ var mayClose = []house.Place{
 	{File: "interim.go", Func: "(*Stream).replyLocked"},
 	{File: "sender.go", Func: "(*Session).sender"},
 	{File: "sniff.go", Func: "(*connQueue).Close"},
+	{File: "goaway.go", Func: "(*Session).heardGoAwayLocked"},
+	{File: "goaway.go", Func: "(*Session).PeerGoAway"},
 	{File: "push_client.go", Func: "(*Stream).startPush"},
 	{File: "push_client.go", Func: "(*httpClientApp).decide"},
 	{File: "push_client.go", Func: "(*httpClientApp).headers"},

@@ -22,7 +22,7 @@ func (st *Stream) replyLocked(h HeaderBlock, fin bool) (RstStatus, string) {
 			return RstProtocolError, "no status after an interim answer"
 		}
 	}
-	st.state.interim, st.state.replied = false, true
+	st.state.interim, st.state.replied, st.state.bare = false, true, fin
 	st.reply = h
 	close(st.replied)
 	return 0, ""

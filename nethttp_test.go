@@ -103,9 +103,13 @@ func TestLengthDoesNotDependOnTime(t *testing.T) {
 		then  Frame
 		want  int64
 	}{
-		"FIN with the reply":  {plainReply(1, FlagFin), nil, 0},
-		"FIN by itself":       {plainReply(1, 0), &DataFrame{StreamID: 1, Flags: FlagFin}, -1},
-		"FIN with trailers":   {plainReply(1, 0), &HeadersFrame{StreamID: 1, Flags: FlagFin, Headers: HeaderBlock{{"x-sum", "42"}}}, -1},
+		"FIN with the reply": {plainReply(1, FlagFin), nil, 0},
+		"FIN by itself":      {plainReply(1, 0), &DataFrame{StreamID: 1, Flags: FlagFin}, -1},
+		"FIN with trailers":  {plainReply(1, 0), &HeadersFrame{StreamID: 1, Flags: FlagFin, Headers: HeaderBlock{{"x-sum", "42"}}}, -1},
+		"FIN after an interim answer": {
+			&SynReplyFrame{StreamID: 1, Headers: HeaderBlock{{":status", "103"}, {":version", "HTTP/1.1"}}},
+			&HeadersFrame{StreamID: 1, Flags: FlagFin, Headers: plainReply(1, 0).Headers}, 0,
+		},
 		"length and no bytes": {plainReply(1, 0, HeaderField{"content-length", "0"}), &DataFrame{StreamID: 1, Flags: FlagFin}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -218,5 +222,32 @@ func TestFlushDeadline(t *testing.T) {
 		close(stuck)
 		require.ErrorIs(t, <-results, os.ErrDeadlineExceeded)
 		require.Equal(t, time.Second, time.Since(start))
+	})
+}
+
+// TestFlushedHeaders: headers that have left were flushed, even if the client has reset
+// the stream upon them before the handler goes on; those that were dropped were not.
+func TestFlushedHeaders(t *testing.T) {
+	story(t, "taken", func(t *testing.T) {
+		p := newPeer(t, asServer)
+		p.sendSynStream(1, 0)
+		st := p.wantAccept("theirs", 1)
+		p.reply(st, 0)
+		p.wantSynReply("the answer", 1)
+		p.sendRst(1, RstCancel)
+		p.hasEnded("by the peer", st)
+		require.NoError(t, st.awaitHeaders())
+	})
+	story(t, "dropped", func(t *testing.T) {
+		p := newPeer(t, asServer)
+		p.sendSynStream(1, 0)
+		st := p.wantAccept("theirs", 1)
+		release := p.holdSender()
+		p.reply(st, 0)
+		flush := p.async("flush", func(c *call) { c.err = st.awaitHeaders() })
+		flush.pending("the sender is at work elsewhere")
+		p.sendRst(1, RstCancel)
+		flush.failsReset("they will never leave", RstCancel, true)
+		release()
 	})
 }

@@ -14,7 +14,8 @@ import (
 // holding mu.
 type northbound struct {
 	// bell is a doorbell: "look again". The receiver rings it for bytes, for the
-	// end and for an error; whoever takes it and leaves work behind rings again.
+	// end and for an error; whoever takes it and leaves work behind rings again. It is
+	// made under mu when somebody first waits.
 	bell chan struct{}
 
 	mu         sync.Mutex
@@ -24,17 +25,31 @@ type northbound struct {
 	end        error // io.EOF after FIN; why it ended otherwise; nil while open
 	discarding bool  // the application wants no more: bytes are thrown away
 	lent       bool  // view has lent out head's bytes
+	marks      marks // where DATA frames end, if that is to be kept
 }
 
-func (b *northbound) init(window int64) {
-	b.bell = make(chan struct{}, 1)
-	b.flow = newInflow(window)
-}
+func (b *northbound) init(window int64) { b.flow = newInflow(window) }
 
+// ring is ringLocked for callers that do not hold mu.
 func (b *northbound) ring() {
+	b.mu.Lock()
+	b.ringLocked()
+	b.mu.Unlock()
+}
+
+// ringLocked rings the bell, if anybody has ever waited for it.
+func (b *northbound) ringLocked() {
 	select {
 	case b.bell <- struct{}{}:
 	default:
+	}
+}
+
+// nothingLocked makes sure that there is a bell for whoever has found nothing, and
+// waits now.
+func (b *northbound) nothingLocked() {
+	if b.bell == nil {
+		b.bell = make(chan struct{}, 1)
 	}
 }
 
@@ -109,8 +124,8 @@ func (b *northbound) append(p []byte) (discarded int) {
 		c.w += n
 		p = p[n:]
 	}
+	b.ringLocked()
 	b.mu.Unlock()
-	b.ring()
 	return 0
 }
 
@@ -126,8 +141,8 @@ func (b *northbound) finish(end error, drop bool) (dropped int64) {
 	if drop && b.end != io.EOF {
 		dropped = b.dropLocked()
 	}
+	b.ringLocked()
 	b.mu.Unlock()
-	b.ring()
 	return dropped
 }
 
@@ -137,8 +152,8 @@ func (b *northbound) discard() (dropped int64) {
 	b.mu.Lock()
 	b.discarding = true
 	dropped = b.dropLocked()
+	b.ringLocked()
 	b.mu.Unlock()
-	b.ring()
 	return dropped
 }
 
@@ -154,6 +169,7 @@ func (b *northbound) dropLocked() (dropped int64) {
 		c = next
 	}
 	b.head, b.tail = nil, nil
+	b.marks.clear()
 	return dropped
 }
 
@@ -162,6 +178,7 @@ func (b *northbound) dropLocked() (dropped int64) {
 func (b *northbound) read(p []byte) (n int, grant int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	p = b.marks.limit(p)
 	for n < len(p) && b.head != nil && !b.lent {
 		c := b.head
 		k := copy(p[n:], c.data[c.r:c.w])
@@ -171,20 +188,22 @@ func (b *northbound) read(p []byte) (n int, grant int64, err error) {
 	}
 	if n > 0 {
 		b.unread -= int64(n)
+		b.marks.pass(n)
 		grant = b.consumeLocked(int64(n))
 		if b.unread > 0 || b.end != nil {
-			b.ring() // another reader may be waiting on the same bell
+			b.ringLocked() // another reader may be waiting on the same bell
 		}
 		return n, grant, nil
 	}
 	if b.discarding {
-		b.ring()
+		b.ringLocked()
 		return 0, 0, ErrStreamClosed
 	}
 	if b.end != nil && b.unread == 0 {
-		b.ring()
+		b.ringLocked()
 		return 0, 0, b.end
 	}
+	b.nothingLocked()
 	return 0, 0, nil
 }
 
@@ -222,9 +241,10 @@ func (b *northbound) view() (p []byte, err error) {
 		b.lent = true
 		return b.head.data[b.head.r:b.head.w], nil
 	case b.end != nil:
-		b.ring()
+		b.ringLocked()
 		return nil, b.end
 	}
+	b.nothingLocked()
 	return nil, nil
 }
 
@@ -242,6 +262,15 @@ func (b *northbound) advance(n int) (consumed, grant int64) {
 	b.unread -= int64(n)
 	b.popIfEmpty(b.head)
 	return int64(n), b.consumeLocked(int64(n))
+}
+
+// resize changes the window by n bytes, which the peer is told of, or not told of
+// bytes that were to be granted to it.
+func (b *northbound) resize(n int64) {
+	b.mu.Lock()
+	b.flow.size += n
+	b.flow.avail += n
+	b.mu.Unlock()
 }
 
 // exhausted reports that the peer may send nothing more until it gets credit.
@@ -262,6 +291,7 @@ func (b *northbound) atEnd() bool {
 func (b *northbound) readable() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.nothingLocked() // in case there is nothing
 	return b.unread > 0 && !b.lent || b.end != nil || b.discarding
 }
 

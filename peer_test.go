@@ -99,6 +99,9 @@ func newPeer(t testing.TB, r role, opts ...peerOpts) *testPeer {
 	if o.conf.SessionWindow == 0 {
 		o.conf.SessionWindow = defaultWindow
 	}
+	if o.conf.MaxStreamWindow == 0 {
+		o.conf.MaxStreamWindow = 1 // windows stay as they are
+	}
 	if o.conf.Logger == nil {
 		o.conf.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -164,6 +164,7 @@ func TestAwareBothEnds(t *testing.T) {
 				busy.Wait()
 				require.NoError(t, up.Reset(RstCancel))
 				wg.Wait()
+				require.NoError(t, unreadUp.Close(), "what came before the reset would stay readable")
 				r.requireBalanced()
 				for _, s := range []*Session{r.client, r.server} {
 					require.Zero(t, s.unawareStats().stalls)

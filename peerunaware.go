@@ -32,6 +32,9 @@ const (
 	//   - Session.Shutdown refuses new streams one by one and sends its GOAWAY last,
 	//     and no GOAWAY goes out while a stream is open;
 	//   - what the peer sends on a stream after its FIN is dropped in silence;
+	//   - what came on a stream before the peer reset it stays readable, and holds its
+	//     part of the session's window, or budget, until it is read or the stream is
+	//     closed: Kubernetes ends streams so that it has written to their end;
 	//   - up to 4096 streams of the peer are taken, and any number of ours opened,
 	//     unless Config.MaxConcurrentStreams or the peer's SETTINGS say otherwise.
 	//
@@ -75,7 +78,6 @@ type unawareness struct {
 	ping      uint32      // of a server, on trial; 0 if there is none or its echo has come
 	trial     *time.Timer // ends the trial without an echo
 
-	stalls      uint64 // times that the receiver stopped reading
 	resets      uint64 // streams that were reset instead
 	strayFrames uint64 // frames that came after the FIN of their stream
 	strayBytes  uint64 // their DATA
@@ -117,7 +119,7 @@ func (s *Session) shiftBlindLocked(delta int64) {
 		st.out.avail += delta
 		s.sched.place(st)
 	}
-	s.ring()
+	s.ringLocked()
 }
 
 // beginTrialLocked sends a PING behind the windows that we have just announced. A peer
@@ -175,23 +177,39 @@ func (s *Session) hushed() bool { return s.unaware != nil && s.unaware.hushed }
 
 // silencedLocked reports that nothing may go to the network yet: a client that has
 // just been told of the upgrade may drop what comes with it.
-func (s *Session) silencedLocked() bool { return s.hushed() && !s.client }
+func (s *Session) silencedLocked() bool {
+	return s.silent || s.hushed() && !s.client && !s.conf.SpeakFirst
+}
+
+// holdsPings reports that a PING has to wait for the peer's first frame.
+func (s *Session) holdsPings() bool { return s.hushed() && !s.conf.SpeakFirst }
 
 // heard is called by the receiver for the peer's first frame.
 func (s *Session) heard() {
 	s.mu.Lock()
+	s.silent = false
+	if s.unaware != nil {
+		s.heardLocked()
+	}
+	s.mu.Unlock()
+	s.ring()
+}
+
+// heardLocked is heard in the mode for peers that do no flow control.
+func (s *Session) heardLocked() {
+	held := s.holdsPings()
 	s.unaware.hushed = false
 	if !s.client && s.err == nil {
 		s.announceLateLocked()
 	}
-	for id := range s.pings {
-		s.control = appendPing(s.control, s.version, id)
+	if held {
+		for id := range s.pings {
+			s.control = appendPing(s.control, s.version, id)
+		}
 	}
 	if !s.client && s.err == nil {
 		s.beginTrialLocked()
 	}
-	s.mu.Unlock()
-	s.ring()
 }
 
 // announceLateLocked announces our windows, which from now on include what has been
@@ -263,7 +281,7 @@ func (s *Session) unmuteLocked(st *Stream) {
 	}
 	st.raw.held = nil
 	s.sched.place(st)
-	s.ring()
+	s.ringLocked()
 }
 
 // forgives reports that a frame which broke a rule is dropped without a word: what
@@ -328,14 +346,11 @@ func (s *Session) resetFullest() bool {
 
 // countStall notes that the receiver stops reading.
 func (s *Session) countStall() {
-	if s.unaware == nil {
-		return
-	}
 	s.mu.Lock()
-	s.unaware.stalls++
-	first := s.unaware.stalls == 1
+	s.stats.stalls++
+	first := s.stats.stalls == 1
 	s.mu.Unlock()
-	if first {
+	if first && s.unaware != nil {
 		s.log.stalled(s)
 	}
 }
@@ -357,7 +372,7 @@ func (s *Session) unawareStats() unawareStats {
 		return unawareStats{unread: unread}
 	}
 	return unawareStats{
-		blind: !u.aware, unread: unread, budget: s.budget, stalls: u.stalls, resets: u.resets,
+		blind: !u.aware, unread: unread, budget: s.budget, stalls: s.stats.stalls, resets: u.resets,
 		strayFrames: u.strayFrames, strayBytes: u.strayBytes,
 	}
 }

@@ -19,19 +19,17 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	id := s.pingLocked(w)
 	s.mu.Unlock()
 	s.ring()
-	var err error
 	select {
 	case rtt := <-w.verdict:
 		return rtt, nil
 	case <-s.done:
-		err = s.Err()
+		return 0, s.Err()
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		s.mu.Lock()
+		delete(s.pings, id)
+		s.mu.Unlock()
+		return 0, context.Cause(ctx)
 	}
-	s.mu.Lock()
-	delete(s.pings, id)
-	s.mu.Unlock()
-	return 0, err
 }
 
 // nextPingLocked returns the id of our next PING.
@@ -55,7 +53,7 @@ func (s *Session) pingLocked(w pingWaiter) (id uint32) {
 		s.pings = make(map[uint32]pingWaiter)
 	}
 	s.pings[id] = w
-	if !s.hushed() { // else it goes out when the peer has said something
+	if !s.holdsPings() { // else it goes out when the peer has said something
 		s.control = appendPing(s.control, s.version, id)
 	}
 	return id
@@ -74,7 +72,7 @@ func (s *Session) Ping(d time.Duration) (pinged bool) {
 // are taken, and it ends when the open ones have. GOAWAY has no flags; f is
 // ignored. A payload of another length is replaced by the session's own last good
 // id and the status OK. Shutdown does the same and waits.
-func (s *Session) SendGoaway(f frameFlags, dat []byte) {
+func (s *Session) SendGoaway(f FrameFlags, dat []byte) {
 	if len(dat) == 8 {
 		s.mu.Lock()
 		if s.err == nil && !s.blind() {

@@ -139,7 +139,7 @@ func (p *push) lost() bool {
 
 // drop gives up a push that nobody has asked for.
 func (p *push) drop() {
-	p.st.session.credit(p.st.in.discard())
+	p.st.session.credit(p.st.discard())
 	p.st.reset(RstCancel, "nobody asked for the push", nil)
 }
 

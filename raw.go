@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"slices"
-	"sync"
 )
 
 // A raw session carries streams of bytes with a header block each, and no HTTP.
@@ -66,6 +65,7 @@ func (s *Session) OpenStream(ctx context.Context, h HeaderBlock, o StreamOptions
 	r := newRawStream(s, o.Priority)
 	r.header = slices.Clone(h)
 	r.answered.Store(true)
+	r.taken = true
 	st := &r.st
 	st.replied = make(chan struct{})
 	st.oneWay = o.Unidirectional
@@ -103,7 +103,7 @@ func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
 		return nil, errNotRaw
 	}
 	for {
-		if r := q.pop(); r != nil {
+		if r := q.pop(s); r != nil {
 			return r, nil
 		}
 		select {
@@ -113,7 +113,7 @@ func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		if r := q.pop(); r != nil { // it came just before the end
+		if r := q.pop(s); r != nil { // it came just before the end
 			return r, nil
 		}
 		return nil, s.Err()
@@ -129,22 +129,24 @@ func (s *Session) isRaw() bool {
 // newPeerStream makes a stream that the peer has opened, of the kind that the
 // application wants.
 func (s *Session) newPeerStream(priority uint8) *Stream {
-	if s.isRaw() {
+	switch s.app.(type) {
+	case *acceptQueue:
 		return &newRawStream(s, priority).st
+	case *httpServerApp:
+		return newServedStream(s, priority)
 	}
 	return newStream(s, priority)
 }
 
 // An acceptQueue is the application of a raw session: the streams that the peer
-// has opened and nobody has accepted yet, the oldest first. A stream's slot is
-// free as soon as the stream has ended, accepted or not, so what bounds the queue
-// is its own limit. Streams that were reset leave it when it is full.
+// has opened and nobody has accepted yet. A stream's slot is free as soon as the
+// stream has ended, accepted or not, so what bounds the queue is its own limit.
+// Streams that broke off leave it when it is full.
 type acceptQueue struct {
 	limit int
 	bell  chan struct{} // doorbell for AcceptStream
 
-	mu      sync.Mutex
-	streams []*RawStream
+	streams []*RawStream // the oldest first; guarded by Session.mu
 }
 
 func newAcceptQueue(c *Config) *acceptQueue {
@@ -158,33 +160,50 @@ func newAcceptQueue(c *Config) *acceptQueue {
 // accept enters a stream, or refuses it if too many wait already: the peer may try
 // again.
 func (q *acceptQueue) accept(st *Stream, h HeaderBlock) *StreamError {
-	st.raw.header = h
-	q.mu.Lock()
+	s, r := st.session, st.raw
+	r.header = h
+	s.mu.Lock()
 	if len(q.streams) >= q.limit {
-		q.streams = slices.DeleteFunc(q.streams, (*RawStream).lost)
+		q.pruneLocked()
 	}
 	full := len(q.streams) >= q.limit
-	if !full {
-		q.streams = append(q.streams, st.raw)
+	fits := full || r.countLocked(h)
+	if !full && fits {
+		q.streams = append(q.streams, r)
 	}
-	q.mu.Unlock()
-	if full {
+	s.mu.Unlock()
+	switch {
+	case full:
 		return streamErrorf(st.id, RstRefusedStream, "%d streams wait to be accepted", q.limit)
+	case !fits:
+		return streamErrorf(st.id, RstRefusedStream, "the header blocks of all streams are too large")
 	}
 	st.release()
 	q.ring()
 	return nil
 }
 
+// pruneLocked takes out what is not worth accepting any more.
+func (q *acceptQueue) pruneLocked() {
+	q.streams = slices.DeleteFunc(q.streams, func(r *RawStream) bool {
+		if !r.lostLocked() {
+			return false
+		}
+		r.takeLocked()
+		return true
+	})
+}
+
 // pop takes out the oldest stream that is worth having, or returns nil. If others
 // are left it rings for the next one who accepts.
-func (q *acceptQueue) pop() *RawStream {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+func (q *acceptQueue) pop(s *Session) *RawStream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for len(q.streams) > 0 {
 		r := q.streams[0]
 		q.streams = slices.Delete(q.streams, 0, 1)
-		if r.lost() {
+		r.takeLocked()
+		if r.lostLocked() {
 			continue
 		}
 		if len(q.streams) > 0 {

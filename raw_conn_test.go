@@ -17,9 +17,6 @@ var rawTransports = map[string]func(t *testing.T) (client, server net.Conn){
 	"testconn": func(*testing.T) (net.Conn, net.Conn) {
 		return pairOf(testconn.Pair())
 	},
-	"testconn, one byte a read": func(*testing.T) (net.Conn, net.Conn) {
-		return pairOf(testconn.Pair(testconn.ReadSize(1)))
-	},
 	"net.Pipe": func(*testing.T) (net.Conn, net.Conn) { return net.Pipe() },
 	"TCP":      tcpPair,
 	"TLS": func(t *testing.T) (net.Conn, net.Conn) {

@@ -246,7 +246,11 @@ func (r *RawStream) nextHeaders() (h HeaderBlock, bell chan struct{}, err error)
 	}
 	h = r.late[0]
 	r.late = slices.Delete(r.late, 0, 1)
-	st.lateBytes -= lateSize(h)
+	st.lateBytes -= blockSize(h)
+	if !st.ended {
+		r.counted -= blockSize(h)
+		s.rawHeaders -= blockSize(h)
+	}
 	if len(r.late) > 0 {
 		r.ringLateLocked()
 	}
@@ -256,26 +260,53 @@ func (r *RawStream) nextHeaders() (h HeaderBlock, bell chan struct{}, err error)
 // addLateLocked keeps the block of a HEADERS frame until it is received. Unlike
 // those of HTTP, its names may occur again. It reports false if too much waits.
 func (r *RawStream) addLateLocked(h HeaderBlock, limit int) bool {
-	size := lateSize(h)
-	if r.st.lateBytes+size > limit {
+	if r.st.lateBytes+blockSize(h) > limit || !r.countLocked(h) {
 		return false
 	}
-	r.st.lateBytes += size
-	if h == nil {
-		h = HeaderBlock{}
-	}
+	r.st.lateBytes += blockSize(h)
 	r.late = append(r.late, h)
 	r.ringLateLocked()
 	return true
 }
 
-// lateSize is what a late block counts for: as much as it takes to keep it.
-func lateSize(h HeaderBlock) int {
+// blockSize is what a block counts for: as much as it takes to keep it.
+func blockSize(h HeaderBlock) int {
 	size := 32
 	for i := range h {
 		size += len(h[i].Name) + len(h[i].Value) + 32
 	}
 	return size
+}
+
+// rawHeaderFactor times MaxHeaderBytes is what all header blocks of a session's raw
+// streams may take together. The streams would allow a peer much more.
+const rawHeaderFactor = 16
+
+// countLocked counts a block that the peer has us keep. It reports false if that is too
+// much.
+func (r *RawStream) countLocked(h HeaderBlock) bool {
+	s, n := r.st.session, blockSize(h)
+	if s.rawHeaders+n > rawHeaderFactor*s.conf.MaxHeaderBytes {
+		return false
+	}
+	s.rawHeaders += n
+	r.counted += n
+	return true
+}
+
+// takeLocked notes that the application has the stream, or nobody will.
+func (r *RawStream) takeLocked() {
+	r.taken = true
+	r.uncountLocked()
+}
+
+// uncountLocked forgets the blocks of a stream that has ended and left the queue.
+func (r *RawStream) uncountLocked() {
+	if r == nil || !r.taken || !r.st.ended {
+		return
+	}
+	r.st.session.rawHeaders -= r.counted
+	r.counted = 0
 }
 
 // ringLate wakes ReceiveHeaders.

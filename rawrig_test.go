@@ -17,6 +17,7 @@ type rawRig struct {
 	client, server *Session
 	cc, sc         *testconn.Conn // nil if the connection is another one
 	ends           chan error
+	closed         bool
 }
 
 // rawTest runs f in a bubble with a rawRig over a testconn.
@@ -41,8 +42,12 @@ func newRawRig(t testing.TB, cc, sc net.Conn, setup rigSetup) *rawRig {
 	return r
 }
 
-// close ends both sessions and waits for them.
+// close ends both sessions and waits for them. Once is enough.
 func (r *rawRig) close() {
+	if r.closed {
+		return
+	}
+	r.closed = true
 	r.client.Close()
 	r.server.Close()
 	<-r.ends

@@ -29,6 +29,8 @@ type RawStream struct {
 	held     []headerJob   // HEADERS that wait for the peer's reply, see FlowControlPeerUnaware
 	late     []HeaderBlock // of HEADERS frames, not received by the application yet
 	lateBell chan struct{} // doorbell for ReceiveHeaders, made when it first waits
+	counted  int           // bytes of header blocks in Session.rawHeaders
+	taken    bool          // the application has the stream
 }
 
 var _ net.Conn = (*RawStream)(nil)
@@ -38,6 +40,7 @@ func newRawStream(s *Session, priority uint8) *RawStream {
 	r := new(RawStream)
 	r.st.init(s, priority)
 	r.st.raw = r
+	r.st.in.marks.on = s.conf.KeepFrames
 	return r
 }
 
@@ -73,8 +76,8 @@ func (r *RawStream) RemoteAddr() net.Addr { return r.st.session.RemoteAddr() }
 // before may still be unread.
 func (r *RawStream) Done() <-chan struct{} { return r.st.done }
 
-// Err returns nil while the stream is open, ErrStreamClosed after a regular end,
-// and else why it broke off: a *StreamError, or what ended the session.
+// Err returns nil while the stream is open, ErrStreamClosed after a regular end or a
+// Close, and else why it broke off: a *StreamError, or what ended the session.
 func (r *RawStream) Err() error { return r.st.endReason() }
 
 // Read reads what the peer sends. It returns io.EOF after the peer's FIN and never
@@ -129,11 +132,10 @@ func (r *RawStream) CloseWrite() error {
 			s.ring()
 			return err
 		}
-		select {
-		case <-st.turn: // the Write is through
-			st.passTurn()
-		case <-st.done:
+		if !st.writing.CompareAndSwap(false, true) && st.awaitTurn(new(atomic.Pointer[deadline])) != nil {
+			continue // the stream has ended
 		}
+		st.passTurn() // the Write is through
 	}
 }
 
@@ -162,7 +164,7 @@ func (r *RawStream) Close() error {
 	}
 	st, s := &r.st, r.st.session
 	block := r.emptyBlock()
-	dropped := st.in.discard()
+	dropped := st.discard()
 	s.mu.Lock()
 	s.creditLocked(dropped)
 	cut := r.closeLocked(&block)
@@ -216,7 +218,7 @@ func (r *RawStream) Reset(status RstStatus) error {
 	}
 	r.closed.Store(true)
 	st := &r.st
-	st.session.credit(st.in.discard())
+	st.session.credit(st.discard())
 	st.reset(status, "", ErrStreamClosed)
 	r.ringLate()
 	return nil
@@ -273,13 +275,16 @@ func (r *RawStream) WriteTo(w io.Writer) (n int64, err error) {
 // awaitReadable waits until a read would not have to wait.
 func (r *RawStream) awaitReadable() error {
 	st := &r.st
-	for {
+	for rung := false; ; rung = true {
 		limit := st.readDeadline.Load()
 		if err := limit.err(); err != nil {
 			st.in.ring()
 			return err
 		}
 		if st.in.readable() {
+			if rung { // another reader may be waiting on the same bell
+				st.in.ring()
+			}
 			return nil
 		}
 		select {
@@ -327,15 +332,8 @@ func (r *RawStream) ReadFrom(src io.Reader) (n int64, err error) {
 	}
 }
 
-// lost reports that a stream has broken off and left nothing to read.
-func (r *RawStream) lost() bool {
-	select {
-	case <-r.st.done:
-	default:
-		return false
-	}
-	if _, reset := r.st.endReason().(*StreamError); reset {
-		return true
-	}
-	return !r.st.in.atEnd() && r.st.in.buffered() == 0
+// lostLocked reports that a stream has broken off and left nothing to read. One that
+// has come to its FIN is not lost, even if it was reset afterwards: Close does that.
+func (r *RawStream) lostLocked() bool {
+	return r.st.ended && r.st.in.ending() != io.EOF && r.st.in.buffered() == 0
 }

@@ -36,7 +36,7 @@ func (s *Session) receiveFrame() error {
 	if s.ended() { // SPEC G10
 		return s.in.skip(h.length)
 	}
-	if s.hushed() {
+	if s.silent || s.hushed() {
 		s.heard()
 	}
 	if s.secure && s.tls == nil {
@@ -55,6 +55,9 @@ func (s *Session) receiveFrame() error {
 	if !s.knowsControl(h.typ) { // SPEC F4, F5, F15, C4, W20
 		s.traceReceived(h, nil, nil, nil)
 		return s.in.skip(h.length)
+	}
+	if h.length > s.conf.MaxControlFrame {
+		return sessionErrorf(GoAwayProtocolError, "%v with a payload of %d bytes, the limit is %d", h.typ, h.length, s.conf.MaxControlFrame)
 	}
 	p, err := s.in.exactly(h.length)
 	if err != nil {
@@ -185,6 +188,7 @@ func (s *Session) receiveData(h frameHeader) error {
 		s.resetStream(st, RstFlowControlError, "DATA overruns the stream window")
 		return s.discardData(h.length)
 	case wanted:
+		st.in.mark(h.length)
 		if err := s.deliver(st, h.length); err != nil {
 			return err
 		}
@@ -418,7 +422,9 @@ func (s *Session) creditStream(st *Stream, grant int64) {
 		s.mu.Unlock()
 		return
 	}
-	s.control = appendWindowUpdate(s.control, s.version, st.id, uint32(grant))
+	if grant = s.tuneLocked(st, grant); grant > 0 {
+		s.control = appendWindowUpdate(s.control, s.version, st.id, uint32(grant))
+	}
 	s.mu.Unlock()
 	s.ring()
 }

@@ -176,6 +176,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 		s.stats.roundTrip = rtt
 	}
 	s.endTrialLocked(id)
+	s.measuredLocked(id)
 	s.mu.Unlock()
 	if ok { // SPEC P2: others are ignored
 		select {
@@ -195,7 +196,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	}
 	var failed []*Stream
 	s.mu.Lock()
-	s.heardGoAway = true
+	s.heardGoAwayLocked(last)
 	if status != GoAwayOK && s.farewell == nil {
 		s.farewell = &SessionError{Status: status, Remote: true}
 	}

@@ -127,7 +127,7 @@ func (s *Session) startLocked(job headerJob) {
 		st.onWire = true
 	}
 	if st.flushing {
-		st.rangTaken()
+		ringBell(st.taken)
 	}
 	if job.flags&FlagFin != 0 {
 		s.finishOutLocked(st)
@@ -151,6 +151,10 @@ func (s *Session) finishOutLocked(st *Stream) {
 // on sending a request that nobody reads.
 func (s *Session) cancelRestLocked(st *Stream) {
 	s.queueResetLocked(st.id, RstCancel, st.raw == nil) // closing a raw stream is our own doing
+	if st.raw != nil && st.raw.closed.Load() {
+		s.endLocked(st, ErrStreamClosed, dropUnread)
+		return
+	}
 	s.endLocked(st, &StreamError{StreamID: st.id, Status: RstCancel, Reason: "the rest is not wanted"}, dropUnread)
 }
 

@@ -296,8 +296,9 @@ func (srv *Server) Close() (err error) {
 
 // Shutdown ends the server gracefully: listeners are closed, sessions get a GOAWAY
 // and end with their last stream, HTTP/1.1 connections end when idle. If the
-// context ends first, everything is closed and the context's error returned. A hook of
-// a Trace, which cannot wait, gets an error and should call Close.
+// context ends first, everything is closed and the context's error returned, within a
+// tenth of a second whatever the peers do. A hook of a Trace, which cannot wait, gets an
+// error and should call Close.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	sessions, _ := srv.close()
 	plain := srv.httpServer() // which calls what RegisterOnShutdown was given
@@ -307,22 +308,19 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	if insideSession() {
 		return errInside
 	}
-	stop := context.AfterFunc(ctx, func() { // all at once: each may take a while to end
-		for _, s := range sessions {
-			s.shutdown(ErrSessionClosed)
-		}
-	})
-	defer stop()
 	err := unlessClosed(plain.Shutdown(ctx))
 	for _, s := range sessions {
-		err = errors.Join(err, s.Shutdown(ctx))
+		s.awaitEnd(ctx)
 	}
-	if ctx.Err() != nil {
-		plain.Close()
-		err = ctx.Err()
+	if ctx.Err() == nil {
+		srv.serving.Wait()
+		return err
 	}
-	srv.serving.Wait()
-	return err
+	if closeSoon(sessions...) {
+		defer srv.serving.Wait()
+	}
+	plain.Close() // not before: it would close connections before their GOAWAY is out
+	return ctx.Err()
 }
 
 // unlessClosed drops the http.Server's complaint about a listener of its own that

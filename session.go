@@ -68,25 +68,29 @@ type Session struct {
 	err         error // why the session ended; nil while it lives
 	started     bool  // Serve has been called
 	lost        bool  // the conn is of no more use
+	silent      bool  // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
 	linger      *time.Timer
 	streams     map[uint32]*Stream
-	nextID      uint32 // of the next stream that we open
-	lastPeerID  uint32 // highest id the peer opened
-	lastGood    uint32 // highest id the peer opened that we accepted
-	saidGoAway  bool   // we take no new streams
-	heardGoAway bool   // the peer takes no new streams
-	farewell    error  // the error that the peer's GOAWAY reported
+	nextID      uint32      // of the next stream that we open
+	lastPeerID  uint32      // highest id the peer opened
+	lastGood    uint32      // highest id the peer opened that we accepted
+	saidGoAway  bool        // we take no new streams
+	heardGoAway bool        // the peer takes no new streams
+	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
+	farewell    error       // the error that the peer's GOAWAY reported
 	resets      resetRing
 
 	peerStreams int // slots taken by streams of the peer, and by their handlers
 	ourStreams  int // slots taken by our streams, and granted to openers
 	openers     openerQueue
+	rawHeaders  int // bytes of header blocks that the peer has us keep for raw streams
 
 	control     []byte // control frames that are ready to go
 	controlOwed int    // how much of control the peer made us queue
 	headers     headerQueue
 	sched       scheduler
 	flow        flowManager
+	tuner       windowTuner
 	cautious    bool   // the peer may speak SPDY/3 or SPDY/3.1, see beCautious
 	sentBlind   int64  // DATA bytes sent while cautious
 	peerWindow  int64  // INITIAL_WINDOW_SIZE of the peer
@@ -181,6 +185,7 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	if !v.streamFlowControl() {
 		s.budget = int64(conf.SessionWindow)
 	}
+	s.tuner = conf.newWindowTuner(v)
 	s.alive = newKeepalive(s)
 	s.in.alive = s.alive
 	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {
@@ -269,22 +274,67 @@ func (s *Session) Err() error {
 
 // Shutdown ends the session gracefully: it sends GOAWAY, takes and opens no new
 // streams, lets the open ones finish, and closes. If the context ends first, so
-// does the session, and the context's error is returned. Called by a hook of a Trace,
-// or by other code that runs on a session's own goroutines, it does not wait: it has
-// announced the end, and returns an error that says so.
+// does the session, at once: the context's error is returned within a tenth of a
+// second, whether the peer hangs up or not. Called by a hook of a Trace, or by other
+// code that runs on a session's own goroutines, it does not wait: it has announced the
+// end, and returns an error that says so.
 func (s *Session) Shutdown(ctx context.Context) (err error) {
 	s.goAway()
 	if insideSession() {
 		return errInside
 	}
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		s.shutdown(ErrSessionClosed)
-		err = ctx.Err()
+	if s.awaitEnd(ctx) {
+		return nil
 	}
-	<-s.senderEnd
-	return err
+	closeSoon(s)
+	return ctx.Err()
+}
+
+// awaitEnd waits for the session and its connection to end, and reports false if the
+// context ended first.
+func (s *Session) awaitEnd(ctx context.Context) bool {
+	select {
+	case <-s.senderEnd:
+		return true
+	default:
+	}
+	select {
+	case <-s.senderEnd:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// haste is how long a session that is out of time gives the peer to hang up, instead
+// of linger, and hasteLimit how long anybody waits for that: a TLS connection whose
+// peer takes nothing may need longer to close.
+const (
+	haste      = 50 * time.Millisecond
+	hasteLimit = 75 * time.Millisecond
+)
+
+// closeSoon ends sessions, all at once, and closes their connections without much
+// patience. It reports whether they were gone before it returned.
+func closeSoon(sessions ...*Session) bool {
+	for _, s := range sessions {
+		s.shutdown(ErrSessionClosed)
+		s.mu.Lock()
+		if s.linger != nil {
+			s.linger.Reset(haste)
+		}
+		s.mu.Unlock()
+	}
+	limit := time.NewTimer(hasteLimit)
+	defer limit.Stop()
+	for _, s := range sessions {
+		select {
+		case <-s.senderEnd:
+		case <-limit.C:
+			return false
+		}
+	}
+	return true
 }
 
 // goAway says once that we take no new streams, turns away whoever waits to open
@@ -361,6 +411,7 @@ func (s *Session) shutdown(reason error) {
 		s.lost = true
 	}
 	s.headers.clear()
+	s.pings = nil // their callers see the latch
 	s.pooled.leaveLocked()
 	ended := make([]*Stream, 0, len(s.streams))
 	for _, st := range s.streams {
@@ -413,13 +464,18 @@ func (s *Session) fail(err error) {
 	}
 }
 
-// ring wakes the sender. Nobody holds a lock.
+// ring wakes the sender. Nobody holds a lock, since hooks may be called.
 func (s *Session) ring() {
+	s.ringLocked()
+	s.tellHooks()
+}
+
+// ringLocked is ring for those who hold mu. It leaves the hooks to the sender.
+func (s *Session) ringLocked() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	s.tellHooks()
 }
 
 // LocalAddr returns the local address of the connection.

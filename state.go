@@ -41,7 +41,7 @@ func (s *streamState) receiveReply(fin bool) RstStatus {
 	case s.replied: // SPEC R1, R2
 		return RstStreamInUse
 	}
-	s.replied, s.bare = true, fin
+	s.replied = true
 	s.inDone = s.inDone || fin
 	return 0
 }

@@ -28,26 +28,29 @@ type SessionStats struct {
 	// begun, and that the application has neither read nor thrown away.
 	UnreadBytes int64
 
+	// UnreadBudget is how many unread bytes make the session stop reading its
+	// connection; 0 if windows bound them. Only SPDY/2 and sessions with
+	// FlowControlPeerUnaware have one.
+	UnreadBudget int64
+
 	// UnsentBytes is the DATA in calls of Write, and at the end of answers, that
 	// waits for a window or for the network.
 	UnsentBytes int64
 
 	// SendWindow and ReceiveWindow are how many bytes of DATA we, and the peer, may
-	// send on all streams together; -1 in dialects without such a window. Either
-	// is smaller than it was in the beginning by what has been sent and not been
-	// granted again.
-	SendWindow    int64
-	ReceiveWindow int64
-
-	// PeerStreamWindow is the window that the peer gives to every new stream of
-	// ours, in bytes; -1 in SPDY/2, which has none.
-	PeerStreamWindow int64
+	// send on all streams together. Either is smaller than it was in the beginning by
+	// what has been sent and not been granted again. PeerStreamWindow is the window, in
+	// bytes, that the peer gives to every new stream of ours. Each is -1 if nothing
+	// limits what is sent: in dialects without such a window, and while a peer is taken
+	// to be one that does no flow control. ReceiveWindow is below 0 if such a peer has
+	// sent more than the window.
+	SendWindow, ReceiveWindow, PeerStreamWindow int64
 
 	// PeerMaxStreams is how many streams the peer lets us have open.
 	PeerMaxStreams uint32
 
-	// RoundTrip is how long the echo of the latest PING took; 0 before the first.
-	// See Session.PingContext.
+	// RoundTrip is how long the echo of the latest PING of ours took, those that the
+	// session sends by itself included; 0 before the first. See Session.PingContext.
 	RoundTrip time.Duration
 
 	// GoingAway says that we have announced by GOAWAY to take no new streams,
@@ -65,6 +68,11 @@ type SessionStats struct {
 
 	// Sent is what has left for the network, and Received what has come from it.
 	Sent, Received Traffic
+
+	// Stalls is how often the session has stopped reading because UnreadBudget was
+	// reached, and StrayFrames how many frames it dropped in silence because their
+	// stream had ended, which FlowControlPeerUnaware allows.
+	Stalls, StrayFrames uint64
 }
 
 // StreamStates are numbers of streams by the state they are in. Of a stream that was
@@ -129,9 +137,14 @@ type FrameCounts [FrameWindowUpdate + 1]uint64
 func (c FrameCounts) Total() uint64 { return total(c[:]) }
 
 // MarshalJSON implements json.Marshaler.
-func (c FrameCounts) MarshalJSON() ([]byte, error) {
-	return marshalCounts(c[:], func(i int) string { return FrameType(i).String() })
+func (c FrameCounts) MarshalJSON() ([]byte, error) { return marshalCounts(c[:], frameSlotName) }
+
+// UnmarshalJSON implements json.Unmarshaler. Names that it does not know are left out.
+func (c *FrameCounts) UnmarshalJSON(text []byte) error {
+	return unmarshalCounts(text, c[:], frameSlotName)
 }
+
+func frameSlotName(i int) string { return FrameType(i).String() }
 
 // ResetCounts are numbers of RST_STREAM frames by status: Resets[RstCancel]. Those
 // with a status that the specification does not define are Resets[0]. As JSON it is
@@ -142,13 +155,18 @@ type ResetCounts [RstFrameTooLarge + 1]uint64
 func (c ResetCounts) Total() uint64 { return total(c[:]) }
 
 // MarshalJSON implements json.Marshaler.
-func (c ResetCounts) MarshalJSON() ([]byte, error) {
-	return marshalCounts(c[:], func(i int) string {
-		if i == 0 {
-			return "other"
-		}
-		return RstStatus(i).String()
-	})
+func (c ResetCounts) MarshalJSON() ([]byte, error) { return marshalCounts(c[:], resetSlotName) }
+
+// UnmarshalJSON implements json.Unmarshaler. Names that it does not know are left out.
+func (c *ResetCounts) UnmarshalJSON(text []byte) error {
+	return unmarshalCounts(text, c[:], resetSlotName)
+}
+
+func resetSlotName(i int) string {
+	if i == 0 {
+		return "other"
+	}
+	return RstStatus(i).String()
 }
 
 func total(counts []uint64) (sum uint64) {
@@ -168,6 +186,17 @@ func marshalCounts(counts []uint64, name func(i int) string) ([]byte, error) {
 	return json.Marshal(named)
 }
 
+func unmarshalCounts(text []byte, counts []uint64, name func(i int) string) error {
+	var named map[string]uint64
+	if err := json.Unmarshal(text, &named); err != nil {
+		return err
+	}
+	for i := range counts {
+		counts[i] = named[name(i)]
+	}
+	return nil
+}
+
 // ServerStats is what a server looked like at one moment, see Server.Stats: the sum
 // over its sessions. The totals include sessions that have ended, and never shrink.
 type ServerStats struct {
@@ -175,15 +204,14 @@ type ServerStats struct {
 	SessionsTotal uint64 // sessions that there have been, with those that run
 	Greeting      int    // gauge: connections without TLS whose first bytes have not come
 
-	// Gauges, see SessionStats.
-	Streams        StreamStates
-	WaitingOpeners int
-	UnreadBytes    int64
-	UnsentBytes    int64
+	Streams        StreamStates // gauges: the streams there are
+	WaitingOpeners int          // gauge: calls that wait to open a stream
+	UnreadBytes    int64        // gauge: DATA that applications have not read
+	UnsentBytes    int64        // gauge: DATA that waits for windows and networks
 
-	// Totals, see SessionStats.
-	StreamsOpened, StreamsAccepted uint64
-	Sent, Received                 Traffic
+	StreamsOpened, StreamsAccepted uint64  // streams opened by the server, which are pushes, and by clients
+	Sent, Received                 Traffic // what has gone to clients, and come from them
+	Stalls                         uint64  // how often sessions have stopped reading, see SessionStats
 }
 
 // addGauges adds what goes up and down.
@@ -201,6 +229,7 @@ func (t *ServerStats) addTotals(s *SessionStats) {
 	t.StreamsAccepted += s.StreamsAccepted
 	t.Sent.add(&s.Sent)
 	t.Received.add(&s.Received)
+	t.Stalls += s.Stalls
 }
 
 // Stats returns what the server's SPDY sessions are doing, and what all of them, with

@@ -421,6 +421,11 @@ func TestStatsAsJSON(t *testing.T) {
 	require.Contains(t, string(text), `"Frames":{"NOOP":2,"SYN_STREAM":1}`)
 	require.Contains(t, string(text), `"Resets":{"FRAME_TOO_LARGE":4,"other":3}`)
 	require.Contains(t, string(text), `"Resets":{}`)
+	var back SessionStats
+	require.NoError(t, json.Unmarshal(text, &back))
+	require.Equal(t, s, back)
+	require.Error(t, json.Unmarshal([]byte(`{"Sent":{"Frames":[1]}}`), &back))
+	require.Error(t, json.Unmarshal([]byte(`{"Sent":{"Resets":{"CANCEL":-1}}}`), &back))
 	require.EqualValues(t, 3, s.Sent.Frames.Total())
 	require.EqualValues(t, 7, s.Received.Resets.Total())
 }
@@ -431,4 +436,59 @@ func TestStatsAreSmall(t *testing.T) {
 	size := unsafe.Sizeof(s.stats) + unsafe.Sizeof(s.frameLog) + unsafe.Sizeof(s.sentBlocks) +
 		unsafe.Sizeof(s.hooks) + unsafe.Sizeof(s.in.total) + unsafe.Sizeof(s.inflate.size)
 	require.Less(t, size, uintptr(300))
+}
+
+// A session whose peer does no flow control says so, and how it bears with that.
+func TestStatsOfUnaware(t *testing.T) {
+	story(t, "SPDY/3.1", func(t *testing.T) {
+		p := newUnaware(t, asClient, Config{UnreadBudget: 64 << 10})
+		s := p.s.Stats()
+		require.Equal(t, []int64{-1, defaultWindow, -1}, []int64{s.SendWindow, s.ReceiveWindow, s.PeerStreamWindow})
+		require.EqualValues(t, 64<<10, s.UnreadBudget)
+		st := p.openRaw("a stream")
+		p.sendSynReply(1, 0)
+		text := p.sendBulk(1, 64<<10, 0) + "more"
+		p.sendData(1, "more", FlagFin)
+		p.sendData(1, "stray", 0)
+		p.wantIdle("the budget is used up")
+		s = p.s.Stats()
+		require.EqualValues(t, 64<<10+4, s.UnreadBytes, "of a frame that has begun, too")
+		require.EqualValues(t, 1, s.Stalls)
+		require.EqualValues(t, -4, s.ReceiveWindow)
+		require.Zero(t, s.StrayFrames, "it has not been read")
+		require.Equal(t, text, string(p.rawReadAll(st).ok("read").data))
+		s = p.s.Stats()
+		require.Zero(t, s.UnreadBytes)
+		require.EqualValues(t, 1, s.StrayFrames)
+		require.Equal(t, StreamStates{HalfClosedRemote: 1}, s.Streams)
+		p.sendWindowUpdate(0, 1000)
+		synctest.Wait()
+		s = p.s.Stats()
+		require.Equal(t, []int64{defaultWindow + 1000, defaultWindow}, []int64{s.SendWindow, s.PeerStreamWindow}, "it does do flow control")
+		require.NoError(t, st.Close())
+		synctest.Wait()
+		require.Zero(t, p.s.Stats().Streams)
+	})
+	story(t, "SPDY/2 stalls too", func(t *testing.T) {
+		p := newPeer(t, asServer, peerOpts{version: SPDY2})
+		p.sendSynStream(1, 0)
+		st := p.wantAccept("a stream", 1)
+		text := p.sendBulk(1, defaultWindow, 0)
+		p.sendData(1, "more", 0)
+		synctest.Wait()
+		require.EqualValues(t, 1, p.s.Stats().Stalls)
+		require.EqualValues(t, defaultWindow, p.s.Stats().UnreadBudget)
+		p.wantRead("all", st, text+"more")
+		require.Zero(t, p.s.Stats().UnreadBytes)
+	})
+}
+
+// The round trip is known without anybody's PING where the session measures it itself.
+func TestStatsOfTuner(t *testing.T) {
+	rigTest(t, endless, rigSetup{conn: slowerPath()}, func(t *testing.T, r *rig) {
+		body := r.openBody("/")
+		readFor(t, body, time.Second)
+		require.GreaterOrEqual(t, r.client.Stats().RoundTrip, longRTT)
+		require.NoError(t, body.Close())
+	})
 }

@@ -33,11 +33,15 @@ type Stream struct {
 	in      northbound    // what the peer sent; has its own lock
 	replied chan struct{} // latch: the SYN_REPLY has come; nil if the peer opened
 	done    chan struct{} // latch: the stream has ended, err says why
-	taken   chan struct{} // doorbell for the writer: "look at your loan again"
+	taken   chan struct{} // doorbell for the writer: "look at your loan again"; made under Session.mu by a writer who waits
 	interim chan struct{} // doorbell for an upload that waits for 100; nil if none does
-	turn    chan struct{} // capacity 1: whoever holds the token may write
+	turn    chan struct{} // doorbell for whoever waits to write; made under Session.mu by the first who does
+	writing atomic.Bool   // somebody writes
+	queued  atomic.Int32  // how many wait for turn
 
 	reserved bool // it has a slot already; for the goroutine that opens it
+
+	grown atomic.Bool // the window has been given something from the tuner's pool
 
 	readDeadline  atomic.Pointer[deadline]
 	writeDeadline atomic.Pointer[deadline]
@@ -45,6 +49,7 @@ type Stream struct {
 	// Guarded by Session.mu.
 	state     streamState
 	out       outflow
+	epoch     windowEpoch
 	err       error // why the stream ended
 	ended     bool
 	onWire    bool // our SYN_STREAM has left, or the peer's has come
@@ -61,6 +66,7 @@ type Stream struct {
 	cancelRest bool // reset the stream once our FIN is on its way
 
 	headerJobs int     // in Session.headers
+	headerLoss bool    // some of them were dropped, because the stream has ended
 	flushing   bool    // awaitHeaders waits for the sender to take them
 	finHeaders bool    // one of them carries our FIN
 	loan       []byte  // what a writer has to send; the sender copies from it
@@ -87,9 +93,6 @@ func (st *Stream) init(s *Session, priority uint8) {
 	st.session = s
 	st.priority = min(priority, priorities-1)
 	st.done = make(chan struct{})
-	st.taken = make(chan struct{}, 1)
-	st.turn = make(chan struct{}, 1)
-	st.passTurn()
 	window := int64(unlimited)
 	if s.version.streamFlowControl() {
 		window = int64(s.conf.StreamWindow)
@@ -126,6 +129,7 @@ func (st *Stream) read(p []byte) (int, error) {
 // credit returns what the application has taken to both windows.
 func (st *Stream) credit(n, grant int64) {
 	st.session.creditStream(st, grant)
+	st.returnWindow()
 	st.session.credit(n)
 }
 
@@ -167,7 +171,7 @@ func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter boo
 // than fits it is reset when it has used it up, which may be now.
 func (st *Stream) stopReading() {
 	s := st.session
-	dropped := st.in.discard()
+	dropped := st.discard()
 	s.mu.Lock()
 	st.unwanted = true
 	s.mu.Unlock()
@@ -179,18 +183,31 @@ func (st *Stream) stopReading() {
 
 // takeTurn waits until no other writer is at work.
 func (st *Stream) takeTurn() error {
+	if !st.writing.CompareAndSwap(false, true) {
+		return st.awaitTurn(&st.writeDeadline)
+	}
+	err := st.writeDeadline.Load().err()
+	if err != nil {
+		st.passTurn()
+	}
+	return err
+}
+
+// awaitTurn waits for the turn, the end of the stream, or the deadline at limits.
+func (st *Stream) awaitTurn(limits *atomic.Pointer[deadline]) error {
+	turn := st.queueUp()
+	defer st.queued.Add(-1)
 	for {
-		limit := st.writeDeadline.Load()
+		limit := limits.Load()
 		if err := limit.err(); err != nil {
+			ringBell(turn) // it may have been rung for us
 			return err
 		}
+		if st.writing.CompareAndSwap(false, true) {
+			return nil
+		}
 		select {
-		case <-st.turn:
-			err := st.writeDeadline.Load().err()
-			if err != nil {
-				st.passTurn()
-			}
-			return err
+		case <-turn:
 		case <-st.done:
 			return st.endReason()
 		case <-limit.wait():
@@ -198,9 +215,32 @@ func (st *Stream) takeTurn() error {
 	}
 }
 
+// queueUp makes sure that whoever passes the turn rings the bell that it returns.
+func (st *Stream) queueUp() (turn chan struct{}) {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	if st.turn == nil {
+		st.turn = make(chan struct{}, 1)
+	}
+	st.queued.Add(1)
+	return st.turn
+}
+
 func (st *Stream) passTurn() {
+	st.writing.Store(false)
+	if st.queued.Load() == 0 {
+		return
+	}
+	st.session.mu.Lock()
+	turn := st.turn
+	st.session.mu.Unlock()
+	ringBell(turn)
+}
+
+// ringBell rings a doorbell; nil is one that nobody has ever waited for.
+func ringBell(bell chan struct{}) {
 	select {
-	case st.turn <- struct{}{}:
+	case bell <- struct{}{}:
 	default:
 	}
 }
@@ -221,6 +261,9 @@ func (st *Stream) write(p []byte, fin bool) (int, error) {
 	if err := st.writableLocked(); err != nil {
 		s.mu.Unlock()
 		return 0, err
+	}
+	if len(p) > 0 {
+		st.bellLocked()
 	}
 	st.loan, st.finQueued = p, fin
 	s.sched.place(st)
@@ -304,13 +347,13 @@ func (st *Stream) returnLoanLocked() {
 		st.owned = nil
 		return
 	}
-	st.rangTaken()
+	ringBell(st.taken)
 }
 
-func (st *Stream) rangTaken() {
-	select {
-	case st.taken <- struct{}{}:
-	default:
+// bellLocked makes sure that there is a bell for a writer who is about to wait.
+func (st *Stream) bellLocked() {
+	if st.taken == nil {
+		st.taken = make(chan struct{}, 1)
 	}
 }
 
@@ -366,14 +409,15 @@ func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
 	defer st.session.mu.Unlock()
 	st.flushing = false
 	switch {
-	case st.ended && !errors.Is(st.err, ErrStreamClosed):
+	case st.headerLoss:
 		return false, st.err
-	case st.ended || st.headerJobs == 0:
+	case st.headerJobs == 0: // whatever has become of the stream since
 		return false, nil
 	}
 	if err := limit.err(); err != nil {
 		return false, err
 	}
+	st.bellLocked()
 	st.flushing = true
 	return true, nil
 }
@@ -459,7 +503,9 @@ func (st *Stream) SetReadDeadline(t time.Time) error {
 // means never. Other streams and the session do not notice.
 func (st *Stream) SetWriteDeadline(t time.Time) error {
 	setDeadline(&st.writeDeadline, t)
-	st.rangTaken()
+	st.session.mu.Lock()
+	ringBell(st.taken)
+	st.session.mu.Unlock()
 	return nil
 }
 

@@ -221,8 +221,10 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	st.ended, st.err = true, reason
 	s.noteLocked(st, true, reason)
 	s.sched.remove(st)
+	s.returnWindowLocked(st)
 	delete(s.streams, st.id)
 	st.freeLocked()
+	st.raw.uncountLocked()
 	st.readDeadline.Load().stop() // nothing waits on an ended stream
 	st.writeDeadline.Load().stop()
 	close(st.done)

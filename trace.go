@@ -10,9 +10,8 @@ package spdy
 // by its sender. StreamOpened and StreamClosed are called by whichever goroutine
 // opened or ended a stream, which may be one of the application's, but never two of
 // them at once for one session, and in the order in which things happened. So
-// FrameSent, FrameReceived and one of the stream hooks can run at the same time. A
-// frame is received before what it causes, and sent after what it announces: a stream
-// that our FIN ends is closed before FrameSent is called for the frame with the FIN.
+// FrameSent, FrameReceived and one of the stream hooks can run at the same time, and
+// whether a stream hook or FrameSent for a frame of the stream comes first is not said.
 //
 // A hook holds up what called it, and so all of the session: it must not block. It is
 // called without any lock. It may call whatever of the session does not wait, among
@@ -57,7 +56,7 @@ type Trace struct {
 
 // StreamInfo says which stream a hook of a Trace is about.
 type StreamInfo struct {
-	ID         uint32
+	ID         uint32 // odd if the client opened it
 	Associated uint32 // the stream that this one was pushed along with; 0 for none
 	Priority   uint8  // 0, the most urgent, to 7; twice that of the wire in SPDY/2
 	Ours       bool   // this side opened it

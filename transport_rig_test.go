@@ -192,11 +192,13 @@ func scriptedTest(t *testing.T, name string, setup func(r *poolRig), f func(t *t
 		if setup != nil {
 			setup(r.poolRig)
 		}
+		defer func() {
+			r.tr.CloseIdleConnections()
+			for _, p := range r.peers {
+				p.conn.Close()
+			}
+		}()
 		f(t, r)
-		r.tr.CloseIdleConnections()
-		for _, p := range r.peers {
-			p.conn.Close()
-		}
 	})
 }
 

@@ -77,7 +77,9 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, 
 		conn.Close()
 		return nil, "", &UpgradeError{URL: requestURL(r), Reason: "writing the answer", Err: err}
 	}
-	return upgradeConfig(u.Config).RawSession(withReadAhead(conn, peekAll(buffered.Reader)), false), protocol, nil
+	s = upgradeConfig(u.Config).RawSession(withReadAhead(conn, peekAll(buffered.Reader)), false)
+	s.silent = true
+	return s, protocol, nil
 }
 
 // upgradeConfig is a configuration, which may be nil, that speaks what was agreed on.

@@ -198,3 +198,22 @@ func TestUpgradeKeepsWhatCameBefore(t *testing.T) {
 		require.NoError(t, got.session.Err())
 	})
 }
+
+// TestUpgradeIsSilent: with flow control, too, a server says nothing before the client
+// does, who may lose what comes right behind the 101.
+func TestUpgradeIsSilent(t *testing.T) {
+	for _, fc := range []FlowControl{FlowControlStandard, FlowControlPeerUnaware} {
+		upgradeTest(t, &Upgrader{Config: &Config{FlowControl: fc}}, upgradeRequest(upgradeLines...), func(t *testing.T, conn *testconn.Conn, got *upgraded) {
+			require.NoError(t, got.err)
+			go got.session.Serve()
+			after := time.NewTimer(time.Hour)
+			<-after.C
+			synctest.Wait()
+			require.Equal(t, got.answer, string(conn.Peer().Sent()))
+			say(conn, string(appendPing(nil, SPDY31, 1)))
+			synctest.Wait()
+			said := strings.TrimPrefix(string(conn.Peer().Sent()), got.answer)
+			require.Equal(t, byte(FrameSettings), said[3], "then it announces itself")
+		})
+	}
+}

@@ -176,7 +176,7 @@ func (r *run) copy() error {
 	text, err := io.ReadAll(io.LimitReader(r.outcome, maxMessage))
 	outputs.Wait()
 	if err != nil && !(cancelled(err) && json.Valid(text)) {
-		return fmt.Errorf("kube: the outcome of the command is missing: %w", err)
+		return fmt.Errorf("kube: the outcome of the command is missing, %.100q: %w", text, err)
 	}
 	result := parseOutcome(text)
 	return errors.Join(result, complete(typeStdout, outErr), complete(typeStderr, errErr))

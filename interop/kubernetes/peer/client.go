@@ -14,6 +14,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+
+	"github.com/amahi/spdy/interop/kubernetes/internal/census"
 )
 
 // defaultPatience is for one scenario. Whoever is slower hangs.
@@ -75,11 +77,11 @@ func (c *client) run(ctx context.Context) error {
 
 // leftovers reports whether there is no more than before. It runs on the goroutine that
 // counted before.
-func (c *client) leftovers(ctx context.Context, name string, before census, count func() (census, error)) {
+func (c *client) leftovers(ctx context.Context, name string, before census.Census, count func() (census.Census, error)) {
 	ctx, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
 	begun := time.Now()
-	now, err := settle(ctx, before, count)
+	now, err := census.Settle(ctx, before, count)
 	c.tell(report{Scenario: name, Seconds: time.Since(begun).Seconds(), Note: now.String()}, err)
 }
 
@@ -87,7 +89,7 @@ func (c *client) leftovers(ctx context.Context, name string, before census, coun
 func (c *client) tell(r report, err error) {
 	if err != nil {
 		r.Error = err.Error()
-		r.Stacks = stacks()
+		r.Stacks = census.Stacks()
 		if there, err := c.get("/stacks", nil); err == nil {
 			r.Stacks += "\n--- the server\n" + there
 		}
@@ -96,13 +98,13 @@ func (c *client) tell(r report, err error) {
 }
 
 // quiet waits until neither process changes any more, and counts.
-func (c *client) quiet(ctx context.Context) (here, there census) {
+func (c *client) quiet(ctx context.Context) (here, there census.Census) {
 	for range 5 {
 		short, cancel := context.WithTimeout(ctx, time.Second)
-		h, _ := settle(short, census{}, c.censusHere)
+		h, _ := census.Settle(short, census.Census{}, c.censusHere)
 		cancel()
 		t, _ := c.censusThere()
-		if !here.exceeds(h) && !there.exceeds(t) && here.Goroutines != 0 {
+		if !here.Exceeds(h) && !there.Exceeds(t) && here.Goroutines != 0 {
 			return here, there
 		}
 		here, there = h, t
@@ -110,12 +112,12 @@ func (c *client) quiet(ctx context.Context) (here, there census) {
 	return here, there
 }
 
-func (c *client) censusHere() (census, error) {
+func (c *client) censusHere() (census.Census, error) {
 	http.DefaultClient.CloseIdleConnections()
-	return takeCensus(), nil
+	return census.Take(), nil
 }
 
-func (c *client) censusThere() (n census, err error) {
+func (c *client) censusThere() (n census.Census, err error) {
 	text, err := c.get("/census", nil)
 	if err != nil {
 		return n, err

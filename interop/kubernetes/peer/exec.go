@@ -3,11 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"strings"
 	"sync"
@@ -15,61 +12,40 @@ import (
 
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/util/exec"
+
+	"github.com/amahi/spdy/interop/kubernetes/internal/workload"
 )
-
-// A hasher digests what is written to it.
-type hasher struct {
-	mu sync.Mutex
-	h  hash.Hash
-	n  int64
-}
-
-func newHasher() *hasher { return &hasher{h: sha256.New()} }
-
-func (h *hasher) Write(p []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.n += int64(len(p))
-	return h.h.Write(p)
-}
-
-// String is as digest says it.
-func (h *hasher) String() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return fmt.Sprintf("%d %s", h.n, hex.EncodeToString(h.h.Sum(nil)))
-}
 
 func number[T int64 | uint64](n T) string { return fmt.Sprint(n) }
 
 var execScenarios = []scenario{
 	{"exec: both ways at once", func(c *client, ctx context.Context) (string, error) {
-		out, errOut := newHasher(), &bytes.Buffer{}
+		out, errOut := workload.NewHasher(), &bytes.Buffer{}
 		begun := time.Now()
-		err := c.stream(ctx, "exec", remotecommand.StreamOptions{Stdin: content(c.seed, c.size), Stdout: out, Stderr: errOut},
+		err := c.stream(ctx, "exec", remotecommand.StreamOptions{Stdin: workload.Content(c.seed, c.size), Stdout: out, Stderr: errOut},
 			"both", number(c.size), number(c.seed+1))
 		rate := float64(2*c.size) / 1e6 / time.Since(begun).Seconds()
 		return fmt.Sprintf("%d bytes each way, %.0f MB/s", c.size, rate), errors.Join(err,
-			expect("stdout", out.String(), contentDigest(c.seed+1, c.size)),
-			expect("stdin, at the other end", errOut.String(), contentDigest(c.seed, c.size)))
+			expect("stdout", out.String(), workload.ContentDigest(c.seed+1, c.size)),
+			expect("stdin, at the other end", errOut.String(), workload.ContentDigest(c.seed, c.size)))
 	}},
 	{"exec: stdin alone", func(c *client, ctx context.Context) (string, error) {
-		out := newHasher()
+		out := workload.NewHasher()
 		size := min(c.size, 32<<20)
-		err := c.stream(ctx, "exec", remotecommand.StreamOptions{Stdin: content(c.seed, size), Stdout: out}, "cat")
-		return "", errors.Join(err, expect("stdout", out.String(), contentDigest(c.seed, size)))
+		err := c.stream(ctx, "exec", remotecommand.StreamOptions{Stdin: workload.Content(c.seed, size), Stdout: out}, "cat")
+		return "", errors.Join(err, expect("stdout", out.String(), workload.ContentDigest(c.seed, size)))
 	}},
 	{"exec: stdout and stderr", func(c *client, ctx context.Context) (string, error) {
-		out, errOut := newHasher(), newHasher()
+		out, errOut := workload.NewHasher(), workload.NewHasher()
 		size := min(c.size, 32<<20)
 		err := c.stream(ctx, "exec", remotecommand.StreamOptions{Stdout: out, Stderr: errOut}, "two", number(size), number(c.seed))
-		return "", errors.Join(err, expect("stdout", out.String(), contentDigest(c.seed, size)),
-			expect("stderr", errOut.String(), contentDigest(c.seed+1, size)))
+		return "", errors.Join(err, expect("stdout", out.String(), workload.ContentDigest(c.seed, size)),
+			expect("stderr", errOut.String(), workload.ContentDigest(c.seed+1, size)))
 	}},
 	{"exec: a runtime that leaves the streams open", func(c *client, ctx context.Context) (string, error) {
-		out := newHasher()
+		out := workload.NewHasher()
 		err := c.stream(ctx, "exec", remotecommand.StreamOptions{Stdout: out}, "left-open", number(c.size), number(c.seed))
-		return "", errors.Join(err, expect("stdout", out.String(), contentDigest(c.seed, c.size)))
+		return "", errors.Join(err, expect("stdout", out.String(), workload.ContentDigest(c.seed, c.size)))
 	}},
 	{"exec: exit code", func(c *client, ctx context.Context) (string, error) {
 		err := c.stream(ctx, "exec", remotecommand.StreamOptions{Stdout: io.Discard}, "exit", "42")
@@ -91,11 +67,11 @@ var execScenarios = []scenario{
 	}},
 	{"exec: resize", func(c *client, ctx context.Context) (string, error) { return c.resize(ctx, "exec", "sizes", "3") }},
 	{"exec: the command ends before its stdin", func(c *client, ctx context.Context) (string, error) {
-		out := newHasher()
+		out := workload.NewHasher()
 		in, w := io.Pipe()
 		defer w.Close()
 		err := c.stream(ctx, "exec", remotecommand.StreamOptions{Stdin: in, Stdout: out}, "write", "100000", number(c.seed))
-		return "", errors.Join(err, expect("stdout", out.String(), contentDigest(c.seed, 100000)))
+		return "", errors.Join(err, expect("stdout", out.String(), workload.ContentDigest(c.seed, 100000)))
 	}},
 	{"exec: cancelled", func(c *client, ctx context.Context) (string, error) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -111,12 +87,12 @@ var execScenarios = []scenario{
 		var all sync.WaitGroup
 		for i := range errs {
 			all.Go(func() {
-				out, errOut := newHasher(), &bytes.Buffer{}
+				out, errOut := workload.NewHasher(), &bytes.Buffer{}
 				size, seed := min(c.size, 1<<20), c.seed+uint64(i)
-				err := c.stream(ctx, "exec", remotecommand.StreamOptions{Stdin: content(seed, size), Stdout: out, Stderr: errOut},
+				err := c.stream(ctx, "exec", remotecommand.StreamOptions{Stdin: workload.Content(seed, size), Stdout: out, Stderr: errOut},
 					"both", number(size), number(seed+1))
-				errs[i] = errors.Join(err, expect("stdout", out.String(), contentDigest(seed+1, size)),
-					expect("stdin, at the other end", errOut.String(), contentDigest(seed, size)))
+				errs[i] = errors.Join(err, expect("stdout", out.String(), workload.ContentDigest(seed+1, size)),
+					expect("stdin, at the other end", errOut.String(), workload.ContentDigest(seed, size)))
 			})
 		}
 		all.Wait()
@@ -126,10 +102,10 @@ var execScenarios = []scenario{
 
 var attachScenarios = []scenario{
 	{"attach: echo", func(c *client, ctx context.Context) (string, error) {
-		out := newHasher()
+		out := workload.NewHasher()
 		size := min(c.size, 32<<20)
-		err := c.stream(ctx, "attach", remotecommand.StreamOptions{Stdin: content(c.seed, size), Stdout: out}, "")
-		return "", errors.Join(err, expect("stdout", out.String(), contentDigest(c.seed, size)))
+		err := c.stream(ctx, "attach", remotecommand.StreamOptions{Stdin: workload.Content(c.seed, size), Stdout: out}, "")
+		return "", errors.Join(err, expect("stdout", out.String(), workload.ContentDigest(c.seed, size)))
 	}},
 	{"attach: resize", func(c *client, ctx context.Context) (string, error) { return c.resize(ctx, "attach") }},
 }

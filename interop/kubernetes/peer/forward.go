@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+
+	"github.com/amahi/spdy/interop/kubernetes/internal/workload"
 )
 
 // A forwarding is a running port-forward.
@@ -56,7 +57,7 @@ func (c *client) forward(ctx context.Context) (*forwarding, error) {
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, "POST", u)
 	f := &forwarding{local: make(map[uint16]string), stop: make(chan struct{}), ended: make(chan error, 1), errOut: &lockedBuffer{}}
 	ready := make(chan struct{})
-	ports := []string{fmt.Sprintf("0:%d", portEcho), fmt.Sprintf("0:%d", portBoth), fmt.Sprintf("0:%d", portFail)}
+	ports := []string{fmt.Sprintf("0:%d", workload.PortEcho), fmt.Sprintf("0:%d", workload.PortBoth), fmt.Sprintf("0:%d", workload.PortNone)}
 	fw, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, ports, f.stop, ready, io.Discard, f.errOut)
 	if err != nil {
 		return nil, err
@@ -100,41 +101,38 @@ func (f *forwarding) dial(ctx context.Context, port uint16) (*net.TCPConn, error
 // exchange sends size bytes and gets as many, at the same time, on the port that
 // answers with the digest.
 func (f *forwarding) exchange(ctx context.Context, seed uint64, size int64) error {
-	conn, err := f.dial(ctx, portBoth)
+	conn, err := f.dial(ctx, workload.PortBoth)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	var head [16]byte
-	binary.BigEndian.PutUint64(head[:8], uint64(size))
-	binary.BigEndian.PutUint64(head[8:], seed+1)
-	if _, err := conn.Write(head[:]); err != nil {
+	if _, err := conn.Write(workload.Head(size, seed+1)); err != nil {
 		return err
 	}
 	sent := make(chan error, 1)
 	go func() { // ends with the content or the connection
-		_, err := io.Copy(conn, content(seed, size))
+		_, err := io.Copy(conn, workload.Content(seed, size))
 		sent <- errors.Join(err, conn.CloseWrite())
 	}()
-	got, err := digest(io.LimitReader(conn, size))
+	got, err := workload.Digest(io.LimitReader(conn, size))
 	if err != nil {
 		return err
 	}
 	rest, err := io.ReadAll(conn)
-	return errors.Join(err, <-sent, expect("received", got, contentDigest(seed+1, size)),
-		expect("sent, at the other end", string(rest), contentDigest(seed, size)))
+	return errors.Join(err, <-sent, expect("received", got, workload.ContentDigest(seed+1, size)),
+		expect("sent, at the other end", string(rest), workload.ContentDigest(seed, size)))
 }
 
 // abandon is an exchange that is reset somewhere.
 func (f *forwarding) abandon(ctx context.Context, dice *rand.Rand, size int64) error {
-	conn, err := f.dial(ctx, portEcho)
+	conn, err := f.dial(ctx, workload.PortEcho)
 	if err != nil {
 		return err
 	}
 	stop := dice.Int64N(size)
 	var reading sync.WaitGroup
 	reading.Go(func() { _, _ = io.Copy(io.Discard, io.LimitReader(conn, dice.Int64N(stop+1))) })
-	_, _ = io.Copy(conn, content(0, stop))
+	_, _ = io.Copy(conn, workload.Content(0, stop))
 	_ = conn.SetLinger(0) // Close sends RST
 	err = conn.Close()
 	reading.Wait()
@@ -158,7 +156,7 @@ var forwardScenarios = []scenario{
 		if err != nil {
 			return "", err
 		}
-		conn, err := f.dial(ctx, portFail)
+		conn, err := f.dial(ctx, workload.PortNone)
 		if err != nil {
 			return "", errors.Join(err, f.close())
 		}

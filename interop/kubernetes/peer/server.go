@@ -9,6 +9,8 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/cri-streaming/pkg/streaming"
+
+	"github.com/amahi/spdy/interop/kubernetes/internal/census"
 )
 
 // A server is the streaming server of a container runtime, and beside it what a kubelet
@@ -37,8 +39,8 @@ func newServer() (*server, error) {
 	mux.HandleFunc("/open/exec", s.openExec)
 	mux.HandleFunc("/open/attach", s.openAttach)
 	mux.HandleFunc("/open/portforward", s.openPortForward)
-	mux.HandleFunc("/census", func(w http.ResponseWriter, r *http.Request) { _ = json.NewEncoder(w).Encode(takeCensus()) })
-	mux.HandleFunc("/stacks", func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(stacks())) })
+	mux.HandleFunc("/census", func(w http.ResponseWriter, r *http.Request) { _ = json.NewEncoder(w).Encode(census.Take()) })
+	mux.HandleFunc("/stacks", func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(census.Stacks())) })
 	s.http = &http.Server{Handler: mux}
 	go func() { s.done <- s.http.Serve(ln) }() // ends with stop
 	return s, nil

@@ -1,4 +1,5 @@
-package main
+// Package census counts what a process holds.
+package census
 
 import (
 	"bytes"
@@ -10,39 +11,41 @@ import (
 	"time"
 )
 
-// A census is what a process holds.
-type census struct {
+// A Census is what a process holds.
+type Census struct {
 	Goroutines, Files int
 	Heap              uint64 // bytes that are reachable
 }
 
-// takeCensus counts. Idle connections of net/http are for the caller to close first.
-func takeCensus() census {
+// Take counts. Idle connections of net/http are for the caller to close first.
+func Take() Census {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	c := census{Goroutines: runtime.NumGoroutine(), Heap: m.HeapAlloc}
+	c := Census{Goroutines: runtime.NumGoroutine(), Heap: m.HeapAlloc}
 	if fds, err := os.ReadDir("/proc/self/fd"); err == nil {
 		c.Files = len(fds)
 	}
 	return c
 }
 
-func (c census) exceeds(before census) bool {
+// Exceeds reports that there is more than before; the heap does not count.
+func (c Census) Exceeds(before Census) bool {
 	return c.Goroutines > before.Goroutines || c.Files > before.Files
 }
 
-func (c census) String() string {
+// String is for reports.
+func (c Census) String() string {
 	return fmt.Sprintf("%d goroutines, %d files, %d KiB", c.Goroutines, c.Files, c.Heap>>10)
 }
 
-// settle counts until there is no more than before, or patience is at its end.
-func settle(ctx context.Context, before census, count func() (census, error)) (census, error) {
+// Settle counts until there is no more than before, or patience is at its end.
+func Settle(ctx context.Context, before Census, count func() (Census, error)) (Census, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		now, err := count()
-		if err != nil || !now.exceeds(before) {
+		if err != nil || !now.Exceeds(before) {
 			return now, err
 		}
 		select {
@@ -53,8 +56,8 @@ func settle(ctx context.Context, before census, count func() (census, error)) (c
 	}
 }
 
-// stacks is what every goroutine does, those that do the same together.
-func stacks() string {
+// Stacks is what every goroutine does, those that do the same together.
+func Stacks() string {
 	var b bytes.Buffer
 	_ = pprof.Lookup("goroutine").WriteTo(&b, 1)
 	return b.String()

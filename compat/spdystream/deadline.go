@@ -1,0 +1,85 @@
+package spdystream
+
+import (
+	"sync"
+	"time"
+)
+
+// A deadline is a point in time that can be waited for and moved. The session has those
+// of reading and writing; this one is for waits that the session knows nothing of.
+type deadline struct {
+	mu     sync.Mutex
+	timer  *time.Timer
+	passed chan struct{} // latch, replaced when the deadline moves; nil before anybody waits
+	at     time.Time     // zero for never
+}
+
+// set moves the deadline.
+func (d *deadline) set(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.at = t
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+	if d.passed == nil {
+		return
+	}
+	select {
+	case <-d.passed:
+		d.passed = make(chan struct{})
+	default:
+	}
+	d.startLocked()
+}
+
+// wait returns a channel that is closed when the deadline has passed. After it has been
+// moved, one that has passed must be asked for again.
+func (d *deadline) wait() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.passed == nil {
+		d.passed = make(chan struct{})
+		d.startLocked()
+	}
+	return d.passed
+}
+
+// startLocked closes the latch when it is time.
+func (d *deadline) startLocked() {
+	if d.at.IsZero() {
+		return
+	}
+	latch := d.passed
+	if until := time.Until(d.at); until > 0 {
+		d.timer = time.AfterFunc(until, func() { d.expire(latch) })
+		return
+	}
+	closeOnce(latch)
+}
+
+// expire closes the latch unless the deadline has moved.
+func (d *deadline) expire(latch chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.passed == latch && !d.at.IsZero() && time.Until(d.at) <= 0 {
+		closeOnce(latch)
+	}
+}
+
+// closeOnce closes a latch whose lock the caller holds.
+func closeOnce(latch chan struct{}) {
+	select {
+	case <-latch:
+	default:
+		close(latch)
+	}
+}
+
+// over reports that the deadline has passed.
+func (d *deadline) over() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.at.IsZero() && time.Until(d.at) <= 0
+}

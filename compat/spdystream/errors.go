@@ -1,0 +1,41 @@
+package spdystream
+
+import (
+	"errors"
+
+	amahi "github.com/amahi/spdy"
+)
+
+// The errors of streams and connections.
+var (
+	ErrInvalidStreamId   = errors.New("Invalid stream id")      //nolint:staticcheck // the text is that of the original; nothing returns it
+	ErrTimeout           = errors.New("Timeout occurred")       //nolint:staticcheck // of Stream.WaitTimeout and Connection.Wait
+	ErrReset             = errors.New("Stream reset")           //nolint:staticcheck // the stream was refused, or reset
+	ErrWriteClosedStream = errors.New("Write on closed stream") //nolint:staticcheck // our half is closed
+	ErrUnreadPartialData = errors.New("unread partial data")    // of Stream.ReadData, after a Read of a part
+)
+
+var (
+	errInitiated  = errors.New("spdystream: there is nothing to reply to: this side has opened the stream")
+	errIdle       = errors.New("spdystream: the connection was idle for too long")
+	errNoParent   = errors.New("spdystream: the parent is a stream of another connection")
+	errHeaderSize = errors.New("spdystream: a header is larger than the limit")
+)
+
+// A resetError is what a stream fails with that the peer has reset.
+type resetError struct{ err error }
+
+// Error says what the peer gave as the reason.
+func (e *resetError) Error() string { return ErrReset.Error() + ": " + e.err.Error() }
+
+// Unwrap returns ErrReset and the reason.
+func (e *resetError) Unwrap() []error { return []error{ErrReset, e.err} }
+
+// remoteReset returns the reset by the peer that an error comes from, or nil.
+func remoteReset(err error) *amahi.StreamError {
+	var reset *amahi.StreamError
+	if errors.As(err, &reset) && reset.Remote {
+		return reset
+	}
+	return nil
+}

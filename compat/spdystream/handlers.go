@@ -1,0 +1,47 @@
+package spdystream
+
+import (
+	"io"
+	"net/http"
+	"os"
+)
+
+// A StreamHandler is called with each stream that the peer opens, in a goroutine of its
+// own. It replies with SendReply, Refuse or Reset, at once or later.
+type StreamHandler func(stream *Stream)
+
+// An AuthHandler says whether a stream may be opened. It is kept for programs that name
+// it: nothing here takes one, as in the original.
+type AuthHandler func(header http.Header, slot uint8, parent uint32) bool
+
+// DEBUG is kept for programs that name it. Setting it has no effect: what a session has
+// to say goes to the logger of package github.com/amahi/spdy.
+var DEBUG = os.Getenv("DEBUG")
+
+// MirrorStreamHandler accepts the stream and sends back what comes, bytes and headers,
+// until the peer closes its half. A stream that breaks off is reset.
+func MirrorStreamHandler(stream *Stream) {
+	if stream.SendReply(http.Header{}, false) != nil {
+		return
+	}
+	go func() { // ends with the stream
+		for {
+			header, err := stream.ReceiveHeader()
+			if err != nil || stream.SendHeader(header, false) != nil {
+				return
+			}
+		}
+	}()
+	go func() { // ends with the stream
+		if _, err := io.Copy(stream, stream); err != nil {
+			_ = stream.Reset()
+			return
+		}
+		_ = stream.Close()
+	}()
+}
+
+// NoOpStreamHandler accepts the stream and does nothing with it.
+func NoOpStreamHandler(stream *Stream) {
+	_ = stream.SendReply(http.Header{}, false)
+}

@@ -1,0 +1,51 @@
+// Package limits carries the limits of frames from the options of package spdy, which
+// are functions on a Framer, to the sessions of package spdystream.
+package limits
+
+// The limits of spdystream v0.5.1 where no option sets others.
+const (
+	FieldSize = 1 << 20 // of a name, and of the values of one name, in bytes
+	Fields    = 1000    // names in a header block
+	Control   = 1<<24 - 1
+
+	// blockSize is the least limit for a whole header block, in bytes, inflated.
+	// spdystream has none, so that 100 KiB on the wire can become a gigabyte.
+	blockSize = 1 << 20
+
+	// perField is what a name or a value takes in a header block besides its text.
+	perField = 4
+)
+
+// A Set is what a connection or Framer accepts. A zero stands for the default.
+type Set struct {
+	Control   uint32 // payload of a control frame, in bytes
+	FieldSize uint32 // a name, or the values of one name, in bytes
+	Fields    uint32 // names in a header block
+}
+
+// WithDefaults returns the limits with the defaults filled in.
+func (s Set) WithDefaults() Set {
+	if s.Control == 0 || s.Control > Control {
+		s.Control = Control
+	}
+	if s.FieldSize == 0 {
+		s.FieldSize = FieldSize
+	}
+	if s.Fields == 0 {
+		s.Fields = Fields
+	}
+	return s
+}
+
+// Block returns how large a header block may be once it is inflated: as large as the
+// other limits allow, but no larger than a mebibyte, or than one field of the largest
+// size with as much again for the others.
+func (s Set) Block() int {
+	s = s.WithDefaults()
+	field := int64(s.FieldSize) + perField
+	most := perField + int64(s.Fields)*2*field
+	return int(min(most, max(blockSize, 2*field), 1<<30))
+}
+
+// Of returns what the options of package spdy set; that package provides it.
+var Of func(options any) Set

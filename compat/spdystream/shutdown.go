@@ -1,0 +1,178 @@
+package spdystream
+
+import (
+	"context"
+	"time"
+
+	amahi "github.com/amahi/spdy"
+)
+
+// farewell is how long a connection that is to end may be without traffic before it does
+// so although streams are open, where nobody has said how long: the original ends at
+// once and loses what is under way.
+const farewell = time.Second
+
+// CloseChan returns a channel that is closed when the connection has ended: no frame
+// comes any more. A GOAWAY of the peer ends it as soon as its streams have ended.
+func (c *Connection) CloseChan() <-chan bool { return c.closeChan }
+
+// Close takes and opens no more streams, and ends the connection when those that are
+// open have ended, but at the latest after the time of SetCloseTimeout; without one, if
+// nothing has come or gone for a second. It does not wait, see CloseWait and Wait. The
+// error is always nil.
+func (c *Connection) Close() error {
+	c.mu.Lock()
+	timeout := c.closeTimeout
+	c.mu.Unlock()
+	c.drain(timeout)
+	return nil
+}
+
+// CloseWait is Close, and waits until the connection is gone.
+func (c *Connection) CloseWait() error {
+	if err := c.Close(); err != nil {
+		return err
+	}
+	return c.Wait(0)
+}
+
+// drain starts a shutdown, unless there is one.
+func (c *Connection) drain(timeout time.Duration) {
+	c.mu.Lock()
+	again := c.draining
+	c.draining = true
+	c.mu.Unlock()
+	if !again {
+		go c.shutdown(timeout) // ends with the session
+	}
+}
+
+// shutdown drains the session.
+func (c *Connection) shutdown(timeout time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	force := func() {
+		c.conn.forced.Store(true)
+		cancel()
+	}
+	if timeout > 0 {
+		limit := time.AfterFunc(timeout, force)
+		defer limit.Stop()
+	} else {
+		quiet := c.conn.newWatch(force)
+		quiet.set(farewell)
+		defer quiet.stop()
+	}
+	_ = c.session.Shutdown(ctx)
+	c.finish()
+}
+
+// goneAway is what the peer's GOAWAY brings about.
+func (c *Connection) goneAway() {
+	id, _ := c.session.PeerLastGood()
+	c.mu.Lock()
+	timeout, notify, last := c.goAwayTimeout, c.lastStream, c.streams[id]
+	c.mu.Unlock()
+	if notify != nil {
+		if last != nil && last.over() {
+			last = nil
+		}
+		c.notify(notify, last)
+	}
+	if timeout > 0 || c.session.FlowControl() == amahi.FlowControlPeerUnaware {
+		c.drain(timeout) // the original does not end before this side does
+	}
+}
+
+// notify sends the last stream to who asked for it. If the channel has no room, it tries
+// until some time after the connection has ended, and not for ever.
+func (c *Connection) notify(to chan<- *Stream, last *Stream) {
+	select {
+	case to <- last:
+		return
+	default:
+	}
+	go func() { // ends when somebody receives, or with the connection
+		select {
+		case to <- last:
+			return
+		case <-c.ended:
+		}
+		limit := time.NewTimer(farewell)
+		defer limit.Stop()
+		select {
+		case to <- last:
+		case <-limit.C:
+		}
+	}()
+}
+
+// closeStreams says that no frame is handled any more.
+func (c *Connection) closeStreams() {
+	c.idle.stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.closed = true
+		close(c.closeChan)
+	}
+}
+
+// finish says that the session is over and the network connection closed.
+func (c *Connection) finish() {
+	c.closeStreams()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.gone {
+		c.gone = true
+		close(c.ended)
+	}
+}
+
+// Wait waits until the connection is gone, whatever has ended it, or for the timeout, for
+// which it returns ErrTimeout; 0 stands for none.
+func (c *Connection) Wait(waitTimeout time.Duration) error {
+	if waitTimeout <= 0 {
+		<-c.ended
+		return nil
+	}
+	limit := time.NewTimer(waitTimeout)
+	defer limit.Stop()
+	select {
+	case <-c.ended:
+		return nil
+	case <-limit.C:
+		return ErrTimeout
+	}
+}
+
+// NotifyClose has the peer's GOAWAY told: channel c gets the last of our streams that
+// the peer has looked at, or nil if that has ended or there is none. timeout is how long
+// streams may then take to end before the connection does; 0 leaves it to the peer, and
+// if that is the original, to a second without traffic. It has to be called before Serve.
+func (s *Connection) NotifyClose(c chan<- *Stream, timeout time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastStream, s.goAwayTimeout = c, timeout
+}
+
+// SetCloseTimeout sets how long Close waits for streams to end.
+func (c *Connection) SetCloseTimeout(timeout time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeTimeout = timeout
+}
+
+// SetIdleTimeout sets how long the connection may be without traffic before it ends,
+// with all of its streams; 0 stands for any time. It counts anew from each call.
+func (c *Connection) SetIdleTimeout(timeout time.Duration) { c.idle.set(timeout) }
+
+// idleTimeout ends the connection. It waits for the network no longer than a second.
+func (c *Connection) idleTimeout() {
+	c.mu.Lock()
+	c.idleEnd, c.draining = true, true
+	c.mu.Unlock()
+	c.conn.forced.Store(true)
+	c.session.Close()
+	c.finish()
+}

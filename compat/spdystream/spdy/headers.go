@@ -1,0 +1,159 @@
+package spdy
+
+import (
+	"compress/zlib"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"strings"
+
+	amahi "github.com/amahi/spdy"
+)
+
+// zlibHeaderSize is the size of what the first header block begins with: CMF, FLG and
+// the checksum of the dictionary (RFC 1950 §2.2).
+const zlibHeaderSize = 6
+
+// A fixed is what precedes the header block in a frame.
+type fixed struct {
+	id, associated StreamId
+	priority, slot uint8
+}
+
+// fixedSize is the size of a fixed.
+func fixedSize(t ControlFrameType) int {
+	if t == TypeSynStream {
+		return 10
+	}
+	return 4
+}
+
+// readHeaders makes a frame of this package of one with headers, which the codec has
+// read with the given result. The block is taken apart here once more, because the codec
+// is stricter than the original and reports other errors.
+func (f *Framer) readHeaders(h ControlFrameHeader, result error) (Frame, error) {
+	raw := f.codec.Raw()
+	switch {
+	case len(raw.Payload) < raw.Length || raw.Size < headSize: // the input has ended
+		f.readErr = result
+		return nil, result
+	case h.version != Version || len(raw.Payload) < fixedSize(h.frameType):
+		return nil, &Error{InvalidControlFrame, 0}
+	}
+	var x fixed
+	x.id = StreamId(binary.BigEndian.Uint32(raw.Payload) & (1<<31 - 1))
+	if h.frameType == TypeSynStream {
+		x.associated = StreamId(binary.BigEndian.Uint32(raw.Payload[4:]) & (1<<31 - 1))
+		x.priority, x.slot = raw.Payload[8]>>5, raw.Payload[9]
+	}
+	if x.id == 0 {
+		return nil, &Error{ZeroStreamId, 0}
+	}
+	if raw.Block == nil {
+		return nil, f.inflateError(raw.Payload[fixedSize(h.frameType):])
+	}
+	f.inflated = true
+	var refused *amahi.StreamError
+	if errors.As(result, &refused) && refused.Status == amahi.RstFrameTooLarge {
+		return nil, &Error{InvalidControlFrame, x.id}
+	}
+	headers, err := f.parseBlock(raw.Block, x.id)
+	if err == nil {
+		err = checkNames(h.frameType, x.id, headers)
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch h.frameType {
+	case TypeSynStream:
+		return &SynStreamFrame{h, x.id, x.associated, x.priority, x.slot, headers}, nil
+	case TypeSynReply:
+		return &SynReplyFrame{h, x.id, headers}, nil
+	default:
+		return &HeadersFrame{h, x.id, headers}, nil
+	}
+}
+
+// contextLost reports that a header block was not inflated, on which all later ones
+// build.
+func (f *Framer) contextLost(ControlFrameHeader) bool { return f.codec.Raw().Block == nil }
+
+// inflateError is the error for a block that does not inflate.
+func (f *Framer) inflateError(block []byte) error {
+	if f.inflated || len(block) < zlibHeaderSize {
+		return &Error{WrongCompressedPayloadSize, 0}
+	}
+	cmf, flg := uint16(block[0]), uint16(block[1])
+	if cmf&15 != 8 || cmf>>4 > 7 || (cmf<<8|flg)%31 != 0 {
+		return zlib.ErrHeader
+	}
+	if flg&0x20 == 0 || binary.BigEndian.Uint32(block[2:]) != dictionaryID {
+		return zlib.ErrDictionary
+	}
+	return &Error{WrongCompressedPayloadSize, 0}
+}
+
+// dictionaryID is the Adler-32 checksum of the dictionary of SPDY/3 (SPDY/3.1 §2.6.10.1).
+const dictionaryID = 0xe3c6a7c2
+
+// parseBlock takes apart an inflated header block. It allocates for what is there, not
+// for what the block declares.
+func (f *Framer) parseBlock(p []byte, id StreamId) (http.Header, error) {
+	count, p, ok := cutInt(p)
+	if !ok {
+		return nil, &Error{WrongCompressedPayloadSize, 0}
+	}
+	if count > f.limits.Fields {
+		return nil, &Error{InvalidControlFrame, id}
+	}
+	headers := make(http.Header)
+	var wrong error // reported only if the block is whole
+	for range count {
+		var fields [2]string
+		for i := range fields {
+			size, rest, ok := cutInt(p)
+			switch {
+			case ok && size > f.limits.FieldSize:
+				return nil, &Error{InvalidControlFrame, id}
+			case !ok || uint64(size) > uint64(len(rest)):
+				return nil, &Error{WrongCompressedPayloadSize, 0}
+			}
+			fields[i], p = string(rest[:size]), rest[size:]
+		}
+		name := http.CanonicalHeaderKey(fields[0])
+		if strings.ToLower(fields[0]) != fields[0] {
+			wrong = &Error{UnlowercasedHeaderName, id}
+		}
+		if headers[name] != nil {
+			wrong = &Error{DuplicateHeaders, id}
+		}
+		headers[name] = append(headers[name], strings.Split(fields[1], "\x00")...)
+	}
+	if len(p) > 0 {
+		return nil, &Error{WrongCompressedPayloadSize, 0}
+	}
+	return headers, wrong
+}
+
+// cutInt cuts a number of 32 bits off the front.
+func cutInt(p []byte) (n uint32, rest []byte, ok bool) {
+	if len(p) < 4 {
+		return 0, p, false
+	}
+	return binary.BigEndian.Uint32(p), p[4:], true
+}
+
+// checkNames refuses headers that are about the connection (SPDY/3.1 §3.2.1), and in
+// what comes from the side that opens streams with an odd number also Host.
+func checkNames(t ControlFrameType, id StreamId, headers http.Header) error {
+	refused := []string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding"}
+	if t == TypeSynStream || t == TypeHeaders && id%2 == 0 {
+		refused = append(refused, "Host")
+	}
+	for _, name := range refused {
+		if _, ok := headers[name]; ok {
+			return &Error{InvalidHeaderPresent, id}
+		}
+	}
+	return nil
+}

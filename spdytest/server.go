@@ -1,0 +1,256 @@
+package spdytest
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/localcert"
+)
+
+// A Server is a SPDY server for tests, on a port of the loopback interface that the
+// system chooses, or on any listener. Like every spdy.Server it answers HTTP/1.1 to
+// clients that do not speak SPDY. Its methods may be called by any number of
+// goroutines, except those that start it.
+type Server struct {
+	// URL is the base URL, of the form http://ipaddr:port, or https with TLS, without
+	// a slash at its end. It is set by Start and StartTLS.
+	URL string
+
+	// Listener is what is listened on. It may be replaced before Start and StartTLS;
+	// if it has a method DialContext, like Listener, the client dials with that.
+	Listener net.Listener
+
+	// TLS is the configuration of a server with TLS. If it is set before StartTLS, the
+	// server uses a copy of it, with a certificate if it has none; then it is that copy.
+	TLS *tls.Config
+
+	// Config is the server. It may be changed before Start and StartTLS; its Handler
+	// is set, and its TLSConfig will be.
+	Config *spdy.Server
+
+	certificate *x509.Certificate
+	client      *http.Client
+	transport   *spdy.Transport
+	serving     sync.WaitGroup // the goroutine of Serve
+
+	mu     sync.Mutex // guards the rest
+	closed bool
+	conns  map[net.Conn]struct{} // accepted and not closed
+}
+
+// NewServer starts a server without TLS. The caller should call Close when finished.
+func NewServer(h http.Handler) *Server {
+	s := NewUnstartedServer(h)
+	s.Start()
+	return s
+}
+
+// NewTLSServer starts a server with TLS. The caller should call Close when finished.
+func NewTLSServer(h http.Handler) *Server {
+	s := NewUnstartedServer(h)
+	s.StartTLS()
+	return s
+}
+
+// NewMemoryServer is NewServer on a Listener, for bubbles of testing/synctest.
+func NewMemoryServer(h http.Handler) *Server {
+	s := newServer(h, Listen())
+	s.Start()
+	return s
+}
+
+// NewMemoryTLSServer is NewTLSServer on a Listener, for bubbles of testing/synctest.
+func NewMemoryTLSServer(h http.Handler) *Server {
+	s := newServer(h, Listen())
+	s.StartTLS()
+	return s
+}
+
+// NewUnstartedServer returns a server that listens but does not serve yet. After
+// changing its configuration the caller should call Start or StartTLS, and Close when
+// finished. It panics if it cannot listen.
+func NewUnstartedServer(h http.Handler) *Server {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		if ln, err = net.Listen("tcp6", "[::1]:0"); err != nil {
+			panic(fmt.Sprintf("spdytest: cannot listen on a port: %v", err))
+		}
+	}
+	return newServer(h, ln)
+}
+
+func newServer(h http.Handler, ln net.Listener) *Server {
+	return &Server{Listener: ln, Config: &spdy.Server{Handler: h}, conns: make(map[net.Conn]struct{})}
+}
+
+// Start serves without TLS. It panics if the server has been started.
+func (s *Server) Start() {
+	s.begin("http://", nil)
+	s.serve(func(ln net.Listener) error { return s.Config.Serve(ln) })
+}
+
+// StartTLS serves with TLS, with a certificate of its own for the loopback addresses,
+// example.com and its subdomains, and the address of Listener, unless TLS has one. It
+// panics if the server has been started.
+func (s *Server) StartTLS() {
+	conf := &tls.Config{}
+	if s.TLS != nil {
+		conf = s.TLS.Clone()
+	}
+	if len(conf.Certificates) == 0 {
+		conf.Certificates = []tls.Certificate{s.makeCertificate()}
+	}
+	leaf, err := x509.ParseCertificate(conf.Certificates[0].Certificate[0])
+	if err != nil {
+		panic(fmt.Sprintf("spdytest: the server's certificate: %v", err))
+	}
+	trust := x509.NewCertPool()
+	trust.AddCert(leaf)
+	s.begin("https://", &tls.Config{RootCAs: trust})
+	s.TLS, s.Config.TLSConfig, s.certificate = conf, conf, leaf
+	s.serve(func(ln net.Listener) error { return s.Config.ServeTLS(ln, "", "") })
+}
+
+func (s *Server) makeCertificate() tls.Certificate {
+	hosts := append([]string{"example.com", "*.example.com"}, localcert.Hosts...)
+	if host, _, err := net.SplitHostPort(s.Listener.Addr().String()); err == nil {
+		hosts = append(hosts, host)
+	}
+	cert, _, err := localcert.New(hosts...)
+	if err != nil {
+		panic(fmt.Sprintf("spdytest: %v", err))
+	}
+	return cert
+}
+
+// begin makes the URL and the client.
+func (s *Server) begin(scheme string, conf *tls.Config) {
+	if s.URL != "" {
+		panic("spdytest: the server has been started")
+	}
+	s.URL = scheme + s.Listener.Addr().String()
+	s.transport = &spdy.Transport{DialContext: s.dial, TLSClientConfig: conf}
+	s.client = &http.Client{Transport: s.transport}
+}
+
+// dial connects the client to the server.
+func (s *Server) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if ln, ok := s.Listener.(interface {
+		DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+	}); ok {
+		return ln.DialContext(ctx, network, addr)
+	}
+	return new(net.Dialer).DialContext(ctx, network, s.Listener.Addr().String())
+}
+
+// serve starts the server.
+func (s *Server) serve(serve func(net.Listener) error) {
+	s.serving.Add(1)
+	go func() { // ends when Close closes the listener
+		defer s.serving.Done()
+		_ = serve(&trackingListener{Listener: s.Listener, server: s})
+	}()
+}
+
+// hangTime is how long Close may take before it says what it waits for.
+const hangTime = 5 * time.Second
+
+// Close ends the server: it takes no more connections and no more requests, and waits
+// until the requests that it has taken are answered. If that takes longer than five
+// seconds, it logs which connections it waits for. The connections of Client are closed.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	if s.client == nil { // never started
+		s.Listener.Close()
+		return
+	}
+	hang := time.AfterFunc(hangTime, s.logHang)
+	defer hang.Stop()
+	s.transport.CloseIdleConnections()
+	_ = s.Config.Shutdown(context.Background()) // which waits for requests without end
+	s.serving.Wait()
+}
+
+func (s *Server) logHang() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := fmt.Sprintf("spdytest: Close has waited for %v, and waits for requests on these connections:\n", hangTime)
+	for c := range s.conns {
+		text += fmt.Sprintf("  from %v\n", c.RemoteAddr())
+	}
+	log.Print(text)
+}
+
+// CloseClientConnections closes every connection to the server, whatever is going on
+// on it.
+func (s *Server) CloseClientConnections() {
+	s.mu.Lock()
+	conns := make([]net.Conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// Certificate returns the server's certificate, or nil if it has no TLS.
+func (s *Server) Certificate() *x509.Certificate { return s.certificate }
+
+// Client returns an http.Client that speaks SPDY to the server, whatever host a
+// request is for, and trusts its certificate. Its Transport is a *spdy.Transport, of
+// which fields may be changed before the first request. It is nil before Start and
+// StartTLS.
+func (s *Server) Client() *http.Client { return s.client }
+
+// A trackingListener notes the connections that its server has accepted.
+type trackingListener struct {
+	net.Listener
+	server *Server
+}
+
+// Accept waits for a connection.
+func (l *trackingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &trackedConn{Conn: conn, server: l.server}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	c.server.conns[c] = struct{}{}
+	return c, nil
+}
+
+// A trackedConn is forgotten when it is closed.
+type trackedConn struct {
+	net.Conn
+	server *Server
+}
+
+// Close closes the connection.
+func (c *trackedConn) Close() error {
+	c.server.mu.Lock()
+	delete(c.server.conns, c)
+	c.server.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite ends the server's direction, as on the connection below.
+func (c *trackedConn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return c.Close()
+}

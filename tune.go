@@ -1,0 +1,143 @@
+package spdy
+
+import "time"
+
+// A stream whose application reads as fast as bytes come, over a path that is long,
+// is held up by its window: the peer has sent all that it may, and waits a round trip
+// for more. Such a stream gets a larger window, as far as Config.MaxStreamWindow and
+// the session's pool go. A stream that is read slowly keeps its window, whatever the
+// path, because then a larger one would only be a larger buffer.
+//
+// All that streams have been given beyond Config.StreamWindow comes from one pool,
+// half of the session's window (a quarter if the session accepts pushes). So those of them that are left unread later cannot
+// use up the session's window: the other half is left to all the others.
+
+// growBelow says when a window has been the bound: when it has been used up and
+// returned within as many round trips. Where nothing else holds the peer up, that
+// takes one.
+const growBelow = 2
+
+// shrinkAbove says when a window has become too large: when it takes the reader as
+// many round trips to use it up. What it has been given then goes back to the pool.
+const shrinkAbove = 8
+
+// A windowTuner grows the windows of streams. Guarded by Session.mu.
+type windowTuner struct {
+	limit int64         // for one stream, in bytes; 0 if windows do not grow
+	pool  int64         // bytes that may still be given
+	rtt   time.Duration // the shortest round trip measured; 0 if none was
+	ping  uint32        // id of the PING that measures one; 0 if none is under way
+	sent  time.Time     // when it was queued
+}
+
+// A windowEpoch is the time in which a stream uses its window up once. Guarded by
+// Session.mu.
+type windowEpoch struct {
+	began time.Time
+	bytes int64 // returned since then
+	given int64 // what the window has from the pool, until the stream ends
+}
+
+func (c *Config) newWindowTuner(v Version) windowTuner {
+	if !v.streamFlowControl() || c.MaxStreamWindow <= c.StreamWindow {
+		return windowTuner{}
+	}
+	pool := c.SessionWindow / 2
+	if c.AcceptPush != nil { // pushes that nobody claims may take up half, see unclaimedPushes
+		pool /= 2
+	}
+	return windowTuner{limit: int64(c.MaxStreamWindow), pool: int64(pool)}
+}
+
+// tuneLocked looks at a stream whose application has taken grant bytes more, and
+// returns what is to be granted instead.
+func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
+	t, e := &s.tuner, &st.epoch
+	if t.limit == 0 {
+		return grant
+	}
+	now := time.Now()
+	if e.began.IsZero() {
+		e.began = now
+		return grant
+	}
+	e.bytes += grant
+	size := int64(s.conf.StreamWindow) + e.given
+	if e.bytes < size {
+		return grant
+	}
+	took := now.Sub(e.began)
+	e.began, e.bytes = now, 0
+	switch {
+	case t.rtt == 0:
+		s.measureLocked(now)
+	case took <= growBelow*t.rtt:
+		s.measureLocked(now)
+		extra := min(size, t.limit-size, t.pool)
+		t.pool -= extra
+		e.given += extra
+		st.grown.Store(true)
+		st.in.resize(extra)
+		grant += extra
+	case took > shrinkAbove*t.rtt && e.given > 0:
+		less := min(grant, e.given)
+		t.pool += less
+		e.given -= less
+		st.in.resize(-less)
+		grant -= less
+	}
+	return grant
+}
+
+// measureLocked sends a PING that measures a round trip, unless one is under way.
+func (s *Session) measureLocked(now time.Time) {
+	t := &s.tuner
+	if t.ping != 0 || s.err != nil || s.hushed() {
+		return
+	}
+	t.ping, t.sent = s.nextPingLocked(), now
+	s.control = appendPing(s.control, s.version, t.ping)
+}
+
+// measuredLocked takes the echo of a PING.
+func (s *Session) measuredLocked(id uint32) {
+	t := &s.tuner
+	if id != t.ping || id == 0 {
+		return
+	}
+	t.ping = 0
+	rtt := max(time.Since(t.sent), 1)
+	s.stats.roundTrip = rtt
+	if t.rtt == 0 || rtt < t.rtt {
+		t.rtt = rtt
+	}
+}
+
+// returnWindowLocked takes back what a stream was given that has ended and keeps
+// nothing unread: until then its bytes take up the session's window.
+func (s *Session) returnWindowLocked(st *Stream) {
+	if st.epoch.given > 0 && st.ended && st.in.buffered() == 0 {
+		s.tuner.pool += st.epoch.given
+		st.epoch.given = 0
+	}
+}
+
+// returnWindow is returnWindowLocked for the application, which has read or discarded
+// something.
+func (st *Stream) returnWindow() {
+	if !st.grown.Load() {
+		return
+	}
+	s := st.session
+	s.mu.Lock()
+	s.returnWindowLocked(st)
+	s.mu.Unlock()
+}
+
+// discard throws away what is unread and all that comes, and returns the session's
+// credit for it.
+func (st *Stream) discard() (dropped int64) {
+	dropped = st.in.discard()
+	st.returnWindow()
+	return dropped
+}
