@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/proxy"
 )
 
@@ -310,5 +309,5 @@ func urlAddr(u *url.URL, port string) (string, error) {
 	if p := u.Port(); p != "" {
 		port = p
 	}
-	return httpguts.PunycodeHostPort(net.JoinHostPort(u.Hostname(), port))
+	return asciiHostPort(net.JoinHostPort(u.Hostname(), port))
 }

@@ -61,7 +61,7 @@ func (srv *Server) greet(hs *http.Server, a *arrival) (g greeting, err error) {
 
 // handOn gives a connection that speaks HTTP to the http.Server.
 func (srv *Server) handOn(queue *connQueue, conn net.Conn, first []byte) {
-	c := &readAheadConn{Conn: conn, first: first}
+	ahead := readAheadConn{Conn: conn, first: first}
 	switch t := conn.(type) {
 	case *tls.Conn: // net/http looks for this type to find out what was negotiated
 		if srv.ConnState != nil {
@@ -69,9 +69,9 @@ func (srv *Server) handOn(queue *connQueue, conn net.Conn, first []byte) {
 		}
 		queue.hand(t)
 	case tlsConn:
-		queue.hand(&readAheadTLSConn{readAheadConn: c, tlsConn: t})
+		queue.hand(&readAheadTLS{readAheadConn: ahead, tlsConn: t})
 	default:
-		queue.hand(c)
+		queue.hand(&ahead)
 	}
 }
 

@@ -93,12 +93,6 @@ func (c *readAheadConn) Read(p []byte) (int, error) {
 // accepted is the connection as the listener gave it.
 func (c *readAheadConn) accepted() net.Conn { return c.Conn }
 
-// A readAheadTLSConn is one of a TLS stack that is not crypto/tls.
-type readAheadTLSConn struct {
-	*readAheadConn
-	tlsConn
-}
-
 // CloseWrite lets net/http end an answer the way it does on a TCP connection.
 func (c *readAheadConn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
