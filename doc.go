@@ -20,7 +20,7 @@
 // # Servers
 //
 // ListenAndServe, ListenAndServeTLS and the type Server are used like those of
-// net/http:
+// net/http; ConfigureServer adds SPDY to an http.Server:
 //
 //	log.Fatal(spdy.ListenAndServe("localhost:8080", http.FileServer(http.Dir("."))))
 //
@@ -31,14 +31,21 @@
 //
 // # Clients
 //
-// A Client sends requests over one connection, which is dialled by NewClient or,
-// for TLS and everything else, handed to NewClientConn:
+// A Transport makes an http.Client speak SPDY. It dials, shares connections among
+// requests and goes on to another one when a server goes away; ConfigureTransport adds
+// SPDY to an http.Transport, which goes on to speak HTTP with other servers.
+//
+//	client := &http.Client{Transport: &spdy.Transport{}}
+//	res, err := client.Get("https://localhost:8443/")
+//
+// A Client sends requests over one connection, which is dialled by NewClient or handed
+// to NewClientConn:
 //
 //	client, err := spdy.NewClient("localhost:8080")
 //	…
 //	res, err := client.Do(req) // when the headers have come; the body streams
 //
-// A Client and a Session are an http.RoundTripper each, so an http.Client or an
+// Transport, Client and Session are an http.RoundTripper each, so an http.Client or an
 // httputil.ReverseProxy can use them.
 //
 // # Reverse tunnels
@@ -102,6 +109,10 @@
 // compressed in a way that does not let an attacker who chooses a part of a request
 // find out the rest, see CompressSafe.
 //
+// Time is limited by contexts and deadlines, by the timeouts of Server and Transport, and
+// for connections by PingInterval, PingTimeout, WriteTimeout and IdleTimeout of Config,
+// none of which is set by default.
+//
 // # Seeing inside
 //
 // Session.Stats and Server.Stats tell what is going on and what has been done. A Trace
@@ -111,5 +122,7 @@
 // its sessions to standard error, with spdydebug=2 their headers too. None of it costs
 // anything while it is not used.
 //
-// docs/architecture.md says how the package works inside.
+// docs/architecture.md says how the package works inside. Numbers such as SPEC W12 are
+// those of the rules in docs/spec-coverage.md, and section numbers those of the
+// specification that is named with them.
 package spdy

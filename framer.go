@@ -113,7 +113,6 @@ type RawFrame struct {
 	Size   int   // bytes of the frame that have been read, its header of 8 bytes included
 
 	// The header. All of it is zero if Size is less than 8.
-
 	Control bool       // not DATA
 	Version uint16     // control frames
 	Type    FrameType  // FrameData if not a control frame

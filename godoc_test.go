@@ -188,7 +188,7 @@ func examplesOf(t *testing.T, dir string) []*doc.Example {
 // entryPoints are the examples that there have to be, by what follows "Example" in their
 // names.
 var entryPoints = []string{
-	"", "Server", "Server_Shutdown", "Server_Stats", "ListenAndServeTLS",
+	"", "Server", "Server_Shutdown", "Server_Stats", "Server_ServeTLS",
 	"Client", "Client_Shutdown", "NewClientConn", "Transport", "ConfigureTransport",
 	"NewServerSession", "NewClientSession", "Session_RoundTrip", "Session_NewStreamProxy", "Session_PingContext",
 	"Session_Shutdown", "Session_Stats", "Config", "Config_acceptPush", "Trace", "FrameLog",

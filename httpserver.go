@@ -79,12 +79,11 @@ func (a *httpServerApp) prepare(s *Session) {
 // begin is called by the goroutine of a handler before that, end after it.
 func (a *httpServerApp) begin(st *Stream) {
 	a.states.begin()
-	now := time.Now()
 	if d := a.server.ReadTimeout; d > 0 && st.http.body != nil {
-		_ = st.SetReadDeadline(now.Add(d)) // never fails
+		_ = st.SetReadDeadline(time.Now().Add(d)) // never fails
 	}
 	if d := a.server.WriteTimeout; d > 0 {
-		st.limitAnswer(now.Add(d))
+		st.limitAnswer(time.Now().Add(d))
 	}
 }
 

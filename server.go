@@ -300,17 +300,15 @@ func (srv *Server) Close() (err error) {
 // tenth of a second whatever the peers do. A hook of a Trace, which cannot wait, gets an
 // error and should call Close.
 func (srv *Server) Shutdown(ctx context.Context) error {
-	sessions, plain := srv.close()
+	sessions, _ := srv.close()
+	plain := srv.httpServer() // which calls what RegisterOnShutdown was given
 	for _, s := range sessions {
 		s.goAway()
 	}
 	if insideSession() {
 		return errInside
 	}
-	var err error
-	if plain != nil {
-		err = unlessClosed(plain.Shutdown(ctx))
-	}
+	err := unlessClosed(plain.Shutdown(ctx))
 	for _, s := range sessions {
 		s.awaitEnd(ctx)
 	}
@@ -321,9 +319,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	if closeSoon(sessions...) {
 		defer srv.serving.Wait()
 	}
-	if plain != nil { // it would close connections before their GOAWAY is out
-		plain.Close()
-	}
+	plain.Close() // not before: it would close connections before their GOAWAY is out
 	return ctx.Err()
 }
 

@@ -49,9 +49,8 @@ type SessionStats struct {
 	// PeerMaxStreams is how many streams the peer lets us have open.
 	PeerMaxStreams uint32
 
-	// RoundTrip is how long the echo of the latest PING of ours took, the session's own
-	// among them; 0 before the first.
-	// See Session.PingContext.
+	// RoundTrip is how long the echo of the latest PING of ours took, those that the
+	// session sends by itself included; 0 before the first. See Session.PingContext.
 	RoundTrip time.Duration
 
 	// GoingAway says that we have announced by GOAWAY to take no new streams,
@@ -138,9 +137,14 @@ type FrameCounts [FrameWindowUpdate + 1]uint64
 func (c FrameCounts) Total() uint64 { return total(c[:]) }
 
 // MarshalJSON implements json.Marshaler.
-func (c FrameCounts) MarshalJSON() ([]byte, error) {
-	return marshalCounts(c[:], func(i int) string { return FrameType(i).String() })
+func (c FrameCounts) MarshalJSON() ([]byte, error) { return marshalCounts(c[:], frameSlotName) }
+
+// UnmarshalJSON implements json.Unmarshaler. Names that it does not know are left out.
+func (c *FrameCounts) UnmarshalJSON(text []byte) error {
+	return unmarshalCounts(text, c[:], frameSlotName)
 }
+
+func frameSlotName(i int) string { return FrameType(i).String() }
 
 // ResetCounts are numbers of RST_STREAM frames by status: Resets[RstCancel]. Those
 // with a status that the specification does not define are Resets[0]. As JSON it is
@@ -151,13 +155,18 @@ type ResetCounts [RstFrameTooLarge + 1]uint64
 func (c ResetCounts) Total() uint64 { return total(c[:]) }
 
 // MarshalJSON implements json.Marshaler.
-func (c ResetCounts) MarshalJSON() ([]byte, error) {
-	return marshalCounts(c[:], func(i int) string {
-		if i == 0 {
-			return "other"
-		}
-		return RstStatus(i).String()
-	})
+func (c ResetCounts) MarshalJSON() ([]byte, error) { return marshalCounts(c[:], resetSlotName) }
+
+// UnmarshalJSON implements json.Unmarshaler. Names that it does not know are left out.
+func (c *ResetCounts) UnmarshalJSON(text []byte) error {
+	return unmarshalCounts(text, c[:], resetSlotName)
+}
+
+func resetSlotName(i int) string {
+	if i == 0 {
+		return "other"
+	}
+	return RstStatus(i).String()
 }
 
 func total(counts []uint64) (sum uint64) {
@@ -175,6 +184,17 @@ func marshalCounts(counts []uint64, name func(i int) string) ([]byte, error) {
 		}
 	}
 	return json.Marshal(named)
+}
+
+func unmarshalCounts(text []byte, counts []uint64, name func(i int) string) error {
+	var named map[string]uint64
+	if err := json.Unmarshal(text, &named); err != nil {
+		return err
+	}
+	for i := range counts {
+		counts[i] = named[name(i)]
+	}
+	return nil
 }
 
 // ServerStats is what a server looked like at one moment, see Server.Stats: the sum

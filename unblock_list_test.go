@@ -40,6 +40,7 @@ var waitsElsewhere = map[string]string{
 	"Framer.WriteFrame":                "it waits for its writer, which is the caller's",
 	"Framer.WriteRaw":                  "it waits for its writer, which is the caller's",
 	"WithPriority":                     "its context is not waited for",
+	"SessionFromContext":               "its context is not waited for",
 }
 
 // waitingNames are what calls that may wait are called here and in net and net/http.

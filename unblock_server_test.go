@@ -37,6 +37,15 @@ func (w *scene) serves() *call {
 	return served
 }
 
+// servesConn runs ServeConn for one client.
+func (w *scene) servesConn() *call {
+	w.srv = &Server{Config: quietConfig, ErrorLog: quietLog}
+	w.t.Cleanup(func() { w.srv.Close() })
+	ours, theirs := testconn.Pair()
+	w.meets(theirs)
+	return w.async("ServeConn", func(c *call) { c.err = w.srv.ServeConn(ours, nil) })
+}
+
 // meets makes the peer of the scene that of another connection.
 func (w *scene) meets(conn *testconn.Conn) {
 	w.t.Cleanup(func() { conn.Close() })
@@ -78,6 +87,17 @@ var waitingServers = []waitingCall{
 		join(byContext, ends{"Server.Close": fine, "RST_STREAM": fine, "peer hangs up": fine, "connection breaks": fine})},
 	{"Server.Serve", "for connections", asClient, nil, func(w *scene) *call { return w.serves() },
 		ends{"Server.Close": is(http.ErrServerClosed), "Server.Shutdown": is(http.ErrServerClosed)}},
+	{"Server.ServeConn", "for the session to end", asClient, nil,
+		func(w *scene) *call {
+			c := w.servesConn()
+			w.sendPing(1)
+			w.peerFollows()
+			return c
+		},
+		ends{"Server.Close": fine, "GOAWAY": fine, "peer hangs up": fine, "connection breaks": is(syscall.ECONNRESET)}},
+	{"Server.ServeConn", "for the client's first bytes", asClient, nil, (*scene).servesConn,
+		ends{"Server.Close": is(net.ErrClosed), "Server.Shutdown": is(net.ErrClosed),
+			"peer hangs up": is(io.EOF), "connection breaks": is(syscall.ECONNRESET)}},
 	{"Transport.RoundTrip", "for a connection", asClient, nil,
 		func(w *scene) *call { return w.transport(&Transport{DialContext: dialsInVain}) }, byContext},
 	{"Transport.RoundTrip", "for the answer", asClient, nil,

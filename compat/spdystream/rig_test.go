@@ -96,13 +96,13 @@ type wire struct {
 }
 
 // wireTest runs f in a bubble with a connection of this package that serves handler.
-func wireTest(t *testing.T, server bool, handler spdystream.StreamHandler, f func(t *testing.T, w *wire)) {
+func wireTest(t *testing.T, server bool, handler spdystream.StreamHandler, f func(t *testing.T, w *wire), opts ...spdy.FramerOption) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		w := &wire{
 			t: t, conn: theirs, framer: amahi.NewFramer(theirs, theirs, amahi.SPDY31),
-			frames: make(chan amahi.Frame, 10_000), c: newConnection(t, ours, server),
+			frames: make(chan amahi.Frame, 10_000), c: newConnection(t, ours, server, opts...),
 		}
 		if handler == nil {
 			handler = spdystream.NoOpStreamHandler

@@ -16,6 +16,12 @@ const (
 	// lazyLimit is the match length from which on the encoder does not look
 	// whether the next word has a better one.
 	lazyLimit = 32
+
+	// Copies of what lies in the last nearPart-th of the window need not be
+	// entered: the earlier text stays in reach for a while. It is less than
+	// most header blocks take, so that a stretch of them is found anew in
+	// each, at the distance of what surrounds it.
+	nearPart = 16
 )
 
 // A bucket holds the last two positions of strings with the same hash, the newer
@@ -120,6 +126,9 @@ func (e *Encoder) try(best *copyOf, p []byte, i int, from uint16) {
 	if !e.reaches(d) {
 		return
 	}
+	if end := i + best.length; best.length > 0 && (end == len(p) || e.at(p, end-d) != p[end]) {
+		return // no longer than best
+	}
 	n := e.matchLen(p, i, d)
 	if n < minMatch {
 		return
@@ -134,7 +143,7 @@ func (e *Encoder) try(best *copyOf, p []byte, i int, from uint16) {
 // that is of use: as long as the earlier copy stays in the window for a while, it
 // will do.
 func (e *Encoder) enterCopy(p []byte, i, end, distance int) {
-	if distance > e.limit/8 {
+	if distance > e.limit/nearPart {
 		e.words.enter(e.pos, p, i, end)
 	}
 }
