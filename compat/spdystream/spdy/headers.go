@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	amahi "github.com/amahi/spdy"
@@ -157,14 +156,4 @@ func checkNames(t ControlFrameType, id StreamId, headers http.Header) error {
 		}
 	}
 	return nil
-}
-
-// block makes a header block of headers, sorted by name.
-func block(headers http.Header) amahi.HeaderBlock {
-	b := make(amahi.HeaderBlock, 0, len(headers))
-	for name, values := range headers {
-		b = append(b, amahi.HeaderField{Name: strings.ToLower(name), Value: strings.Join(values, "\x00")})
-	}
-	slices.SortFunc(b, func(x, y amahi.HeaderField) int { return strings.Compare(x.Name, y.Name) })
-	return b
 }
