@@ -18,7 +18,7 @@ import (
 
 const (
 	// hangs is how long a call may take that is expected to hang.
-	hangs = 2 * time.Second
+	hangs = time.Second
 
 	// patience is for what is expected to happen.
 	patience = 30 * time.Second
