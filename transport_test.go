@@ -391,6 +391,7 @@ func (a *fickleApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	if a.left--; a.left == 0 {
 		st.session.goAway()
 	}
+	st.http = new(exchange) // which the streams of an httpServerApp are made with
 	return a.application.accept(st, h)
 }
 
