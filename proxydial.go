@@ -40,12 +40,12 @@ type proxyDialer struct {
 
 // A ProxyError is the refusal of an HTTP proxy to connect to a server.
 type ProxyError struct {
-	Proxy      string // scheme and host of the proxy's URL, without user and password
-	Target     string // the server, as host:port
-	StatusCode int    // 407, for instance
-	Status     string // "407 Proxy Authentication Required"
-	Header     http.Header
-	Body       []byte // its first 64 KiB
+	Proxy      string      // scheme and host of the proxy's URL, without user and password
+	Target     string      // the server, as host:port
+	StatusCode int         // 407, for instance
+	Status     string      // "407 Proxy Authentication Required"
+	Header     http.Header // of the answer, with Proxy-Authenticate
+	Body       []byte      // its first 64 KiB
 }
 
 // Error names the proxy, the server and the status.

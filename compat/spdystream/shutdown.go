@@ -51,11 +51,15 @@ func (c *Connection) drain(timeout time.Duration) {
 func (c *Connection) shutdown(timeout time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	force := func() {
+		c.conn.forced.Store(true)
+		cancel()
+	}
 	if timeout > 0 {
-		limit := time.AfterFunc(timeout, cancel)
+		limit := time.AfterFunc(timeout, force)
 		defer limit.Stop()
 	} else {
-		quiet := c.conn.newWatch(cancel)
+		quiet := c.conn.newWatch(force)
 		quiet.set(farewell)
 		defer quiet.stop()
 	}
@@ -168,6 +172,7 @@ func (c *Connection) idleTimeout() {
 	c.mu.Lock()
 	c.idleEnd, c.draining = true, true
 	c.mu.Unlock()
+	c.conn.forced.Store(true)
 	c.session.Close()
 	c.finish()
 }

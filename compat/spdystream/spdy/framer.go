@@ -25,7 +25,9 @@ type Framer struct {
 	inflated bool  // a header block has been inflated
 
 	// Of the goroutine that writes.
-	out sink
+	out      sink
+	deflate  *compressor
+	writeErr error // what ended writing: the compression context is lost
 }
 
 // A source is the reader of the codec: a head that has been looked at already, and then
@@ -68,7 +70,7 @@ func NewFramer(w io.Writer, r io.Reader) (*Framer, error) {
 // NewFramerWithOptions returns a Framer with other limits. Options that are nil are
 // passed over. The error is always nil.
 func NewFramerWithOptions(w io.Writer, r io.Reader, opts ...FramerOption) (*Framer, error) {
-	f := &Framer{limits: limitsOf(opts).WithDefaults(), in: source{r: r}, out: sink{w: w}}
+	f := &Framer{limits: limitsOf(opts).WithDefaults(), in: source{r: r}, out: sink{w: w}, deflate: new(compressor)}
 	f.codec = amahi.NewFramer(&f.out, &f.in, amahi.SPDY3) // SPDY/3 is SPDY/3.1 with Slot
 	f.codec.MaxHeaderBytes = f.limits.Block()
 	return f, nil
@@ -107,7 +109,7 @@ func (f *Framer) ReadFrame() (Frame, error) {
 	switch h.frameType {
 	case TypeSynStream, TypeSynReply, TypeHeaders:
 		frame, err := f.readHeaders(h, err)
-		if err != nil && f.readErr == nil && f.contextLost(h) {
+		if err != nil && f.readErr == nil && f.codec.Raw().Block == nil { // later ones build on it
 			f.readErr = err
 		}
 		return frame, err
