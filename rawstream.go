@@ -132,11 +132,10 @@ func (r *RawStream) CloseWrite() error {
 			s.ring()
 			return err
 		}
-		select {
-		case <-st.turn: // the Write is through
-			st.passTurn()
-		case <-st.done:
+		if !st.writing.CompareAndSwap(false, true) && st.awaitTurn(new(atomic.Pointer[deadline])) != nil {
+			continue // the stream has ended
 		}
+		st.passTurn() // the Write is through
 	}
 }
 
@@ -276,13 +275,16 @@ func (r *RawStream) WriteTo(w io.Writer) (n int64, err error) {
 // awaitReadable waits until a read would not have to wait.
 func (r *RawStream) awaitReadable() error {
 	st := &r.st
-	for {
+	for rung := false; ; rung = true {
 		limit := st.readDeadline.Load()
 		if err := limit.err(); err != nil {
 			st.in.ring()
 			return err
 		}
 		if st.in.readable() {
+			if rung { // another reader may be waiting on the same bell
+				st.in.ring()
+			}
 			return nil
 		}
 		select {
