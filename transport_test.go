@@ -381,18 +381,17 @@ func TestTransportStreamLimit(t *testing.T) {
 	})
 }
 
-// A fickleApp makes its session go away with every n-th stream that it accepts.
-type fickleApp struct {
-	application
-	left int // receiver only
-}
-
-func (a *fickleApp) accept(st *Stream, h HeaderBlock) *StreamError {
-	if a.left--; a.left == 0 {
-		st.session.goAway()
-	}
-	st.http = new(exchange) // which the streams of an httpServerApp are made with
-	return a.application.accept(st, h)
+// goAwayAfter is a Trace that makes a session go away when it has accepted n streams and
+// the next one comes. It is for one session.
+func goAwayAfter(n int) *Trace {
+	return &Trace{FrameReceived: func(s *Session, f FrameInfo) {
+		if f.Type != FrameSynStream {
+			return
+		}
+		if n--; n == -1 {
+			s.goAway()
+		}
+	}}
 }
 
 // TestTransportGoAway is the promise of issue 4: a server that goes away after every
@@ -413,8 +412,8 @@ func TestTransportGoAway(t *testing.T) {
 		tr := &Transport{Config: quietConfig, DialContext: func(context.Context, string, string) (net.Conn, error) {
 			dials.Add(1)
 			c, sc := testconn.Pair()
-			s := (&Config{Version: SPDY31, Logger: quietConfig.Logger}).ServerSession(sc, &http.Server{Handler: http.HandlerFunc(h)})
-			s.app = &fickleApp{application: s.app, left: every}
+			conf := &Config{Version: SPDY31, Logger: quietConfig.Logger, Trace: goAwayAfter(every)}
+			s := conf.ServerSession(sc, &http.Server{Handler: http.HandlerFunc(h)})
 			servers.Go(func() { _ = s.Serve() })
 			return c, nil
 		}}
