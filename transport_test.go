@@ -357,8 +357,9 @@ func TestTransportStreamLimit(t *testing.T) {
 	poolStory(t, "those who wait move on", slowHandler, limit(1, func(tr *Transport) { tr.StrictMaxConcurrentStreams = true }),
 		func(t *testing.T, r *poolRig) {
 			r.get("http://a.example/")
-			running, waiting := r.startGet("http://a.example/slow"), r.startGet("http://a.example/")
-			waiting2 := r.startGet("http://a.example/")
+			running := r.startGet("http://a.example/slow")
+			synctest.Wait()
+			waiting, waiting2 := r.startGet("http://a.example/"), r.startGet("http://a.example/")
 			synctest.Wait()
 			for _, s := range r.serverSessions() {
 				s.goAway()
