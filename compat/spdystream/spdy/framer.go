@@ -109,7 +109,7 @@ func (f *Framer) ReadFrame() (Frame, error) {
 	switch h.frameType {
 	case TypeSynStream, TypeSynReply, TypeHeaders:
 		frame, err := f.readHeaders(h, err)
-		if err != nil && f.readErr == nil && f.contextLost(h) {
+		if err != nil && f.readErr == nil && f.codec.Raw().Block == nil { // later ones build on it
 			f.readErr = err
 		}
 		return frame, err
