@@ -155,6 +155,10 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		return nil
 	}
 	status, reason := s.takeBlockLocked(st, h, header, spoilt)
+	bare := fin && status == 0 && h.typ == FrameSynReply
+	if bare { // at once: who has the answer finds the stream gone
+		s.finishInLocked(st)
+	}
 	s.mu.Unlock()
 	if status != 0 && s.forgives(st, h, status) {
 		s.stray(0)
@@ -170,7 +174,10 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	if h.typ == FrameHeaders && st.raw == nil {
 		s.app.headers(st)
 	}
-	if fin {
+	switch {
+	case bare:
+		s.endIfDrained()
+	case fin:
 		s.finishIn(st)
 	}
 	return nil

@@ -179,8 +179,8 @@ func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (
 		case err == nil:
 			body.settle()
 			return res, nil
-		case err == errNoSession && last.err != nil && !last.reused:
-			return nil, last.err // another new session would not do better
+		case err == errNoSession && last.hopeless:
+			return nil, last.err
 		case !a.again || n == maxTries || !body.rewind(req):
 			return nil, err
 		}
@@ -195,9 +195,9 @@ func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (
 type attempt struct {
 	announce bool // GetConn is to be called
 
-	err    error
-	again  bool // the server cannot have looked at the request
-	reused bool // the session has carried others
+	err      error
+	again    bool // the server cannot have looked at the request
+	hopeless bool // another new session would not do better
 }
 
 // try sends a request once.
@@ -215,7 +215,6 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 		a.gettingConn(trace, key)
 	}
 	s := ps.s
-	a.reused = use.reused
 	if trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Conn: s.conn, Reused: use.reused, WasIdle: use.wasIdle, IdleTime: use.idleTime})
 	}
@@ -230,6 +229,7 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 	}
 	if err != nil {
 		a.err, a.again = err, req.Context().Err() == nil && untouched(up.st, err)
+		a.hopeless = !use.reused && ps.useless()
 		return nil, err
 	}
 	if up.asked.gzip {

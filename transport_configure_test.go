@@ -231,9 +231,12 @@ func TestConfigureTransportUsed(t *testing.T) {
 
 func TestConfigureTransportOptions(t *testing.T) {
 	block := make(chan struct{})
+	var blocked atomic.Int32
 	f := startFarm(t, &Config{MaxConcurrentStreams: 2}, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/block":
+			blocked.Add(1)
+			defer blocked.Add(-1)
 			select {
 			case <-block:
 			case <-r.Context().Done():
@@ -353,6 +356,9 @@ func TestConfigureTransportOptions(t *testing.T) {
 		require.NoError(t, ConfigureTransport(tr, nil))
 		fetchOK(t, tr, f.spdy.url("/"))
 		var wg sync.WaitGroup
+		unblock := sync.OnceFunc(func() { close(block) })
+		defer wg.Wait()
+		defer unblock()
 		for range 6 {
 			wg.Go(func() {
 				body, err := fetchURL(tr, f.spdy.url("/block"))
@@ -360,18 +366,23 @@ func TestConfigureTransportOptions(t *testing.T) {
 				assert.Equal(t, "spdy/3.1 tls:true", body)
 			})
 		}
-		eventually(t, "three sessions", func() bool { return f.conns.Load() >= 3 })
-		// A body that cannot be rewound goes to yet another one.
-		req, err := http.NewRequest("POST", f.spdy.url("/body"), io.MultiReader(strings.NewReader("once")))
+		eventually(t, "six streams", func() bool { return blocked.Load() == 6 })
+		require.GreaterOrEqual(t, f.conns.Load(), int32(3), "of which a session takes two")
+		unblock()
+	})
+	t.Run("a body that cannot be rewound", func(t *testing.T) {
+		tr := f.trusting(t)
+		require.NoError(t, ConfigureTransport(tr, nil))
+		body := &countedBody{Reader: strings.NewReader("once")}
+		req, err := http.NewRequest("POST", f.spdy.url("/body"), body)
 		require.NoError(t, err)
-		res, err := tr.RoundTrip(req)
+		res, err := tr.RoundTrip(req) // asks for a session, and dials because there is none
 		require.NoError(t, err)
-		body, err := io.ReadAll(res.Body)
+		echo, err := io.ReadAll(res.Body)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
-		require.Equal(t, "once", string(body))
-		close(block)
-		wg.Wait()
+		require.Equal(t, "once", string(echo))
+		eventually(t, "the body is closed", func() bool { return body.closes.Load() == 1 })
 	})
 }
 
