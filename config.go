@@ -53,7 +53,7 @@ type Config struct {
 
 	// Compression says how header blocks that we send are compressed. The
 	// default, CompressSafe, gives an attacker who chooses part of a request
-	// nothing to compare secrets with.
+	// no way to find out secrets letter by letter.
 	Compression CompressionPolicy
 
 	// AcceptPush makes a client take pushes. It is asked for every push of the

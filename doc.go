@@ -107,7 +107,7 @@
 // means the defaults. SPDY/3 has windows for streams only; SPDY/2 has none, so that a
 // session of it is not read on while SessionWindow bytes are unread. Headers are
 // compressed in a way that does not let an attacker who chooses a part of a request
-// find out the rest, see CompressSafe.
+// find out the rest letter by letter, see CompressSafe.
 //
 // Time is limited by contexts and deadlines, by the timeouts of Server and Transport, and
 // for connections by PingInterval, PingTimeout, WriteTimeout and IdleTimeout of Config,

@@ -27,9 +27,9 @@ import (
 // until their streams have ended; like all that net/http shuts down they are still
 // there if its context ends first, and Close ends them.
 //
-// SPDY is chosen before HTTP/2 by clients that offer both, unless
-// s.TLSConfig.NextProtos has their names already, whose order counts. s.TLSConfig is
-// replaced by a changed copy. HTTP/2 is enabled, or not, as it was before. Sessions do
+// Clients that offer SPDY and HTTP/2 get SPDY. If s.TLSConfig.NextProtos names a
+// dialect already it stays as it is: those it names are served, and its order counts.
+// s.TLSConfig is replaced by a changed copy. HTTP/2 is enabled, or not, as it was before. Sessions do
 // not learn of s.SetKeepAlivesEnabled.
 func ConfigureServer(s *http.Server, conf *Config) error {
 	if s == nil {

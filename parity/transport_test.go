@@ -200,6 +200,37 @@ var transportScenarios = []scenario{
 	{name: "ResponseHeaderTimeout begins after the request", handler: reads, client: tuned(func(t tuning) { *t.ResponseHeaderTimeout = 3 * time.Second }, slowUpload(5*time.Second)), want: `
 		> length -1, read "begun, ended", error none
 		200 OK`},
+	{name: "ExpectContinueTimeout, body wanted", handler: reads, client: tuned(func(t tuning) { *t.ExpectContinueTimeout = 3 * time.Second }, func(e *env) {
+		start := time.Now()
+		send("POST", "/", "body", "Expect", "100-continue")(e)
+		e.note("after %v", time.Since(start))
+	}), want: `
+		> length 4, read "body", error none
+		200 OK, length 1
+		Content-Length: 1
+		Content-Type: text/plain; charset=utf-8
+		body "4"
+		after 0s`, except: []exception{{on(spdy31), "interim answers", `
+		> length 4, read "body", error none
+		200 OK, length 1
+		Content-Length: 1
+		Content-Type: text/plain; charset=utf-8
+		body "4"
+		after 3s`}}},
+	{name: "ExpectContinueTimeout, body not wanted", handler: func(e *env, w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+	}, client: tuned(func(t tuning) { *t.ExpectContinueTimeout = 3 * time.Second }, func(e *env) {
+		body := &counter{Reader: strings.NewReader("body")}
+		req := e.request("POST", "/", body, "Expect", "100-continue")
+		req.ContentLength = 4
+		e.show(req)
+		<-after(5 * time.Second)
+		e.note("%d bytes of the body were read", body.n)
+	}), want: `
+		403 Forbidden, length 0
+		Content-Length: 0
+		body ""
+		0 bytes of the body were read`},
 	{name: "dial fails", handler: write("never"), client: tuned(func(t tuning) {
 		*t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return nil, fmt.Errorf("no way to %s by %s", addr, network)

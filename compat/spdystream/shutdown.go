@@ -43,7 +43,8 @@ func (c *Connection) drain(timeout time.Duration) {
 	c.draining = true
 	c.mu.Unlock()
 	if !again {
-		go c.shutdown(timeout) // ends with the session
+		c.session.SendGoaway(0, nil) // begins at once: from now on streams are refused
+		go c.shutdown(timeout)       // ends with the session
 	}
 }
 

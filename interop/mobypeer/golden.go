@@ -71,23 +71,23 @@ var frames = []spdy.Frame{
 // inputs are frames that are wrong, most of them.
 func inputs() (inputs [][]byte) {
 	for _, text := range []string{
-		"",                                     // nothing
-		"8003",                                 // a part of a head
-		"8003000400000004",                     // a payload is missing
-		"800300040000000400000001",             // SETTINGS with an entry that is not there
-		"8003000600000004" + "00000000",        // PING 0
-		"8003000601000004" + "00000001",        // PING with flags
+		"",                                      // nothing
+		"8003",                                  // a part of a head
+		"8003000400000004",                      // a payload is missing
+		"800300040000000400000001",              // SETTINGS with an entry that is not there
+		"8003000600000004" + "00000000",         // PING 0
+		"8003000601000004" + "00000001",         // PING with flags
 		"8003000300000008" + "0000000000000001", // RST_STREAM on stream 0
 		"8003000300000008" + "0000000100000000", // RST_STREAM without a status
-		"8003000700000004" + "00000001",        // GOAWAY of SPDY/2
+		"8003000700000004" + "00000001",         // GOAWAY of SPDY/2
 		"8003000701000008" + "0000000100000000", // GOAWAY with flags
 		"8003000901000008" + "0000000100000001", // WINDOW_UPDATE with flags
-		"8003000900000004" + "00000001",        // WINDOW_UPDATE that is too short
-		"8003000500000000",                     // NOOP
-		"8003000a00000002" + "0000",            // CREDENTIAL
-		"0000000000000001" + "61",              // DATA on stream 0
-		"0000000100000005" + "6162",            // a part of DATA
-		"80030004000001f5",                     // too large
+		"8003000900000004" + "00000001",         // WINDOW_UPDATE that is too short
+		"8003000500000000",                      // NOOP
+		"8003000a00000002" + "0000",             // CREDENTIAL
+		"0000000000000001" + "61",               // DATA on stream 0
+		"0000000100000005" + "6162",             // a part of DATA
+		"80030004000001f5",                      // too large
 	} {
 		b, err := hex.DecodeString(text)
 		if err != nil {

@@ -34,8 +34,7 @@ func fixedSize(t ControlFrameType) int {
 func (f *Framer) readHeaders(h ControlFrameHeader, result error) (Frame, error) {
 	raw := f.codec.Raw()
 	switch {
-	case len(raw.Payload) < raw.Length || raw.Size < headSize: // the input has ended
-		f.readErr = result
+	case len(raw.Payload) < raw.Length: // the input has ended
 		return nil, result
 	case h.version != Version || len(raw.Payload) < fixedSize(h.frameType):
 		return nil, &Error{InvalidControlFrame, 0}
