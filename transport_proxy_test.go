@@ -431,7 +431,7 @@ func TestTunnelReadsNoFurther(t *testing.T) {
 		req, err := http.ReadRequest(bufio.NewReader(p.conn))
 		require.NoError(t, err)
 		require.Equal(t, "CONNECT a.example:80", req.Method+" "+req.RequestURI)
-		settings := []byte("HTTP/1.1 200 OK\r\n\r\n\x80\x03\x00\x04\x00\x00\x00\x0c\x00\x00\x00\x01\x00\x00\x00\x04\x00\x00\x00\x01")
+		settings := []byte("HTTP/1.1 200 OK\r\n\r\n\x80\x03\x00\x04\x00\x00\x00\x0c\x00\x00\x00\x01\x00\x00\x00\x04\x00\x00\x00\x02")
 		_, err = p.conn.Write(settings)
 		require.NoError(t, err)
 		r.peer(0)
