@@ -118,12 +118,28 @@ func TestAwareCountsWhatCame(t *testing.T) {
 		size, avail, owed, _ := receiveWindow(p.s)
 		require.Equal(t, avail, got[0])
 		require.Equal(t, size, avail+owed)
-		require.Zero(t, p.s.unawareStats().unread)
+		requireWindow(t, read, 0)
+		requireWindow(t, half, 0)
 
 		p.sendBulk(half.ID(), 2*session, 0)
 		p.wantIdle("an overrun is no error even so")
-		require.EqualValues(t, 2*session, p.s.unawareStats().unread)
+		requireWindow(t, half, 2*session)
+		require.NoError(t, half.CloseWrite())
+		p.wantData("our half is closed", half.ID(), 0, FlagFin)
+		require.NoError(t, half.CloseRead())
+		p.wantWindowUpdate("nobody will read it", 0, 2*session)
+		p.wantRst("and there is no window left to wait in", half.ID(), RstCancel)
 	})
+}
+
+// requireWindow checks that every byte of a stream's receive window is accounted for.
+func requireWindow(t testing.TB, r *RawStream, unread int64) {
+	t.Helper()
+	in := &r.st.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	require.Equal(t, unread, in.unread)
+	require.Equal(t, in.flow.size, in.unread+in.flow.avail+in.flow.owed, "%+v", in.flow)
 }
 
 // Two of ours have full flow control, whichever of them expects nothing of the other.

@@ -171,13 +171,24 @@ func TestRawClose(t *testing.T) {
 		p := newRawPeer(t, r, Config{})
 		p.sendSetting(SettingMaxConcurrentStreams, maxStreamID)
 		synctest.Wait()
+		const many = maxPeerControl/16 + 10
+		var all []*RawStream
+		for range many {
+			st := p.startOpenRaw("opened")
+			require.NoError(t, st.CloseWrite())
+			all = append(all, st)
+		}
+		synctest.Wait()
 		p.ours.SetWriteCap(1)
 		p.startPing(context.Background())
 		synctest.Wait()
-		const many = maxPeerControl/16 + 10
-		for range many {
-			require.NoError(t, p.startOpenRaw("opened").Close())
+		for _, st := range all {
+			require.NoError(t, st.Close())
 		}
+		p.s.mu.Lock()
+		waiting := len(p.s.control)
+		p.s.mu.Unlock()
+		require.Greater(t, waiting, maxPeerControl)
 		p.sendPing(p.peerID()) // which makes the session look at what it owes the peer
 		synctest.Wait()
 		p.ours.SetWriteCap(0)
