@@ -122,6 +122,7 @@ type responseBody struct {
 	check lengthCheck
 	stop  func() bool // ends the watch over the request's context
 	done  atomic.Bool // the end has been read, or Close called
+	to    checkedWriter
 }
 
 // Read reads what the server sends. A body that did not come to its end is an
@@ -159,7 +160,8 @@ func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
 // forward is WriteTo with a function that is called before waiting, and tells
 // whether w failed.
 func (b *responseBody) forward(w io.Writer, flush func()) (n int64, fromWriter bool, err error) {
-	n, fromWriter, err = b.st.northbound(&checkedWriter{w: w, check: &b.check}, flush)
+	b.to = checkedWriter{w: w, check: &b.check}
+	n, fromWriter, err = b.st.northbound(&b.to, flush)
 	if err != nil {
 		return n, fromWriter, err
 	}
@@ -192,6 +194,12 @@ func (c *checkedWriter) Write(p []byte) (int, error) {
 func (b *responseBody) Close() error {
 	b.stop()
 	b.st.session.credit(b.st.discard())
+	select {
+	case <-b.st.done:
+		b.done.Store(true)
+		return nil
+	default:
+	}
 	if !b.done.Swap(true) {
 		b.st.reset(RstCancel, "response body closed", context.Canceled)
 	} else {

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// A Client sends requests over one SPDY session. All its methods may be called
-// by any number of goroutines at once.
+// A Client sends requests over one SPDY session, on a connection that has been made; a
+// Transport makes connections as they are needed. All its methods may be called by any
+// number of goroutines at once.
 type Client struct {
 	session *Session
 }

@@ -10,17 +10,26 @@ import (
 // A CompressionPolicy says how a session compresses the header blocks it sends.
 // All header blocks of one direction share a compression context, so whoever
 // can put text of his choice into a block and see how long it becomes can find
-// out what other blocks contain (the CRIME attack, CVE-2012-4929). The policies
-// differ in what they expose to that.
+// out what other blocks contain, letter by letter (the CRIME attack,
+// CVE-2012-4929). The policies differ in what they expose to that.
 type CompressionPolicy uint8
 
 const (
-	// CompressSafe, the default, compresses all names and the values of
-	// well-known headers that carry no secret, such as user-agent, accept and
-	// server. Every other value, above all :path, cookie and authorization,
-	// is sent uncompressed and kept out of the context: the length of a block
-	// tells the length of such a value but never what it has in common with
-	// another one.
+	// CompressSafe, the default, exposes as much as HPACK does in HTTP/2, or
+	// less. It compresses all names and the values of well-known headers that
+	// carry no secret, such as user-agent, accept and server. Every other
+	// value, above all :path, set-cookie and authorization, is sent
+	// uncompressed and kept out of the context: the length of a block tells
+	// the length of such a value but never what it has in common with another
+	// one.
+	//
+	// Two kinds of value are compressed if an earlier one of the same kind is
+	// equal to them from the first byte to the last: referer, and the cookies
+	// in a cookie header, each by itself or, if that is less than 20 bytes,
+	// with its neighbours. So the length of a block tells whether it repeats
+	// a complete cookie or referer and about how many bytes ago. Somebody who
+	// knows all of one but a part is told nothing about that part before he
+	// has guessed it whole, and in a header of the same name.
 	CompressSafe CompressionPolicy = iota
 
 	// CompressNone sends header blocks as they are. It costs the least time
@@ -46,9 +55,10 @@ func (p CompressionPolicy) String() string {
 }
 
 // The window sizes announced to the peer, which has to keep so much history. A
-// larger one helps if paths and cookies are matched, but not much otherwise.
+// page with all it consists of should fit, so that the next page is matched with
+// it.
 const (
-	safeWindowBits   = 12
+	safeWindowBits   = 13
 	fullWindowBits   = 13
 	storedWindowBits = 11 // no matches; what spdylay announces then (SPEC §2.5)
 )
@@ -98,7 +108,7 @@ func (c *headerCompressor) appendBlock(dst, nv []byte) []byte {
 }
 
 // encodeSafe lets all of nv take part in matches but the values that are not
-// public. The encoder never looks across such a value.
+// public. The encoder never looks into such a value or across it.
 func (c *headerCompressor) encodeSafe(nv []byte) {
 	size := c.version.lengthSize()
 	rest := nv
@@ -117,7 +127,7 @@ func (c *headerCompressor) encodeSafe(nv []byte) {
 		}
 		end := len(nv) - len(rest) - len(value)
 		c.encoder.Match(nv[public:end])
-		c.encoder.Literal(value)
+		c.encodePrivate(name, value)
 		public = end + len(value)
 	}
 	if ok {

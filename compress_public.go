@@ -1,6 +1,10 @@
 package spdy
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/amahi/spdy/internal/deflate"
+)
 
 // isPublic reports whether CompressSafe may match the value of a header. It
 // does so only for headers
@@ -15,6 +19,7 @@ import "bytes"
 // which tell what a user does; etag, content-length, last-modified and their
 // conditions and ranges, which tell what the content is;
 // content-security-policy, which carries nonces; and x-forwarded-for and via.
+// What becomes of all these is up to encodePrivate.
 func (c *headerCompressor) isPublic(name, value []byte) bool {
 	switch string(name) {
 	case ":host", "host":
@@ -51,4 +56,57 @@ func (c *headerCompressor) isFirstHost(value []byte) bool {
 		c.host = append([]byte{}, value...)
 	}
 	return bytes.Equal(c.host, value)
+}
+
+// The values that are matched with another only if both are equal as a whole, and
+// only with values of the same kind: a cookie must not tell whether it is in a
+// referer.
+const (
+	wholeCookie deflate.Kind = iota
+	wholeReferer
+)
+
+// encodePrivate encodes the value of a header that is not public. Most are sent as
+// they are and leave no trace. Cookies and the referer, which a client says again
+// and again, may be matched as a whole. What that tells is if a stranger has
+// guessed all of one and can have it sent in the header where it belongs, which
+// scripts and links of other sites cannot.
+func (c *headerCompressor) encodePrivate(name, value []byte) {
+	switch string(name) {
+	case "cookie":
+		for len(value) > 0 {
+			n := cookieUnit(value)
+			c.encoder.Whole(wholeCookie, value[:n])
+			value = value[n:]
+		}
+	case "referer":
+		c.encoder.Whole(wholeReferer, value)
+	default:
+		c.encoder.Literal(value)
+	}
+}
+
+// cookieUnit returns how much of a cookie header's value is matched together: a
+// cookie, with the semicolon and the space behind it, and all the cookies that
+// follow as long as either is too short to stand alone. One that takes only a few
+// values is thus not matched unless all of its unit is guessed.
+func cookieUnit(value []byte) int {
+	n := firstCookie(value)
+	for n < len(value) {
+		next := firstCookie(value[n:])
+		if n >= deflate.MinWhole && next >= deflate.MinWhole {
+			break
+		}
+		n += next
+	}
+	return n
+}
+
+// firstCookie returns the length of the first cookie of value and what parts it
+// from the next one.
+func firstCookie(value []byte) int {
+	if i := bytes.Index(value, []byte("; ")); i >= 0 {
+		return i + len("; ")
+	}
+	return len(value)
 }

@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -32,15 +33,19 @@ func guesses() []string {
 // requests carry the secret and an attacker chooses what comes of guess.
 type oracle func(c *headerCompressor, guess string) int
 
+// sendWith has c compress a request with the given fields and returns the size of
+// the block.
+func sendWith(c *headerCompressor, fields ...HeaderField) int {
+	h := append(HeaderBlock{{":method", "GET"}, {":host", "www.example.com"}}, fields...)
+	return len(c.appendBlock(nil, headerBytes(c.version, append(h, HeaderField{"user-agent", "Mozilla/5.0 (X11)"}))))
+}
+
 func oracles(v Version) map[string]oracle {
 	path, cookie := ":path", "sid="+testSecret+"; theme=dark"
 	if v == SPDY2 {
 		path = "url"
 	}
-	send := func(c *headerCompressor, fields ...HeaderField) int {
-		h := append(HeaderBlock{{":method", "GET"}, {":host", "www.example.com"}}, fields...)
-		return len(c.appendBlock(nil, headerBytes(v, append(h, HeaderField{"user-agent", "Mozilla/5.0 (X11)"}))))
-	}
+	send := sendWith
 	return map[string]oracle{
 		"path before the cookie": func(c *headerCompressor, guess string) int {
 			return send(c, HeaderField{path, "/?sid=" + guess}, HeaderField{"cookie", cookie})
@@ -76,6 +81,37 @@ func oracles(v Version) map[string]oracle {
 			send(c, HeaderField{path, "/reset?token=" + testSecret})
 			return send(c, HeaderField{"referer", "https://www.example.com/reset?token=" + guess})
 		},
+		"referer of the same page": func(c *headerCompressor, guess string) int {
+			send(c, HeaderField{path, testSecret})
+			return send(c, HeaderField{"referer", guess})
+		},
+		"path of the same page": func(c *headerCompressor, guess string) int {
+			send(c, HeaderField{"referer", testSecret})
+			return send(c, HeaderField{path, guess})
+		},
+		"cookie in the referer": func(c *headerCompressor, guess string) int {
+			send(c, HeaderField{"cookie", "sid=" + testSecret})
+			return send(c, HeaderField{"referer", "sid=" + guess})
+		},
+		"referer in the cookie": func(c *headerCompressor, guess string) int {
+			send(c, HeaderField{"referer", testSecret + "; "})
+			return send(c, HeaderField{"cookie", guess + "; theme=light"})
+		},
+		"referer before the cookie": func(c *headerCompressor, guess string) int {
+			return send(c, HeaderField{"referer", guess}, HeaderField{"cookie", testSecret})
+		},
+		"cookie that was set": func(c *headerCompressor, guess string) int {
+			send(c, HeaderField{"set-cookie", testSecret})
+			return send(c, HeaderField{"cookie", guess})
+		},
+		"cookie in an unknown header": func(c *headerCompressor, guess string) int {
+			send(c, HeaderField{"cookie", testSecret})
+			return send(c, HeaderField{"x-reflected", guess})
+		},
+		"authorization in the cookie": func(c *headerCompressor, guess string) int {
+			send(c, HeaderField{"authorization", testSecret})
+			return send(c, HeaderField{"cookie", guess})
+		},
 		"response": func(c *headerCompressor, guess string) int {
 			send(c, HeaderField{"set-cookie", cookie})
 			return send(c, HeaderField{"location", "/?sid=" + guess})
@@ -108,6 +144,99 @@ func TestNoLengthOracle(t *testing.T) {
 			assert.Greater(t, len(sizes(CompressFull)), 5, "%s: full, %s: the test can tell", v, name)
 		}
 	}
+}
+
+// Cookies and referers may be equal as a whole, which can be told from the length
+// of a block. A guess that is right but for one letter is like any other.
+func TestWholeValueOracle(t *testing.T) {
+	for name, ask := range map[string]oracle{
+		"referer": func(c *headerCompressor, guess string) int {
+			sendWith(c, HeaderField{"referer", "https://www.example.com/reset?token=" + testSecret})
+			return sendWith(c, HeaderField{"referer", "https://www.example.com/reset?token=" + guess})
+		},
+		"only cookie": func(c *headerCompressor, guess string) int {
+			sendWith(c, HeaderField{"cookie", "sid=" + testSecret})
+			return sendWith(c, HeaderField{"cookie", "sid=" + guess})
+		},
+		"first cookie": func(c *headerCompressor, guess string) int {
+			sendWith(c, HeaderField{"cookie", "sid=" + testSecret + "; _ga=GA1.2.1720398241.1395048413"})
+			return sendWith(c, HeaderField{"cookie", "sid=" + guess + "; _ga=GA1.2.1720398241.0123456789"})
+		},
+		"last cookie": func(c *headerCompressor, guess string) int {
+			sendWith(c, HeaderField{"cookie", "_ga=GA1.2.1720398241.1395048413; sid=" + testSecret})
+			return sendWith(c, HeaderField{"cookie", "_ga=GA1.2.1720398241.1395048413; sid=" + guess})
+		},
+		"cookie of the attacker in the same header": func(c *headerCompressor, guess string) int {
+			return sendWith(c, HeaderField{"cookie", "sid=" + guess + "; sid=" + testSecret + "; "})
+		},
+	} {
+		sizes := make(map[int]bool)
+		all := guesses()
+		for _, guess := range all[:len(all)-1] {
+			sizes[ask(newHeaderCompressor(SPDY31, CompressSafe), guess)] = true
+		}
+		require.Len(t, sizes, 1, name)
+		whole := ask(newHeaderCompressor(SPDY31, CompressSafe), testSecret)
+		require.False(t, sizes[whole], "%s: the test can tell", name)
+	}
+}
+
+// A short cookie could be found by trying all its values. It tells nothing, not
+// even by a guess that is right, unless its neighbours are right as well.
+func TestShortCookieOracle(t *testing.T) {
+	for _, victim := range []string{
+		"pin=1234", "pin=1234; theme=light", "theme=light; pin=1234", "sid=" + testSecret + "; pin=1234",
+		"pin=1234; sid=" + testSecret, "sid=" + testSecret + "; pin=1234; _ga=GA1.2.1720398241.1395048413",
+	} {
+		for _, attack := range []string{"pin=%s", "pin=%s; ", "a=b; pin=%s", "pin=%s; a=b", "_ga=GA1.2.1720398241.1395048413; pin=%s"} {
+			ask := func(guess string) int {
+				c := newHeaderCompressor(SPDY31, CompressSafe)
+				sendWith(c, HeaderField{"cookie", victim})
+				return sendWith(c, HeaderField{"cookie", fmt.Sprintf(attack, guess)})
+			}
+			require.Equal(t, ask("0000"), ask("1234"), "%s in %s", attack, victim)
+		}
+	}
+}
+
+// What stands next to one another in a cookie header is matched with it only if it
+// is long enough to stand alone.
+func TestCookieUnits(t *testing.T) {
+	for cookie, want := range map[string][]string{
+		"":                                    nil,
+		"a=1":                                 {"a=1"},
+		"a=1; b=2; c=3":                       {"a=1; b=2; c=3"},
+		"sid=0123456789abcde":                 {"sid=0123456789abcde"},
+		"sid=0123456789abcd; b=0123456789abc": {"sid=0123456789abcd; b=0123456789abc"},
+		"sid=0123456789abcd; sid=0123456789abcdef; a=1":      {"sid=0123456789abcd; ", "sid=0123456789abcdef; a=1"},
+		"a=1; b=2; sid=0123456789abcdef; id=0123456789abcde": {"a=1; b=2; sid=0123456789abcdef; id=0123456789abcde"},
+		"a;b; ; ;; \x00c=0123456789abcdef":                   {"a;b; ; ;; \x00c=0123456789abcdef"},
+	} {
+		var units []string
+		for rest := []byte(cookie); len(rest) > 0; {
+			n := cookieUnit(rest)
+			units = append(units, string(rest[:n]))
+			rest = rest[n:]
+		}
+		assert.Equal(t, want, units, cookie)
+	}
+}
+
+// Of the values that are matched as a whole copies are kept, but not many.
+func TestSafeKeepsFewSecrets(t *testing.T) {
+	compressors := make([]*headerCompressor, 50)
+	growth := heapGrowth(func() {
+		for i := range compressors {
+			c := newHeaderCompressor(SPDY31, CompressSafe)
+			for j := range 200 {
+				secret := fmt.Sprintf("%0500d", j)
+				c.appendBlock(nil, headerBytes(SPDY31, HeaderBlock{{"cookie", secret}, {"referer", secret}, {":path", secret}}))
+			}
+			compressors[i] = c
+		}
+	})
+	runtime.KeepAlive(compressors)
+	assert.LessOrEqual(t, growth/len(compressors), (8+2+4)<<10+1024, "window, tables, copies")
 }
 
 // What is not public must leave no trace in later blocks: not in their length,

@@ -53,7 +53,7 @@ type Config struct {
 
 	// Compression says how header blocks that we send are compressed. The
 	// default, CompressSafe, gives an attacker who chooses part of a request
-	// nothing to compare secrets with.
+	// no way to find out secrets letter by letter.
 	Compression CompressionPolicy
 
 	// AcceptPush makes a client take pushes. It is asked for every push of the
@@ -96,6 +96,7 @@ type Config struct {
 	// FrameLog makes sessions print a line for each frame. nil means that they do so
 	// only if EnableDebug, or GODEBUG=spdydebug=1, says it for all.
 	FrameLog *FrameLog
+
 	// PingInterval is after how long a time without a byte from the peer a session
 	// sends a PING, to find out whether the peer is still there. Any byte that
 	// comes counts, not only the answer. 0 means never, which is the default as in

@@ -14,12 +14,18 @@ type deadline struct {
 	passed chan struct{} // latch: closed when the time has come
 	closed bool          // passed has been closed
 	moves  uint          // counts set, so that a late timer knows it is out of date
+	then   func()        // called when the time has come; nil if nothing is to be
 }
 
 // set moves the deadline; the zero time means never.
-func (d *deadline) set(t time.Time) {
+func (d *deadline) set(t time.Time) { d.setThen(t, nil) }
+
+// setThen is set with a function to be called, with no lock held, when the time has
+// come and the deadline has not been moved. That must be in the future.
+func (d *deadline) setThen(t time.Time, then func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.then = then
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil
@@ -42,9 +48,28 @@ func (d *deadline) set(t time.Time) {
 // expire ends the wait, unless the deadline has been moved since.
 func (d *deadline) expire(move uint) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	var then func()
 	if d.moves == move {
 		d.expireLocked()
+		then = d.then
+	}
+	d.mu.Unlock()
+	if then != nil {
+		then()
+	}
+}
+
+// waive takes the deadline away if nothing is to be done when it passes: for those
+// who will not wait any more.
+func (d *deadline) waive() {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	ends := d.then != nil
+	d.mu.Unlock()
+	if !ends {
+		d.set(time.Time{})
 	}
 }
 
@@ -76,6 +101,15 @@ func (d *deadline) err() error {
 		return os.ErrDeadlineExceeded
 	}
 	return nil
+}
+
+// limitAnswer resets the stream if it has not ended by t and nobody has moved its
+// write deadline: that of a server's WriteTimeout, which also ends a stream whose
+// handler has returned and whose client does not take the rest.
+func (st *Stream) limitAnswer(t time.Time) {
+	deadlineIn(&st.writeDeadline).setThen(t, func() {
+		st.reset(RstInternalError, "the answer took longer than WriteTimeout", os.ErrDeadlineExceeded)
+	})
 }
 
 // stop releases the timer.

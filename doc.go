@@ -20,7 +20,7 @@
 // # Servers
 //
 // ListenAndServe, ListenAndServeTLS and the type Server are used like those of
-// net/http:
+// net/http; ConfigureServer adds SPDY to an http.Server:
 //
 //	log.Fatal(spdy.ListenAndServe("localhost:8080", http.FileServer(http.Dir("."))))
 //
@@ -31,14 +31,21 @@
 //
 // # Clients
 //
-// A Client sends requests over one connection, which is dialled by NewClient or,
-// for TLS and everything else, handed to NewClientConn:
+// A Transport makes an http.Client speak SPDY. It dials, shares connections among
+// requests and goes on to another one when a server goes away; ConfigureTransport adds
+// SPDY to an http.Transport, which goes on to speak HTTP with other servers.
+//
+//	client := &http.Client{Transport: &spdy.Transport{}}
+//	res, err := client.Get("https://localhost:8443/")
+//
+// A Client sends requests over one connection, which is dialled by NewClient or handed
+// to NewClientConn:
 //
 //	client, err := spdy.NewClient("localhost:8080")
 //	…
 //	res, err := client.Do(req) // when the headers have come; the body streams
 //
-// A Client and a Session are an http.RoundTripper each, so an http.Client or an
+// Transport, Client and Session are an http.RoundTripper each, so an http.Client or an
 // httputil.ReverseProxy can use them.
 //
 // # Reverse tunnels
@@ -74,6 +81,24 @@
 // StreamError.Retryable says that a request was not looked at and may be sent again.
 // After Close, calls fail with ErrSessionClosed, which matches net.ErrClosed.
 //
+// # Coming from elsewhere
+//
+// From net/http: Server and Transport take the place of http.Server and http.Transport,
+// with the same fields and methods, and package spdytest that of httptest. Handlers need
+// no change. Where the types of net/http have to stay, ConfigureServer and
+// ConfigureTransport add SPDY to them.
+//
+// From golang.org/x/net/http2: ConfigureServer, ConfigureTransport, Transport, ServeConn,
+// Framer and StreamError are called the same. What http2.Server and http2.Transport have
+// to tune, windows, limits and health checks, is in Config, for either role.
+//
+// From this package as it was in 2015: every name is there still, with the type it had.
+// Bodies stream now, so they have to be closed; every call ends, with an error that says
+// why; and a server takes HTTP/1.1 on the same port.
+//
+// docs/net-http.md has the names side by side, and lists every difference between HTTP/1.1,
+// HTTP/2 and SPDY that a handler or a client can see.
+//
 // # Limits
 //
 // What a peer can make a session keep is bounded by Config: unread bytes by
@@ -82,7 +107,11 @@
 // means the defaults. SPDY/3 has windows for streams only; SPDY/2 has none, so that a
 // session of it is not read on while SessionWindow bytes are unread. Headers are
 // compressed in a way that does not let an attacker who chooses a part of a request
-// find out the rest, see CompressSafe.
+// find out the rest letter by letter, see CompressSafe.
+//
+// Time is limited by contexts and deadlines, by the timeouts of Server and Transport, and
+// for connections by PingInterval, PingTimeout, WriteTimeout and IdleTimeout of Config,
+// none of which is set by default.
 //
 // # Seeing inside
 //
@@ -93,5 +122,7 @@
 // its sessions to standard error, with spdydebug=2 their headers too. None of it costs
 // anything while it is not used.
 //
-// docs/architecture.md says how the package works inside.
+// docs/architecture.md says how the package works inside. Numbers such as SPEC W12 are
+// those of the rules in docs/spec-coverage.md, and section numbers those of the
+// specification that is named with them.
 package spdy

@@ -139,3 +139,16 @@ func TestArchitectureNamesWhatIsThere(t *testing.T) {
 		require.Contains(t, page, "`"+name+"`", "a channel or a lock")
 	}
 }
+
+// What docs/net-http.md puts beside the names of others is exported.
+func TestNetHTTPPageNamesWhatIsThere(t *testing.T) {
+	page, c := readFile(t, "docs/net-http.md"), readCode(t)
+	for _, part := range regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(page, -1) {
+		for _, m := range regexp.MustCompile(`\bspdy\.(SPDY31|[A-Z]\w*(?:\.[A-Z]\w*)?)`).FindAllStringSubmatch(part[1], -1) {
+			require.True(t, c.known[m[1]], "there is no %s", m[0])
+		}
+		if m := regexp.MustCompile(`^(Config|Session)\.[A-Z]\w*`).FindString(part[1]); m != "" {
+			require.True(t, c.known[m], "there is no %s", m)
+		}
+	}
+}

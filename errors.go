@@ -110,10 +110,10 @@ func (streamClosedError) Is(target error) bool { return target == net.ErrClosed 
 // A SessionError ends a session and every stream in it. With Remote set the
 // peer reported it in a GOAWAY; otherwise this side found it and told the peer.
 type SessionError struct {
-	Status GoAwayStatus
-	Reason string
-	Remote bool
-	Err    error // cause, may be nil
+	Status GoAwayStatus // as in the GOAWAY
+	Reason string       // what was wrong, in words; "" for an error of the peer's
+	Remote bool         // the peer reported it
+	Err    error        // cause, may be nil
 }
 
 // Error says who ended the session and why.
@@ -131,11 +131,11 @@ func (e *SessionError) Unwrap() error { return e.Err }
 // A StreamError ends one stream and leaves the session alone. With Remote set
 // the peer reported it in a RST_STREAM; otherwise this side did.
 type StreamError struct {
-	StreamID uint32 // 0 if the stream was never given an id
-	Status   RstStatus
-	Reason   string
-	Remote   bool
-	Err      error // cause, may be nil
+	StreamID uint32    // 0 if the stream was never given an id
+	Status   RstStatus // as in the RST_STREAM
+	Reason   string    // what was wrong, in words; "" for an error of the peer's
+	Remote   bool      // the peer reported it
+	Err      error     // cause, may be nil
 }
 
 // Error says who reset the stream and why.
@@ -160,7 +160,7 @@ func (e *StreamError) Retryable() bool {
 // session and its streams then fails with it. It matches its cause, which is
 // io.ErrUnexpectedEOF if the peer just went away.
 type ConnError struct {
-	Err error
+	Err error // what the connection said; never nil
 }
 
 // Error says that the connection was lost and how.

@@ -1,11 +1,14 @@
 package spdy
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // answerBuffer is how much of an answer a handler can write before it leaves. An
@@ -19,11 +22,12 @@ type exchange struct {
 	req  *http.Request
 	body *requestBody
 
-	header   http.Header // the handler's
-	sent     http.Header // what header was at WriteHeader, nil before
-	status   int         // 0 before WriteHeader
-	begun    bool        // the SYN_REPLY is on its way
-	finished bool        // the handler has returned
+	header   http.Header   // the handler's
+	sent     http.Header   // what header was at WriteHeader, nil before
+	frozen   *frozenHeader // what sent is part of, nil if it is nobody's or the handler's
+	status   int           // 0 before WriteHeader
+	begun    bool          // the SYN_REPLY is on its way
+	finished bool          // the handler has returned
 
 	buf      *[]byte // what Write has gathered, from answerPool; nil if nothing
 	length   int64   // the Content-Length that the handler set; -1 if none
@@ -63,7 +67,7 @@ func (st *Stream) WriteHeader(status int) {
 	if x.status != 0 || x.finished || status < 200 {
 		return
 	}
-	x.freeze(status, st.Header().Clone())
+	x.freezeCopy(status, st.Header())
 }
 
 // freeze takes over the headers of the answer.
@@ -153,7 +157,7 @@ func (x *exchange) admit(st *Stream, n int64) error {
 		return x.err
 	}
 	if x.status == 0 {
-		x.freeze(http.StatusOK, st.Header().Clone())
+		x.freezeCopy(http.StatusOK, st.Header())
 	}
 	switch {
 	case n == 0:
@@ -217,10 +221,13 @@ func (st *Stream) begin(body []byte, fin bool) error {
 		header["Content-Type"] = []string{http.DetectContentType(body)}
 	}
 	if _, has := header["Date"]; !has {
-		header["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+		header["Date"] = x.frozen.value(dateHeader(time.Now()))
 	}
 	if x.push != nil {
 		return st.beginPush(header, fin)
+	}
+	if httpguts.HeaderValuesContainsToken(header["Connection"], "close") { // as over HTTP/2
+		st.session.goAway()
 	}
 	block := getBlock()
 	b, err := appendResponseBlock((*block)[:0], st.session.version, x.status, header)
@@ -231,6 +238,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 		return err
 	}
 	*block = b
+	x.thaw()
 	if err := st.sendHeaders(FrameSynReply, block, fin); err != nil {
 		x.err = err
 		return err
@@ -266,7 +274,7 @@ func (st *Stream) finish() {
 	}
 	if countable {
 		x.length = x.written
-		x.sent["Content-Length"] = []string{strconv.FormatInt(x.length, 10)}
+		x.sent["Content-Length"] = x.frozen.value(strconv.FormatInt(x.length, 10))
 	}
 	if short := x.length - x.written; short > 0 && !x.isHead() && bodyAllowed(x.status) {
 		st.cutShort()
@@ -312,9 +320,7 @@ func (st *Stream) finishBody(trailer http.Header) {
 	if len(trailer) == 0 {
 		// Nothing waits from here on, so a deadline that has passed since the last
 		// Write must not keep the end of the answer from the client.
-		if d := st.writeDeadline.Load(); d != nil {
-			d.set(time.Time{})
-		}
+		st.writeDeadline.Load().waive()
 		if buf := x.buf; buf != nil && len(*buf) > 0 {
 			x.buf = nil
 			_ = st.writeOwned(buf) // fails only with the stream
@@ -387,6 +393,22 @@ func (st *Stream) FlushError() error {
 		return err
 	}
 	return st.awaitHeaders()
+}
+
+// CloseNotify returns a channel that gets a value when the client has gone or has given
+// the request up, and when the handler has returned. It is for handlers that were written
+// for http.CloseNotifier; others look at Request.Context.
+func (st *Stream) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	if x := st.http; x != nil && x.req != nil {
+		context.AfterFunc(x.req.Context(), func() {
+			select {
+			case gone <- true:
+			default:
+			}
+		})
+	}
+	return gone
 }
 
 // EnableFullDuplex does nothing and succeeds: on a stream reading the request and

@@ -77,20 +77,20 @@ const (
 
 type frameFlags uint8
 
-// FrameFlags are the flags of a frame.
+// FrameFlags are the flags of a frame: FlagFin and the like, or'ed together.
 type FrameFlags = frameFlags
 
 // The flags of frames (SPEC §1.2).
 const (
-	FlagFin            frameFlags = 0x01 // DATA, SYN_STREAM, SYN_REPLY, HEADERS: the sender's last frame on the stream
-	FlagUnidirectional frameFlags = 0x02 // SYN_STREAM: the receiver may not answer on the stream
-	FlagClearSettings  frameFlags = 0x01 // SETTINGS, server to client: forget the stored settings first
+	FlagFin            FrameFlags = 0x01 // DATA, SYN_STREAM, SYN_REPLY, HEADERS: the sender's last frame on the stream
+	FlagUnidirectional FrameFlags = 0x02 // SYN_STREAM: the receiver may not answer on the stream
+	FlagClearSettings  FrameFlags = 0x01 // SETTINGS, server to client: forget the stored settings first
 )
 
 // The flags of frames under the names they had in 2015.
 const (
-	FLAG_NONE frameFlags = 0
-	FLAG_FIN  frameFlags = 1
+	FLAG_NONE FrameFlags = 0
+	FLAG_FIN  FrameFlags = 1
 )
 
 // MAX_DATA_PAYLOAD is the most payload bytes one frame can carry: the length
@@ -141,9 +141,9 @@ const (
 // A Setting is one entry of a SETTINGS frame. Flags are FlagPersistValue and
 // FlagPersisted.
 type Setting struct {
-	ID    SettingID
-	Flags uint8
-	Value uint32
+	ID    SettingID // what it is about
+	Flags uint8     // what becomes of it between sessions; 0 for nothing
+	Value uint32    // in the unit of the ID
 }
 
 // frameHeaderSize is the size of the header every frame begins with (SPEC §1.1).

@@ -113,11 +113,11 @@ type RawFrame struct {
 	Size   int   // bytes of the frame that have been read, its header of 8 bytes included
 
 	// The header. All of it is zero if Size is less than 8.
-	Control bool
-	Version uint16    // control frames
-	Type    FrameType // FrameData if not a control frame
-	Flags   FrameFlags
-	Length  int // bytes of payload that the header declares
+	Control bool       // not DATA
+	Version uint16     // control frames
+	Type    FrameType  // FrameData if not a control frame
+	Flags   FrameFlags // as on the wire
+	Length  int        // bytes of payload that the header declares
 
 	Payload []byte // what has been read of it
 	Block   []byte // inflated header block, MaxHeaderBytes of it at most; nil if there is none or it could not be inflated

@@ -22,97 +22,97 @@ type Frame interface {
 
 // A DataFrame carries bytes of a stream (SPDY/3.1 §2.2.2).
 type DataFrame struct {
-	StreamID uint32
-	Flags    FrameFlags
-	Data     []byte
+	StreamID uint32     // whose bytes they are
+	Flags    FrameFlags // FlagFin or 0
+	Data     []byte     // the payload, which may be empty
 }
 
 // A SynStreamFrame opens a stream (SPDY/3.1 §2.6.1).
 type SynStreamFrame struct {
-	StreamID           uint32
-	AssociatedStreamID uint32 // stream that a pushed stream belongs to, or 0
-	Priority           uint8  // 0 is the most urgent; up to 3 in SPDY/2, up to 7 otherwise
-	Slot               uint8  // SPDY/3 only: index into the client's certificates, or 0
-	Flags              FrameFlags
-	Headers            HeaderBlock
-	Block              []byte // compressed header block, written instead of Headers if not nil; see Framer.KeepBlocks
+	StreamID           uint32      // odd if the client opens it; more than that of any stream the same side opened before
+	AssociatedStreamID uint32      // stream that a pushed stream belongs to, or 0
+	Priority           uint8       // 0 is the most urgent; up to 3 in SPDY/2, up to 7 otherwise
+	Slot               uint8       // SPDY/3 only: index into the client's certificates, or 0
+	Flags              FrameFlags  // FlagFin, FlagUnidirectional, both or 0
+	Headers            HeaderBlock // of a request, or of what is pushed
+	Block              []byte      // compressed header block, written instead of Headers if not nil; see Framer.KeepBlocks
 }
 
 // A SynReplyFrame accepts a stream (SPDY/3.1 §2.6.2).
 type SynReplyFrame struct {
-	StreamID uint32
-	Flags    FrameFlags
-	Headers  HeaderBlock
-	Block    []byte // compressed header block, written instead of Headers if not nil; see Framer.KeepBlocks
+	StreamID uint32      // which stream is accepted
+	Flags    FrameFlags  // FlagFin or 0
+	Headers  HeaderBlock // of the answer
+	Block    []byte      // compressed header block, written instead of Headers if not nil; see Framer.KeepBlocks
 }
 
 // A HeadersFrame carries more headers of a stream (SPDY/3.1 §2.6.7).
 type HeadersFrame struct {
-	StreamID uint32
-	Flags    FrameFlags
-	Headers  HeaderBlock
-	Block    []byte // compressed header block, written instead of Headers if not nil; see Framer.KeepBlocks
+	StreamID uint32      // whose headers they are
+	Flags    FrameFlags  // FlagFin or 0
+	Headers  HeaderBlock // trailers, most often
+	Block    []byte      // compressed header block, written instead of Headers if not nil; see Framer.KeepBlocks
 }
 
 // A RstStreamFrame ends a stream abnormally (SPDY/3.1 §2.6.3).
 type RstStreamFrame struct {
-	StreamID uint32
-	Status   RstStatus
-	Flags    FrameFlags
+	StreamID uint32     // which stream is at its end
+	Status   RstStatus  // why
+	Flags    FrameFlags // none is defined
 }
 
 // A SettingsFrame tells the peer about limits and measurements (SPDY/3.1
 // §2.6.4). Entries are written in the order given; send them with ascending ids
 // (SPEC T4).
 type SettingsFrame struct {
-	Flags   FrameFlags
-	Entries []Setting
+	Flags   FrameFlags // FlagClearSettings or 0
+	Entries []Setting  // in the order of the wire
 }
 
 // A NoopFrame does nothing (SPDY/2). Other dialects read it as UnknownFrame.
 type NoopFrame struct {
-	Flags FrameFlags
+	Flags FrameFlags // none is defined
 }
 
 // A PingFrame is to be sent back by the peer if it comes from the side to which
 // the parity of ID belongs (SPDY/3.1 §2.6.5).
 type PingFrame struct {
-	ID    uint32
-	Flags FrameFlags
+	ID    uint32     // odd if the client asks, even if the server does
+	Flags FrameFlags // none is defined
 }
 
 // A GoAwayFrame announces the end of the session (SPDY/3.1 §2.6.6). SPDY/2 has
 // no Status on the wire.
 type GoAwayFrame struct {
-	LastGoodStreamID uint32
-	Status           GoAwayStatus
-	Flags            FrameFlags
+	LastGoodStreamID uint32       // the last stream of the peer's that the sender has looked at; 0 if none
+	Status           GoAwayStatus // why the session ends
+	Flags            FrameFlags   // none is defined
 }
 
 // A WindowUpdateFrame lets the peer send Delta more bytes on a stream, or in the
 // session if StreamID is 0 (SPDY/3.1 §2.6.8). SPDY/2 reads it as UnknownFrame.
 type WindowUpdateFrame struct {
-	StreamID uint32
-	Delta    uint32
-	Flags    FrameFlags
+	StreamID uint32     // whose window grows; 0 for that of the session, in SPDY/3.1
+	Delta    uint32     // by how many bytes; 1 to 2^31-1
+	Flags    FrameFlags // none is defined
 }
 
 // A CredentialFrame carries a client certificate for an origin (SPDY/3 §2.6.9).
 // Other dialects read it as UnknownFrame.
 type CredentialFrame struct {
-	Slot         uint16
-	Flags        FrameFlags
-	Proof        []byte
-	Certificates [][]byte // DER, leaf first
+	Slot         uint16     // where in its vector the server keeps the certificate
+	Flags        FrameFlags // none is defined
+	Proof        []byte     // that the client has the certificate's key
+	Certificates [][]byte   // DER, leaf first
 }
 
 // An UnknownFrame is a control frame whose type or version the dialect does not
 // know. Receivers skip it (SPEC F4, F5, F7).
 type UnknownFrame struct {
-	Version uint16 // as on the wire
-	Type    FrameType
-	Flags   FrameFlags
-	Data    []byte
+	Version uint16     // as on the wire
+	Type    FrameType  // as on the wire
+	Flags   FrameFlags // as on the wire
+	Data    []byte     // all of the payload
 }
 
 // FrameType returns FrameData.

@@ -41,6 +41,27 @@ type hammer struct {
 
 	mu      sync.Mutex
 	problem error
+	streams map[*Session]int // that the hooks of a Trace know to be open
+}
+
+// trace is a Trace whose hooks look at their session, so that none may be called under a
+// lock, and that keeps count of the streams.
+func (h *hammer) trace() *Trace {
+	h.streams = make(map[*Session]int)
+	note := func(s *Session, n int) {
+		_ = s.Stats()
+		h.mu.Lock()
+		h.streams[s] += n
+		h.mu.Unlock()
+	}
+	frame := func(s *Session, f FrameInfo) { _ = s.Stats() }
+	return &Trace{
+		FrameSent: frame, FrameReceived: frame, Headers: true,
+		SessionStart: func(s *Session) { note(s, 0) },
+		SessionEnd:   func(s *Session, _ error) { note(s, 0) },
+		StreamOpened: func(s *Session, _ StreamInfo) { note(s, 1) },
+		StreamClosed: func(s *Session, _ StreamInfo, _ error) { note(s, -1) },
+	}
 }
 
 func (h *hammer) report(err error) {
@@ -48,6 +69,27 @@ func (h *hammer) report(err error) {
 	defer h.mu.Unlock()
 	if h.problem == nil {
 		h.problem = err
+	}
+}
+
+// awaitClosed returns how many streams no hook saw close. A handler that has not returned
+// may still be telling.
+func (h *hammer) awaitClosed(s *Session) (open int) {
+	limit := time.NewTimer(leakPatience)
+	defer limit.Stop()
+	for {
+		h.mu.Lock()
+		open = h.streams[s]
+		h.mu.Unlock()
+		if open == 0 {
+			return 0
+		}
+		select {
+		case <-limit.C:
+			return open
+		default:
+			runtime.Gosched()
+		}
 	}
 }
 
@@ -179,6 +221,9 @@ func (h *hammer) end(rnd *rand.Rand) {
 // round uses one session pair until it has ended.
 func (h *hammer) round() {
 	conf := &Config{StreamWindow: 64 << 10, SessionWindow: 256 << 10, MaxConcurrentStreams: 20, Logger: textLogger(io.Discard)}
+	if h.seed%2 == 0 {
+		conf.Trace, conf.FrameLog = h.trace(), &FrameLog{Out: io.Discard, Headers: true}
+	}
 	h.client = conf.ClientSession(h.conns[0])
 	h.server = conf.ServerSession(h.conns[1], &http.Server{Handler: http.HandlerFunc(h.handle)})
 	var sessions, users sync.WaitGroup
@@ -257,6 +302,11 @@ func TestHammer(t *testing.T) {
 				require.NoError(t, h.problem, "-hammerseed %d", h.seed)
 				for _, s := range []*Session{h.client, h.server} {
 					require.Zero(t, openStreams(s))
+					require.Zero(t, h.awaitClosed(s), "-hammerseed %d: streams that no hook saw close", h.seed)
+					stats := s.Stats()
+					stats.Streams.Lingering = 0 // handlers are not waited for
+					require.Zero(t, stats.Streams.Total()+stats.WaitingOpeners+stats.WaitingPings, "-hammerseed %d", h.seed)
+					require.Zero(t, stats.UnsentBytes)
 					if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
 						var lost *ConnError
 						var breach *SessionError

@@ -3,7 +3,7 @@ package spdy
 // A HeaderField is one name and its raw value as the wire carries them. Several
 // values of one name are joined by NUL bytes in Value (SPEC §2.2).
 type HeaderField struct {
-	Name, Value string
+	Name, Value string // the name in lower case; the value, whose only control character is NUL
 }
 
 // A HeaderBlock is the ordered name/value pairs of a SYN_STREAM, SYN_REPLY or

@@ -19,8 +19,8 @@ import (
 	"github.com/amahi/spdy/internal/testconn"
 )
 
-// Exchanges between a client and a server of ours; http_parity_test.go has what is the
-// same over HTTP/1.1.
+// Exchanges between a client and a server of ours; parity/ has what is the same over
+// HTTP/1.1 and HTTP/2.
 
 // TestDoReturnsWithTheHeaders: Do returns when the head of the answer has come, and
 // Flush brings each part across while the handler goes on.

@@ -3,6 +3,7 @@ package spdy
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -62,7 +63,7 @@ func FuzzRequestBlock(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		v, h := fuzzBlock(data)
-		req, err := parseRequestBlock(v, h)
+		req, err := parseRequestBlock(context.Background(), v, h)
 		if err != nil {
 			return
 		}
@@ -129,7 +130,7 @@ func checkRequestAgain(t *testing.T, v Version, req *http.Request) {
 	require.NoError(t, err)
 	h, err := parseNameValue(v, nv, 0)
 	require.NoError(t, err)
-	got, err := parseRequestBlock(v, h)
+	got, err := parseRequestBlock(context.Background(), v, h)
 	require.NoError(t, err)
 	require.Equal(t, req.Method, got.Method)
 	require.Equal(t, req.URL.RequestURI(), got.URL.RequestURI())

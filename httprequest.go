@@ -143,27 +143,6 @@ func cmpOr(a, b, c string) string {
 	return c
 }
 
-// outgoingHost is the value of :host: the request's Host or the URL's, in ASCII
-// and without an IPv6 zone (RFC 6874 §4).
-func outgoingHost(req *http.Request, o *requestOptions) (string, error) {
-	host := cmpOr(req.Host, req.URL.Host, o.host)
-	if host == "" {
-		return "", &messageError{"no Host in request URL"}
-	}
-	ascii, err := httpguts.PunycodeHostPort(host)
-	if err != nil || !httpguts.ValidHostHeader(ascii) {
-		return "", &messageError{fmt.Sprintf("invalid host %q", host)}
-	}
-	if ascii[0] == '[' {
-		if end := strings.LastIndexByte(ascii, ']'); end > 0 {
-			if zone := strings.LastIndexByte(ascii[:end], '%'); zone > 0 {
-				return ascii[:zone] + ascii[end:], nil
-			}
-		}
-	}
-	return ascii, nil
-}
-
 // outgoingPath sets path and query to what URL.RequestURI returns, in two parts
 // so that nothing has to be built.
 func (t *requestTarget) outgoingPath(req *http.Request) {

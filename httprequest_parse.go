@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,14 +24,14 @@ func badRequest(reason string) *requestError {
 }
 
 // parseRequestBlock makes the request that net/http's server would have made of
-// the same request sent as HTTP/1.1, without Body, RemoteAddr, TLS and context.
+// the same request sent as HTTP/1.1, without Body, RemoteAddr and TLS.
 // ContentLength is -1 if the peer announced none: the caller knows whether a
 // body follows. Errors are of type *requestError.
 //
 // It is stricter than net/http where another reading of the request could make
 // two of it further on: a Content-Length must occur once, "*" needs OPTIONS, an
 // absolute target must be http or https, and that of CONNECT an authority.
-func parseRequestBlock(v Version, h HeaderBlock) (*http.Request, error) {
+func parseRequestBlock(ctx context.Context, v Version, h HeaderBlock) (*http.Request, error) {
 	var m parsedMessage
 	if reason := m.parse(v, h, requestPseudos); reason != "" {
 		return nil, badRequest(reason)
@@ -38,7 +39,7 @@ func parseRequestBlock(v Version, h HeaderBlock) (*http.Request, error) {
 	if err := m.checkRequest(v); err != nil {
 		return nil, err
 	}
-	req := &http.Request{
+	req := http.Request{
 		Method:     m.pseudo[pseudoMethod],
 		RequestURI: m.pseudo[pseudoPath],
 		Proto:      m.pseudo[pseudoVersion],
@@ -47,7 +48,7 @@ func parseRequestBlock(v Version, h HeaderBlock) (*http.Request, error) {
 		Host:       m.pseudo[pseudoHost],
 		Header:     m.header,
 	}
-	if err := parseTarget(req); err != nil {
+	if err := parseTarget(&req); err != nil {
 		return nil, err
 	}
 	delete(m.header, "Host") // :host replaces it (SPEC §2.3)
@@ -61,7 +62,7 @@ func parseRequestBlock(v Version, h HeaderBlock) (*http.Request, error) {
 		delete(m.header, "Expect") // nothing can be done about it (SPEC M11)
 	}
 	req.Trailer = announcedTrailers(m.header)
-	return req, nil
+	return req.WithContext(ctx), nil
 }
 
 // checkRequest checks the pseudo headers one by one.

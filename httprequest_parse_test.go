@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -55,7 +56,7 @@ func TestParseRequestLikeNetHTTP(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, v := range httpVersions {
 				h := plainGet(v, pairs...)
-				got, err := parseRequestBlock(v, h)
+				got, err := parseRequestBlock(context.Background(), v, h)
 				require.NoError(t, err)
 				want, err := readRequest(requestText(v, h))
 				require.NoError(t, err)
@@ -98,7 +99,7 @@ func TestParseRequest(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, v := range httpVersions {
-				r, err := parseRequestBlock(v, plainGet(v, tt.pairs...))
+				r, err := parseRequestBlock(context.Background(), v, plainGet(v, tt.pairs...))
 				require.NoError(t, err)
 				assert.Equal(t, tt.header, r.Header)
 				if tt.check != nil {
@@ -111,7 +112,7 @@ func TestParseRequest(t *testing.T) {
 
 // All values share one array, and a handler may append to any of them.
 func TestParseRequestValuesAreApart(t *testing.T) {
-	r, err := parseRequestBlock(SPDY31, plainGet(SPDY31, "a", "1", "b", "2\x003", "cookie", "c\x00d", "e", "4"))
+	r, err := parseRequestBlock(context.Background(), SPDY31, plainGet(SPDY31, "a", "1", "b", "2\x003", "cookie", "c\x00d", "e", "4"))
 	require.NoError(t, err)
 	for k := range r.Header {
 		r.Header.Add(k, "new")
@@ -120,7 +121,7 @@ func TestParseRequestValuesAreApart(t *testing.T) {
 }
 
 func TestParseRequestHostHeader(t *testing.T) {
-	r, err := parseRequestBlock(SPDY31, plainGet(SPDY31, "host", "evil"))
+	r, err := parseRequestBlock(context.Background(), SPDY31, plainGet(SPDY31, "host", "evil"))
 	require.NoError(t, err)
 	assert.Equal(t, "example.com", r.Host, ":host replaces it")
 	assert.Empty(t, r.Header)
@@ -129,11 +130,11 @@ func TestParseRequestHostHeader(t *testing.T) {
 // SPDY/2 needs three pseudo headers only, and its names are ordinary elsewhere
 // (SPEC M3, §2.4).
 func TestParseRequestSPDY2(t *testing.T) {
-	r, err := parseRequestBlock(SPDY2, HeaderBlock{{"method", "GET"}, {"url", "http://h/x"}, {"version", "HTTP/1.1"}, {"status", "s"}})
+	r, err := parseRequestBlock(context.Background(), SPDY2, HeaderBlock{{"method", "GET"}, {"url", "http://h/x"}, {"version", "HTTP/1.1"}, {"status", "s"}})
 	require.NoError(t, err)
 	assert.Equal(t, "h", r.Host)
 	assert.Equal(t, http.Header{"Status": {"s"}}, r.Header)
-	r, err = parseRequestBlock(SPDY2, HeaderBlock{{"method", "GET"}, {"url", "/x"}, {"version", "HTTP/1.1"}, {"x", "\x00a\x00b\x00"}, {"y", "\x00"}})
+	r, err = parseRequestBlock(context.Background(), SPDY2, HeaderBlock{{"method", "GET"}, {"url", "/x"}, {"version", "HTTP/1.1"}, {"x", "\x00a\x00b\x00"}, {"y", "\x00"}})
 	require.NoError(t, err)
 	assert.Empty(t, r.Host)
 	assert.Equal(t, http.Header{"X": {"a", "b"}, "Y": {""}}, r.Header, "a NUL at the ends is tolerated (SPEC H8)")
@@ -284,7 +285,7 @@ func TestParseRequestVersions(t *testing.T) {
 
 func requireBadRequest(t *testing.T, v Version, h HeaderBlock, status int) {
 	t.Helper()
-	req, err := parseRequestBlock(v, h)
+	req, err := parseRequestBlock(context.Background(), v, h)
 	var bad *requestError
 	require.ErrorAs(t, err, &bad, v)
 	assert.Nil(t, req)
@@ -296,7 +297,7 @@ func requireBadRequest(t *testing.T, v Version, h HeaderBlock, status int) {
 // Values may be secrets and must not get into logs by way of an error.
 func TestParseRequestErrorsHideValues(t *testing.T) {
 	for _, pairs := range [][]string{{"x", "secret\n"}, {":path", "secret"}, {":host", "sec ret"}, {"content-length", "secret"}, {"x", "a\x00\x00secret"}} {
-		_, err := parseRequestBlock(SPDY31, plainGet(SPDY31, pairs...))
+		_, err := parseRequestBlock(context.Background(), SPDY31, plainGet(SPDY31, pairs...))
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), "sec")
 	}
@@ -306,7 +307,7 @@ func TestParseRequestAllocations(t *testing.T) {
 	h := plainGet(SPDY31, ":path", "/a/b/c?q=1", "accept", "text/html,*/*", "accept-encoding", "gzip", "accept-language", "en",
 		"cookie", "a=b; c=d", "referer", "https://www.example.com/", "user-agent", "x", "cache-control", "a\x00b")
 	n := testing.AllocsPerRun(100, func() {
-		if _, err := parseRequestBlock(SPDY31, h); err != nil {
+		if _, err := parseRequestBlock(context.Background(), SPDY31, h); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -315,7 +316,7 @@ func TestParseRequestAllocations(t *testing.T) {
 
 	// A block of many values costs no more allocations than one of few.
 	h = append(h, HeaderField{"via", strings.Repeat("x\x00", 1000) + "x"})
-	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { parseRequestBlock(SPDY31, h) }), 5.0)
+	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { parseRequestBlock(context.Background(), SPDY31, h) }), 5.0)
 }
 
 func BenchmarkParseRequestBlock(b *testing.B) {
@@ -323,7 +324,7 @@ func BenchmarkParseRequestBlock(b *testing.B) {
 		"accept-language", "en", "cookie", "a=b; c=d", "referer", "https://www.example.com/")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := parseRequestBlock(SPDY31, h); err != nil {
+		if _, err := parseRequestBlock(context.Background(), SPDY31, h); err != nil {
 			b.Fatal(err)
 		}
 	}

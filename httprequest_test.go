@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -82,7 +83,7 @@ func TestRequestBlockTarget(t *testing.T) {
 				got := [4]string{pseudoValue(v, h, ":method"), pseudoValue(v, h, ":path"), pseudoValue(v, h, ":host"), pseudoValue(v, h, ":scheme")}
 				assert.Equal(t, tt.want, got, v)
 				assert.Equal(t, "HTTP/1.1", pseudoValue(v, h, ":version"))
-				_, err := parseRequestBlock(v, h)
+				_, err := parseRequestBlock(context.Background(), v, h)
 				assert.NoError(t, err, "our server takes what our client sends")
 			}
 		})
@@ -98,7 +99,7 @@ func TestRequestBlockToProxy(t *testing.T) {
 			want = "http://h:1/a?b"
 		}
 		assert.Equal(t, want, pseudoValue(v, h, ":path"))
-		req, err := parseRequestBlock(v, h)
+		req, err := parseRequestBlock(context.Background(), v, h)
 		require.NoError(t, err)
 		assert.Equal(t, "h:1", req.Host)
 		assert.Equal(t, "/a?b", req.URL.RequestURI())
@@ -222,7 +223,7 @@ func TestRequestBlockPseudoClash(t *testing.T) {
 		ordinary(SPDY31, encodeRequest(t, SPDY31, req, requestOptions{})))
 	h := encodeRequest(t, SPDY2, req, requestOptions{})
 	assert.Equal(t, "/", pseudoValue(SPDY2, h, ":path"))
-	got, err := parseRequestBlock(SPDY2, h)
+	got, err := parseRequestBlock(context.Background(), SPDY2, h)
 	require.NoError(t, err)
 	assert.Equal(t, http.Header{"User-Agent": {"test"}, "Status": {"1"}}, got.Header)
 }
@@ -329,7 +330,7 @@ func TestRequestBlockAgainstNetHTTP(t *testing.T) {
 	for name, req := range tests {
 		t.Run(name, func(t *testing.T) {
 			for _, v := range httpVersions {
-				got, err := parseRequestBlock(v, encodeRequest(t, v, req, requestOptions{}))
+				got, err := parseRequestBlock(context.Background(), v, encodeRequest(t, v, req, requestOptions{}))
 				require.NoError(t, err)
 				sent := req.Clone(t.Context())
 				if sent.Body != nil {

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"context"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -315,7 +316,7 @@ func TestHeaderRoundTripProperty(t *testing.T) {
 		}
 		header["User-Agent"] = []string{""}
 		block := encodeRequest(t, v, &http.Request{Host: "h", URL: mustURL("/"), Header: header}, requestOptions{})
-		req, err := parseRequestBlock(v, block)
+		req, err := parseRequestBlock(context.Background(), v, block)
 		require.NoError(t, err)
 		require.Equal(t, res.Header, req.Header)
 	}

@@ -3,12 +3,19 @@ package spdy
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // An httpServerApp serves HTTP on the streams of a session.
 type httpServerApp struct {
-	server *http.Server
-	base   context.Context // of every request on the session
+	server     *http.Server
+	override   http.Handler  // instead of the server's, if not nil
+	states     *connReporter // nil if nobody wants to know
+	lastAnswer func() bool   // reports that the session ends with the next answer; may be nil
+
+	base     context.Context // of every request on the session
+	prepared bool            // base and peer are complete; receiver only
+	peer     string          // RemoteAddr of all requests
 }
 
 func newHTTPServerApp(server *http.Server) *httpServerApp {
@@ -22,6 +29,8 @@ func newHTTPServerApp(server *http.Server) *httpServerApp {
 // about a resource, so it is not for the user's handler, as in net/http.
 func (a *httpServerApp) handler(req *http.Request) http.Handler {
 	switch {
+	case a.override != nil: // net/http's own, which does what follows
+		return a.override
 	case req.RequestURI == "*" && req.Method == http.MethodOptions && !a.server.DisableGeneralOptionsHandler:
 		return http.HandlerFunc(answerOptions)
 	case a.server.Handler != nil:
@@ -39,21 +48,56 @@ func (a *httpServerApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	if st.assoc != 0 || st.oneWay { // SPEC S11
 		return streamErrorf(st.id, RstProtocolError, "a request must be a bidirectional stream of its own")
 	}
-	req, err := parseRequestBlock(st.session.version, h)
+	a.prepare(st.session)
+	ctx, cancel := context.WithCancelCause(a.base)
+	req, err := parseRequestBlock(ctx, st.session.version, h)
 	if err != nil {
+		cancel(err)
 		a.refuse(st, err)
 		return nil
 	}
-	ctx, cancel := context.WithCancelCause(a.base)
 	st.setContext(cancel)
-	go a.serve(st, a.complete(st, req, ctx), cancel)
+	a.complete(st, req)
+	go a.serve(st, req, cancel)
 	return nil
 }
 
+// prepare completes the context of all requests before the first of them. By then
+// something has come from the client: asking for an address may have to wait for that
+// if a proxy announces it.
+func (a *httpServerApp) prepare(s *Session) {
+	if a.prepared {
+		return
+	}
+	a.prepared = true
+	a.peer = peerName(s)
+	ctx := context.WithValue(a.base, http.ServerContextKey, a.server)
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, s.conn.LocalAddr())
+	a.base = context.WithValue(ctx, sessionContextKey{}, s)
+}
+
+// begin is called by the goroutine of a handler before that, end after it.
+func (a *httpServerApp) begin(st *Stream) {
+	a.states.begin()
+	if d := a.server.ReadTimeout; d > 0 && st.http.body != nil {
+		_ = st.SetReadDeadline(time.Now().Add(d)) // never fails
+	}
+	if d := a.server.WriteTimeout; d > 0 {
+		st.limitAnswer(time.Now().Add(d))
+	}
+}
+
+func (a *httpServerApp) end(st *Stream) {
+	if a.lastAnswer != nil && a.lastAnswer() {
+		st.session.goAway()
+	}
+	a.states.end()
+}
+
 // complete fills in what only the session knows of a request.
-func (a *httpServerApp) complete(st *Stream, req *http.Request, ctx context.Context) *http.Request {
+func (a *httpServerApp) complete(st *Stream, req *http.Request) {
 	s := st.session
-	req.RemoteAddr = peerName(s)
+	req.RemoteAddr = a.peer
 	req.TLS = s.tls
 	if st.in.atEnd() {
 		if req.ContentLength < 0 {
@@ -63,14 +107,26 @@ func (a *httpServerApp) complete(st *Stream, req *http.Request, ctx context.Cont
 			req.Body = http.NoBody
 		}
 	}
-	req = req.WithContext(ctx)
-	x := &exchange{req: req, length: -1}
+	x := st.http
+	x.req, x.length = req, -1
 	if req.Body == nil {
 		x.body = &requestBody{st: st, req: req, check: newLengthCheck("request body", req.ContentLength)}
 		req.Body = x.body
 	}
-	st.http = x
-	return req
+}
+
+// A servedStream is a stream that a client has opened, with its exchange.
+type servedStream struct {
+	st Stream
+	x  exchange
+}
+
+// newServedStream makes a stream that is not open yet.
+func newServedStream(s *Session, priority uint8) *Stream {
+	served := new(servedStream)
+	served.st.init(s, priority)
+	served.st.http = &served.x
+	return &served.st
 }
 
 // refuse answers a request that no handler could make sense of.
@@ -80,7 +136,7 @@ func (a *httpServerApp) refuse(st *Stream, err error) {
 		status = e.Status
 	}
 	st.session.log.streamError(st.session, &StreamError{StreamID: st.id, Status: RstProtocolError, Err: err})
-	st.http = &exchange{req: &http.Request{Method: http.MethodGet}, length: -1}
+	st.http.req, st.http.length = &http.Request{Method: http.MethodGet}, -1
 	st.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	st.http.freeze(status, st.Header())
 	st.finish()

@@ -262,9 +262,12 @@ func (a *keepalive) frameDone() {
 
 // awaitFrameSince says since when the first frame is due, before Serve.
 func (a *keepalive) awaitFrameSince(t time.Time) {
-	if a != nil {
-		a.frame.beginOnce(max(1, a.now()-int64(time.Since(t))))
+	if a == nil || a.frame.limit == 0 {
+		return
 	}
+	elapsed := int64(time.Since(t))
+	a.frame.since.Store(a.now() - max(1, elapsed)) // may be negative, which is not 0
+	a.frame.arm(a.frame.limit - elapsed)
 }
 
 // A watch calls fire when a mark has not been moved for the time of limit. Its

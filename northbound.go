@@ -14,7 +14,8 @@ import (
 // holding mu.
 type northbound struct {
 	// bell is a doorbell: "look again". The receiver rings it for bytes, for the
-	// end and for an error; whoever takes it and leaves work behind rings again.
+	// end and for an error; whoever takes it and leaves work behind rings again. It is
+	// made under mu when somebody first waits.
 	bell chan struct{}
 
 	mu         sync.Mutex
@@ -27,15 +28,28 @@ type northbound struct {
 	marks      marks // where DATA frames end, if that is to be kept
 }
 
-func (b *northbound) init(window int64) {
-	b.bell = make(chan struct{}, 1)
-	b.flow = newInflow(window)
+func (b *northbound) init(window int64) { b.flow = newInflow(window) }
+
+// ring is ringLocked for callers that do not hold mu.
+func (b *northbound) ring() {
+	b.mu.Lock()
+	b.ringLocked()
+	b.mu.Unlock()
 }
 
-func (b *northbound) ring() {
+// ringLocked rings the bell, if anybody has ever waited for it.
+func (b *northbound) ringLocked() {
 	select {
 	case b.bell <- struct{}{}:
 	default:
+	}
+}
+
+// nothingLocked makes sure that there is a bell for whoever has found nothing, and
+// waits now.
+func (b *northbound) nothingLocked() {
+	if b.bell == nil {
+		b.bell = make(chan struct{}, 1)
 	}
 }
 
@@ -110,8 +124,8 @@ func (b *northbound) append(p []byte) (discarded int) {
 		c.w += n
 		p = p[n:]
 	}
+	b.ringLocked()
 	b.mu.Unlock()
-	b.ring()
 	return 0
 }
 
@@ -127,8 +141,8 @@ func (b *northbound) finish(end error, drop bool) (dropped int64) {
 	if drop && b.end != io.EOF {
 		dropped = b.dropLocked()
 	}
+	b.ringLocked()
 	b.mu.Unlock()
-	b.ring()
 	return dropped
 }
 
@@ -138,8 +152,8 @@ func (b *northbound) discard() (dropped int64) {
 	b.mu.Lock()
 	b.discarding = true
 	dropped = b.dropLocked()
+	b.ringLocked()
 	b.mu.Unlock()
-	b.ring()
 	return dropped
 }
 
@@ -177,18 +191,19 @@ func (b *northbound) read(p []byte) (n int, grant int64, err error) {
 		b.marks.pass(n)
 		grant = b.consumeLocked(int64(n))
 		if b.unread > 0 || b.end != nil {
-			b.ring() // another reader may be waiting on the same bell
+			b.ringLocked() // another reader may be waiting on the same bell
 		}
 		return n, grant, nil
 	}
 	if b.discarding {
-		b.ring()
+		b.ringLocked()
 		return 0, 0, ErrStreamClosed
 	}
 	if b.end != nil && b.unread == 0 {
-		b.ring()
+		b.ringLocked()
 		return 0, 0, b.end
 	}
+	b.nothingLocked()
 	return 0, 0, nil
 }
 
@@ -226,9 +241,10 @@ func (b *northbound) view() (p []byte, err error) {
 		b.lent = true
 		return b.head.data[b.head.r:b.head.w], nil
 	case b.end != nil:
-		b.ring()
+		b.ringLocked()
 		return nil, b.end
 	}
+	b.nothingLocked()
 	return nil, nil
 }
 
@@ -275,6 +291,7 @@ func (b *northbound) atEnd() bool {
 func (b *northbound) readable() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.nothingLocked() // in case there is nothing
 	return b.unread > 0 && !b.lent || b.end != nil || b.discarding
 }
 

@@ -12,6 +12,7 @@ import (
 func newNorthbound(window int64) *northbound {
 	b := new(northbound)
 	b.init(window)
+	b.nothingLocked() // as if somebody waited: from then on there is a bell
 	return b
 }
 
@@ -146,11 +147,13 @@ func TestNorthboundFinish(t *testing.T) {
 
 func TestNorthboundDiscard(t *testing.T) {
 	b := newNorthbound(16)
+	_, _, err := b.read(make([]byte, 1))
+	require.NoError(t, err, "a reader that will wait")
 	b.put(t, "abcdef")
 	b.rung()
 	require.EqualValues(t, 6, b.discard())
 	require.True(t, b.rung(), "a waiting reader hears of it")
-	_, _, err := b.read(make([]byte, 1))
+	_, _, err = b.read(make([]byte, 1))
 	require.ErrorIs(t, err, ErrStreamClosed)
 	_, err = b.view()
 	require.ErrorIs(t, err, ErrStreamClosed)

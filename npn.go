@@ -76,14 +76,20 @@ func protocolNames() []string {
 }
 
 // withProtocols returns a copy of a TLS configuration, which may be nil, that
-// negotiates SPDY before whatever it negotiated already, and then also.
+// negotiates SPDY before whatever it negotiated already, and then also. If it names a
+// dialect already it stays the user's choice which ones there are, and in what order.
 func withProtocols(c *tls.Config, also ...string) *tls.Config {
 	if c == nil {
 		c = &tls.Config{}
 	}
 	c = c.Clone()
 	names := protocolNames()
-	for _, name := range append(c.NextProtos, also...) {
+	for _, name := range c.NextProtos {
+		if _, ok := versionOf(name); ok {
+			names = nil
+		}
+	}
+	for _, name := range append(slices.Clone(c.NextProtos), also...) {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}

@@ -72,7 +72,7 @@ func (s *Session) Ping(d time.Duration) (pinged bool) {
 // are taken, and it ends when the open ones have. GOAWAY has no flags; f is
 // ignored. A payload of another length is replaced by the session's own last good
 // id and the status OK. Shutdown does the same and waits.
-func (s *Session) SendGoaway(f frameFlags, dat []byte) {
+func (s *Session) SendGoaway(f FrameFlags, dat []byte) {
 	if len(dat) == 8 {
 		s.mu.Lock()
 		if s.err == nil && !s.blind() {

@@ -37,12 +37,12 @@ const (
 //
 // Upper and lower case are the same. A nil URL has the priority of what is not
 // known, 4.
-func PriorityFor(req *url.URL) uint8 {
-	if req == nil {
+func PriorityFor(u *url.URL) uint8 {
+	if u == nil {
 		return priorityImage
 	}
 	var buf [len("webmanifest")]byte
-	ext, ok := extension(buf[:0], req.Path)
+	ext, ok := extension(buf[:0], u.Path)
 	if !ok {
 		return priorityImage
 	}

@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/proxy"
 )
 
@@ -40,12 +39,12 @@ type proxyDialer struct {
 
 // A ProxyError is the refusal of an HTTP proxy to connect to a server.
 type ProxyError struct {
-	Proxy      string // scheme and host of the proxy's URL, without user and password
-	Target     string // the server, as host:port
-	StatusCode int    // 407, for instance
-	Status     string // "407 Proxy Authentication Required"
-	Header     http.Header
-	Body       []byte // its first 64 KiB
+	Proxy      string      // scheme and host of the proxy's URL, without user and password
+	Target     string      // the server, as host:port
+	StatusCode int         // 407, for instance
+	Status     string      // "407 Proxy Authentication Required"
+	Header     http.Header // of the answer, with Proxy-Authenticate
+	Body       []byte      // its first 64 KiB
 }
 
 // Error names the proxy, the server and the status.
@@ -105,7 +104,12 @@ func dialSOCKS(ctx context.Context, dial dialFunc, via *url.URL, addr string) (n
 	if err != nil {
 		return nil, err
 	}
-	dialer, err := proxy.SOCKS5("tcp", server, auth, forwardDialer(dial))
+	var conn net.Conn // what package proxy wraps it in cannot close one direction
+	dialer, err := proxy.SOCKS5("tcp", server, auth, forwardDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		conn = c
+		return c, err
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -113,11 +117,14 @@ func dialSOCKS(ctx context.Context, dial dialFunc, via *url.URL, addr string) (n
 	if !ok {
 		return nil, errors.New("package proxy dials without a context")
 	}
-	conn, err := withContext.DialContext(ctx, "tcp", addr)
-	if err != nil && ctx.Err() != nil { // package proxy reports the deadline that it has set
+	_, err = withContext.DialContext(ctx, "tcp", addr)
+	switch {
+	case err == nil:
+		return conn, nil
+	case ctx.Err() != nil: // package proxy reports the deadline that it has set
 		return nil, context.Cause(ctx)
 	}
-	return conn, err
+	return nil, err
 }
 
 // dialHTTP connects by way of an HTTP proxy, with CONNECT (RFC 9110 §9.3.6).
@@ -302,5 +309,5 @@ func urlAddr(u *url.URL, port string) (string, error) {
 	if p := u.Port(); p != "" {
 		port = p
 	}
-	return httpguts.PunycodeHostPort(net.JoinHostPort(u.Hostname(), port))
+	return asciiHostPort(net.JoinHostPort(u.Hostname(), port))
 }

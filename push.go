@@ -131,6 +131,9 @@ func (x *exchange) pushRequest(target string, opts *http.PushOptions) (*http.Req
 		header[http.CanonicalHeaderKey(key)] = values
 	}
 	path := &url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}
+	if !validTarget(path.RequestURI()) {
+		return nil, fmt.Errorf("spdy: cannot push %q: invalid path or query", target)
+	}
 	return &http.Request{
 		Method: http.MethodGet, URL: path, RequestURI: path.RequestURI(), Host: x.req.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

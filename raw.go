@@ -129,8 +129,11 @@ func (s *Session) isRaw() bool {
 // newPeerStream makes a stream that the peer has opened, of the kind that the
 // application wants.
 func (s *Session) newPeerStream(priority uint8) *Stream {
-	if s.isRaw() {
+	switch s.app.(type) {
+	case *acceptQueue:
 		return &newRawStream(s, priority).st
+	case *httpServerApp:
+		return newServedStream(s, priority)
 	}
 	return newStream(s, priority)
 }

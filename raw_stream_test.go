@@ -265,7 +265,7 @@ func TestRawReset(t *testing.T) {
 		st := p.accepted("opened", 0)
 		text := p.sendBulk(st.ID(), 1000, FlagFin)
 		p.sendRst(st.ID(), RstCancel)
-		synctest.Wait()
+		synctest.Wait() // or the Write may be first
 		p.rawWrite(st, []byte("x")).failsReset("nobody reads", RstCancel, true)
 		require.Equal(t, text, string(p.rawReadAll(st).ok("all of it").data))
 	})

@@ -132,11 +132,10 @@ func (r *RawStream) CloseWrite() error {
 			s.ring()
 			return err
 		}
-		select {
-		case <-st.turn: // the Write is through
-			st.passTurn()
-		case <-st.done:
+		if !st.writing.CompareAndSwap(false, true) && st.awaitTurn(new(atomic.Pointer[deadline])) != nil {
+			continue // the stream has ended
 		}
+		st.passTurn() // the Write is through
 	}
 }
 

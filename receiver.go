@@ -351,15 +351,20 @@ func (s *Session) stopUnwanted(st *Stream) {
 
 // finishIn closes the peer's half of a stream after its last byte.
 func (s *Session) finishIn(st *Stream) {
-	st.in.finish(endOfStream, false)
 	s.mu.Lock()
+	s.finishInLocked(st)
+	s.mu.Unlock()
+	s.endIfDrained()
+}
+
+// finishInLocked lets nobody see the end of a stream before the stream is gone.
+func (s *Session) finishInLocked(st *Stream) {
+	st.in.finish(endOfStream, false)
 	if st.raw != nil {
 		st.raw.ringLateLocked()
 	}
 	st.state.finIn()
 	s.retireLocked(st)
-	s.mu.Unlock()
-	s.endIfDrained()
 }
 
 // credit returns n bytes to the session's receive window, in large steps.

@@ -33,6 +33,18 @@ func (s *Session) readBlock(id uint32, block []byte) (HeaderBlock, error) {
 	return h, nil
 }
 
+// onlyStream tells an error of readBlock that spoils a stream from all others. It costs
+// nothing when there is none.
+func onlyStream(err error) (spoilt *StreamError, other error) {
+	if err == nil {
+		return nil, nil
+	}
+	if e := (*StreamError)(nil); errors.As(err, &e) {
+		return e, nil
+	}
+	return nil, err
+}
+
 // receiveSynStream opens a stream for the peer, or says why not.
 func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	f, block, err := parseSynStream(s.version, h, p)
@@ -42,8 +54,8 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	}
 	header, err := s.readBlock(f.id, block)
 	s.traceReceived(h, p, header, err)
-	var refused *StreamError
-	if err != nil && !errors.As(err, &refused) {
+	refused, err := onlyStream(err)
+	if err != nil {
 		return err
 	}
 	st, err := s.admitStream(f, refused)
@@ -127,8 +139,8 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	}
 	header, err := s.readBlock(id, block)
 	s.traceReceived(h, p, header, err)
-	var spoilt *StreamError
-	if err != nil && !errors.As(err, &spoilt) {
+	spoilt, err := onlyStream(err)
+	if err != nil {
 		return err
 	}
 	fin := h.flags&FlagFin != 0
@@ -143,29 +155,39 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		return nil
 	}
 	status, reason := s.takeBlockLocked(st, h, header, spoilt)
+	bare := fin && status == 0 && h.typ == FrameSynReply
+	if bare { // at once: who has the answer finds the stream gone
+		s.finishInLocked(st)
+	}
 	s.mu.Unlock()
 	if status != 0 && s.forgives(st, h, status) {
 		s.stray(0)
 		return nil
 	}
 	if status != 0 {
+		if reason == "" {
+			reason = "unexpected " + h.typ.String()
+		}
 		s.resetStream(st, status, reason)
 		return nil
 	}
 	if h.typ == FrameHeaders && st.raw == nil {
 		s.app.headers(st)
 	}
-	if fin {
+	switch {
+	case bare:
+		s.endIfDrained()
+	case fin:
 		s.finishIn(st)
 	}
 	return nil
 }
 
 // takeBlockLocked gives a header block to its stream, or returns the status to reset
-// the stream with and why. spoilt is not nil if the block was bad.
+// the stream with and why, "" if the frame was unexpected. spoilt is not nil if the block
+// was bad.
 func (s *Session) takeBlockLocked(st *Stream, h frameHeader, header HeaderBlock, spoilt *StreamError) (status RstStatus, reason string) {
 	fin := h.flags&FlagFin != 0
-	reason = "unexpected " + h.typ.String()
 	switch {
 	case spoilt != nil:
 		status, reason = spoilt.Status, spoilt.Error()

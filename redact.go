@@ -33,11 +33,9 @@ func hidden(secret string) string {
 
 // isHidden reports that text is what hidden returns.
 func isHidden(text string) bool {
-	digits, ok := strings.CutPrefix(text, "[")
-	if digits, ok = strings.CutSuffix(digits, " bytes]"); !ok {
-		return false
-	}
-	return digits != "" && strings.Trim(digits, "0123456789") == ""
+	digits, begins := strings.CutPrefix(text, "[")
+	digits, ends := strings.CutSuffix(digits, " bytes]")
+	return begins && ends && digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
 // secretParts are what the names of headers with secrets have in them: authorization,

@@ -48,9 +48,7 @@ func (s *Session) carry(up *upload) (*http.Response, error) {
 // nothing has been uploaded.
 func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 	st, req, ctx := up.st, up.req, up.req.Context()
-	stop := context.AfterFunc(ctx, func() { // ends with the exchange or its context
-		st.reset(RstCancel, "request cancelled", context.Cause(ctx))
-	})
+	stop := st.cancelWith(ctx)
 	reply, err := st.awaitReply(ctx)
 	if err != nil {
 		stop()
@@ -70,6 +68,19 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 	finishResponse(st, res, up.unwatch(stop))
 	return res, nil
 }
+
+// cancelWith resets the stream when the context ends, until stop is called. A context
+// that cannot end costs nothing.
+func (st *Stream) cancelWith(ctx context.Context) (stop func() bool) {
+	if ctx.Done() == nil {
+		return notWatched
+	}
+	return context.AfterFunc(ctx, func() {
+		st.reset(RstCancel, "request cancelled", context.Cause(ctx))
+	})
+}
+
+func notWatched() bool { return true }
 
 // finishResponse gives an answer its body.
 func finishResponse(st *Stream, res *http.Response, stop func() bool) {
@@ -126,6 +137,9 @@ type uploadOptions struct {
 // unwatch wraps stop, which ends the watch over the request's context, for the end of
 // the answer: a body that is still being sent has to be watched on.
 func (u *upload) unwatch(stop func() bool) func() bool {
+	if u.running == nil {
+		return stop
+	}
 	end := func() bool {
 		if u.unsent.Load() {
 			u.st.reset(RstCancel, "answered before its body was sent", nil)
@@ -133,7 +147,7 @@ func (u *upload) unwatch(stop func() bool) func() bool {
 		return stop()
 	}
 	return func() bool {
-		if u.running == nil || u.running.Err() != nil {
+		if u.running.Err() != nil {
 			return end()
 		}
 		context.AfterFunc(u.running, func() { end() })

@@ -56,15 +56,9 @@ func (u *upload) answered() {
 	}
 }
 
-// An answerTimeoutError is a request that got no answer within
+// errAnswerTimeout is what a request gets that had no answer within
 // Transport.ResponseHeaderTimeout.
-type answerTimeoutError struct{}
-
-var errAnswerTimeout error = answerTimeoutError{}
-
-func (answerTimeoutError) Error() string   { return "spdy: timeout awaiting response headers" }
-func (answerTimeoutError) Timeout() bool   { return true }
-func (answerTimeoutError) Temporary() bool { return true }
+var errAnswerTimeout error = timeoutError("no response headers in time")
 
 // mayBegin waits, if the request asks for it, until the server wants the body or the
 // time for that has passed. It reports false if the body is not wanted any more: there

@@ -127,7 +127,7 @@ func (s *Session) startLocked(job headerJob) {
 		st.onWire = true
 	}
 	if st.flushing {
-		st.rangTaken()
+		ringBell(st.taken)
 	}
 	if job.flags&FlagFin != 0 {
 		s.finishOutLocked(st)

@@ -4,12 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,9 +25,57 @@ type Server struct {
 	// Config tunes the sessions. nil means the defaults.
 	Config *Config
 
-	// ErrorLog receives what the HTTP/1.1 side of ListenAndServeTLS has to say.
-	// nil means the standard logger. Sessions log to Config.Logger.
+	// Protocols says what the server speaks beside SPDY. nil means HTTP/1; with
+	// HTTP2 also clients that negotiate h2 are served, and with UnencryptedHTTP2
+	// those that begin with its preface on a plain connection.
+	Protocols *http.Protocols
+
+	// DisableGeneralOptionsHandler passes "OPTIONS *" to the Handler. By default it
+	// is answered with 200 and no body.
+	DisableGeneralOptionsHandler bool
+
+	// ReadTimeout is how long reading a request may take, its body included: reads
+	// of the body fail from then on with os.ErrDeadlineExceeded. It stands in for
+	// ReadHeaderTimeout and IdleTimeout where those are 0. A handler can move it with
+	// http.ResponseController. 0 and less mean no limit.
+	ReadTimeout time.Duration
+
+	// ReadHeaderTimeout is how long a new client may take to say something: to send
+	// its first frame, or the header of an HTTP/1.1 request. Later it is how long a
+	// frame that brings headers may take from its first byte to its last. A client
+	// that takes longer is cut. 0 means ReadTimeout, less than that no limit; a
+	// server that strangers can reach should have one.
+	ReadHeaderTimeout time.Duration
+
+	// WriteTimeout is how long an answer may take, from when its request has come. A
+	// stream that has not ended by then is reset. A handler can move it with
+	// http.ResponseController. 0 and less mean no limit. Config.WriteTimeout is
+	// about the connection instead.
+	WriteTimeout time.Duration
+
+	// IdleTimeout is how long a connection is kept on which nothing is asked. 0
+	// means ReadTimeout, less than that no limit. Config.IdleTimeout, if it is set,
+	// is that of sessions.
+	IdleTimeout time.Duration
+
+	// MaxHeaderBytes bounds the headers of a request, with HTTP/1.1 and, unless
+	// Config has a bound of its own, with SPDY. 0 means the default of either.
+	MaxHeaderBytes int
+
+	// ConnState, if not nil, is told of every connection when it is accepted
+	// (http.StateNew), when the first of its handlers begins (http.StateActive), when
+	// none is left (http.StateIdle), and when it is closed (http.StateClosed).
+	// Changes that follow each other closely may be reported as one.
+	ConnState func(net.Conn, http.ConnState)
+
+	// ErrorLog receives what the HTTP/1.1 side has to say and, unless there is a
+	// Logger, what sessions have. nil means the standard logger.
 	ErrorLog *log.Logger
+
+	// Logger receives what sessions have to say, and without an ErrorLog also what
+	// the HTTP/1.1 side has. Config.Logger, if it is set, is that of sessions. nil
+	// means ErrorLog, and if that is nil too the package's logger, see SetLog.
+	Logger *slog.Logger
 
 	// BaseContext, if not nil, returns the context that every request served
 	// from a listener descends from.
@@ -41,11 +90,16 @@ type Server struct {
 	life      context.Context // ends with Close or Shutdown
 	end       context.CancelFunc
 	plain     *http.Server // serves clients that do not speak SPDY
-	listeners map[net.Listener]struct{}
+	listeners map[*net.Listener]struct{}
 	sessions  map[*Session]struct{}
-	greeting  map[net.Conn]struct{} // connections that are no sessions yet
+	greeting  map[*arrival]struct{} // connections that are no sessions yet
 	serving   sync.WaitGroup        // goroutines of serveConn
 	ended     ServerStats           // totals of sessions that have ended
+
+	introduced map[*tls.Conn]struct{} // see plainState
+	onShutdown []func()               // registered before plain was there
+
+	noKeepAlives atomic.Bool
 }
 
 // ListenAndServe serves SPDY without TLS on addr, like http.ListenAndServe, and
@@ -133,10 +187,10 @@ func (srv *Server) certified(certFile, keyFile string) (*tls.Config, error) {
 // Shutdown.
 func (srv *Server) Serve(ln net.Listener) (err error) {
 	defer ln.Close()
-	if !srv.track(ln) {
+	if !srv.track(&ln) {
 		return http.ErrServerClosed
 	}
-	defer srv.forget(ln)
+	defer srv.forget(&ln)
 	hs := srv.httpServer()
 	base := context.Background()
 	if srv.BaseContext != nil {
@@ -158,13 +212,19 @@ func (srv *Server) Serve(ln net.Listener) (err error) {
 			continue
 		}
 		pause.reset()
+		srv.tell(conn, http.StateNew)
 		if !srv.begin() {
 			conn.Close()
+			srv.tell(conn, http.StateClosed)
 			return http.ErrServerClosed
 		}
+		a := &arrival{conn: conn, since: time.Now()}
 		go func() { // ends with the session
-			defer srv.serving.Done()
-			srv.greetConn(base, hs, conn, queue)
+			closed := srv.greetConn(base, hs, a, queue)
+			srv.serving.Done()
+			if closed {
+				srv.tell(conn, http.StateClosed) // may call Close, which waits for serving
+			}
 		}()
 	}
 }
@@ -175,100 +235,15 @@ func (srv *Server) Serve(ln net.Listener) (err error) {
 // Shutdown.
 func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 	defer ln.Close()
-	if !srv.track(ln) {
+	if !srv.track(&ln) {
 		return http.ErrServerClosed
 	}
-	defer srv.forget(ln)
+	defer srv.forget(&ln)
 	err := srv.httpServer().ServeTLS(ln, certFile, keyFile)
 	if srv.isClosing() { // we have closed ln ourselves, before http.Server knew
 		return http.ErrServerClosed
 	}
 	return err
-}
-
-// httpServer returns the http.Server that serves clients without SPDY, and whose
-// fields every request can see under http.ServerContextKey.
-func (srv *Server) httpServer() *http.Server {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	if srv.plain != nil {
-		return srv.plain
-	}
-	srv.plain = &http.Server{
-		Addr:         srv.Addr,
-		Handler:      srv.Handler,
-		TLSConfig:    withProtocols(srv.TLSConfig, protocolHTTP11),
-		ErrorLog:     srv.ErrorLog,
-		BaseContext:  srv.baseContext(),
-		ConnContext:  srv.ConnContext,
-		TLSNextProto: make(map[string]func(*http.Server, *tls.Conn, http.Handler)),
-	}
-	for _, v := range protocols {
-		srv.plain.TLSNextProto[v.String()] = func(hs *http.Server, conn *tls.Conn, h http.Handler) {
-			base := context.Background()
-			if b, ok := h.(interface{ BaseContext() context.Context }); ok {
-				base = b.BaseContext() // net/http's own way to hand it on, ConnContext included
-			}
-			if srv.begin() {
-				defer srv.serving.Done()
-				srv.serveConn(base, hs, conn, greeting{version: v})
-			}
-		}
-	}
-	return srv.plain
-}
-
-// baseContext is BaseContext for the http.Server, which gets to see a queue where
-// the user expects his listener.
-func (srv *Server) baseContext() func(net.Listener) context.Context {
-	if srv.BaseContext == nil {
-		return nil
-	}
-	return func(ln net.Listener) context.Context {
-		if q, ok := ln.(*connQueue); ok {
-			ln = q.ln
-		}
-		return srv.BaseContext(ln)
-	}
-}
-
-// greetConn finds out what a new connection speaks and serves it.
-func (srv *Server) greetConn(base context.Context, hs *http.Server, conn net.Conn, queue *connQueue) {
-	if !srv.meet(conn) {
-		conn.Close()
-		return
-	}
-	g, err := srv.Config.greet(srv.life, conn)
-	srv.met(conn)
-	switch {
-	case err != nil: // gone, or no TLS: nothing has been asked for yet
-		conn.Close()
-	case g.http:
-		queue.hand(&readAheadConn{Conn: conn, first: g.first})
-	default:
-		if srv.ConnContext != nil {
-			base = srv.ConnContext(base, conn)
-		}
-		srv.serveConn(base, hs, conn, g)
-	}
-}
-
-// serveConn runs a session on a connection until it ends.
-func (srv *Server) serveConn(base context.Context, hs *http.Server, conn net.Conn, g greeting) {
-	app := newHTTPServerApp(hs)
-	app.base = context.WithValue(base, http.ServerContextKey, hs)
-	app.base = context.WithValue(app.base, http.LocalAddrContextKey, conn.LocalAddr())
-	s := newSession(conn, false, g.version, srv.Config, app)
-	s.in.preload(g.first)
-	if g.cautious {
-		s.beCautious()
-	}
-	if !srv.enter(s) {
-		s.Close()
-		return
-	}
-	defer srv.leave(s)
-	_ = s.Serve() // the session has logged what is worth it
 }
 
 // serve runs a handler. Its panic resets its stream and nothing else.
@@ -287,7 +262,9 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 		cancel(context.Canceled)
 		st.stopReading()
 		st.release()
+		a.end(st)
 	}()
+	a.begin(st)
 	a.handler(req).ServeHTTP(st, req)
 	returned = true
 	st.release() // before the FIN, upon which the client may open another stream
@@ -323,17 +300,15 @@ func (srv *Server) Close() (err error) {
 // tenth of a second whatever the peers do. A hook of a Trace, which cannot wait, gets an
 // error and should call Close.
 func (srv *Server) Shutdown(ctx context.Context) error {
-	sessions, plain := srv.close()
+	sessions, _ := srv.close()
+	plain := srv.httpServer() // which calls what RegisterOnShutdown was given
 	for _, s := range sessions {
 		s.goAway()
 	}
 	if insideSession() {
 		return errInside
 	}
-	var err error
-	if plain != nil {
-		err = unlessClosed(plain.Shutdown(ctx))
-	}
+	err := unlessClosed(plain.Shutdown(ctx))
 	for _, s := range sessions {
 		s.awaitEnd(ctx)
 	}
@@ -344,9 +319,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	if closeSoon(sessions...) {
 		defer srv.serving.Wait()
 	}
-	if plain != nil { // it would close connections before their GOAWAY is out
-		plain.Close()
-	}
+	plain.Close() // not before: it would close connections before their GOAWAY is out
 	return ctx.Err()
 }
 
@@ -358,129 +331,3 @@ func unlessClosed(err error) error {
 	}
 	return err
 }
-
-// close stops accepting and returns what is still running.
-func (srv *Server) close() ([]*Session, *http.Server) {
-	srv.mu.Lock()
-	srv.closing = true
-	end := srv.end
-	var closers []io.Closer
-	for ln := range srv.listeners {
-		closers = append(closers, ln)
-	}
-	for conn := range srv.greeting {
-		closers = append(closers, conn)
-	}
-	sessions := make([]*Session, 0, len(srv.sessions))
-	for s := range srv.sessions {
-		sessions = append(sessions, s)
-	}
-	plain := srv.plain
-	srv.mu.Unlock()
-	if end != nil {
-		end()
-	}
-	for _, c := range closers {
-		c.Close()
-	}
-	return sessions, plain
-}
-
-func (srv *Server) isClosing() bool {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	return srv.closing
-}
-
-// track enters a listener, unless the server is closing.
-func (srv *Server) track(ln net.Listener) bool {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	if srv.closing {
-		return false
-	}
-	if srv.listeners == nil {
-		srv.life, srv.end = context.WithCancel(context.Background())
-		srv.listeners = make(map[net.Listener]struct{})
-		srv.sessions = make(map[*Session]struct{})
-		srv.greeting = make(map[net.Conn]struct{})
-	}
-	srv.listeners[ln] = struct{}{}
-	return true
-}
-
-func (srv *Server) forget(ln net.Listener) {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	delete(srv.listeners, ln)
-}
-
-// begin counts a connection's goroutine, unless the server is closing.
-func (srv *Server) begin() bool {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	if srv.closing {
-		return false
-	}
-	srv.serving.Add(1)
-	return true
-}
-
-// meet remembers a connection that is no session yet, unless the server is
-// closing.
-func (srv *Server) meet(conn net.Conn) bool {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	if srv.closing {
-		return false
-	}
-	srv.greeting[conn] = struct{}{}
-	return true
-}
-
-func (srv *Server) met(conn net.Conn) {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	delete(srv.greeting, conn)
-}
-
-// enter remembers a session, unless the server is closing.
-func (srv *Server) enter(s *Session) bool {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	if srv.closing {
-		return false
-	}
-	srv.sessions[s] = struct{}{}
-	return true
-}
-
-func (srv *Server) leave(s *Session) {
-	stats := s.Stats()
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	delete(srv.sessions, s)
-	srv.ended.addTotals(&stats)
-}
-
-// An acceptPause slows down a listener that is out of file descriptors or the
-// like, as net/http does.
-type acceptPause struct{ delay time.Duration }
-
-// wait reports whether accepting may go on; it may not after an error that stays.
-func (a *acceptPause) wait(err error, done <-chan struct{}) bool {
-	temporary, ok := err.(interface{ Temporary() bool })
-	if !ok || !temporary.Temporary() {
-		return false
-	}
-	a.delay = min(max(2*a.delay, 5*time.Millisecond), time.Second)
-	timer := time.NewTimer(a.delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-done:
-	}
-	return true
-}
-
-func (a *acceptPause) reset() { a.delay = 0 }

@@ -123,7 +123,9 @@ type application interface {
 
 // NewServerSession prepares a session that answers the streams its peer opens
 // with the server's handler. Call Serve to run it. A nil server, or one without
-// a handler, serves http.DefaultServeMux.
+// a handler, serves http.DefaultServeMux. Of its other fields those apply that are
+// about requests and connections: DisableGeneralOptionsHandler, the timeouts,
+// MaxHeaderBytes, ErrorLog, and ConnState for http.StateActive and http.StateIdle.
 func NewServerSession(conn net.Conn, server *http.Server) *Session {
 	return (*Config)(nil).ServerSession(conn, server)
 }
@@ -137,7 +139,9 @@ func NewClientSession(conn net.Conn) *Session {
 // ServerSession is NewServerSession with a configuration. What a TLS connection has
 // negotiated counts if its handshake is complete, which a Server sees to.
 func (c *Config) ServerSession(conn net.Conn, server *http.Server) *Session {
-	return newSession(conn, false, c.dialect(conn), c, newHTTPServerApp(server))
+	app := newHTTPServerApp(server)
+	app.states = newConnReporter(app.server, conn)
+	return newSession(conn, false, c.dialect(conn), c.serving(app.server), app)
 }
 
 // ClientSession is NewClientSession with a configuration. What a TLS connection has

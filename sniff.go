@@ -21,14 +21,18 @@ type greeting struct {
 
 // greet finds out what a client speaks: TLS negotiates it, without TLS the first
 // bytes tell (SPEC §7). Until they have come the server is silent.
-func (c *Config) greet(ctx context.Context, conn net.Conn) (g greeting, err error) {
+func (c *Config) greet(ctx context.Context, conn net.Conn, handshake time.Duration) (g greeting, err error) {
 	if h, ok := conn.(interface{ HandshakeContext(context.Context) error }); ok {
-		ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, handshake)
 		defer cancel()
 		if err := h.HandshakeContext(ctx); err != nil {
 			return g, err
 		}
 		g.version = c.dialect(conn)
+		if state := connectionState(conn); state != nil && state.NegotiatedProtocol != "" {
+			_, spdy := versionOf(state.NegotiatedProtocol)
+			g.http = !spdy
+		}
 		return g, nil
 	}
 	first := make([]byte, 2)
@@ -85,6 +89,9 @@ func (c *readAheadConn) Read(p []byte) (int, error) {
 	}
 	return c.Conn.Read(p)
 }
+
+// accepted is the connection as the listener gave it.
+func (c *readAheadConn) accepted() net.Conn { return c.Conn }
 
 // CloseWrite lets net/http end an answer the way it does on a TCP connection.
 func (c *readAheadConn) CloseWrite() error {

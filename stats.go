@@ -44,15 +44,13 @@ type SessionStats struct {
 	// limits what is sent: in dialects without such a window, and while a peer is taken
 	// to be one that does no flow control. ReceiveWindow is below 0 if such a peer has
 	// sent more than the window.
-	SendWindow       int64
-	ReceiveWindow    int64
-	PeerStreamWindow int64
+	SendWindow, ReceiveWindow, PeerStreamWindow int64
 
 	// PeerMaxStreams is how many streams the peer lets us have open.
 	PeerMaxStreams uint32
 
-	// RoundTrip is how long the echo of the latest PING took; 0 before the first.
-	// See Session.PingContext.
+	// RoundTrip is how long the echo of the latest PING of ours took, those that the
+	// session sends by itself included; 0 before the first. See Session.PingContext.
 	RoundTrip time.Duration
 
 	// GoingAway says that we have announced by GOAWAY to take no new streams,
@@ -139,9 +137,14 @@ type FrameCounts [FrameWindowUpdate + 1]uint64
 func (c FrameCounts) Total() uint64 { return total(c[:]) }
 
 // MarshalJSON implements json.Marshaler.
-func (c FrameCounts) MarshalJSON() ([]byte, error) {
-	return marshalCounts(c[:], func(i int) string { return FrameType(i).String() })
+func (c FrameCounts) MarshalJSON() ([]byte, error) { return marshalCounts(c[:], frameSlotName) }
+
+// UnmarshalJSON implements json.Unmarshaler. Names that it does not know are left out.
+func (c *FrameCounts) UnmarshalJSON(text []byte) error {
+	return unmarshalCounts(text, c[:], frameSlotName)
 }
+
+func frameSlotName(i int) string { return FrameType(i).String() }
 
 // ResetCounts are numbers of RST_STREAM frames by status: Resets[RstCancel]. Those
 // with a status that the specification does not define are Resets[0]. As JSON it is
@@ -152,13 +155,18 @@ type ResetCounts [RstFrameTooLarge + 1]uint64
 func (c ResetCounts) Total() uint64 { return total(c[:]) }
 
 // MarshalJSON implements json.Marshaler.
-func (c ResetCounts) MarshalJSON() ([]byte, error) {
-	return marshalCounts(c[:], func(i int) string {
-		if i == 0 {
-			return "other"
-		}
-		return RstStatus(i).String()
-	})
+func (c ResetCounts) MarshalJSON() ([]byte, error) { return marshalCounts(c[:], resetSlotName) }
+
+// UnmarshalJSON implements json.Unmarshaler. Names that it does not know are left out.
+func (c *ResetCounts) UnmarshalJSON(text []byte) error {
+	return unmarshalCounts(text, c[:], resetSlotName)
+}
+
+func resetSlotName(i int) string {
+	if i == 0 {
+		return "other"
+	}
+	return RstStatus(i).String()
 }
 
 func total(counts []uint64) (sum uint64) {
@@ -178,6 +186,17 @@ func marshalCounts(counts []uint64, name func(i int) string) ([]byte, error) {
 	return json.Marshal(named)
 }
 
+func unmarshalCounts(text []byte, counts []uint64, name func(i int) string) error {
+	var named map[string]uint64
+	if err := json.Unmarshal(text, &named); err != nil {
+		return err
+	}
+	for i := range counts {
+		counts[i] = named[name(i)]
+	}
+	return nil
+}
+
 // ServerStats is what a server looked like at one moment, see Server.Stats: the sum
 // over its sessions. The totals include sessions that have ended, and never shrink.
 type ServerStats struct {
@@ -185,16 +204,14 @@ type ServerStats struct {
 	SessionsTotal uint64 // sessions that there have been, with those that run
 	Greeting      int    // gauge: connections without TLS whose first bytes have not come
 
-	// Gauges, see SessionStats.
-	Streams        StreamStates
-	WaitingOpeners int
-	UnreadBytes    int64
-	UnsentBytes    int64
+	Streams        StreamStates // gauges: the streams there are
+	WaitingOpeners int          // gauge: calls that wait to open a stream
+	UnreadBytes    int64        // gauge: DATA that applications have not read
+	UnsentBytes    int64        // gauge: DATA that waits for windows and networks
 
-	// Totals, see SessionStats.
-	StreamsOpened, StreamsAccepted uint64
-	Sent, Received                 Traffic
-	Stalls                         uint64
+	StreamsOpened, StreamsAccepted uint64  // streams opened by the server, which are pushes, and by clients
+	Sent, Received                 Traffic // what has gone to clients, and come from them
+	Stalls                         uint64  // how often sessions have stopped reading, see SessionStats
 }
 
 // addGauges adds what goes up and down.

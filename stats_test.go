@@ -421,6 +421,11 @@ func TestStatsAsJSON(t *testing.T) {
 	require.Contains(t, string(text), `"Frames":{"NOOP":2,"SYN_STREAM":1}`)
 	require.Contains(t, string(text), `"Resets":{"FRAME_TOO_LARGE":4,"other":3}`)
 	require.Contains(t, string(text), `"Resets":{}`)
+	var back SessionStats
+	require.NoError(t, json.Unmarshal(text, &back))
+	require.Equal(t, s, back)
+	require.Error(t, json.Unmarshal([]byte(`{"Sent":{"Frames":[1]}}`), &back))
+	require.Error(t, json.Unmarshal([]byte(`{"Sent":{"Resets":{"CANCEL":-1}}}`), &back))
 	require.EqualValues(t, 3, s.Sent.Frames.Total())
 	require.EqualValues(t, 7, s.Received.Resets.Total())
 }
@@ -475,5 +480,15 @@ func TestStatsOfUnaware(t *testing.T) {
 		require.EqualValues(t, defaultWindow, p.s.Stats().UnreadBudget)
 		p.wantRead("all", st, text+"more")
 		require.Zero(t, p.s.Stats().UnreadBytes)
+	})
+}
+
+// The round trip is known without anybody's PING where the session measures it itself.
+func TestStatsOfTuner(t *testing.T) {
+	rigTest(t, endless, rigSetup{conn: slowerPath()}, func(t *testing.T, r *rig) {
+		body := r.openBody("/")
+		readFor(t, body, time.Second)
+		require.GreaterOrEqual(t, r.client.Stats().RoundTrip, longRTT)
+		require.NoError(t, body.Close())
 	})
 }

@@ -33,9 +33,11 @@ type Stream struct {
 	in      northbound    // what the peer sent; has its own lock
 	replied chan struct{} // latch: the SYN_REPLY has come; nil if the peer opened
 	done    chan struct{} // latch: the stream has ended, err says why
-	taken   chan struct{} // doorbell for the writer: "look at your loan again"
+	taken   chan struct{} // doorbell for the writer: "look at your loan again"; made under Session.mu by a writer who waits
 	interim chan struct{} // doorbell for an upload that waits for 100; nil if none does
-	turn    chan struct{} // capacity 1: whoever holds the token may write
+	turn    chan struct{} // doorbell for whoever waits to write; made under Session.mu by the first who does
+	writing atomic.Bool   // somebody writes
+	queued  atomic.Int32  // how many wait for turn
 
 	reserved bool // it has a slot already; for the goroutine that opens it
 
@@ -91,9 +93,6 @@ func (st *Stream) init(s *Session, priority uint8) {
 	st.session = s
 	st.priority = min(priority, priorities-1)
 	st.done = make(chan struct{})
-	st.taken = make(chan struct{}, 1)
-	st.turn = make(chan struct{}, 1)
-	st.passTurn()
 	window := int64(unlimited)
 	if s.version.streamFlowControl() {
 		window = int64(s.conf.StreamWindow)
@@ -184,18 +183,31 @@ func (st *Stream) stopReading() {
 
 // takeTurn waits until no other writer is at work.
 func (st *Stream) takeTurn() error {
+	if !st.writing.CompareAndSwap(false, true) {
+		return st.awaitTurn(&st.writeDeadline)
+	}
+	err := st.writeDeadline.Load().err()
+	if err != nil {
+		st.passTurn()
+	}
+	return err
+}
+
+// awaitTurn waits for the turn, the end of the stream, or the deadline at limits.
+func (st *Stream) awaitTurn(limits *atomic.Pointer[deadline]) error {
+	turn := st.queueUp()
+	defer st.queued.Add(-1)
 	for {
-		limit := st.writeDeadline.Load()
+		limit := limits.Load()
 		if err := limit.err(); err != nil {
+			ringBell(turn) // it may have been rung for us
 			return err
 		}
+		if st.writing.CompareAndSwap(false, true) {
+			return nil
+		}
 		select {
-		case <-st.turn:
-			err := st.writeDeadline.Load().err()
-			if err != nil {
-				st.passTurn()
-			}
-			return err
+		case <-turn:
 		case <-st.done:
 			return st.endReason()
 		case <-limit.wait():
@@ -203,9 +215,32 @@ func (st *Stream) takeTurn() error {
 	}
 }
 
+// queueUp makes sure that whoever passes the turn rings the bell that it returns.
+func (st *Stream) queueUp() (turn chan struct{}) {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	if st.turn == nil {
+		st.turn = make(chan struct{}, 1)
+	}
+	st.queued.Add(1)
+	return st.turn
+}
+
 func (st *Stream) passTurn() {
+	st.writing.Store(false)
+	if st.queued.Load() == 0 {
+		return
+	}
+	st.session.mu.Lock()
+	turn := st.turn
+	st.session.mu.Unlock()
+	ringBell(turn)
+}
+
+// ringBell rings a doorbell; nil is one that nobody has ever waited for.
+func ringBell(bell chan struct{}) {
 	select {
-	case st.turn <- struct{}{}:
+	case bell <- struct{}{}:
 	default:
 	}
 }
@@ -226,6 +261,9 @@ func (st *Stream) write(p []byte, fin bool) (int, error) {
 	if err := st.writableLocked(); err != nil {
 		s.mu.Unlock()
 		return 0, err
+	}
+	if len(p) > 0 {
+		st.bellLocked()
 	}
 	st.loan, st.finQueued = p, fin
 	s.sched.place(st)
@@ -309,13 +347,13 @@ func (st *Stream) returnLoanLocked() {
 		st.owned = nil
 		return
 	}
-	st.rangTaken()
+	ringBell(st.taken)
 }
 
-func (st *Stream) rangTaken() {
-	select {
-	case st.taken <- struct{}{}:
-	default:
+// bellLocked makes sure that there is a bell for a writer who is about to wait.
+func (st *Stream) bellLocked() {
+	if st.taken == nil {
+		st.taken = make(chan struct{}, 1)
 	}
 }
 
@@ -379,6 +417,7 @@ func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
 	if err := limit.err(); err != nil {
 		return false, err
 	}
+	st.bellLocked()
 	st.flushing = true
 	return true, nil
 }
@@ -464,17 +503,19 @@ func (st *Stream) SetReadDeadline(t time.Time) error {
 // means never. Other streams and the session do not notice.
 func (st *Stream) SetWriteDeadline(t time.Time) error {
 	setDeadline(&st.writeDeadline, t)
-	st.rangTaken()
+	st.session.mu.Lock()
+	ringBell(st.taken)
+	st.session.mu.Unlock()
 	return nil
 }
 
-func setDeadline(p *atomic.Pointer[deadline], t time.Time) {
-	d := p.Load()
-	if d == nil {
-		d = new(deadline)
-		if !p.CompareAndSwap(nil, d) {
-			d = p.Load()
-		}
+func setDeadline(p *atomic.Pointer[deadline], t time.Time) { deadlineIn(p).set(t) }
+
+// deadlineIn returns the deadline in p, which it makes if there is none.
+func deadlineIn(p *atomic.Pointer[deadline]) *deadline {
+	if d := p.Load(); d != nil {
+		return d
 	}
-	d.set(t)
+	p.CompareAndSwap(nil, new(deadline))
+	return p.Load()
 }

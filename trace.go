@@ -56,7 +56,7 @@ type Trace struct {
 
 // StreamInfo says which stream a hook of a Trace is about.
 type StreamInfo struct {
-	ID         uint32
+	ID         uint32 // odd if the client opened it
 	Associated uint32 // the stream that this one was pushed along with; 0 for none
 	Priority   uint8  // 0, the most urgent, to 7; twice that of the wire in SPDY/2
 	Ours       bool   // this side opened it

@@ -173,9 +173,9 @@ func TestSentHeadersFindTheirFrame(t *testing.T) {
 // A hostile peer can neither forge lines nor make them long.
 func TestFrameLogIsSafe(t *testing.T) {
 	f := FrameInfo{Type: FrameSynReply, Version: 3, StreamID: 1, Headers: HeaderBlock{
-		{"a", "\nspdy: forged\x1b[2J\u202e"}, {"b", ""}, {"c", "[36 bytes]"}, {"d", "[36 bytes] x"}, {"e", "x=y"}, {"\xff", "\x00"},
+		{"a", "\nspdy: forged\x1b[2J\u202e"}, {"b", ""}, {"c", "[36 bytes]"}, {"d", "[36 bytes] x"}, {"e", "x=y"}, {"\xff", "\x00"}, {"f", "36 bytes]"},
 	}}
-	require.Equal(t, `SYN_REPLY stream=1 flags=0x00 length=0 a="\nspdy: forged\x1b[2J\u202e" b="" c=[36 bytes] d="[36 bytes] x" e="x=y" "\xff"="\x00"`, f.String())
+	require.Equal(t, `SYN_REPLY stream=1 flags=0x00 length=0 a="\nspdy: forged\x1b[2J\u202e" b="" c=[36 bytes] d="[36 bytes] x" e="x=y" "\xff"="\x00" f="36 bytes]"`, f.String())
 	f.Headers = nil
 	for range 1000 {
 		f.Headers = append(f.Headers, HeaderField{"name", strings.Repeat("v", 10000)})

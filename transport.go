@@ -73,7 +73,7 @@ type Transport struct {
 
 	// Proxy returns the proxy for a request, nil for none; http.ProxyFromEnvironment
 	// fits. Proxies with the schemes http and https are asked by CONNECT for a tunnel,
-	// for http URLs too, and "" is http; socks5 and socks5h both let the proxy look
+	// for http URLs too; socks5 and socks5h both let the proxy look
 	// names up. User and password in the URL are used. nil means no proxies.
 	Proxy func(*http.Request) (*url.URL, error)
 
@@ -135,7 +135,7 @@ type Transport struct {
 // body streams and has to be closed. The request's context cancels it in every phase,
 // until the body of the answer has been read or closed. The error is then the context's,
 // or its cause. Other errors are those of dialling, a *NegotiationError, a
-// *ProxyConnectError, a *StreamError, a *SessionError, a *ConnError, or say what is wrong
+// *ProxyError, a *StreamError, a *SessionError, a *ConnError, or say what is wrong
 // with the request.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.roundTripOf(req, t.host == nil)
@@ -179,8 +179,8 @@ func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (
 		case err == nil:
 			body.settle()
 			return res, nil
-		case err == errNoSession && last.err != nil && !last.reused:
-			return nil, last.err // another new session would not do better
+		case err == errNoSession && last.hopeless:
+			return nil, last.err
 		case !a.again || n == maxTries || !body.rewind(req):
 			return nil, err
 		}
@@ -195,9 +195,9 @@ func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (
 type attempt struct {
 	announce bool // GetConn is to be called
 
-	err    error
-	again  bool // the server cannot have looked at the request
-	reused bool // the session has carried others
+	err      error
+	again    bool // the server cannot have looked at the request
+	hopeless bool // another new session would not do better
 }
 
 // try sends a request once.
@@ -215,7 +215,6 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 		a.gettingConn(trace, key)
 	}
 	s := ps.s
-	a.reused = use.reused
 	if trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Conn: s.conn, Reused: use.reused, WasIdle: use.wasIdle, IdleTime: use.idleTime})
 	}
@@ -230,6 +229,7 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 	}
 	if err != nil {
 		a.err, a.again = err, req.Context().Err() == nil && untouched(up.st, err)
+		a.hopeless = !use.reused && ps.useless()
 		return nil, err
 	}
 	if up.asked.gzip {
@@ -288,9 +288,10 @@ func (t *Transport) originOf(req *http.Request) (key originKey, err error) {
 	if req.URL.Host == "" {
 		return key, &messageError{"no Host in request URL"}
 	}
-	if key.addr, err = hostPort(req.URL, port); err != nil {
-		return key, err
+	if key.addr, err = urlAddr(req.URL, port); err != nil {
+		return key, &messageError{fmt.Sprintf("invalid host %q", req.URL.Host)}
 	}
+	key.addr = strings.ToLower(key.addr)
 	if t.Proxy == nil || t.host != nil {
 		return key, nil
 	}
@@ -300,16 +301,4 @@ func (t *Transport) originOf(req *http.Request) (key originKey, err error) {
 	}
 	key.proxy = proxy.String()
 	return key, nil
-}
-
-// hostPort is the address of a URL: in lower case and ASCII, with a port.
-func hostPort(u *url.URL, port string) (string, error) {
-	if p := u.Port(); p != "" {
-		port = p
-	}
-	host, err := httpguts.PunycodeHostPort(u.Hostname())
-	if err != nil {
-		return "", &messageError{fmt.Sprintf("invalid host %q", u.Host)}
-	}
-	return net.JoinHostPort(strings.ToLower(host), port), nil
 }

@@ -114,8 +114,9 @@ func (g *graft) keepHTTP2(next map[string]upgradeFunc) {
 	if t.Protocols != nil {
 		speak = *t.Protocols
 	} else {
-		custom := t.TLSClientConfig != nil || t.DialContext != nil || t.DialTLSContext != nil ||
-			t.Dial != nil || t.DialTLS != nil //lint:ignore SA1019 who still uses them is meant
+		custom := t.TLSClientConfig != nil || t.DialContext != nil || t.DialTLSContext != nil
+		//lint:ignore SA1019 there are programs that still use them
+		custom = custom || t.Dial != nil || t.DialTLS != nil
 		speak.SetHTTP1(true)
 		speak.SetHTTP2(t.TLSNextProto == nil && (t.ForceAttemptHTTP2 || !custom))
 	}

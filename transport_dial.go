@@ -3,12 +3,10 @@ package spdy
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"time"
 )
 
 // A NegotiationError says that a server reached over TLS has not agreed to speak SPDY.
@@ -53,12 +51,12 @@ func (t *Transport) dialOrigin(ctx context.Context, key originKey) (net.Conn, er
 		if err != nil || key.scheme == "http" {
 			return conn, err
 		}
-		return t.startTLS(ctx, conn, key.addr, t.spdyProtocols())
+		return t.startTLS(ctx, conn, key.addr, true)
 	}
 	if key.scheme == "http" {
 		return t.dialPlain(ctx, "tcp", key.addr)
 	}
-	return t.dialTLS(ctx, key.addr, t.spdyProtocols())
+	return t.dialTLS(ctx, key.addr, true)
 }
 
 // dialPlain is DialContext, or what stands for it.
@@ -78,25 +76,25 @@ func checkDialled(conn net.Conn, err error) (net.Conn, error) {
 	return conn, err
 }
 
-// dialTLS makes a TLS connection that is ready for use. With protocols, one of them has
-// to be negotiated.
-func (t *Transport) dialTLS(ctx context.Context, addr string, protocols []string) (net.Conn, error) {
+// dialTLS makes a TLS connection that is ready for use: for SPDY, or for HTTP/1.1 with a
+// proxy.
+func (t *Transport) dialTLS(ctx context.Context, addr string, spdy bool) (net.Conn, error) {
 	if t.DialTLSContext == nil {
 		conn, err := t.dialPlain(ctx, "tcp", addr)
 		if err != nil {
 			return nil, err
 		}
-		return t.startTLS(ctx, conn, addr, protocols)
+		return t.startTLS(ctx, conn, addr, spdy)
 	}
 	conn, err := checkDialled(t.DialTLSContext(ctx, "tcp", addr))
 	if err != nil {
 		return nil, err
 	}
-	return t.handshake(ctx, conn, addr, protocols != nil)
+	return t.handshake(ctx, conn, addr, spdy)
 }
 
 // startTLS begins to speak TLS on a connection.
-func (t *Transport) startTLS(ctx context.Context, conn net.Conn, addr string, protocols []string) (net.Conn, error) {
+func (t *Transport) startTLS(ctx context.Context, conn net.Conn, addr string, spdy bool) (net.Conn, error) {
 	conf := &tls.Config{}
 	if t.TLSClientConfig != nil {
 		conf = t.TLSClientConfig.Clone()
@@ -104,8 +102,11 @@ func (t *Transport) startTLS(ctx context.Context, conn net.Conn, addr string, pr
 	if conf.ServerName == "" {
 		conf.ServerName, _, _ = net.SplitHostPort(addr)
 	}
-	conf.NextProtos = protocols
-	return t.handshake(ctx, tls.Client(conn, conf), addr, protocols != nil)
+	conf.NextProtos = []string{protocolHTTP11}
+	if spdy {
+		conf.NextProtos = t.spdyProtocols()
+	}
+	return t.handshake(ctx, tls.Client(conn, conf), addr, spdy)
 }
 
 // spdyProtocols are the dialects to offer by ALPN.
@@ -125,7 +126,7 @@ func (t *Transport) spdyProtocols() (names []string) {
 
 // handshake completes the TLS handshake of a connection, and looks what it has
 // negotiated. The connection is closed if anything is wrong.
-func (t *Transport) handshake(ctx context.Context, conn net.Conn, addr string, wantSPDY bool) (net.Conn, error) {
+func (t *Transport) handshake(ctx context.Context, conn net.Conn, addr string, spdy bool) (net.Conn, error) {
 	if h, ok := conn.(interface{ HandshakeContext(context.Context) error }); ok {
 		trace := httptrace.ContextClientTrace(ctx)
 		if trace != nil && trace.TLSHandshakeStart != nil {
@@ -142,13 +143,13 @@ func (t *Transport) handshake(ctx context.Context, conn net.Conn, addr string, w
 		if err != nil {
 			conn.Close()
 			// crypto/tls keeps the type of a peer's alert to itself.
-			if wantSPDY && strings.HasSuffix(err.Error(), "no application protocol") {
+			if spdy && strings.HasSuffix(err.Error(), "no application protocol") {
 				err = &NegotiationError{Addr: addr, Err: err}
 			}
 			return nil, err
 		}
 	}
-	if !wantSPDY {
+	if !spdy {
 		return conn, nil
 	}
 	if err := t.negotiated(conn, addr); err != nil {
@@ -191,23 +192,5 @@ func (t *Transport) negotiated(conn net.Conn, addr string) error {
 	return &NegotiationError{Addr: addr, Protocol: state.NegotiatedProtocol}
 }
 
-// A handshakeTimeoutError is a TLS handshake that took too long.
-type handshakeTimeoutError struct{}
-
-var errHandshakeTimeout error = handshakeTimeoutError{}
-
-func (handshakeTimeoutError) Error() string   { return "spdy: TLS handshake timeout" }
-func (handshakeTimeoutError) Timeout() bool   { return true }
-func (handshakeTimeoutError) Temporary() bool { return true }
-
-// proxyTimeout limits how long a proxy takes to answer CONNECT, as in net/http.
-const proxyTimeout = time.Minute
-
-// proxyError says that it was the way to the proxy that failed.
-func proxyError(err error) error {
-	return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
-}
-
-func errProxyScheme(scheme string) error {
-	return &messageError{fmt.Sprintf("unsupported proxy scheme %q", scheme)}
-}
+// errHandshakeTimeout is why a dial failed whose TLS handshake took too long.
+var errHandshakeTimeout error = timeoutError("TLS handshake")

@@ -338,7 +338,7 @@ func TestTransportProxies(t *testing.T) {
 		u.User = url.UserPassword("user", "wrong")
 		tr.Proxy = http.ProxyURL(u)
 		_, err := fetchURL(tr, s.url("/"))
-		var e *ProxyConnectError
+		var e *ProxyError
 		require.ErrorAs(t, err, &e)
 		require.Equal(t, 407, e.StatusCode)
 		require.Contains(t, err.Error(), "407 Proxy Authentication Required")
@@ -359,7 +359,7 @@ func TestTransportProxies(t *testing.T) {
 	t.Run("unreachable", func(t *testing.T) {
 		_, tr := withServer(t, "plain")
 		for proxy, text := range map[string]string{
-			"http://127.0.0.1:1": "proxyconnect", "socks5://127.0.0.1:1": "proxyconnect", "gopher://127.0.0.1:1": "gopher",
+			"http://127.0.0.1:1": "proxy http", "socks5://127.0.0.1:1": "proxy socks5", "gopher://127.0.0.1:1": "scheme",
 		} {
 			tr.Proxy = http.ProxyURL(mustURL(proxy))
 			_, err := fetchURL(tr, "http://a.example/")
@@ -431,7 +431,7 @@ func TestTunnelReadsNoFurther(t *testing.T) {
 		req, err := http.ReadRequest(bufio.NewReader(p.conn))
 		require.NoError(t, err)
 		require.Equal(t, "CONNECT a.example:80", req.Method+" "+req.RequestURI)
-		settings := []byte("HTTP/1.1 200 OK\r\n\r\n\x80\x03\x00\x04\x00\x00\x00\x0c\x00\x00\x00\x01\x00\x00\x00\x04\x00\x00\x00\x01")
+		settings := []byte("HTTP/1.1 200 OK\r\n\r\n\x80\x03\x00\x04\x00\x00\x00\x0c\x00\x00\x00\x01\x00\x00\x00\x04\x00\x00\x00\x02")
 		_, err = p.conn.Write(settings)
 		require.NoError(t, err)
 		r.peer(0)
@@ -448,7 +448,7 @@ func TestTunnelReadsNoFurther(t *testing.T) {
 		three.ok("the answer")
 	})
 	for name, answer := range map[string]string{
-		"an endless header": "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxTunnelHeader),
+		"an endless header": "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxAnswerHeader),
 		"no HTTP":           "220 mail.example ESMTP\r\n\r\n",
 	} {
 		scriptedTest(t, name, func(r *poolRig) {
@@ -459,7 +459,7 @@ func TestTunnelReadsNoFurther(t *testing.T) {
 			_, err := io.WriteString(r.peers[0].conn, answer)
 			require.NoError(t, err)
 			call.wait("that is no answer")
-			require.ErrorContains(t, call.err, "proxyconnect")
+			require.ErrorContains(t, call.err, "proxy http://proxy.example:3128")
 		})
 	}
 }

@@ -54,6 +54,13 @@ func (ps *pooledSession) take() (use slotUse, ok bool) {
 	return ps.takeLocked(), true
 }
 
+// useless reports whether nobody will get a slot, as far as is known.
+func (ps *pooledSession) useless() bool {
+	ps.s.mu.Lock()
+	defer ps.s.mu.Unlock()
+	return ps.s.openErrLocked() != nil || ps.s.limitLocked() == 0
+}
+
 func (ps *pooledSession) takeLocked() slotUse {
 	use := slotUse{reused: ps.used}
 	if ps.used && ps.s.ourStreams == 0 {

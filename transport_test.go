@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy/internal/testconn"
 )
 
 // The sessions of a Transport: who gets which, when there is another one, when they end.
@@ -355,8 +357,9 @@ func TestTransportStreamLimit(t *testing.T) {
 	poolStory(t, "those who wait move on", slowHandler, limit(1, func(tr *Transport) { tr.StrictMaxConcurrentStreams = true }),
 		func(t *testing.T, r *poolRig) {
 			r.get("http://a.example/")
-			running, waiting := r.startGet("http://a.example/slow"), r.startGet("http://a.example/")
-			waiting2 := r.startGet("http://a.example/")
+			running := r.startGet("http://a.example/slow")
+			synctest.Wait()
+			waiting, waiting2 := r.startGet("http://a.example/"), r.startGet("http://a.example/")
 			synctest.Wait()
 			for _, s := range r.serverSessions() {
 				s.goAway()
@@ -379,55 +382,73 @@ func TestTransportStreamLimit(t *testing.T) {
 	})
 }
 
+// goAwayAfter is a Trace that makes a session go away when it has accepted n streams and
+// the next one comes. It is for one session.
+func goAwayAfter(n int) *Trace {
+	return &Trace{FrameReceived: func(s *Session, f FrameInfo) {
+		if f.Type != FrameSynStream {
+			return
+		}
+		if n--; n == -1 {
+			s.goAway()
+		}
+	}}
+}
+
 // TestTransportGoAway is the promise of issue 4: a server that goes away after every
 // hundredth request loses none and gets none twice.
 func TestTransportGoAway(t *testing.T) {
 	const requests, workers, every = 10_000, 64, 100
 	var mu sync.Mutex
 	handled := make(map[string]int)
-	r := &poolRig{}
 	h := func(w http.ResponseWriter, req *http.Request) {
 		mu.Lock()
 		handled[req.URL.Path]++
 		mu.Unlock()
-		if st := w.(*Stream); st.id == every*2-1 {
-			st.session.goAway()
-		}
 		fmt.Fprint(w, req.URL.Path)
 	}
-	poolTest(t, h, func(rig *poolRig) { r = rig }, func(t *testing.T, r *poolRig) {
+	synctest.Test(t, func(t *testing.T) {
+		var servers sync.WaitGroup
+		var dials, tries, next atomic.Int32
+		tr := &Transport{Config: quietConfig, DialContext: func(context.Context, string, string) (net.Conn, error) {
+			dials.Add(1)
+			c, sc := testconn.Pair()
+			conf := &Config{Version: SPDY31, Logger: quietConfig.Logger, Trace: goAwayAfter(every)}
+			s := conf.ServerSession(sc, &http.Server{Handler: http.HandlerFunc(h)})
+			servers.Go(func() { _ = s.Serve() })
+			return c, nil
+		}}
+		trace := &httptrace.ClientTrace{GetConn: func(string) { tries.Add(1) }}
+		ctx := httptrace.WithClientTrace(context.Background(), trace)
 		var wg sync.WaitGroup
-		var next, tries atomic.Int32
 		for range workers {
 			wg.Go(func() {
-				for {
-					n := int(next.Add(1))
-					if n > requests {
-						return
-					}
-					url := fmt.Sprintf("http://a.example/%d", n)
-					ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
-						GetConn: func(string) { tries.Add(1) },
-					})
-					res, err := r.tr.RoundTrip(r.request("GET", url, nil).WithContext(ctx))
+				for n := next.Add(1); n <= requests; n = next.Add(1) {
+					path := fmt.Sprintf("/%d", n)
+					req, err := http.NewRequestWithContext(ctx, "GET", "http://a.example"+path, nil)
+					assert.NoError(t, err)
+					res, err := tr.RoundTrip(req)
 					if !assert.NoError(t, err) {
 						return
 					}
 					body, err := io.ReadAll(res.Body)
 					assert.NoError(t, err)
-					assert.Equal(t, fmt.Sprintf("/%d", n), string(body))
+					assert.Equal(t, path, string(body))
 					res.Body.Close()
 				}
 			})
 		}
 		wg.Wait()
-		t.Logf("%d tries, %d sessions", tries.Load(), r.dials())
+		tr.CloseIdleConnections()
+		servers.Wait()
+		require.EqualValues(t, requests/every, dials.Load())
+		require.Greater(t, tries.Load(), int32(requests), "some were on their way")
+		t.Logf("%d tries", tries.Load())
 	})
 	require.Len(t, handled, requests)
 	for path, n := range handled {
 		require.Equal(t, 1, n, path)
 	}
-	require.GreaterOrEqual(t, r.dials(), requests/(every+workers), "what is under way may still be taken")
 }
 
 // TestTransportCanTake is about the hint for those who keep sessions themselves.

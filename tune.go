@@ -106,7 +106,9 @@ func (s *Session) measuredLocked(id uint32) {
 		return
 	}
 	t.ping = 0
-	if rtt := max(time.Since(t.sent), 1); t.rtt == 0 || rtt < t.rtt {
+	rtt := max(time.Since(t.sent), 1)
+	s.stats.roundTrip = rtt
+	if t.rtt == 0 || rtt < t.rtt {
 		t.rtt = rtt
 	}
 }

@@ -98,6 +98,15 @@ var waitingRaw = []waitingCall{
 	{"RawStream.Read", "for bytes", asClient, rawApplication, onRaw(rawRead), rawReadEnds},
 	{"RawStream.Read", "for bytes of the peer's stream", asServer, rawApplication, onAccepted(rawRead),
 		without(rawReadEnds, "GOAWAY", "GOAWAY with an error")},
+	{"RawStream.ReadFrame", "for a frame", asClient,
+		func(w *scene) application {
+			w.conf.KeepFrames = true
+			return rawApplication(w)
+		},
+		onRaw(func(r *RawStream) error {
+			_, err := r.ReadFrame()
+			return err
+		}), rawReadEnds},
 	{"RawStream.WriteTo", "for bytes", asClient, rawApplication, onRaw(rawWriteTo), rawReadEnds},
 	{"RawStream.Write", "for a window", asClient, rawApplication, onRaw(rawWriteBig), rawWriteEnds},
 	{"RawStream.Write", "for a window of the peer's stream", asServer, rawApplication, onAccepted(rawWriteBig),

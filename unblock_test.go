@@ -46,6 +46,7 @@ type scene struct {
 	ctx    context.Context // for the call; its time is up after a minute
 	cancel context.CancelFunc
 	id     uint32 // of the stream that the call is about
+	conf   Config // of the session; for app to set
 
 	readDeadline, writeDeadline func(time.Time) error
 	giveUp                      func() // closes what the call waits on, by our side
@@ -90,6 +91,9 @@ var waysToEnd = []wayToEnd{
 	{"peer hangs up", func(w *scene) { w.conn.Close() }},
 	{"connection breaks", func(w *scene) { w.conn.Reset() }},
 	{"Server.Close", func(w *scene) { w.async("Server.Close", func(*call) { w.srv.Close() }) }},
+	{"Server.Shutdown", func(w *scene) {
+		w.async("Server.Shutdown", func(*call) { w.srv.Shutdown(context.Background()) })
+	}},
 }
 
 // is wants an error that matches target.
@@ -195,7 +199,7 @@ func TestEverythingUnblocks(t *testing.T) {
 }
 
 func waitingCalls() []waitingCall {
-	return slices.Concat(waitingClients, waitingProxies, waitingHandlers, waitingRaw)
+	return slices.Concat(waitingClients, waitingProxies, waitingHandlers, waitingRaw, waitingServers)
 }
 
 func newScene(t *testing.T, c waitingCall) *scene {
@@ -206,6 +210,7 @@ func newScene(t *testing.T, c waitingCall) *scene {
 	if c.app != nil {
 		o.app = c.app(w)
 	}
+	o.conf = w.conf
 	w.testPeer = newPeer(t, c.role, o)
 	return w
 }

@@ -40,8 +40,6 @@ func TestInOtherVersions(t *testing.T) {
 		"ProxyWriterFails":        TestProxyWriterFails,
 		"FaultSweep":              TestFaultSweep,
 		"LentBytesStay":           TestLentBytesStay,
-		"Handlers":                TestHandlersAsOverHTTP1,
-		"Requests":                TestRequestsAsOverHTTP1,
 	}
 	windows := map[string]func(t *testing.T){ // or trailers, which SPDY/2 has not either (SPEC R12)
 		"ProxyBodies":          TestProxyBodies,

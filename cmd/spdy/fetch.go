@@ -96,12 +96,17 @@ func (f *fetcher) prepareServers(ctx context.Context) {
 
 // closeServers ends the sessions that were begun.
 func (f *fetcher) closeServers() {
-	for _, s := range f.servers {
+	for o, s := range f.servers {
 		if !s.used {
 			continue
 		}
-		if client, err := s.connect(); err == nil {
-			client.Close()
+		client, err := s.connect()
+		if err != nil {
+			continue
+		}
+		client.Close()
+		if f.options.verbose {
+			writeStats(f.console, o.addr, client.Session().Stats())
 		}
 	}
 }

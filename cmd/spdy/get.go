@@ -29,7 +29,8 @@ compressed unasked, as SPDY allows, is unpacked.
 While it saves, a progress bar is shown if standard error is a terminal.
 With -v every frame is shown on standard error as it passes, ">" when it is sent
 and "<" when it comes in, with milliseconds since the connection was made and with
-what is left of the windows of its stream and session.
+what is left of the windows of its stream and session, and in the end what has gone
+over each connection.
 
 The exit code is 0 if all went well, 1 if something failed, 2 for a mistake on the
 command line, 130 after Ctrl-C.

@@ -425,6 +425,9 @@ func TestGetVerbose(t *testing.T) {
 		"set-cookie: [7 bytes]",
 		"< DATA 1 FIN 14 window 262130, session window 33554418",
 		"> GOAWAY - - 8 last good stream 0, 0 OK",
+		"* " + s.addr + ": 1 stream",
+		"* sent ",
+		"* received ",
 	} {
 		next := slices.IndexFunc(lines[at+1:], func(line string) bool {
 			return strings.HasPrefix(withoutTime(line), want)
@@ -432,6 +435,8 @@ func TestGetVerbose(t *testing.T) {
 		require.GreaterOrEqual(t, next, 0, "%q after line %d of\n%s", want, at, r.stderr)
 		at += next + 1
 	}
+	require.Regexp(t, `\* sent     \d+ bytes in 6 frames: 11 bytes of data, headers of \d+ bytes in \d+\n`, r.stderr)
+	require.Regexp(t, `\* received \d+ bytes in \d+ frames: 14 bytes of data, headers of \d+ bytes in \d+\n`, r.stderr)
 	r = tool(t, "", append(args, "-secrets")...)
 	require.Equal(t, 2, strings.Count(r.stderr, "cookie: hunter2"))
 	require.Contains(t, r.stderr, "  open sesame\n")

@@ -25,6 +25,7 @@ type pingOptions struct {
 	interval time.Duration
 	wait     time.Duration
 	secure   bool
+	verbose  bool
 }
 
 func runPing(ctx context.Context, e *env, args []string) error {
@@ -34,6 +35,7 @@ func runPing(ctx context.Context, e *env, args []string) error {
 	flags.DurationVar(&o.interval, "i", time.Second, "`time` from one ping to the next")
 	flags.DurationVar(&o.wait, "W", 10*time.Second, "`time` to wait for an echo")
 	flags.BoolVar(&o.secure, "tls", false, "connect with TLS")
+	flags.BoolVar(&o.verbose, "v", false, "show in the end, on standard error, what has gone over the connection")
 	o.addFlags(flags)
 	rest, err := e.parse(flags, args, pingHelp)
 	if err != nil {
@@ -65,6 +67,10 @@ func runPing(ctx context.Context, e *env, args []string) error {
 	p := &pinger{out: e.stdout, name: name, ping: session.PingContext, pingOptions: o}
 	err = p.run(ctx)
 	p.summary(to.addr)
+	if o.verbose {
+		client.Close()
+		writeStats(e.stderr, to.addr, session.Stats())
+	}
 	switch {
 	case err != nil:
 		return err

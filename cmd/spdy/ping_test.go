@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy"
 )
 
 func nullDevice(t testing.TB) *os.File {
@@ -42,6 +44,31 @@ func TestPing(t *testing.T) {
 			require.Regexp(t, `round trip min/avg/max/stddev = \d+\.\d{3}/\d+\.\d{3}/\d+\.\d{3}/\d+\.\d{3} ms\n$`, r.stdout)
 		}
 	}
+}
+
+// TestPingVerbose says in the end what has gone over the connection.
+func TestPingVerbose(t *testing.T) {
+	s := newSite(t, func(http.ResponseWriter, *http.Request) {})
+	r := tool(t, "", "ping", "-v", "-c", "2", "-i", "1ms", s.addr)
+	require.Equal(t, exitOK, r.code, r.stderr)
+	require.Regexp(t, `^\* `+s.addr+`: 0 streams, round trip \d+\.\d+ms
+\* sent     \d+ bytes in 5 frames: 0 bytes of data, headers of 0 bytes in 0
+\* received \d+ bytes in \d frames: 0 bytes of data, headers of 0 bytes in 0
+$`, r.stderr)
+}
+
+func TestWriteStats(t *testing.T) {
+	var s spdy.SessionStats
+	s.StreamsOpened, s.StreamsAccepted, s.RoundTrip = 3, 1, 1234567
+	s.Sent.Resets[spdy.RstCancel], s.Sent.Resets[0] = 2, 1
+	s.Received.Resets[spdy.RstRefusedStream] = 1
+	s.Received.Bytes, s.Received.Frames[spdy.FrameRstStream] = 16, 1
+	var out bytes.Buffer
+	writeStats(&out, "host:80", s)
+	require.Equal(t, `* host:80: 3 streams, 1 refused, 1 pushed, round trip 1.235ms
+* sent     0 bytes in 0 frames: 0 bytes of data, headers of 0 bytes in 0, 1 RST_STREAM of unknown status, 2 RST_STREAM CANCEL
+* received 16 bytes in 1 frame: 0 bytes of data, headers of 0 bytes in 0, 1 RST_STREAM REFUSED_STREAM
+`, out.String())
 }
 
 // TestPingInterrupted prints the summary after Ctrl-C too, and that is no failure.

@@ -17,12 +17,9 @@ import (
 // What a connection allows its peer. Programs set none of it, and the original has no
 // bounds at all.
 const (
-	streamWindow   = 1 << 20  // unread bytes of a stream, of a peer that does flow control
-	unreadBudget   = 16 << 20 // unread bytes of a connection
-	headerBudget   = 16 << 20 // header blocks of the streams that the peer has open
-	acceptBacklog  = 1024     // streams that wait for their handler to be called
-	fewStreams     = 64       // streams that have ended are looked for beyond that
-	headerOverhead = 64       // what a header costs besides its text
+	unreadBudget  = 16 << 20 // unread bytes of a connection
+	acceptBacklog = 1024     // streams that wait for their handler to be called
+	fewStreams    = 64       // streams that have ended are looked for beyond that
 )
 
 // A Connection carries streams. Any number of goroutines may use it at once.
@@ -43,7 +40,6 @@ type Connection struct {
 	idleEnd   bool // the idle timeout has ended the connection
 	streams   map[uint32]*Stream
 	enough    int           // number of streams from which on the ended ones are removed
-	headers   int           // bytes of header blocks of the peer's streams
 	newcomers chan struct{} // latch of those that wait for a stream, replaced for each; nil without
 	next      uint32        // the number of our next stream
 	received  uint32        // the least number that the peer's next stream can have
@@ -82,7 +78,6 @@ func NewConnectionWithOptions(conn net.Conn, server bool, opts ...spdy.FramerOpt
 		FlowControl:     amahi.FlowControlPeerUnaware,
 		SpeakFirst:      true,
 		KeepFrames:      true,
-		StreamWindow:    streamWindow,
 		SessionWindow:   unreadBudget,
 		UnreadBudget:    unreadBudget,
 		AcceptBacklog:   acceptBacklog,
@@ -91,6 +86,10 @@ func NewConnectionWithOptions(conn net.Conn, server bool, opts ...spdy.FramerOpt
 		MaxControlFrame: int(set.Control),
 	}
 	c.session = config.RawSession(c.conn, !server)
+	c.conn.heard = func() bool {
+		_, ok := c.session.PeerLastGood()
+		return ok
+	}
 	c.idle = c.conn.newWatch(c.idleTimeout)
 	return c, nil
 }
@@ -157,32 +156,19 @@ func (u untilGoAway) Err() error {
 	}
 }
 
-// admit makes a Stream of what the peer has opened, or refuses it and returns nil.
+// admit makes a Stream of what the peer has opened, or resets it and returns nil.
 func (c *Connection) admit(raw *amahi.RawStream) *Stream {
-	block := raw.Header()
-	size := headerSize(block)
-	if !c.fits(block) {
+	if !c.fits(raw.Header()) {
 		_ = raw.Reset(amahi.RstFrameTooLarge)
 		return nil
 	}
-	s := newStream(c, raw, block.HTTPHeader())
+	s := newStream(c, raw, raw.Header().HTTPHeader())
 	s.replied = make(chan struct{})
-	s.headerSize = size
 	c.mu.Lock()
-	if c.headers+size > headerBudget {
-		c.sweepLocked()
-	}
-	full := c.headers+size > headerBudget
-	if !full {
-		s.parent = c.streams[raw.Parent()]
-		c.received = raw.ID() + 2
-		c.enterLocked(s)
-	}
-	c.mu.Unlock()
-	if full {
-		_ = raw.Reset(amahi.RstRefusedStream)
-		return nil
-	}
+	defer c.mu.Unlock()
+	s.parent = c.streams[raw.Parent()]
+	c.received = raw.ID() + 2
+	c.enterLocked(s)
 	return s
 }
 
@@ -196,20 +182,12 @@ func (c *Connection) fits(block amahi.HeaderBlock) bool {
 	return true
 }
 
-func headerSize(block amahi.HeaderBlock) (size int) {
-	for _, field := range block {
-		size += len(field.Name) + len(field.Value) + headerOverhead
-	}
-	return size
-}
-
 // enterLocked adds a stream and tells those that wait for one.
 func (c *Connection) enterLocked(s *Stream) {
 	if len(c.streams) >= c.enough {
 		c.sweepLocked()
 	}
 	c.streams[s.raw.ID()] = s
-	c.headers += s.headerSize
 	if c.newcomers != nil {
 		close(c.newcomers)
 		c.newcomers = nil
@@ -222,7 +200,6 @@ func (c *Connection) sweepLocked() {
 	for id, s := range c.streams {
 		if s.over() {
 			delete(c.streams, id)
-			c.headers -= s.headerSize
 		}
 	}
 	c.enough = max(fewStreams, 2*len(c.streams))

@@ -6,12 +6,14 @@ import (
 	amahi "github.com/amahi/spdy"
 )
 
+//lint:file-ignore ST1005 The texts are those of the original, which programs compare.
+
 // The errors of streams and connections.
 var (
-	ErrInvalidStreamId   = errors.New("Invalid stream id")      //nolint:staticcheck // the text is that of the original; nothing returns it
-	ErrTimeout           = errors.New("Timeout occurred")       //nolint:staticcheck // of Stream.WaitTimeout and Connection.Wait
-	ErrReset             = errors.New("Stream reset")           //nolint:staticcheck // the stream was refused, or reset
-	ErrWriteClosedStream = errors.New("Write on closed stream") //nolint:staticcheck // our half is closed
+	ErrInvalidStreamId   = errors.New("Invalid stream id")      // kept for programs that name it
+	ErrTimeout           = errors.New("Timeout occurred")       // of Stream.WaitTimeout and Connection.Wait
+	ErrReset             = errors.New("Stream reset")           // the stream was refused, or reset
+	ErrWriteClosedStream = errors.New("Write on closed stream") // our half is closed
 	ErrUnreadPartialData = errors.New("unread partial data")    // of Stream.ReadData, after a Read of a part
 )
 

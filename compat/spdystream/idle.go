@@ -1,6 +1,7 @@
 package spdystream
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,8 @@ import (
 // does not look at the clock.
 type watchedConn struct {
 	net.Conn
+	heard    func() bool // the peer has said GOAWAY
+	forced   atomic.Bool // the connection ends although the peer is not through
 	epoch    time.Time
 	watchers atomic.Int32
 	last     atomic.Int64 // time since epoch of the last bytes either way
@@ -39,12 +42,16 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 }
 
 // CloseWrite closes our direction if the connection can do that. If it cannot, the peer
-// learns from the GOAWAY that nothing comes any more: the session waits for it to close,
-// for a second at most, as it would anyway. To close at once could cost the peer, with
-// TCP, what it has not read.
+// learns from our GOAWAY that nothing comes any more: the session waits for it to close,
+// for a second at most, as it would anyway, because to close at once could cost the peer,
+// with TCP, what it has not read. A peer that has said GOAWAY itself waits for us, and
+// with one that has had its time there is nothing to wait for.
 func (c *watchedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
+	}
+	if c.heard() || c.forced.Load() {
+		return errors.ErrUnsupported
 	}
 	return nil
 }

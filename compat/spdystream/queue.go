@@ -9,8 +9,6 @@ import (
 
 // FRAME_WORKERS and QUEUE_SIZE are how many goroutines took how many frames each in the
 // original. They are kept for programs that name them: here nothing queues.
-//
-//nolint:revive,staticcheck // the names are those of the original
 const (
 	FRAME_WORKERS = 5
 	QUEUE_SIZE    = 50

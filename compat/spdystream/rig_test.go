@@ -20,6 +20,7 @@ import (
 type rig struct {
 	t              *testing.T
 	client, server *spdystream.Connection
+	conns          [2]net.Conn             // the client's and the server's
 	accepted       chan *spdystream.Stream // what the server's handler got
 }
 
@@ -30,6 +31,7 @@ func rigTest(t *testing.T, handler spdystream.StreamHandler, f func(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, accepted: make(chan *spdystream.Stream, 1000)}
 		cc, sc := net.Pipe()
+		r.conns = [2]net.Conn{cc, sc}
 		r.client, r.server = newConnection(t, cc, false), newConnection(t, sc, true)
 		if handler == nil {
 			handler = func(s *spdystream.Stream) {
@@ -94,13 +96,13 @@ type wire struct {
 }
 
 // wireTest runs f in a bubble with a connection of this package that serves handler.
-func wireTest(t *testing.T, server bool, handler spdystream.StreamHandler, f func(t *testing.T, w *wire)) {
+func wireTest(t *testing.T, server bool, handler spdystream.StreamHandler, f func(t *testing.T, w *wire), opts ...spdy.FramerOption) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		w := &wire{
 			t: t, conn: theirs, framer: amahi.NewFramer(theirs, theirs, amahi.SPDY31),
-			frames: make(chan amahi.Frame, 10_000), c: newConnection(t, ours, server),
+			frames: make(chan amahi.Frame, 10_000), c: newConnection(t, ours, server, opts...),
 		}
 		if handler == nil {
 			handler = spdystream.NoOpStreamHandler

@@ -43,7 +43,8 @@ func (c *Connection) drain(timeout time.Duration) {
 	c.draining = true
 	c.mu.Unlock()
 	if !again {
-		go c.shutdown(timeout) // ends with the session
+		c.session.SendGoaway(0, nil) // begins at once: from now on streams are refused
+		go c.shutdown(timeout)       // ends with the session
 	}
 }
 
@@ -51,11 +52,15 @@ func (c *Connection) drain(timeout time.Duration) {
 func (c *Connection) shutdown(timeout time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	force := func() {
+		c.conn.forced.Store(true)
+		cancel()
+	}
 	if timeout > 0 {
-		limit := time.AfterFunc(timeout, cancel)
+		limit := time.AfterFunc(timeout, force)
 		defer limit.Stop()
 	} else {
-		quiet := c.conn.newWatch(cancel)
+		quiet := c.conn.newWatch(force)
 		quiet.set(farewell)
 		defer quiet.stop()
 	}
@@ -168,6 +173,7 @@ func (c *Connection) idleTimeout() {
 	c.mu.Lock()
 	c.idleEnd, c.draining = true, true
 	c.mu.Unlock()
+	c.conn.forced.Store(true)
 	c.session.Close()
 	c.finish()
 }

@@ -13,12 +13,11 @@ import (
 // A Stream is a stream of bytes in both directions, and a net.Conn. Any number of
 // goroutines may use it at once.
 type Stream struct {
-	conn       *Connection
-	raw        *amahi.RawStream
-	headers    http.Header
-	headerSize int
-	parent     *Stream
-	replied    chan struct{} // latch: SendReply or Refuse was called; nil if we opened it
+	conn    *Connection
+	raw     *amahi.RawStream
+	headers http.Header
+	parent  *Stream
+	replied chan struct{} // latch: SendReply or Refuse was called; nil if we opened it
 
 	frames sync.Mutex // ReadData returns one frame at a time
 

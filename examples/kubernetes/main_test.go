@@ -45,6 +45,13 @@ func TestCommands(t *testing.T) {
 	err = run(t.Context(), []string{"exec", "-server", url, "pod", "/no/such/program"}, nil, &out, &errOut)
 	require.ErrorContains(t, err, "no such file")
 
+	// A command need not wait for the end of its stdin.
+	out.Reset()
+	idle, nobody := io.Pipe()
+	require.NoError(t, run(t.Context(), []string{"exec", "-server", url, "-i", "pod", "echo", "done"}, idle, &out, &errOut))
+	require.Equal(t, "done\n", out.String())
+	nobody.Close()
+
 	// What runs in the container goes on, so the client has to leave.
 	ctx, cancel := context.WithCancel(t.Context())
 	in, keyboard := io.Pipe()

@@ -1,5 +1,7 @@
 package deflate
 
+import "math/bits"
+
 // A Decoder holds what one deflate stream remembers between blocks: as much of
 // the output as matches may refer to.
 type Decoder struct {
@@ -51,7 +53,7 @@ func (d *Decoder) remember(p []byte) {
 	}
 	p = p[max(0, len(p)-d.window):]
 	if d.history == nil {
-		d.history = make([]byte, 0, min(d.window, len(d.dictionary)+2*len(p)))
+		d.history = make([]byte, 0, d.room(len(d.dictionary)+len(p)))
 		d.history = append(d.history, d.dictionary...)
 		d.dictionary = nil
 	}
@@ -70,12 +72,15 @@ func (d *Decoder) remember(p []byte) {
 	}
 }
 
-// grow makes room for n more bytes of history, but never for more than the
-// window, as append would.
+// grow makes room for n more bytes of history.
 func (d *Decoder) grow(n int) {
 	if need := len(d.history) + n; need > cap(d.history) {
-		h := make([]byte, len(d.history), min(d.window, max(need, 2*len(d.history))))
-		copy(h, d.history)
-		d.history = h
+		d.history = append(make([]byte, 0, d.room(need)), d.history...)
 	}
+}
+
+// room returns the capacity for n bytes of history: a power of two, but never
+// more than the window, whatever append would take.
+func (d *Decoder) room(n int) int {
+	return min(d.window, 1<<bits.Len(uint(n-1)))
 }

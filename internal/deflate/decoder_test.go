@@ -176,7 +176,7 @@ func dynamic(literals, distances int, sizes map[int]int, rest ...int) string {
 // Cutting a block anywhere is noticed, except between two deflate blocks.
 func TestDecoderTruncation(t *testing.T) {
 	e := NewEncoder(testDictionary, 12)
-	fixed := encode(e, piece{"user-agent: hello", false}, piece{"secret\xff\x90", true}, piece{"user-agent: hello", false})
+	fixed := encode(e, piece{"user-agent: hello", matched}, piece{"secret\xff\x90", literal}, piece{"user-agent: hello", matched})
 	var text strings.Builder
 	for i := range 400 {
 		fmt.Fprintf(&text, "%c%d", 'a'+i*i%26, i*7919%1000)
@@ -203,7 +203,7 @@ func TestDecoderAccepts(t *testing.T) {
 		{"end of block only", dynamic(257, 1, map[int]int{1: 1, 18: 1}, 1, 1, 127, 7, 1, 1, 107, 7, 0, 1, 0, 1, 0, 1), ""},
 		{"marker only", "\x00\x00\x00\xff\xff", ""},
 		{"several blocks of all kinds", strings.Join([]string{stored,
-			string(encode(NewEncoder("", 12), piece{"abc", true})),
+			string(encode(NewEncoder("", 12), piece{"abc", literal})),
 			string(flush(t, 9, "", strings.Repeat("compressible ", 2)+"xyzuvw"+strings.Repeat("abcabd", 40))[0]), stored}, ""),
 			"helloabc" + strings.Repeat("compressible ", 2) + "xyzuvw" + strings.Repeat("abcabd", 40) + "hello"},
 	}
@@ -245,7 +245,7 @@ func TestDecoderHistory(t *testing.T) {
 func TestDecoderSmallWindow(t *testing.T) {
 	dictionary := strings.Repeat("0123456789", 30) + "the end"
 	e := NewEncoder(dictionary, 8)
-	block := encode(e, piece{"9 the end 123456789", false})
+	block := encode(e, piece{"9 the end 123456789", matched})
 	d := NewDecoder([]byte(dictionary), 8)
 	for i := range 20 {
 		require.NotEmpty(t, d.behind(256), "block %d", i)
@@ -253,7 +253,7 @@ func TestDecoderSmallWindow(t *testing.T) {
 		got, _, err := d.Append(nil, block, 100, 100)
 		require.NoError(t, err)
 		require.Equal(t, "9 the end 123456789", string(got))
-		block = encode(e, piece{"9 the end 123456789", false})
+		block = encode(e, piece{"9 the end 123456789", matched})
 	}
 }
 

@@ -37,19 +37,31 @@ func (s *standardReader) read(t testing.TB, block []byte, n int) []byte {
 	return p
 }
 
-// A piece is an argument of Match or, if it is secret, of Literal.
+// A piece is an argument of Match, of Literal or of Whole with some kind.
 type piece struct {
-	text   string
-	secret bool
+	text string
+	how  treatment
 }
+
+type treatment uint8
+
+const (
+	matched treatment = iota
+	literal
+	whole      // with the kind 0
+	wholeOther // with the kind 1, and so on
+)
 
 func encode(e *Encoder, pieces ...piece) []byte {
 	e.Begin(nil)
 	for _, p := range pieces {
-		if p.secret {
-			e.Literal([]byte(p.text))
-		} else {
+		switch p.how {
+		case matched:
 			e.Match([]byte(p.text))
+		case literal:
+			e.Literal([]byte(p.text))
+		default:
+			e.Whole(Kind(p.how-whole), []byte(p.text))
 		}
 	}
 	return e.End()
@@ -76,6 +88,7 @@ func TestEncoderRoundTrip(t *testing.T) {
 		}
 		return string(b)
 	}
+	treatments := []treatment{matched, matched, matched, literal, whole, wholeOther}
 	for _, windowBits := range []int{8, 9, 12, 13, 15} {
 		t.Run(fmt.Sprint(windowBits), func(t *testing.T) {
 			e := NewEncoder(testDictionary, windowBits)
@@ -89,7 +102,7 @@ func TestEncoderRoundTrip(t *testing.T) {
 						words = append(words, word())
 					}
 					recent := words[max(0, len(words)-20):]
-					pieces = append(pieces, piece{recent[r.IntN(len(recent))], r.IntN(3) == 0})
+					pieces = append(pieces, piece{recent[r.IntN(len(recent))], treatments[r.IntN(len(treatments))]})
 				}
 				block, want := encode(e, pieces...), joined(pieces)
 				require.True(t, bytes.HasSuffix(block, []byte("\x00\x00\x00\xff\xff")))
@@ -105,7 +118,7 @@ func TestEncoderRoundTrip(t *testing.T) {
 
 func TestEncoderMatches(t *testing.T) {
 	const text = "user-agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/33.0.1750.166"
-	repeat := func(n int) []piece { return []piece{{strings.Repeat(text, n), false}} }
+	repeat := func(n int) []piece { return []piece{{strings.Repeat(text, n), matched}} }
 	tests := []struct {
 		name   string
 		first  []piece
@@ -114,13 +127,17 @@ func TestEncoderMatches(t *testing.T) {
 	}{
 		{"same block", repeat(1), repeat(1), 10},
 		{"longer than a match can be", repeat(9), repeat(9), 17},
-		{"in the middle", repeat(1), []piece{{"#" + text + "#", false}}, 13},
+		{"in the middle", repeat(1), []piece{{"#" + text + "#", matched}}, 13},
 		{"goes on from window to block", repeat(1), repeat(4), 12},
-		{"dictionary", nil, []piece{{"gzip,deflate", false}}, 10},
-		{"begins within a word", repeat(1), []piece{{"Xzilla/5.0 (X11; Linux", false}}, 13},
-		{"better match at the next word", []piece{{"abcd-efg!", false}, {"-efgh-ijklmnopqrst", false}},
-			[]piece{{"abcd-efgh-ijklmnopqrst", false}}, 12},
-		{"around a masked byte", []piece{{"\xff" + text, false}}, []piece{{"\xff" + text, false}}, 12},
+		{"dictionary", nil, []piece{{"gzip,deflate", matched}}, 10},
+		{"begins within a word", repeat(1), []piece{{"Xzilla/5.0 (X11; Linux", matched}}, 13},
+		{"better match at the next word", []piece{{"abcd-efg!", matched}, {"-efgh-ijklmnopqrst", matched}},
+			[]piece{{"abcd-efgh-ijklmnopqrst", matched}}, 12},
+		{"in pieces", append(repeat(1), piece{"#" + text[20:], matched}),
+			[]piece{{text[:20], matched}, {text[20:53], matched}, {text[53:], matched}}, 10},
+		{"in pieces of other texts", append(repeat(1), piece{"#Mozzarella and more", matched}),
+			[]piece{{text[:12], matched}, {"Mozzarella and more", matched}}, 12},
+		{"around a masked byte", []piece{{"\xff" + text, matched}}, []piece{{"\xff" + text, matched}}, 12},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -136,7 +153,7 @@ func TestEncoderMaxDistance(t *testing.T) {
 	const text = "accept-encoding: gzip,deflate,sdch"
 	size := func(distance int) int {
 		e := NewEncoder("", 8)
-		return len(encode(e, piece{text, false}, piece{strings.Repeat("#", distance-len(text)-1), true}, piece{"," + text, false}))
+		return len(encode(e, piece{text, matched}, piece{strings.Repeat("#", distance-len(text)-1), literal}, piece{"," + text, matched}))
 	}
 	assert.Equal(t, size(255)+1, size(256), "a match")
 	assert.Greater(t, size(257), size(256)+len(text)/2, "no match")
@@ -147,7 +164,7 @@ func TestEncoderStartOfStream(t *testing.T) {
 	for _, filler := range []string{"\x00", "\xff"} {
 		e, standard := NewEncoder("", 12), newStandardReader("")
 		want := "user-agent" + filler + "user-agent"
-		require.Equal(t, want, string(standard.read(t, encode(e, piece{want, false}), len(want))))
+		require.Equal(t, want, string(standard.read(t, encode(e, piece{want, matched}), len(want))))
 	}
 }
 
@@ -159,7 +176,7 @@ func TestEncoderMatchLengths(t *testing.T) {
 	}
 	for n := 3; n < len(text); n++ {
 		e, standard := NewEncoder("", 12), newStandardReader("")
-		block := encode(e, piece{string(text), false}, piece{"\xff", false}, piece{string(text[:n]), false})
+		block := encode(e, piece{string(text), matched}, piece{"\xff", matched}, piece{string(text[:n]), matched})
 		want := string(text) + "\xff" + string(text[:n])
 		require.Equal(t, want, string(standard.read(t, block, len(want))))
 	}
@@ -169,9 +186,9 @@ func TestEncoderMatchLengths(t *testing.T) {
 func TestEncoderRemembersWhatRepeats(t *testing.T) {
 	const text = "accept: text/html,application/xhtml+xml,application/xml;q=0.9"
 	e := NewEncoder("", 12)
-	encode(e, piece{text, false})
+	encode(e, piece{text, matched})
 	for i := range 500 {
-		block := encode(e, piece{text, false}, piece{fmt.Sprintf("/secret/%04d", i*7919%10000), true})
+		block := encode(e, piece{text, matched}, piece{fmt.Sprintf("/secret/%04d", i*7919%10000), literal})
 		require.LessOrEqual(t, len(block), 12+10, "block %d", i)
 	}
 }
@@ -180,16 +197,16 @@ func TestEncoderRemembersWhatRepeats(t *testing.T) {
 // encoders that have seen different secrets are in the same state.
 func TestLiteralLeavesNoTrace(t *testing.T) {
 	build := func(secret string) []piece {
-		return []piece{{"path: /a?sid=", false}, {secret, true}, {" cookie: sid=31d4d96e407aad42; theme", false},
-			{secret, true}, {"=dark sid=31d4d96e", false}, {strings.Repeat(secret, 300), true}, {"=dark sid=31d4", false}}
+		return []piece{{"path: /a?sid=", matched}, {secret, literal}, {" cookie: sid=31d4d96e407aad42; theme", matched},
+			{secret, literal}, {"=dark sid=31d4d96e", matched}, {strings.Repeat(secret, 300), literal}, {"=dark sid=31d4", matched}}
 	}
 	a, b := NewEncoder(testDictionary, 12), NewEncoder(testDictionary, 12)
 	for round := range 20 {
 		one, other := encode(a, build("31d4d96e407aad42")...), encode(b, build("x/y=z_w vut!srqp")...)
 		require.Len(t, other, len(one), "round %d", round)
-		require.True(t, bytes.Equal(a.window, b.window), "window, round %d", round)
-		require.True(t, a.long == b.long && a.short == b.short && a.pos == b.pos, "tables, round %d", round)
-		require.False(t, bytes.Contains(b.window, []byte("vut!srqp")))
+		require.True(t, bytes.Equal(a.ring, b.ring), "window, round %d", round)
+		require.True(t, a.words == b.words && a.pos == b.pos, "tables, round %d", round)
+		require.False(t, bytes.Contains(b.ring, []byte("vut!srqp")))
 	}
 }
 
@@ -198,16 +215,16 @@ func TestLiteralIsNeverMatched(t *testing.T) {
 	const secret = "31d4d96e407aad42c18b2f0e6d7a9b35"
 	known := func(guess piece) int {
 		e := NewEncoder(testDictionary, 12)
-		encode(e, piece{"cookie: ", false}, piece{secret, true}, piece{";", false})
-		return len(encode(e, piece{"path=", false}, guess, piece{";", false}))
+		encode(e, piece{"cookie: ", matched}, piece{secret, literal}, piece{";", matched})
+		return len(encode(e, piece{"path=", matched}, guess, piece{";", matched}))
 	}
 	wrong := "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
-	assert.Equal(t, known(piece{wrong, false}), known(piece{secret, false}), "as a source")
-	assert.Equal(t, known(piece{wrong, true}), known(piece{secret, true}), "as source and target")
+	assert.Equal(t, known(piece{wrong, matched}), known(piece{secret, matched}), "as a source")
+	assert.Equal(t, known(piece{wrong, literal}), known(piece{secret, literal}), "as source and target")
 
 	e := NewEncoder("cookie: "+secret, 12)
-	assert.Greater(t, len(encode(e, piece{secret, true})), len(secret), "as a target")
-	assert.Less(t, len(encode(e, piece{secret, false})), len(secret), "the test can tell")
+	assert.Greater(t, len(encode(e, piece{secret, literal})), len(secret), "as a target")
+	assert.Less(t, len(encode(e, piece{secret, matched})), len(secret), "the test can tell")
 }
 
 // Positions are kept modulo 1<<16.
@@ -216,11 +233,44 @@ func TestEncoderPositionWrap(t *testing.T) {
 		e := NewEncoder("", 12)
 		standard := newStandardReader("")
 		const text = "accept-encoding: gzip,deflate,sdch"
-		pieces := []piece{{text, false}, {strings.Repeat("#", gap-len(text)), true}, {text, false}, {text, false}}
+		pieces := []piece{{text, matched}, {strings.Repeat("#", gap-len(text)), literal}, {text, matched}, {text, matched}}
 		block, want := encode(e, pieces...), joined(pieces)
 		require.Equal(t, want, string(standard.read(t, block, len(want))))
 		require.Less(t, len(block), gap+len(text)+20, "the second copy is matched")
 	}
+}
+
+// A window takes the room that its text needs, and forgets nothing while it grows.
+func TestEncoderWindowGrows(t *testing.T) {
+	const text = "accept-encoding: gzip,deflate,sdch"
+	for _, length := range []int{0, 100, 2000, 5000, 10_000, 32_000 - 2*len(text), 40_000, 200_000} {
+		e := NewEncoder(testDictionary, 15)
+		require.Len(t, e.ring, smallRing)
+		filler := strings.Repeat("#", length)
+		first := []piece{{text, matched}, {filler, literal}}
+		encode(e, first...)
+		want := smallRing
+		for want < len(testDictionary)+len(text)+length && want < 1<<15 {
+			want *= 2
+		}
+		require.Len(t, e.ring, want, "after %d bytes", length)
+		if length < 1<<15 {
+			require.Less(t, len(encode(e, piece{"#" + text, matched})), 12, "after %d bytes", length)
+		}
+	}
+	require.Len(t, NewEncoder("", 9).ring, 1<<9)
+}
+
+// A first block that is longer than the window was is matched with all before it.
+func TestEncoderWindowGrowsBeforeMatches(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	filler := make([]byte, 2*smallRing) // one long word
+	for i := range filler {
+		filler[i] = byte('a' + r.IntN(26))
+	}
+	size := func(text string) int { return len(encode(NewEncoder(testDictionary, 15), piece{text, matched})) }
+	more := size(string(filler)+testDictionary) - size(string(filler))
+	assert.Less(t, more, len(testDictionary)/2)
 }
 
 func TestCodesAgreeWithTables(t *testing.T) {

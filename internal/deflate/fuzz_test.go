@@ -12,10 +12,13 @@ import (
 
 // FuzzDeflate reads a program for the encoder from its input: a byte of which
 // the low bits are the length of the next piece, and the high bits say whether
-// it is secret, whether it ends a block and whether it repeats earlier input.
+// it is secret, whether it ends a block and whether it repeats earlier input. A
+// secret of odd length may be matched as a whole, with one of its kind.
 // What the encoder writes has to be the same to compress/flate and to Decoder.
 func FuzzDeflate(f *testing.F) {
 	f.Add([]byte("\x05hello\x45hello\x85hello\x25hello\xc5hello"), uint8(0))
+	f.Add([]byte("\x55sid=31d4d96e407aad42;\x55sid=31d4d96e407aad42;\x57sid=31d4d96e407aad42; x"), uint8(5))
+	f.Add([]byte("\x55sid=31d4d96e407aad42;\x05hello\xd5sid=31d4d96e407aad42;\x05hello"), uint8(5))
 	f.Add([]byte("\x1faccept-encoding: gzip,deflate\xff\xff\x60\x60\x60\x60\x60\x60"), uint8(4))
 	f.Fuzz(func(t *testing.T, program []byte, windowBits uint8) {
 		bits := 8 + int(windowBits%8)
@@ -34,7 +37,11 @@ func FuzzDeflate(f *testing.F) {
 			} else {
 				program = program[n:]
 			}
-			pieces = append(pieces, piece{string(text), op&64 != 0})
+			how := matched
+			if op&64 != 0 {
+				how = [4]treatment{literal, whole, literal, wholeOther}[op&3]
+			}
+			pieces = append(pieces, piece{string(text), how})
 			if op&128 == 0 && len(program) > 0 {
 				continue
 			}

@@ -15,8 +15,8 @@ var (
 )
 
 const (
-	// growth is the room made for output at a time. Output grows with what is
-	// really there, never with what a peer promises.
+	// growth is the least room made for output at a time. Output grows with what is
+	// really there, and doubles, never with what a peer promises.
 	growth = 512
 
 	// scratchSize is the room for output that is not kept.
@@ -86,7 +86,7 @@ func (f *inflater) makeRoom() error {
 	case size >= f.hardLimit:
 		return ErrTooLarge
 	case size < f.limit:
-		f.out = slices.Grow(f.out, min(growth, f.limit-size))
+		f.out = slices.Grow(f.out, min(max(growth, size), f.limit-size))
 		f.stop = len(f.out) + min(cap(f.out)-len(f.out), f.limit-size)
 		return nil
 	}

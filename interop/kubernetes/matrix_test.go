@@ -27,15 +27,22 @@ var (
 // libraries are what the peers are built with.
 var libraries = []string{"moby", "ours"}
 
+// here is the directory of this package, and replaced the flags that build it with the
+// replacement.
+var here, replaced = func() (string, func() ([]string, error)) {
+	root, err := swap.FindRoot()
+	here := filepath.Join(root, "interop", "kubernetes")
+	return here, sync.OnceValues(func() ([]string, error) {
+		if err != nil {
+			return nil, err
+		}
+		return swap.Modfile(context.Background(), root, here, filepath.Join(buildDir, "ours.mod"))
+	})
+}()
+
 // peers builds Kubernetes at one end with each of the libraries.
 var peers = sync.OnceValues(func() (map[string]string, error) {
-	ctx := context.Background()
-	root, err := swap.FindRoot()
-	if err != nil {
-		return nil, err
-	}
-	here := filepath.Join(root, "interop", "kubernetes")
-	replaced, err := swap.Modfile(ctx, root, here, filepath.Join(buildDir, "ours.mod"))
+	flags, err := replaced()
 	if err != nil {
 		return nil, err
 	}
@@ -44,9 +51,9 @@ var peers = sync.OnceValues(func() (map[string]string, error) {
 		built[library] = filepath.Join(buildDir, "peer-"+library)
 		args := []string{"build", "-o", built[library]}
 		if library == "ours" {
-			args = append(args, replaced...)
+			args = append(args, flags...)
 		}
-		if out, err := swap.Go(ctx, here, append(args, "./peer")...).CombinedOutput(); err != nil {
+		if out, err := swap.Go(context.Background(), here, append(args, "./peer")...).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("building the peer with %s: %w\n%s", library, err, out)
 		}
 	}
@@ -155,3 +162,14 @@ func runClient(t *testing.T, program, library, address string) {
 
 // scenarioCount is how many scenarios there are, with the two that count what is left.
 const scenarioCount = 17
+
+// Between two ends of the drop-in the faults are gone, and with one of its sessions at
+// the other end.
+func TestDropIn(t *testing.T) {
+	flags, err := replaced()
+	require.NoError(t, err)
+	args := append(append([]string{"test", "-count=1"}, flags...), "./faults", "-args", "-drop-in")
+	out, err := swap.Go(t.Context(), here, args...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.NotContains(t, string(out), "no tests to run")
+}

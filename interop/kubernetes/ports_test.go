@@ -49,11 +49,10 @@ func (c *criClient) ports() {
 
 func refused(ctx context.Context, f *kube.Forwarder) error {
 	conn, err := f.Dial(ctx, workload.PortNone)
-	if err != nil {
-		return err
+	if err == nil {
+		defer conn.Close()
+		_, err = conn.Read(make([]byte, 1))
 	}
-	defer conn.Close()
-	_, err = conn.Read(make([]byte, 1))
 	var remote *kube.RemoteError
 	if !errors.As(err, &remote) {
 		return fmt.Errorf("nobody listens, and: %w", err)
@@ -94,12 +93,14 @@ func abandon(ctx context.Context, f *kube.Forwarder, dice *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	stop := dice.Int64N(256 << 10)
-	var reading sync.WaitGroup
-	part := dice.Int64N(stop + 1)
-	reading.Go(func() { _, _ = io.Copy(io.Discard, io.LimitReader(conn, part)) })
-	_, err = io.Copy(conn, workload.Content(0, stop))
+	sent := dice.Int64N(256 << 10)
+	wrote := make(chan struct{})
+	go func() { // ends with the content, or the stream
+		defer close(wrote)
+		_, _ = io.Copy(conn, workload.Content(0, sent))
+	}()
+	_, err = io.CopyN(io.Discard, conn, dice.Int64N(sent+1))
 	_ = conn.Reset(spdy.RstCancel)
-	reading.Wait()
+	<-wrote
 	return errors.Join(err, conn.Close())
 }

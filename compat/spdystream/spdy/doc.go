@@ -4,8 +4,8 @@
 //
 // It differs from the original in what it does not believe. Memory grows with what has
 // come, never with a length that the peer has declared. A header block as a whole is
-// limited too, not only each of its fields: to a mebibyte, unless
-// WithMaxHeaderFieldSize allows for more. A control frame of another version of SPDY is
+// limited too, not only each of its fields: to one field of the largest size and 64 KiB
+// for all the others. A control frame of another version of SPDY is
 // an error, because its payload would be read as what it is not. A frame leaves in one
 // Write.
 package spdy

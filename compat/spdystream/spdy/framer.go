@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 
 	amahi "github.com/amahi/spdy"
@@ -25,7 +26,9 @@ type Framer struct {
 	inflated bool  // a header block has been inflated
 
 	// Of the goroutine that writes.
-	out sink
+	out      sink
+	deflate  *compressor
+	writeErr error // what ended writing: the compression context is lost
 }
 
 // A source is the reader of the codec: a head that has been looked at already, and then
@@ -68,7 +71,7 @@ func NewFramer(w io.Writer, r io.Reader) (*Framer, error) {
 // NewFramerWithOptions returns a Framer with other limits. Options that are nil are
 // passed over. The error is always nil.
 func NewFramerWithOptions(w io.Writer, r io.Reader, opts ...FramerOption) (*Framer, error) {
-	f := &Framer{limits: limitsOf(opts).WithDefaults(), in: source{r: r}, out: sink{w: w}}
+	f := &Framer{limits: limitsOf(opts).WithDefaults(), in: source{r: r}, out: sink{w: w}, deflate: new(compressor)}
 	f.codec = amahi.NewFramer(&f.out, &f.in, amahi.SPDY3) // SPDY/3 is SPDY/3.1 with Slot
 	f.codec.MaxHeaderBytes = f.limits.Block()
 	return f, nil
@@ -80,7 +83,8 @@ func (f *Framer) WriteFrame(frame Frame) error { return frame.write(f) }
 
 // ReadFrame reads a frame. The names of its headers are in their canonical form. A frame
 // that cannot be used is an *Error; io.EOF means that the input ended between two
-// frames. After an error that lost a header block every later call returns it.
+// frames. After a frame of the wrong size, and after a header block that is lost, on
+// which later ones build, every call returns the same error.
 func (f *Framer) ReadFrame() (Frame, error) {
 	if f.readErr != nil {
 		return nil, f.readErr
@@ -90,61 +94,70 @@ func (f *Framer) ReadFrame() (Frame, error) {
 	}
 	word := binary.BigEndian.Uint32(f.in.head[:])
 	rest := binary.BigEndian.Uint32(f.in.head[4:])
-	if word>>31 == 0 {
-		return f.readData()
-	}
 	h := ControlFrameHeader{
 		version:   uint16(word>>16) & (1<<15 - 1),
 		frameType: ControlFrameType(word),
 		Flags:     ControlFlags(rest >> 24),
 		length:    rest & MaxDataLength,
 	}
-	if h.length > f.limits.Control {
+	control := word>>31 == 1
+	if control && h.length > f.limits.Control {
 		return nil, f.skip(h)
 	}
 	f.in.left = headSize
-	frame, err := f.codec.ReadFrame()
-	switch h.frameType {
-	case TypeSynStream, TypeSynReply, TypeHeaders:
-		frame, err := f.readHeaders(h, err)
-		if err != nil && f.readErr == nil && f.contextLost(h) {
-			f.readErr = err
-		}
-		return frame, err
+	read, result := f.codec.ReadFrame()
+	var frame Frame
+	err := result
+	switch {
+	case !control:
+		frame, err = f.readData(read, result)
+	case h.hasHeaders():
+		frame, err = f.readHeaders(h, result)
+	case result != nil:
+		err = f.controlError(result)
+	default:
+		frame, err = readControl(h, read)
 	}
-	if err != nil {
-		return nil, f.controlError(err)
+	var passing *amahi.StreamError
+	if result != nil && !errors.As(result, &passing) {
+		f.readErr = err
 	}
-	return readControl(h, frame)
+	return frame, err
+}
+
+// hasHeaders reports that a frame carries a header block.
+func (h ControlFrameHeader) hasHeaders() bool {
+	return h.frameType == TypeSynStream || h.frameType == TypeSynReply || h.frameType == TypeHeaders
 }
 
 // skip passes over a control frame that is too large.
 func (f *Framer) skip(h ControlFrameHeader) error {
 	err := error(&Error{InvalidControlFrame, 0})
-	if _, failed := io.CopyN(io.Discard, f.in.r, int64(h.length)); failed != nil {
+	_, failed := io.CopyN(io.Discard, f.in.r, int64(h.length))
+	if failed == io.EOF {
+		failed = io.ErrUnexpectedEOF
+	}
+	if failed != nil {
 		err = failed
 	}
-	switch h.frameType {
-	case TypeSynStream, TypeSynReply, TypeHeaders: // later blocks build on this one
+	if h.hasHeaders() || failed != nil { // later blocks build on this one
 		f.readErr = err
 	}
 	return err
 }
 
-// readData reads a DATA frame whose head has been read.
-func (f *Framer) readData() (Frame, error) {
-	f.in.left = headSize
-	frame, err := f.codec.ReadFrame()
+// readData makes a frame of this package of a DATA frame.
+func (f *Framer) readData(frame amahi.Frame, result error) (Frame, error) {
 	if data, ok := frame.(*amahi.DataFrame); ok {
 		if data.Data == nil {
 			data.Data = []byte{}
 		}
 		return &DataFrame{StreamId: StreamId(data.StreamID), Flags: DataFlags(data.Flags), Data: data.Data}, nil
 	}
-	if raw := f.codec.Raw(); len(raw.Payload) == raw.Length && f.in.head[0]|f.in.head[1]|f.in.head[2]|f.in.head[3] == 0 {
+	if raw := f.codec.Raw(); len(raw.Payload) == raw.Length { // nothing is missing: the stream is 0
 		return nil, &Error{ZeroStreamId, 0}
 	}
-	return nil, err
+	return nil, result
 }
 
 // controlError is the error for a control frame without headers that the codec does not

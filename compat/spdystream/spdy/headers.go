@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	amahi "github.com/amahi/spdy"
@@ -35,8 +34,7 @@ func fixedSize(t ControlFrameType) int {
 func (f *Framer) readHeaders(h ControlFrameHeader, result error) (Frame, error) {
 	raw := f.codec.Raw()
 	switch {
-	case len(raw.Payload) < raw.Length || raw.Size < headSize: // the input has ended
-		f.readErr = result
+	case len(raw.Payload) < raw.Length: // the input has ended
 		return nil, result
 	case h.version != Version || len(raw.Payload) < fixedSize(h.frameType):
 		return nil, &Error{InvalidControlFrame, 0}
@@ -51,7 +49,7 @@ func (f *Framer) readHeaders(h ControlFrameHeader, result error) (Frame, error) 
 		return nil, &Error{ZeroStreamId, 0}
 	}
 	if raw.Block == nil {
-		return nil, f.inflateError(raw.Payload[fixedSize(h.frameType):])
+		return nil, f.inflateError(raw.Payload[fixedSize(h.frameType):], x.id, result)
 	}
 	f.inflated = true
 	var refused *amahi.StreamError
@@ -75,21 +73,20 @@ func (f *Framer) readHeaders(h ControlFrameHeader, result error) (Frame, error) 
 	}
 }
 
-// contextLost reports that a header block was not inflated, on which all later ones
-// build.
-func (f *Framer) contextLost(ControlFrameHeader) bool { return f.codec.Raw().Block == nil }
-
 // inflateError is the error for a block that does not inflate.
-func (f *Framer) inflateError(block []byte) error {
-	if f.inflated || len(block) < zlibHeaderSize {
-		return &Error{WrongCompressedPayloadSize, 0}
+func (f *Framer) inflateError(block []byte, id StreamId, result error) error {
+	if !f.inflated && len(block) >= zlibHeaderSize {
+		cmf, flg := uint16(block[0]), uint16(block[1])
+		if cmf&15 != 8 || cmf>>4 > 7 || (cmf<<8|flg)%31 != 0 {
+			return zlib.ErrHeader
+		}
+		if flg&0x20 == 0 || binary.BigEndian.Uint32(block[2:]) != dictionaryID {
+			return zlib.ErrDictionary
+		}
 	}
-	cmf, flg := uint16(block[0]), uint16(block[1])
-	if cmf&15 != 8 || cmf>>4 > 7 || (cmf<<8|flg)%31 != 0 {
-		return zlib.ErrHeader
-	}
-	if flg&0x20 == 0 || binary.BigEndian.Uint32(block[2:]) != dictionaryID {
-		return zlib.ErrDictionary
+	var broken *amahi.SessionError
+	if len(block) >= zlibHeaderSize && errors.As(result, &broken) && broken.Err == nil { // given up as too large
+		return &Error{InvalidControlFrame, id}
 	}
 	return &Error{WrongCompressedPayloadSize, 0}
 }
@@ -157,14 +154,4 @@ func checkNames(t ControlFrameType, id StreamId, headers http.Header) error {
 		}
 	}
 	return nil
-}
-
-// block makes a header block of headers, sorted by name.
-func block(headers http.Header) amahi.HeaderBlock {
-	b := make(amahi.HeaderBlock, 0, len(headers))
-	for name, values := range headers {
-		b = append(b, amahi.HeaderField{Name: strings.ToLower(name), Value: strings.Join(values, "\x00")})
-	}
-	slices.SortFunc(b, func(x, y amahi.HeaderField) int { return strings.Compare(x.Name, y.Name) })
-	return b
 }

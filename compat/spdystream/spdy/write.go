@@ -1,15 +1,16 @@
 package spdy
 
 import (
+	"net/http"
+
 	amahi "github.com/amahi/spdy"
 )
 
-// write writes a frame of the codec, for which it has been checked that it can be sent,
-// and fills in the header of the one it was made of.
+// write writes a frame of the codec and fills in the header of the one it was made of.
 func (f *Framer) write(h *ControlFrameHeader, t ControlFrameType, id StreamId, frame amahi.Frame) error {
 	f.out.n = 0
 	err := f.codec.WriteFrame(frame)
-	if err != nil && f.out.n == 0 { // nothing has been written: the codec does not take it
+	if err != nil && f.out.n == 0 { // the codec does not take it
 		return &Error{InvalidControlFrame, id}
 	}
 	h.version, h.frameType = Version, t
@@ -17,59 +18,59 @@ func (f *Framer) write(h *ControlFrameHeader, t ControlFrameType, id StreamId, f
 	return err
 }
 
-// maxId is the largest number of a stream.
-const maxId = 1<<31 - 1
-
-// checkId refuses what is no number of a stream.
-func checkId(id StreamId) error {
+// writeHeaders is write for a frame with headers, which make puts around the compressed
+// ones.
+func (f *Framer) writeHeaders(h *ControlFrameHeader, t ControlFrameType, id StreamId, headers http.Header, make func(block []byte) amahi.Frame) error {
 	switch {
+	case f.writeErr != nil:
+		return f.writeErr
 	case id == 0:
 		return &Error{ZeroStreamId, 0}
 	case id > maxId:
 		return &Error{InvalidControlFrame, id}
 	}
-	return nil
+	block, err := f.deflate.block(headers)
+	if err == nil {
+		err = f.write(h, t, id, make(block))
+	}
+	f.writeErr = err // later blocks build on this one
+	return err
 }
 
+// maxId is the largest number of a stream.
+const maxId = 1<<31 - 1
+
 func (frame *SynStreamFrame) write(f *Framer) error {
-	if err := checkId(frame.StreamId); err != nil {
-		return err
+	if frame.AssociatedToStreamId > maxId {
+		return &Error{InvalidControlFrame, frame.StreamId}
 	}
-	return f.write(&frame.CFHeader, TypeSynStream, frame.StreamId, &amahi.SynStreamFrame{
-		StreamID:           uint32(frame.StreamId),
-		AssociatedStreamID: uint32(frame.AssociatedToStreamId),
-		Priority:           frame.Priority & 7,
-		Slot:               frame.Slot,
-		Flags:              amahi.FrameFlags(frame.CFHeader.Flags),
-		Headers:            block(frame.Headers),
+	return f.writeHeaders(&frame.CFHeader, TypeSynStream, frame.StreamId, frame.Headers, func(block []byte) amahi.Frame {
+		return &amahi.SynStreamFrame{
+			StreamID:           uint32(frame.StreamId),
+			AssociatedStreamID: uint32(frame.AssociatedToStreamId),
+			Priority:           frame.Priority & 7,
+			Slot:               frame.Slot,
+			Flags:              amahi.FrameFlags(frame.CFHeader.Flags),
+			Block:              block,
+		}
 	})
 }
 
 func (frame *SynReplyFrame) write(f *Framer) error {
-	if err := checkId(frame.StreamId); err != nil {
-		return err
-	}
-	return f.write(&frame.CFHeader, TypeSynReply, frame.StreamId, &amahi.SynReplyFrame{
-		StreamID: uint32(frame.StreamId),
-		Flags:    amahi.FrameFlags(frame.CFHeader.Flags),
-		Headers:  block(frame.Headers),
+	return f.writeHeaders(&frame.CFHeader, TypeSynReply, frame.StreamId, frame.Headers, func(block []byte) amahi.Frame {
+		return &amahi.SynReplyFrame{StreamID: uint32(frame.StreamId), Flags: amahi.FrameFlags(frame.CFHeader.Flags), Block: block}
 	})
 }
 
 func (frame *HeadersFrame) write(f *Framer) error {
-	if err := checkId(frame.StreamId); err != nil {
-		return err
-	}
-	return f.write(&frame.CFHeader, TypeHeaders, frame.StreamId, &amahi.HeadersFrame{
-		StreamID: uint32(frame.StreamId),
-		Flags:    amahi.FrameFlags(frame.CFHeader.Flags),
-		Headers:  block(frame.Headers),
+	return f.writeHeaders(&frame.CFHeader, TypeHeaders, frame.StreamId, frame.Headers, func(block []byte) amahi.Frame {
+		return &amahi.HeadersFrame{StreamID: uint32(frame.StreamId), Flags: amahi.FrameFlags(frame.CFHeader.Flags), Block: block}
 	})
 }
 
 func (frame *RstStreamFrame) write(f *Framer) error {
-	if err := checkId(frame.StreamId); err != nil {
-		return err
+	if frame.StreamId == 0 {
+		return &Error{ZeroStreamId, 0}
 	}
 	if frame.Status == 0 {
 		return &Error{InvalidControlFrame, frame.StreamId}

@@ -175,7 +175,7 @@ func (r *run) copy() error {
 	}
 	text, err := io.ReadAll(io.LimitReader(r.outcome, maxMessage))
 	outputs.Wait()
-	if err != nil && !(cancelled(err) && json.Valid(text)) {
+	if err != nil && !json.Valid(text) { // however the stream has ended, a whole object is whole
 		return fmt.Errorf("kube: the outcome of the command is missing, %.100q: %w", text, err)
 	}
 	result := parseOutcome(text)

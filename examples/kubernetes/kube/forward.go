@@ -45,34 +45,39 @@ func (f *Forwarder) Done() <-chan struct{} { return f.s.Done() }
 func (f *Forwarder) Err() error { return f.s.Err() }
 
 // Dial opens a connection to a port of the pod. It returns as soon as the pod's node has
-// taken the request; that nobody listens there shows as a *RemoteError when the
-// connection is read from.
+// taken the request. If nobody listens there it fails with a *RemoteError, or the first
+// Read does: the node finds out in its own time.
 func (f *Forwarder) Dial(ctx context.Context, port uint16) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
 	defer cancel()
 	id := strconv.FormatUint(f.next.Add(1), 10)
 	open := func(kind string, o spdy.StreamOptions) (*spdy.RawStream, error) {
-		st, err := f.s.OpenStream(ctx, header(headerPort, portString(port), headerRequestID, id, headerType, kind), o)
-		if err == nil {
-			if _, err = st.AwaitReply(ctx); err != nil {
-				_ = st.Reset(spdy.RstCancel)
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("kube: forwarding to port %d: the stream %s: %w", port, kind, err)
-		}
-		return st, nil
+		return f.s.OpenStream(ctx, header(headerPort, portString(port), headerRequestID, id, headerType, kind), o)
 	}
 	messages, err := open(typeError, spdy.StreamOptions{Fin: true}) // nothing goes that way
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("kube: forwarding to port %d: %w", port, err)
 	}
 	data, err := open(typeData, spdy.StreamOptions{})
 	if err != nil {
 		_ = messages.Reset(spdy.RstCancel)
-		return nil, err
+		return nil, fmt.Errorf("kube: forwarding to port %d: %w", port, err)
 	}
-	return &Conn{RawStream: data, messages: messages}, nil
+	c := &Conn{RawStream: data, messages: messages}
+	_, err = messages.AwaitReply(ctx)
+	if err == nil {
+		_, err = data.AwaitReply(ctx)
+	}
+	if err == nil {
+		return c, nil
+	}
+	if cancelled(err) {
+		if message := c.verdict(); message != nil {
+			err = message
+		}
+	}
+	c.Abort()
+	return nil, fmt.Errorf("kube: forwarding to port %d: %w", port, err)
 }
 
 // A Conn is a connection to a port of a pod: a net.Conn with halves that close by

@@ -283,21 +283,54 @@ func TestIncompleteOutput(t *testing.T) {
 	}
 }
 
+// dialRaw is a client without the client of this package.
+func dialRaw(t *testing.T, url, protocol string) (s *spdy.Session, open func(pairs ...string) *spdy.RawStream) {
+	d := spdy.UpgradeDialer{Config: config(nil), Protocols: []string{protocol}}
+	s, _, err := d.Dial(t.Context(), "POST", url)
+	require.NoError(t, err)
+	done := make(chan error)
+	go func() { done <- s.Serve() }()
+	t.Cleanup(func() {
+		s.Close()
+		<-done
+	})
+	return s, func(pairs ...string) *spdy.RawStream {
+		st, err := s.OpenStream(t.Context(), header(pairs...), spdy.StreamOptions{})
+		require.NoError(t, err)
+		return st
+	}
+}
+
 // A kubelet refuses streams that nobody has announced.
 func TestUnexpectedStreams(t *testing.T) {
 	server := serve(t, &pod{})
 	for _, kinds := range [][]string{{typeError, typeError}, {typeError, typeStdin}, {"what"}} {
-		d := spdy.UpgradeDialer{Config: config(nil), Protocols: []string{execProtocol}}
-		s, _, err := d.Dial(t.Context(), "POST", execURL(server, Streams{Stdout: io.Discard}, "x"))
-		require.NoError(t, err)
-		done := make(chan error)
-		go func() { done <- s.Serve() }()
+		s, open := dialRaw(t, execURL(server, Streams{Stdout: io.Discard}, "x"), execProtocol)
+		var last *spdy.RawStream
 		for _, kind := range kinds {
-			_, err := s.OpenStream(t.Context(), header(headerType, kind), spdy.StreamOptions{})
-			require.NoError(t, err)
+			last = open(headerType, kind)
 		}
+		_, err := last.AwaitReply(t.Context())
+		var reset *spdy.StreamError
+		require.ErrorAs(t, err, &reset)
+		require.Equal(t, spdy.RstProtocolError, reset.Status)
 		<-s.Done()
-		<-done
+	}
+}
+
+// When a command has ended all of its streams do, also those that the client writes to,
+// whether the client hangs up or not.
+func TestEndOfStreams(t *testing.T) {
+	server := serve(t, &pod{commands: map[string]func(context.Context, []string, Process) error{
+		"true": func(context.Context, []string, Process) error { return nil },
+	}})
+	streams := Streams{Stdin: strings.NewReader(""), Stdout: io.Discard, TTY: true}
+	_, open := dialRaw(t, execURL(server, streams, "true"), execProtocol)
+	all := []*spdy.RawStream{open(headerType, typeError), open(headerType, typeStdin), open(headerType, typeStdout), open(headerType, typeResize)}
+	for i, st := range all {
+		text, err := io.ReadAll(st)
+		require.NoError(t, err)
+		require.Equal(t, i == 0, len(text) > 0)
 	}
 }
 
@@ -435,16 +468,7 @@ func TestForwardedListener(t *testing.T) {
 // pairs that are none.
 func TestPairs(t *testing.T) {
 	server := serve(t, ports(t))
-	d := spdy.UpgradeDialer{Config: config(nil), Protocols: []string{forwardProtocol}}
-	s, _, err := d.Dial(t.Context(), "POST", PodURL(server, "ns", "pod", "portforward", "", Streams{}))
-	require.NoError(t, err)
-	done := make(chan error)
-	go func() { done <- s.Serve() }()
-	open := func(pairs ...string) *spdy.RawStream {
-		st, err := s.OpenStream(t.Context(), header(pairs...), spdy.StreamOptions{})
-		require.NoError(t, err)
-		return st
-	}
+	_, open := dialRaw(t, PodURL(server, "ns", "pod", "portforward", "", Streams{}), forwardProtocol)
 	_ = open(headerPort, "13", headerType, typeError)
 	data := open(headerPort, "13", headerType, typeData)
 	got, err := io.ReadAll(data)
@@ -467,6 +491,4 @@ func TestPairs(t *testing.T) {
 		require.ErrorAs(t, err, &reset, bad)
 		require.Equal(t, spdy.RstProtocolError, reset.Status, bad)
 	}
-	s.Close()
-	<-done
 }

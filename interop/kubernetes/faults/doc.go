@@ -5,6 +5,6 @@
 //	go test .                  hold them, and compare the table
 //	go test . -write           write it
 //
-// With the replace line the same tests hold the experiments between two ends of
-// compat/spdystream.
+// With the replace line and -drop-in the same tests hold the experiments between two ends
+// of compat/spdystream, which TestDropIn of the package above does.
 package faults

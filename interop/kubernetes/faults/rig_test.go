@@ -1,10 +1,12 @@
 package faults
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +18,7 @@ import (
 
 const (
 	// hangs is how long a call may take that is expected to hang.
-	hangs = 2 * time.Second
+	hangs = time.Second
 
 	// patience is for what is expected to happen.
 	patience = 30 * time.Second
@@ -39,7 +41,7 @@ type rig struct {
 // limit is how long something may take that the end under test has a part in. If that is
 // ours it is expected to happen, whatever the machine is busy with.
 func (r *rig) limit() time.Duration {
-	if r.pairing.tested == moby {
+	if r.pairing.tested == moby && !*dropIn {
 		return hangs
 	}
 	return patience
@@ -115,6 +117,11 @@ func (r *rig) side(k kind, conn *net.TCPConn, client bool, mode spdy.FlowControl
 
 // end closes both ends. Whatever has happened, ours do close.
 func (r *rig) end(sides ...side) {
+	slices.SortStableFunc(sides, func(a, b side) int { // ours wait a moment for the peer to close
+		_, aOurs := a.(*ourSide)
+		_, bOurs := b.(*ourSide)
+		return cmp.Compare(btoi(aOurs), btoi(bOurs))
+	})
 	for _, s := range sides {
 		done := make(chan struct{})
 		go func() {
@@ -131,6 +138,13 @@ func (r *rig) end(sides ...side) {
 			}
 		}
 	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // pair opens a stream and has it accepted and replied to.

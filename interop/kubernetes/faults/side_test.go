@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/spdystream"
@@ -54,6 +55,10 @@ type mobySide struct {
 	tcp      *net.TCPConn
 	c        *spdystream.Connection
 	accepted chan *spdystream.Stream
+
+	// eager replies in the handler, as Kubernetes does: otherwise spdystream drops what
+	// comes between the sending of its reply and its knowing of it.
+	eager atomic.Bool
 }
 
 func newMoby(conn *net.TCPConn, client bool) (*mobySide, error) {
@@ -62,7 +67,12 @@ func newMoby(conn *net.TCPConn, client bool) (*mobySide, error) {
 		return nil, err
 	}
 	m := &mobySide{tcp: conn, c: c, accepted: make(chan *spdystream.Stream, 100)}
-	go c.Serve(func(st *spdystream.Stream) { m.accepted <- st })
+	go c.Serve(func(st *spdystream.Stream) {
+		if m.eager.Load() {
+			_ = st.SendReply(http.Header{}, false)
+		}
+		m.accepted <- st
+	})
 	return m, nil
 }
 

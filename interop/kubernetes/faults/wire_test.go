@@ -30,7 +30,10 @@ func (r *rig) wire(testedIsClient bool) *wire {
 		mine, other = server, client
 	}
 	s := r.side(r.pairing.tested, mine, testedIsClient, spdy31.FlowControlPeerUnaware)
-	r.t.Cleanup(func() { r.end(s) })
+	r.t.Cleanup(func() {
+		other.Close()
+		r.end(s)
+	})
 	require.NoError(r.t, other.SetReadDeadline(time.Now().Add(patience)))
 	w := &wire{r: r, side: s, isServer: testedIsClient, send: func(p []byte) error { _, err := other.Write(p); return err }}
 	var err error

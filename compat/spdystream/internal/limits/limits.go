@@ -8,9 +8,10 @@ const (
 	Fields    = 1000    // names in a header block
 	Control   = 1<<24 - 1
 
-	// blockSize is the least limit for a whole header block, in bytes, inflated.
-	// spdystream has none, so that 100 KiB on the wire can become a gigabyte.
-	blockSize = 1 << 20
+	// others is the room in a header block, in bytes and inflated, besides its largest
+	// field. spdystream has no limit for a block, so that 100 KiB on the wire can become
+	// a gigabyte.
+	others = 64 << 10
 
 	// perField is what a name or a value takes in a header block besides its text.
 	perField = 4
@@ -38,13 +39,13 @@ func (s Set) WithDefaults() Set {
 }
 
 // Block returns how large a header block may be once it is inflated: as large as the
-// other limits allow, but no larger than a mebibyte, or than one field of the largest
-// size with as much again for the others.
+// other limits allow, but no larger than one field of the largest size and 64 KiB for all
+// the others.
 func (s Set) Block() int {
 	s = s.WithDefaults()
 	field := int64(s.FieldSize) + perField
 	most := perField + int64(s.Fields)*2*field
-	return int(min(most, max(blockSize, 2*field), 1<<30))
+	return int(min(most, field+others, 1<<30))
 }
 
 // Of returns what the options of package spdy set; that package provides it.

@@ -51,7 +51,10 @@ func Modfile(ctx context.Context, root, dir, path string) (flags []string, err e
 		}
 	}
 	compat := filepath.Join(root, "compat", "spdystream")
-	if _, err := run(ctx, dir, "mod", "edit", "-replace="+mobyPath+"="+compat, "-replace="+ourPath+"="+root, path); err != nil {
+	// Relative replace lines of ours would be relative to the new file.
+	const example = "/examples/kubernetes"
+	if _, err := run(ctx, dir, "mod", "edit", "-replace="+mobyPath+"="+compat, "-replace="+ourPath+"="+root,
+		"-replace="+ourPath+example+"="+root+example, path); err != nil {
 		return nil, err
 	}
 	flags = []string{"-mod=mod", "-modfile=" + path}

@@ -1,0 +1,217 @@
+package spdystream_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	amahi "github.com/amahi/spdy"
+	"github.com/stretchr/testify/require"
+
+	"github.com/moby/spdystream"
+)
+
+func TestCloseWithoutStreams(t *testing.T) {
+	rigTest(t, nil, func(t *testing.T, r *rig) {
+		require.Equal(t, spdystream.ErrTimeout, r.client.Wait(time.Second))
+		start := time.Now()
+		require.NoError(t, r.client.Close())
+		require.NoError(t, r.client.Close(), "as often as one likes")
+		require.NoError(t, r.client.Wait(time.Minute))
+		require.NoError(t, r.server.Wait(0))
+		require.Zero(t, time.Since(start), "at once")
+		require.True(t, isClosed(r.client))
+		require.True(t, isClosed(r.server))
+		r.server.SetIdleTimeout(time.Second)
+		require.NoError(t, r.server.Close())
+		require.NoError(t, r.server.CloseWait())
+		_, err := r.client.CreateStream(http.Header{}, nil, false)
+		require.Error(t, err)
+	})
+}
+
+// Close ends the connection although streams are open, if nobody uses them.
+func TestCloseWithStreams(t *testing.T) {
+	rigTest(t, nil, func(t *testing.T, r *rig) {
+		ours, theirs := r.open()
+		got := readAll(ours)
+		start := time.Now()
+		require.NoError(t, r.server.Close())
+		for range 5 {
+			pass(900 * time.Millisecond)
+			require.NoError(t, theirs.WriteData([]byte("x"), false))
+		}
+		require.NoError(t, r.server.Wait(0))
+		require.Equal(t, 5500*time.Millisecond, time.Since(start))
+		require.NoError(t, r.client.Wait(0))
+		end := <-got
+		require.Equal(t, "xxxxx", end.data)
+		require.ErrorIs(t, end.err, io.ErrUnexpectedEOF)
+		require.True(t, isClosed(r.client))
+	})
+}
+
+func TestCloseTimeout(t *testing.T) {
+	rigTest(t, nil, func(t *testing.T, r *rig) {
+		_, theirs := r.open()
+		r.server.SetCloseTimeout(10 * time.Second)
+		start := time.Now()
+		require.NoError(t, r.server.CloseWait())
+		require.Equal(t, 10*time.Second, time.Since(start))
+		_, err := theirs.Read(make([]byte, 1))
+		require.ErrorIs(t, err, net.ErrClosed)
+	})
+}
+
+func TestNotifyClose(t *testing.T) {
+	wireTest(t, false, nil, func(t *testing.T, w *wire) {
+		last := make(chan *spdystream.Stream)
+		w.c.NotifyClose(last, time.Minute)
+		first, second := w.opened(), w.opened()
+		w.send(&amahi.GoAwayFrame{LastGoodStreamID: 1})
+		synctest.Wait()
+		require.ErrorIs(t, second.WriteData([]byte("x"), false), spdystream.ErrReset, "it was too late")
+		require.Same(t, first, <-last)
+		pass(59 * time.Second)
+		require.False(t, isClosed(w.c))
+		pass(time.Second)
+		require.True(t, isClosed(w.c))
+	})
+	wireTest(t, false, nil, func(t *testing.T, w *wire) { // nobody listens
+		w.c.NotifyClose(make(chan *spdystream.Stream), 0)
+		w.send(&amahi.GoAwayFrame{})
+		require.True(t, isClosed(w.c))
+		pass(2 * time.Second)
+	})
+	wireTest(t, false, nil, func(t *testing.T, w *wire) { // none is left
+		last := make(chan *spdystream.Stream, 1)
+		w.c.NotifyClose(last, 0)
+		s := w.opened()
+		require.NoError(t, s.Reset())
+		w.send(&amahi.GoAwayFrame{LastGoodStreamID: 1})
+		require.True(t, isClosed(w.c))
+		require.Nil(t, <-last)
+	})
+}
+
+func TestIdleTimeout(t *testing.T) {
+	rigTest(t, nil, func(t *testing.T, r *rig) {
+		start := time.Now()
+		r.client.SetIdleTimeout(time.Minute)
+		ours, theirs := r.open()
+		for range 5 {
+			pass(50 * time.Second)
+			require.NoError(t, theirs.WriteData([]byte("x"), false))
+		}
+		pass(59 * time.Second)
+		require.False(t, isClosed(r.client))
+		<-r.client.CloseChan()
+		require.Equal(t, 310*time.Second, time.Since(start))
+		end := <-readAll(ours)
+		require.Equal(t, "xxxxx", end.data)
+		require.ErrorContains(t, end.err, "idle for too long")
+		require.ErrorIs(t, end.err, net.ErrClosed)
+		require.NoError(t, r.client.Wait(0))
+		require.NoError(t, r.server.Wait(0))
+	})
+	rigTest(t, nil, func(t *testing.T, r *rig) {
+		r.client.SetIdleTimeout(time.Minute)
+		pass(50 * time.Second)
+		r.client.SetIdleTimeout(time.Hour)
+		pass(59 * time.Minute)
+		require.False(t, isClosed(r.client))
+		r.client.SetIdleTimeout(time.Minute)
+		r.client.SetIdleTimeout(0)
+		pass(24 * time.Hour)
+		require.False(t, isClosed(r.client))
+		r.client.SetIdleTimeout(time.Minute)
+		pass(time.Minute)
+		require.True(t, isClosed(r.client))
+	})
+}
+
+// A connection that nobody serves can be closed all the same.
+func TestUnserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, end := range []func(c *spdystream.Connection){
+			func(c *spdystream.Connection) { require.NoError(t, c.CloseWait()) },
+			func(c *spdystream.Connection) { c.SetIdleTimeout(time.Second); require.NoError(t, c.Wait(0)) },
+		} {
+			ours, theirs := net.Pipe()
+			c := newConnection(t, ours, true)
+			end(c)
+			require.True(t, isClosed(c))
+			_, err := theirs.Read(make([]byte, 1))
+			require.Equal(t, io.EOF, err)
+			c.Serve(nil)
+			require.Nil(t, c.FindStream(99))
+		}
+	})
+}
+
+// Serving twice is serving once.
+func TestServeTwice(t *testing.T) {
+	rigTest(t, nil, func(t *testing.T, r *rig) {
+		r.open()
+		second := make(chan struct{})
+		go func() { r.server.Serve(nil); close(second) }()
+		r.open()
+		require.NoError(t, r.client.Close())
+		<-second
+	})
+}
+
+func TestWithoutHandler(t *testing.T) {
+	wireTest(t, true, func(*spdystream.Stream) {}, func(t *testing.T, w *wire) {})
+	synctest.Test(t, func(t *testing.T) {
+		cc, sc := net.Pipe()
+		client, server := newConnection(t, cc, false), newConnection(t, sc, true)
+		go client.Serve(nil)
+		go server.Serve(nil)
+		s, err := client.CreateStream(http.Header{}, nil, false)
+		require.NoError(t, err)
+		require.Equal(t, spdystream.ErrReset, s.Wait())
+		require.NoError(t, client.CloseWait())
+		require.NoError(t, server.Wait(0))
+	})
+}
+
+// A stream can be refused until it has its reply.
+func TestRefuse(t *testing.T) {
+	caught, handler := catch()
+	rigTest(t, handler, func(t *testing.T, r *rig) {
+		ours, err := r.client.CreateStream(http.Header{}, nil, false)
+		require.NoError(t, err)
+		theirs := <-caught
+		require.NoError(t, theirs.Refuse())
+		require.Equal(t, spdystream.ErrWriteClosedStream, theirs.WriteData([]byte("x"), false))
+		require.NoError(t, theirs.SendReply(http.Header{}, false), "too late, and no matter")
+		require.Equal(t, spdystream.ErrReset, theirs.Wait())
+		require.Equal(t, spdystream.ErrReset, ours.Wait())
+
+		ours, err = r.client.CreateStream(http.Header{}, nil, false)
+		require.NoError(t, err)
+		theirs = <-caught
+		require.NoError(t, ours.Refuse(), "there is no reply yet")
+		require.Equal(t, spdystream.ErrReset, ours.Wait())
+		synctest.Wait()
+		require.ErrorIs(t, theirs.Wait(), spdystream.ErrReset)
+
+		ours, err = r.client.CreateStream(http.Header{}, nil, false)
+		require.NoError(t, err)
+		theirs = <-caught
+		require.NoError(t, theirs.SendReply(http.Header{}, false))
+		require.NoError(t, ours.Wait())
+		require.NoError(t, ours.Refuse(), "it has its reply")
+		require.False(t, ours.IsFinished())
+		require.NoError(t, ours.Cancel())
+		require.True(t, ours.IsFinished())
+		_, err = ours.Read(make([]byte, 1))
+		require.Equal(t, io.EOF, err)
+		synctest.Wait()
+		require.ErrorIs(t, theirs.WriteData([]byte("x"), false), spdystream.ErrReset)
+	})
+}

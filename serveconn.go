@@ -1,0 +1,164 @@
+package spdy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+)
+
+// A sessionSetup is what a Server knows of a connection on which it is about to
+// serve a session.
+type sessionSetup struct {
+	greeting
+	base    context.Context
+	server  *http.Server // whose limits apply
+	handler http.Handler // nil means the server's
+	since   time.Time    // since when the client's first frame is due
+}
+
+// greetConn finds out what a new connection speaks and serves it, or hands it on.
+// It reports whether the connection has been closed.
+func (srv *Server) greetConn(base context.Context, hs *http.Server, a *arrival, queue *connQueue) (closed bool) {
+	g, err := srv.greet(hs, a)
+	switch {
+	case err != nil: // gone, or too slow, or no TLS: nothing has been asked for yet
+		return true
+	case g.http:
+		srv.handOn(queue, a.conn, g.first)
+		return false
+	}
+	if srv.ConnContext != nil {
+		base = srv.ConnContext(base, a.conn)
+	}
+	_ = srv.serveConn(a.conn, sessionSetup{ // the session has logged what is worth it
+		greeting: g, base: base, server: hs, since: a.since,
+	})
+	return true
+}
+
+// greet finds out what a client speaks, for as long as it is allowed to keep us
+// waiting. After an error the connection is closed.
+func (srv *Server) greet(hs *http.Server, a *arrival) (g greeting, err error) {
+	if !srv.meet(a) {
+		a.conn.Close()
+		return g, http.ErrServerClosed
+	}
+	defer srv.met(a)
+	limit := firstSet(hs.ReadHeaderTimeout, hs.ReadTimeout)
+	if limit > 0 { // a deadline would do if every net.Conn had them
+		timer := time.AfterFunc(limit, func() { a.conn.Close() })
+		defer timer.Stop()
+	}
+	g, err = srv.Config.greet(srv.life, a.conn, handshakeLimit(hs))
+	if err != nil {
+		a.conn.Close()
+	}
+	return g, err
+}
+
+// handOn gives a connection that speaks HTTP to the http.Server.
+func (srv *Server) handOn(queue *connQueue, conn net.Conn, first []byte) {
+	ahead := readAheadConn{Conn: conn, first: first}
+	switch t := conn.(type) {
+	case *tls.Conn: // net/http looks for this type to find out what was negotiated
+		if srv.ConnState != nil {
+			srv.introduce(t)
+		}
+		queue.hand(t)
+	case tlsConn:
+		queue.hand(&readAheadTLS{readAheadConn: ahead, tlsConn: t})
+	default:
+		queue.hand(&ahead)
+	}
+}
+
+// serveConn runs a session on a connection until it ends, and returns what
+// Session.Serve does.
+func (srv *Server) serveConn(conn net.Conn, u sessionSetup) error {
+	app := newHTTPServerApp(u.server)
+	app.base, app.override = u.base, u.handler
+	app.states = newConnReporter(u.server, conn)
+	app.lastAnswer = srv.noKeepAlives.Load
+	defer app.states.stop()
+	conf := srv.Config.serving(u.server)
+	if srv.Logger != nil && (srv.Config == nil || srv.Config.Logger == nil) {
+		conf.Logger = srv.Logger
+	}
+	s := newSession(conn, false, u.version, conf, app)
+	s.in.preload(u.first)
+	s.alive.awaitFrameSince(u.since)
+	if u.cautious {
+		s.beCautious()
+	}
+	if !srv.enter(s) {
+		s.Close()
+		return http.ErrServerClosed
+	}
+	defer srv.leave(s)
+	return s.Serve()
+}
+
+// errNotSPDY is what ServeConn returns for a client that speaks something else.
+var errNotSPDY = errors.New("spdy: the client does not speak SPDY")
+
+// ServeConnOpts says how Server.ServeConn is to serve a connection. The zero value,
+// and a nil pointer, leave everything to the Server.
+type ServeConnOpts struct {
+	// Context is what the context of every request descends from. nil means
+	// context.Background.
+	Context context.Context
+
+	// BaseConfig has the limits, the ErrorLog and the ConnState that apply, and is
+	// what handlers find under http.ServerContextKey. nil means those of the Server.
+	BaseConfig *http.Server
+
+	// Handler answers the requests. nil means BaseConfig.Handler, or if there is no
+	// BaseConfig that of the Server.
+	Handler http.Handler
+}
+
+// ServeConn serves SPDY on a connection that somebody else has accepted, or
+// dialled, and returns when the session has ended: nil if in an orderly way, else
+// what Session.Serve returns, or why there was no session. It closes conn, which may
+// be any net.Conn. If that is one of TLS, its handshake is completed, and says
+// which dialect to speak; otherwise the client's first bytes do, or Config.Version.
+// A client that speaks HTTP is not served. opts may be nil.
+//
+// Close and Shutdown end what ServeConn serves like everything else, and it fails
+// with http.ErrServerClosed after them.
+func (srv *Server) ServeConn(conn net.Conn, opts *ServeConnOpts) error {
+	if opts == nil {
+		opts = &ServeConnOpts{}
+	}
+	u := sessionSetup{base: opts.Context, server: opts.BaseConfig, handler: opts.Handler, since: time.Now()}
+	if u.base == nil {
+		u.base = context.Background()
+	}
+	if u.server == nil {
+		u.server = srv.httpServer()
+	}
+	tell := func(state http.ConnState) {
+		if u.server.ConnState != nil {
+			u.server.ConnState(conn, state)
+		}
+	}
+	tell(http.StateNew)
+	defer tell(http.StateClosed)
+	if !srv.begin() {
+		conn.Close()
+		return http.ErrServerClosed
+	}
+	defer srv.serving.Done()
+	var err error
+	if u.greeting, err = srv.greet(u.server, &arrival{conn: conn, since: u.since}); err != nil {
+		return err
+	}
+	if u.http {
+		conn.Close()
+		return errNotSPDY
+	}
+	return srv.serveConn(conn, u)
+}

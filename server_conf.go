@@ -1,0 +1,46 @@
+package spdy
+
+import (
+	"net/http"
+	"time"
+)
+
+// serving returns the configuration of a session that serves for an http.Server:
+// what c leaves open is taken from there, by the rules of net/http.
+func (c *Config) serving(hs *http.Server) *Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	if d.MaxHeaderBytes <= 0 {
+		d.MaxHeaderBytes = hs.MaxHeaderBytes
+	}
+	if d.IdleTimeout == 0 {
+		d.IdleTimeout = firstSet(hs.IdleTimeout, hs.ReadTimeout)
+	}
+	d.frameTimeout = firstSet(hs.ReadHeaderTimeout, hs.ReadTimeout)
+	if d.Logger == nil && hs.ErrorLog != nil {
+		d.Logger = newErrorLogger(hs.ErrorLog)
+	}
+	return &d
+}
+
+// firstSet returns the first of two limits unless that is 0. Negative means none.
+func firstSet(a, b time.Duration) time.Duration {
+	if a != 0 {
+		return a
+	}
+	return b
+}
+
+// handshakeLimit is how long a TLS handshake may take: as with net/http the least of
+// the limits that are set, and never more than ten seconds.
+func handshakeLimit(hs *http.Server) time.Duration {
+	limit := handshakeTimeout
+	for _, d := range [...]time.Duration{hs.ReadHeaderTimeout, hs.ReadTimeout, hs.WriteTimeout} {
+		if d > 0 {
+			limit = min(limit, d)
+		}
+	}
+	return limit
+}

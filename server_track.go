@@ -1,0 +1,161 @@
+package spdy
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// This file has what a Server knows of its listeners, connections and sessions.
+// Listeners and connections are the user's, and need not be comparable: they are
+// known by pointers of ours.
+
+// An arrival is a connection that is no session yet.
+type arrival struct {
+	conn  net.Conn
+	since time.Time
+}
+
+// close stops accepting and returns what is still running.
+func (srv *Server) close() ([]*Session, *http.Server) {
+	srv.mu.Lock()
+	srv.closing = true
+	end := srv.end
+	var closers []io.Closer
+	for ln := range srv.listeners {
+		closers = append(closers, *ln)
+	}
+	for a := range srv.greeting {
+		closers = append(closers, a.conn)
+	}
+	sessions := srv.sessionsLocked()
+	plain := srv.plain
+	srv.mu.Unlock()
+	if end != nil {
+		end()
+	}
+	for _, c := range closers {
+		c.Close()
+	}
+	return sessions, plain
+}
+
+func (srv *Server) sessionsLocked() []*Session {
+	sessions := make([]*Session, 0, len(srv.sessions))
+	for s := range srv.sessions {
+		sessions = append(sessions, s)
+	}
+	return sessions
+}
+
+func (srv *Server) isClosing() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.closing
+}
+
+// openLocked reports whether the server takes anything new, and makes it ready for
+// that.
+func (srv *Server) openLocked() bool {
+	if srv.closing {
+		return false
+	}
+	if srv.life == nil {
+		srv.life, srv.end = context.WithCancel(context.Background())
+		srv.listeners = make(map[*net.Listener]struct{})
+		srv.sessions = make(map[*Session]struct{})
+		srv.greeting = make(map[*arrival]struct{})
+		srv.introduced = make(map[*tls.Conn]struct{})
+	}
+	return true
+}
+
+// track enters a listener, unless the server is closing.
+func (srv *Server) track(ln *net.Listener) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if !srv.openLocked() {
+		return false
+	}
+	srv.listeners[ln] = struct{}{}
+	return true
+}
+
+func (srv *Server) forget(ln *net.Listener) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.listeners, ln)
+}
+
+// begin counts a connection's goroutine, unless the server is closing.
+func (srv *Server) begin() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if !srv.openLocked() {
+		return false
+	}
+	srv.serving.Add(1)
+	return true
+}
+
+// meet remembers a connection that is no session yet, unless the server is
+// closing.
+func (srv *Server) meet(a *arrival) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if !srv.openLocked() {
+		return false
+	}
+	srv.greeting[a] = struct{}{}
+	return true
+}
+
+func (srv *Server) met(a *arrival) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.greeting, a)
+}
+
+// enter remembers a session, unless the server is closing.
+func (srv *Server) enter(s *Session) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if !srv.openLocked() {
+		return false
+	}
+	srv.sessions[s] = struct{}{}
+	return true
+}
+
+func (srv *Server) leave(s *Session) {
+	stats := s.Stats()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.sessions, s)
+	srv.ended.addTotals(&stats)
+}
+
+// An acceptPause slows down a listener that is out of file descriptors or the
+// like, as net/http does.
+type acceptPause struct{ delay time.Duration }
+
+// wait reports whether accepting may go on; it may not after an error that stays.
+func (a *acceptPause) wait(err error, done <-chan struct{}) bool {
+	temporary, ok := err.(interface{ Temporary() bool })
+	if !ok || !temporary.Temporary() {
+		return false
+	}
+	a.delay = min(max(2*a.delay, 5*time.Millisecond), time.Second)
+	timer := time.NewTimer(a.delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-done:
+	}
+	return true
+}
+
+func (a *acceptPause) reset() { a.delay = 0 }
