@@ -326,3 +326,30 @@ func TestUpgradeDialContextEndsLater(t *testing.T) {
 		host.requireClosed(t)
 	})
 }
+
+// Frames that come right behind the 101 are the session's first.
+func TestUpgradeDialKeepsWhatCameBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		echoed := make(chan uint32, 1)
+		host := newScriptedHost(func(conn net.Conn, r *bufio.Reader) {
+			heard(r)
+			say(conn, switching+"\r\n"+string(appendPing(nil, SPDY31, 78)))
+			for f := NewFramer(nil, r, SPDY31); ; {
+				frame, err := f.ReadFrame()
+				if !assert.NoError(t, err) {
+					return
+				}
+				if ping, ok := frame.(*PingFrame); ok {
+					echoed <- ping.ID
+					return
+				}
+			}
+		})
+		s, _, err := (&UpgradeDialer{DialContext: host.dial}).Dial(t.Context(), "GET", "http://h/")
+		require.NoError(t, err)
+		go s.Serve()
+		require.EqualValues(t, 78, <-echoed)
+		s.Close()
+		host.requireClosed(t)
+	})
+}
