@@ -36,7 +36,7 @@ func requireGaveUp(t testing.TB, err, cause error) {
 	require.ErrorAs(t, err, &lost)
 	var timeout net.Error
 	require.ErrorAs(t, err, &timeout)
-	require.True(t, timeout.Timeout() && timeout.Temporary())
+	require.True(t, timeout.Timeout())
 }
 
 // TestBlackHole: whoever waits for a peer that is gone hears of it in time.

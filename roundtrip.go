@@ -140,11 +140,14 @@ func (u *upload) unwatch(stop func() bool) func() bool {
 	if u.running == nil {
 		return stop
 	}
-	end := func() bool {
-		if u.unsent.Load() {
-			u.st.reset(RstCancel, "answered before its body was sent", nil)
+	end := stop
+	if u.asked.continueTimeout > 0 {
+		end = func() bool {
+			if u.unsent.Load() {
+				u.st.reset(RstCancel, "answered before its body was sent", nil)
+			}
+			return stop()
 		}
-		return stop()
 	}
 	return func() bool {
 		if u.running.Err() != nil {

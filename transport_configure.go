@@ -33,14 +33,15 @@ const briefIdleTimeout = 90 * time.Second
 // choice to the client. Plain http requests are not touched. conf configures the
 // sessions; nil means the defaults.
 //
-// t dials, so DialContext, TLSClientConfig, Proxy, TLSHandshakeTimeout and MaxConnsPerHost
-// keep their meaning, and so do ResponseHeaderTimeout, ExpectContinueTimeout (see
-// Transport), IdleConnTimeout, DisableCompression, DisableKeepAlives, Request.Close and
+// t dials, so DialContext, TLSClientConfig, Proxy and TLSHandshakeTimeout keep their
+// meaning, and so do ResponseHeaderTimeout, ExpectContinueTimeout (see Transport),
+// IdleConnTimeout, DisableCompression, DisableKeepAlives, Request.Close and
 // CloseIdleConnections for what it dials. A DialTLSContext has to offer SPDY itself;
 // connections that are no *tls.Conn carry HTTP/1.1, as they do without SPDY. Sessions are
 // shared by all requests for the same host and port, as those of HTTP/2 are, whatever
-// Proxy says of each request. For a request that one session has no stream for t dials
-// another one; what the server has not looked at is sent again as by Transport.
+// Proxy says of each request. For a request that no session has a stream for t dials
+// another one, and as with HTTP/2 MaxConnsPerHost does not count those that are full.
+// What the server has not looked at is sent again as by Transport.
 //
 // It has to be called before t is used, and before HTTP/2 is configured on t by
 // golang.org/x/net/http2: http.Transport has one place for a protocol that takes its

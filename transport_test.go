@@ -451,6 +451,30 @@ func TestTransportGoAway(t *testing.T) {
 	}
 }
 
+// TestTransportDialsOn: one dial is not enough for all who wait.
+func TestTransportDialsOn(t *testing.T) {
+	scriptedTest(t, "three sessions for 250", nil, func(t *testing.T, r *scriptedPool) {
+		var calls []*poolCall
+		for range 250 {
+			calls = append(calls, r.startGet("http://a.example/"))
+		}
+		synctest.Wait()
+		require.Equal(t, 3, r.dials())
+		for n, want := range []int{assumedMaxStreams, assumedMaxStreams, 50} {
+			p := r.peer(n)
+			for i := range want {
+				id := uint32(1 + 2*i)
+				p.wantSynStream("a request", id)
+				p.answer(id, "")
+			}
+			p.wantSilence("no others")
+		}
+		for _, c := range calls {
+			c.ok("the answer")
+		}
+	})
+}
+
 // TestTransportCanTake is about the hint for those who keep sessions themselves.
 func TestTransportCanTake(t *testing.T) {
 	story(t, "CanTakeNewRequest", func(t *testing.T) {

@@ -211,24 +211,24 @@ var requestScenarios = []scenario{
 		Content-Length: 0
 		body ""`},
 	{name: "Body and GetBody", handler: sees(func(r *http.Request) any {
-		return fmt.Sprint(r.Body != nil, r.Body == http.NoBody, r.GetBody == nil, r.Response == nil, r.Cancel == nil)
+		return fmt.Sprint(r.Body != nil, r.Body == http.NoBody, r.GetBody == nil, r.Response == nil)
 	}), client: func(e *env) {
 		e.get("/")
 		e.show(e.request("POST", "/", strings.NewReader("text")))
 		e.show(e.request("POST", "/", strings.NewReader("")))
 	}, want: `
-		> true true true true true
-		> true false true true true
-		> true true true true true
+		> true true true true
+		> true false true true
+		> true true true true
 		204 No Content, length 0
 		body ""
 		204 No Content, length 0
 		body ""
 		204 No Content, length 0
 		body ""`, except: []exception{{on(http2), "NoBody", `
-		> true false true true true
-		> true false true true true
-		> true false true true true
+		> true false true true
+		> true false true true
+		> true false true true
 		204 No Content, length 0
 		body ""
 		204 No Content, length 0

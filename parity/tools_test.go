@@ -2,12 +2,10 @@ package parity
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
@@ -103,12 +101,6 @@ func (e *env) flush(w http.ResponseWriter) {
 	}
 }
 
-// ended notes when, and why, a context ends.
-func (e *env) ended(note func(string, ...any), ctx context.Context, start time.Time) {
-	<-ctx.Done()
-	note("context ends after %v: %v", time.Since(start), ctx.Err())
-}
-
 // A body is a request body that remembers whether it was closed.
 type body struct {
 	io.Reader
@@ -152,13 +144,3 @@ type opaque struct{ http.ResponseWriter }
 
 // on lists protocols for an exception.
 func on(names ...string) []string { return names }
-
-// unlessOn is all protocols but some.
-func unlessOn(names ...string) (out []string) {
-	for _, p := range protocols {
-		if !slices.Contains(names, p.name) {
-			out = append(out, p.name)
-		}
-	}
-	return out
-}

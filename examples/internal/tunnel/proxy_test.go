@@ -110,7 +110,7 @@ func TestByHost(t *testing.T) {
 
 // Every failure has the status that says whose it is.
 func TestStatuses(t *testing.T) {
-	r := newRelay(t, Replace, func(p *Proxy) { p.Timeout = 50 * time.Millisecond })
+	r := newRelay(t, Replace, func(p *Proxy) { p.Timeout = 500 * time.Millisecond })
 	res, _ := r.get("/nobody/")
 	require.Equal(t, http.StatusNotFound, res.StatusCode, "no such origin")
 	res, _ = r.get("/")
@@ -135,10 +135,10 @@ func TestStatuses(t *testing.T) {
 	res, _ = r.get("/home/slow")
 	require.Equal(t, http.StatusGatewayTimeout, res.StatusCode)
 	res, body := r.get("/home/upload", func(req *http.Request) {
-		req.Method, req.Body = http.MethodPost, io.NopCloser(&slowReader{pieces: 5, pause: 25 * time.Millisecond})
+		req.Method, req.Body = http.MethodPost, io.NopCloser(&slowReader{pieces: 6, pause: 100 * time.Millisecond})
 	})
 	require.Equal(t, http.StatusOK, res.StatusCode)
-	require.Equal(t, "5 <nil>", body)
+	require.Equal(t, "6 <nil>", body)
 
 	conn, err := net.Dial("tcp", r.public.Listener.Addr().String())
 	require.NoError(t, err)
