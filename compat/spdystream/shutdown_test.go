@@ -40,6 +40,8 @@ func TestCloseWithStreams(t *testing.T) {
 		got := readAll(ours)
 		start := time.Now()
 		require.NoError(t, r.server.Close())
+		_, err := r.server.CreateStream(http.Header{}, nil, false)
+		require.Error(t, err, "from now on, not a little later")
 		for range 5 {
 			pass(900 * time.Millisecond)
 			require.NoError(t, theirs.WriteData([]byte("x"), false))
