@@ -263,6 +263,7 @@ func TestConfigureTransportOptions(t *testing.T) {
 	})
 	t.Run("Request.Close", func(t *testing.T) {
 		tr := f.trusting(t)
+		tr.IdleConnTimeout = time.Hour
 		require.NoError(t, ConfigureTransport(tr, nil))
 		fetchOK(t, tr, f.spdy.url("/"))
 		req, err := http.NewRequest("GET", f.spdy.url("/"), nil)
@@ -423,4 +424,32 @@ func TestConfigureTransportGivesUp(t *testing.T) {
 	tr.CloseIdleConnections()
 	require.NoError(t, ln.Close())
 	<-done
+}
+
+// TestConfigureTransportGoesOn: what a session has refused goes to another one, which
+// http.Transport has to dial, unless there is no sense in that.
+func TestConfigureTransportGoesOn(t *testing.T) {
+	for _, limit := range []uint32{0, 1} {
+		scriptedTest(t, fmt.Sprint("limit ", limit), func(r *poolRig) { r.tr.host = &http.Transport{} }, func(t *testing.T, r *scriptedPool) {
+			conn, err := r.dial(t.Context(), "", "")
+			require.NoError(t, err)
+			pool := r.tr.sessions()
+			pool.add(r.tr.Config.ClientSession(conn), originKey{scheme: "http", addr: "a.example:80"}).serve()
+			call := r.startGet("http://a.example/")
+			p := r.peer(0)
+			p.wantSynStream("the first request of the session", 1)
+			other := r.startGet("http://a.example/")
+			p.wantSynStream("another one, which is accepted", 3)
+			p.sendSetting(SettingMaxConcurrentStreams, limit)
+			p.sendRst(1, RstRefusedStream)
+			call.wait("refused")
+			if limit == 0 {
+				requireReset(t, "another session would say the same", call.err, RstRefusedStream, true)
+			} else {
+				require.Equal(t, errNoSession, call.err)
+			}
+			p.answer(3, "")
+			other.ok("the answer")
+		})
+	}
 }
