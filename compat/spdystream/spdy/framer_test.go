@@ -292,11 +292,15 @@ func TestLargeFrames(t *testing.T) {
 	require.NoError(t, err, "a mebibyte is allowed")
 	require.Len(t, got.(*spdy.SynReplyFrame).Headers.Get("A"), 1<<20)
 
-	bomb := make(http.Header)
-	for i := range 100 {
-		bomb[fmt.Sprint(i)] = []string{strings.Repeat("0", 1<<18)}
+	// Above the limit for a block, and so far above it that it is not even inflated.
+	for _, size := range []int{3 << 10, 40 << 10} {
+		bomb := make(http.Header)
+		for i := range 40 {
+			bomb[fmt.Sprint(i)] = []string{strings.Repeat("0", size)}
+		}
+		f := newFramer(t, &wire, &wire, spdy.WithMaxHeaderFieldSize(100))
+		require.NoError(t, f.WriteFrame(&spdy.SynReplyFrame{StreamId: 5, Headers: bomb}))
+		_, err = f.ReadFrame()
+		require.Equal(t, &spdy.Error{Err: spdy.InvalidControlFrame, StreamId: 5}, err)
 	}
-	require.NoError(t, f.WriteFrame(&spdy.SynReplyFrame{StreamId: 5, Headers: bomb}))
-	_, err = f.ReadFrame()
-	require.Equal(t, &spdy.Error{Err: spdy.InvalidControlFrame, StreamId: 5}, err)
 }
