@@ -86,7 +86,8 @@ func idle(r *rig) string {
 
 // perPair counts what a pair of ends costs when a stream has come and gone.
 func (r *rig) perPair(n int) (goroutines, heap float64) {
-	before, beforeHeap := runtime.NumGoroutine(), liveHeap()
+	before := quiet()
+	beforeHeap := liveHeap()
 	var ends []side
 	for range n {
 		client, server := tcpPair(r.t)
@@ -104,11 +105,24 @@ func (r *rig) perPair(n int) (goroutines, heap float64) {
 	goroutines = float64(runtime.NumGoroutine()-before) / float64(n)
 	heap = float64(liveHeap()-beforeHeap) / float64(n)
 	r.end(ends...)
-	deadline := time.Now().Add(hangs) // spdystream takes its time
-	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
-		runtime.Gosched()
-	}
 	return goroutines, heap
+}
+
+// quiet waits until what earlier experiments have left behind has ended, or does not end,
+// and counts the goroutines.
+func quiet() (goroutines int) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for same := 0; same < 10; {
+		<-tick.C
+		n := runtime.NumGoroutine()
+		if n == goroutines {
+			same++
+		} else {
+			goroutines, same = n, 0
+		}
+	}
+	return goroutines
 }
 
 // with101 is X1: the server sends a frame together with its answer 101.
