@@ -111,6 +111,21 @@ func TestTransportGzip(t *testing.T) {
 		require.Empty(t, call.ok("the answer"))
 		require.False(t, call.res.Uncompressed)
 	})
+	short := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, plain)
+		_ = z.Close()
+	}
+	for _, disable := range []bool{false, true} {
+		poolStory(t, fmt.Sprint("with a length, disabled: ", disable), short, func(r *poolRig) { r.tr.DisableCompression = disable },
+			func(t *testing.T, r *poolRig) {
+				call := r.startGet("http://a.example/")
+				require.Equal(t, !disable, call.ok("the answer") == plain)
+				require.Equal(t, !disable, call.res.ContentLength == -1)
+				require.Equal(t, !disable, call.res.Header.Get("Content-Length") == "")
+			})
+	}
 	poolStory(t, "no gzip at all", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		fmt.Fprint(w, "text")

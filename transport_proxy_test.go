@@ -293,6 +293,17 @@ func TestTransportNegotiationError(t *testing.T) {
 		require.Equal(t, "spdy/3.1 tls:true", body)
 		knows.CloseIdleConnections()
 	})
+	t.Run("something else", func(t *testing.T) {
+		s, _ := withServer(t, "tls")
+		conf := &tls.Config{RootCAs: s.pool, ServerName: "localhost", NextProtos: []string{"http/1.1"}}
+		tr := &Transport{Config: &Config{Version: SPDY31}, DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return (&tls.Dialer{Config: conf}).DialContext(ctx, network, addr)
+		}}
+		_, err := fetchURL(tr, s.url("/"))
+		var e *NegotiationError
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, "http/1.1", e.Protocol)
+	})
 	require.Contains(t, (&NegotiationError{Addr: "a:443", Protocol: "h2"}).Error(), "chosen h2")
 }
 
