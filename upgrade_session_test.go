@@ -110,6 +110,7 @@ func upgradedSession(t *testing.T, conf *Config, secure, proxied bool) {
 
 // tunnelProxy is a proxy that knows CONNECT.
 func tunnelProxy(t *testing.T) *url.URL {
+	var mu sync.Mutex // orders what a handler adds before the wait for it
 	var tunnels sync.WaitGroup
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		assert.Equal(t, http.MethodConnect, r.Method)
@@ -122,6 +123,8 @@ func tunnelProxy(t *testing.T) *url.URL {
 		if !assert.NoError(t, err) {
 			return
 		}
+		mu.Lock() // before the client can get any further
+		defer mu.Unlock()
 		say(from, "HTTP/1.1 200 Connected\r\n\r\n")
 		for _, pair := range [][2]net.Conn{{from, to}, {to, from}} {
 			tunnels.Go(func() {
@@ -131,6 +134,8 @@ func tunnelProxy(t *testing.T) *url.URL {
 		}
 	}))
 	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
 		tunnels.Wait()
 		proxy.Close()
 	})
