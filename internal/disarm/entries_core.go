@@ -60,8 +60,8 @@ var coreEntries = []entry{
 	{
 		attack: "A3", what: "raw streams that nobody accepts are limited",
 		file: "raw.go",
-		old:  "RAWLIMIT",
-		new:  "",
+		old:  "	full := len(q.streams) >= q.limit\n",
+		new:  "	full := false\n",
 	},
 	{
 		attack: "A4", what: "streams that the peer resets use up the budget",
