@@ -103,7 +103,12 @@ func TestAttackA11Crime(t *testing.T) {
 	}
 	for _, v := range everyVersion { // the one thing that can be told: that a whole cookie is right
 		t.Run("client/"+versionElement(v)+"/all of a cookie", func(t *testing.T) {
-			a := crimeAttack{ask: func(req *http.Request, guess string) { req.Header.Set("Cookie", guess+"; "+attackSecret+"; theme=dark") }}
+			asked := 0
+			a := crimeAttack{ask: func(req *http.Request, guess string) {
+				if asked++; asked%3 != 1 { // the first request of a session is the victim's own
+					req.Header.Set("Cookie", guess)
+				}
+			}}
 			partly := make(map[int]bool)
 			for _, guess := range tries[:len(tries)-1] {
 				partly[a.sentWith(t, v, CompressSafe, guess)] = true
