@@ -47,7 +47,9 @@ func (s *Session) receiveFrame() error {
 		s.traceReceived(h, nil, nil, nil)
 		return s.receiveData(h)
 	}
-	s.alive.frameBegun()
+	if h.length > len(s.in.buf) {
+		s.alive.frameBegun()
+	}
 	s.stats.noteReceived(h.typ, s.version, h.version == s.version.wire())
 	if h.version != s.version.wire() {
 		return s.receiveForeign(h)
