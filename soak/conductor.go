@@ -85,6 +85,7 @@ func (k *soak) run(ctx context.Context) (*result, error) {
 		return nil, err
 	}
 	k.began = time.Now()
+	k.draw(before)
 	k.abuse(ctx)
 	k.dismiss(ctx)
 	if ctx.Err() != nil {
@@ -94,6 +95,7 @@ func (k *soak) run(ctx context.Context) (*result, error) {
 		return nil, err
 	}
 	after, bad := k.settle(ctx, before)
+	k.draw(after)
 	return k.conclude(ctx, before, after, bad), nil
 }
 
@@ -140,6 +142,15 @@ func (k *soak) pair(ctx context.Context) (s [2]*sample, err error) {
 		s[i], err = one, errors.Join(err, failed)
 	}
 	return s, err
+}
+
+// draw adds a sample of both to those that are drawn.
+func (k *soak) draw(s [2]*sample) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, p := range k.both() {
+		k.points = append(k.points, point{At: time.Since(k.began), Who: p.name, Sample: s[i]})
+	}
 }
 
 // baseline waits for the tunnels, warms everything up, and tells what it is like then.
