@@ -234,16 +234,21 @@ func (s *Session) restingLocked() bool {
 }
 
 // goIdle ends a session that nobody uses. One that is used now is looked at again,
-// at the latest when its last stream has gone for as long.
+// at the latest when its last stream has gone for as long. The mark that made the
+// timer call may be old: the last stream may have gone since, and set a new one.
 func (a *keepalive) goIdle() {
 	a.s.mu.Lock()
-	idle := a.s.restingLocked()
+	resting := a.s.restingLocked()
+	left := a.idle.limit - (a.now() - a.idle.since.Load())
 	a.s.mu.Unlock()
-	if idle {
+	switch {
+	case !resting:
+		a.idle.begin(a.now())
+	case left > 0:
+		a.idle.arm(left)
+	default:
 		a.s.goAway()
-		return
 	}
-	a.idle.begin(a.now())
 }
 
 // frameBegun notes that a part of a frame has come, frameDone that all of it has.

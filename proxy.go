@@ -99,25 +99,41 @@ func proxiedRequest(r *http.Request) *http.Request {
 	return out
 }
 
-// A proxiedBody is the body of a request that a handler got.
+// A proxiedBody is the body of a request that a handler got. One goroutine reads it.
 type proxiedBody struct {
 	io.ReadCloser
-	ended atomic.Bool // nothing more is to be read
+	state atomic.Int32
 }
 
+// The states of a proxiedBody.
+const (
+	bodyRests  = iota // nobody reads, and there may be more
+	bodyIsRead        // a Read is under way
+	bodyEnded         // a Read has failed, or come to the end
+	bodyOver          // the handler is about to return, nothing more is to be read
+)
+
 func (b *proxiedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.ended.Store(true)
+	if !b.state.CompareAndSwap(bodyRests, bodyIsRead) && b.state.Load() == bodyOver {
+		return 0, http.ErrBodyReadAfterClose
 	}
+	n, err := b.ReadCloser.Read(p)
+	next := int32(bodyRests)
+	if err != nil {
+		next = bodyEnded
+	}
+	b.state.CompareAndSwap(bodyIsRead, next)
 	return n, err
 }
 
 // endUpload closes the body of a proxied request. If the answer was there first,
 // a read of the body may be waiting for the client, and in net/http a Close would
-// wait for that read, so the read is ended before.
+// wait for that read, so the read is ended before. If none is, the connection must be
+// left alone: behind a request whose body is through, net/http reads ahead in the
+// background, and takes a deadline that passes there for the loss of the client, of
+// which the connection's later requests would hear.
 func endUpload(body io.ReadCloser, w http.ResponseWriter) {
-	if b, ok := body.(*proxiedBody); ok && !b.ended.Load() {
+	if b, ok := body.(*proxiedBody); ok && b.state.Swap(bodyOver) == bodyIsRead {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
 	}
 	_ = body.Close() // nobody is left to tell
