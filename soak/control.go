@@ -67,6 +67,7 @@ type sample struct {
 // A window is what is left of a session's windows, and what was there when it began.
 type window struct {
 	Tunnel         int
+	Unread         int64
 	Send, SendFull int64
 	Recv, RecvFull int64
 }

@@ -62,6 +62,9 @@ func windowsLeft(relay, origin *sample) (bad []string) {
 				a[i].Tunnel, a[i].Send, a[i].Recv, b[i].Recv, b[i].Send))
 		}
 		for _, w := range []window{a[i], b[i]} {
+			if w.Unread != 0 {
+				bad = append(bad, fmt.Sprintf("tunnel %d: %d bytes unread of streams that are no more", w.Tunnel, w.Unread))
+			}
 			if w.RecvFull > 0 && w.Recv < w.RecvFull-w.RecvFull/4 {
 				bad = append(bad, fmt.Sprintf("tunnel %d: %d bytes are left of a window of %d", w.Tunnel, w.Recv, w.RecvFull))
 			}

@@ -192,7 +192,7 @@ func addTunnels(s *sample, tunnels map[*spdy.Session]window) {
 	for session, w := range tunnels {
 		stats := session.Stats()
 		addGauges(s.Gauges, "tunnel", stats.Streams, stats.WaitingOpeners, stats.UnreadBytes, stats.UnsentBytes)
-		w.Send, w.Recv = stats.SendWindow, stats.ReceiveWindow
+		w.Send, w.Recv, w.Unread = stats.SendWindow, stats.ReceiveWindow, stats.UnreadBytes
 		s.Windows = append(s.Windows, w)
 	}
 }
