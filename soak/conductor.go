@@ -85,7 +85,7 @@ func (k *soak) run(ctx context.Context) (*result, error) {
 		return nil, err
 	}
 	k.began = time.Now()
-	k.draw(before)
+	k.calm(ctx)
 	k.abuse(ctx)
 	k.dismiss(ctx)
 	if ctx.Err() != nil {
@@ -95,7 +95,7 @@ func (k *soak) run(ctx context.Context) (*result, error) {
 		return nil, err
 	}
 	after, bad := k.settle(ctx, before)
-	k.draw(after)
+	k.calm(ctx)
 	return k.conclude(ctx, before, after, bad), nil
 }
 
@@ -144,12 +144,12 @@ func (k *soak) pair(ctx context.Context) (s [2]*sample, err error) {
 	return s, err
 }
 
-// draw adds a sample of both to those that are drawn.
-func (k *soak) draw(s [2]*sample) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for i, p := range k.both() {
-		k.points = append(k.points, point{At: time.Since(k.began), Who: p.name, Sample: s[i]})
+// calm lets a little time pass in which nothing happens, for the picture.
+func (k *soak) calm(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, k.duration/60)
+	defer cancel()
+	for k.sampleAll(context.WithoutCancel(ctx)); pause(ctx, k.every/2); {
+		k.sampleAll(context.WithoutCancel(ctx))
 	}
 }
 
@@ -232,6 +232,7 @@ func (k *soak) dismiss(ctx context.Context) {
 	defer cancel()
 	k.mu.Lock()
 	all := slices.Clone(k.running)
+	k.running = nil // they are not to be sampled any more
 	k.mu.Unlock()
 	for i, p := range all {
 		if p == nil {
@@ -287,14 +288,14 @@ func (k *soak) conclude(ctx context.Context, before, after [2]*sample, bad []str
 		}
 	}
 	r := &result{Clients: k.sum, Points: k.points, Events: k.events, Bad: bad, Took: time.Since(k.began)}
-	r.Relay = picture{name: "relay", before: before[0], peak: new(sample), after: after[0]}
-	r.Origin = picture{name: "origin", before: before[1], peak: new(sample), after: after[1]}
+	r.Relay = picture{Name: "relay", Before: before[0], Peak: new(sample), After: after[0]}
+	r.Origin = picture{Name: "origin", Before: before[1], Peak: new(sample), After: after[1]}
 	for _, p := range k.points {
 		switch p.Who {
 		case "relay":
-			r.Relay.peak.peak(p.Sample)
+			r.Relay.Peak.peak(p.Sample)
 		case "origin":
-			r.Origin.peak.peak(p.Sample)
+			r.Origin.Peak.peak(p.Sample)
 		}
 	}
 	return r
@@ -315,7 +316,7 @@ func (k *soak) dump(ctx context.Context) {
 func (k *soak) killAll() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, p := range append(k.running, k.relay, k.origin) {
+	for _, p := range slices.Concat(k.running, []*process{k.relay, k.origin}) {
 		if p != nil {
 			p.kill()
 		}

@@ -23,7 +23,7 @@ var (
 	originColor = color.RGBA{R: 0xd1, G: 0x6a, B: 0x00, A: 0xff}
 	clientColor = color.RGBA{R: 0x9a, G: 0xa4, B: 0xae, A: 0xff}
 	textColor   = color.RGBA{R: 0x1f, G: 0x23, B: 0x28, A: 0xff}
-	gridColor   = color.RGBA{R: 0xe1, G: 0xe4, B: 0xe8, A: 0xff}
+	gridColor   = color.RGBA{R: 0xd8, G: 0xde, B: 0xe4, A: 0xff}
 )
 
 // A panel is one of the measures, over time.
@@ -58,7 +58,7 @@ func drawTo(file string, r *result) error {
 
 const (
 	drawWidth   = 9.6 * vg.Inch
-	panelHeight = 1.35 * vg.Inch
+	panelHeight = 1.7 * vg.Inch
 )
 
 func drawSVG(w *bytes.Buffer, r *result) error {
@@ -119,6 +119,7 @@ func finishSVG(w *bytes.Buffer) error {
 
 // newPlot is one with the common looks.
 func newPlot(title string) *plot.Plot {
+	plot.DefaultFont.Variant = "Sans"
 	p := plot.New()
 	p.Title.Text = title
 	p.Title.TextStyle.Font.Size = vg.Points(11)
@@ -132,8 +133,9 @@ func newPlot(title string) *plot.Plot {
 	}
 	p.Y.Min = 0
 	p.X.Tick.Marker = plot.TickerFunc(minutes)
-	p.Legend.Top, p.Legend.Left = true, false
-	p.Legend.YOffs = vg.Points(17)
+	p.Legend.Top = true
+	p.Legend.YOffs = vg.Points(22)
+	p.Legend.Padding = vg.Points(2)
 	p.Legend.TextStyle.Font.Size = vg.Points(10)
 	p.Legend.TextStyle.Color = textColor
 	return p
@@ -227,7 +229,8 @@ func linesOf(what panel, r *result, name string, c color.Color, width float64) (
 
 // fewTicks marks about three values.
 func fewTicks(_, high float64) (ticks []plot.Tick) {
-	step := math.Pow(10, math.Floor(math.Log10(max(high, 1))))
+	high = max(high, 1)
+	step := math.Pow(10, math.Floor(math.Log10(high)))
 	for high/step < 2 {
 		step /= 2
 	}

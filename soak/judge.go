@@ -13,8 +13,8 @@ const heapMargin = 2 << 20
 
 // A picture is what one of the lasting processes was like, and is.
 type picture struct {
-	name                string
-	before, peak, after *sample
+	Name                string
+	Before, Peak, After *sample
 }
 
 // notBack says what of a process has not come back to what it was. It is a list of sentences,

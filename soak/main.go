@@ -58,7 +58,8 @@ func runParent(ctx context.Context, args []string, out, log io.Writer) (ok bool,
 	flags.IntVar(&k.workers, "workers", 12, "what a client does at once")
 	flags.Uint64Var(&k.seed, "seed", 0, "of all that is random; 0 takes a new one")
 	svg := flags.String("svg", "", "file for the picture")
-	points := flags.String("json", "", "file for the samples")
+	kept := flags.String("json", "", "file for the result with all samples")
+	again := flags.String("again", "", "file that -json wrote: show that result, and do nothing else")
 	if err := flags.Parse(args); err != nil {
 		return false, err
 	}
@@ -68,27 +69,44 @@ func runParent(ctx context.Context, args []string, out, log io.Writer) (ok bool,
 	if k.seed == 0 {
 		k.seed = rand.Uint64()
 	}
-	r, err := k.run(ctx)
+	var r *result
+	if *again != "" {
+		r, err = readResult(*again)
+	} else {
+		r, err = k.run(ctx)
+	}
 	if err != nil {
 		return false, err
 	}
 	writeTables(out, r)
-	if *svg != "" {
-		if err := drawTo(*svg, r); err != nil {
-			return false, err
-		}
-	}
-	if *points != "" {
-		text, err := json.Marshal(r)
-		if err == nil {
-			err = os.WriteFile(*points, text, 0o644)
-		}
-		if err != nil {
-			return false, err
-		}
-	}
 	for _, text := range r.Bad {
 		fmt.Fprintln(log, "soak: FAILED:", text)
 	}
-	return len(r.Bad) == 0, nil
+	return len(r.Bad) == 0, keep(r, *svg, *kept)
+}
+
+// keep writes the files that are wanted.
+func keep(r *result, svg, kept string) error {
+	if svg != "" {
+		if err := drawTo(svg, r); err != nil {
+			return err
+		}
+	}
+	if kept == "" {
+		return nil
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(kept, text, 0o644)
+}
+
+func readResult(file string) (*result, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	r := new(result)
+	return r, json.Unmarshal(text, r)
 }

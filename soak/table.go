@@ -13,15 +13,15 @@ func writeTables(w io.Writer, r *result) {
 	fmt.Fprintf(w, "| of | what | before | at most | after |\n| --- | --- | --- | --- | --- |\n")
 	for _, p := range []picture{r.Relay, r.Origin} {
 		row := func(what string, before, peak, after any) {
-			fmt.Fprintf(w, "| %s | %s | %v | %v | %v |\n", p.name, what, before, peak, after)
+			fmt.Fprintf(w, "| %s | %s | %v | %v | %v |\n", p.Name, what, before, peak, after)
 		}
 		size := func(n uint64) string { return fmt.Sprintf("%.1f MiB", mib(n)) }
-		row("heap in use after a collection", size(p.before.Heap), size(p.peak.Heap), size(p.after.Heap))
-		row("resident memory", size(p.before.RSS), size(p.peak.RSS), size(p.after.RSS))
-		row("goroutines", p.before.Goroutines, p.peak.Goroutines, p.after.Goroutines)
-		row("file descriptors", p.before.Files, p.peak.Files, p.after.Files)
-		for _, gauge := range slices.Sorted(maps.Keys(p.before.Gauges)) {
-			row(gauge, p.before.Gauges[gauge], p.peak.Gauges[gauge], p.after.Gauges[gauge])
+		row("heap in use after a collection", size(p.Before.Heap), size(p.Peak.Heap), size(p.After.Heap))
+		row("resident memory", size(p.Before.RSS), size(p.Peak.RSS), size(p.After.RSS))
+		row("goroutines", p.Before.Goroutines, p.Peak.Goroutines, p.After.Goroutines)
+		row("file descriptors", p.Before.Files, p.Peak.Files, p.After.Files)
+		for _, gauge := range slices.Sorted(maps.Keys(p.Before.Gauges)) {
+			row(gauge, p.Before.Gauges[gauge], p.Peak.Gauges[gauge], p.After.Gauges[gauge])
 		}
 	}
 	fmt.Fprintf(w, "\n| counted by | what | how often |\n| --- | --- | --- |\n")
@@ -44,8 +44,8 @@ func writeTables(w io.Writer, r *result) {
 		}
 	}
 	counts("clients", r.Clients)
-	counts("relay", r.Relay.after.Counts)
-	counts("origin", r.Origin.after.Counts)
+	counts("relay", r.Relay.After.Counts)
+	counts("origin", r.Origin.After.Counts)
 	done := make(map[string]int64)
 	for _, e := range r.Events {
 		done[e.What]++
