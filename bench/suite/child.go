@@ -5,19 +5,34 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// runChild measures one target of one workload in this process.
-func runChild(name string, scale float64) error {
-	work, target, _ := strings.Cut(name, "/")
+// A child is one measurement: one target of one workload in this process.
+type child struct {
+	name             string // workload/target
+	scale            float64
+	cpuprofile, heap string // files for profiles, "" for none
+}
+
+// profiles are the files that the child at hand writes profiles to.
+var profiles child
+
+// run measures, and writes the metrics as JSON.
+func (c child) run() error {
+	work, target, _ := strings.Cut(c.name, "/")
+	profiles = c
+	if c.heap != "" {
+		runtime.MemProfileRate = 16 << 10
+	}
 	for _, w := range workloads() {
 		if w.name != work {
 			continue
 		}
-		m, err := w.run(target, scale)
+		m, err := w.run(target, c.scale)
 		if err != nil {
 			return err
 		}
@@ -31,31 +46,74 @@ type meter struct {
 	wall    time.Time
 	cpu     time.Duration
 	mallocs uint64
+	profile *os.File
 }
 
 func startMeter() meter {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return meter{cpu: cpuTime(), mallocs: m.Mallocs, wall: time.Now()}
+	s := meter{mallocs: m.Mallocs}
+	if profiles.cpuprofile != "" {
+		var err error
+		if s.profile, err = os.Create(profiles.cpuprofile); err == nil {
+			err = pprof.StartCPUProfile(s.profile)
+		}
+		orPanic(err)
+	}
+	s.cpu, s.wall = cpuTime(), time.Now()
+	return s
 }
 
 func (s meter) stop() (wall, cpu time.Duration, mallocs uint64) {
 	wall = time.Since(s.wall)
 	cpu = cpuTime() - s.cpu
+	if s.profile != nil {
+		pprof.StopCPUProfile()
+		orPanic(s.profile.Close())
+	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
+	keepHeap()
 	return wall, cpu, m.Mallocs - s.mallocs
+}
+
+// keepHeap writes the profile of memory, if one is wanted; the last one stays.
+func keepHeap() {
+	if profiles.heap == "" {
+		return
+	}
+	runtime.GC() // the profile is of the time of the last one
+	f, err := os.Create(profiles.heap)
+	orPanic(err)
+	orPanic(pprof.Lookup("heap").WriteTo(f, 0))
+	orPanic(f.Close())
+}
+
+// orPanic is for what cannot fail but by a mistake in how the child was started.
+func orPanic(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 // cpuTime is the time that the processors have spent on this process, in the kernel
 // too.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err) // cannot fail for this process
-	}
+	orPanic(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// peakMiB is the largest resident size that this process has had.
+func peakMiB() float64 {
+	var u syscall.Rusage
+	orPanic(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	unit := 1024.0 // Linux counts in KiB
+	if runtime.GOOS == "darwin" {
+		unit = 1
+	}
+	return float64(u.Maxrss) * unit / (1 << 20)
 }
 
 // bulk is what moving bytes has cost.
@@ -84,7 +142,14 @@ func live() (bytes float64, goroutines int) {
 	for range 3 {
 		runtime.GC()
 	}
+	keepHeap()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapAlloc + m.StackInuse), runtime.NumGoroutine()
+}
+
+// settled is live, once what has been started has come to rest.
+func settled() (float64, int) {
+	time.Sleep(200 * time.Millisecond)
+	return live()
 }
