@@ -52,7 +52,9 @@ type Session struct {
 	tls     *tls.ConnectionState // known once the first frame has come
 
 	// Sender only.
-	deflate *headerCompressor
+	deflate     *headerCompressor
+	parcel      *[]byte // to be written behind the batch; nil if nothing is
+	parcelFrame []byte  // what of it
 
 	// owed is session credit for bytes taken or discarded, not yet granted.
 	owed atomic.Int64
