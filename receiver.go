@@ -325,13 +325,18 @@ func (s *Session) deliver(st *Stream, n int) error {
 	}
 	for n > 0 {
 		s.awaitRoom(n)
-		p, err := s.in.some(n)
+		p, whole, err := s.in.piece(n)
 		if err != nil {
 			s.owed.Add(int64(n)) // as above
 			return err
 		}
-		s.credit(int64(st.in.append(p)))
+		if whole != nil {
+			n -= whole.w - whole.r
+			s.credit(int64(st.in.adopt(whole)))
+			continue
+		}
 		n -= len(p)
+		s.credit(int64(st.in.append(p)))
 	}
 	return nil
 }

@@ -53,7 +53,9 @@ type Session struct {
 	tls        *tls.ConnectionState // known once the first frame has come
 
 	// Sender only.
-	deflate *headerCompressor
+	deflate     *headerCompressor
+	parcel      *[]byte // to be written behind the batch; nil if nothing is
+	parcelFrame []byte  // what of it
 
 	idled atomic.Uint64 // what the receiver has taken from idleFrames
 
