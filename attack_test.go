@@ -63,7 +63,7 @@ const attackBuffer = 64 << 10
 func newAttacker(t *testing.T, r role, v Version, setup attackSetup) *attacker {
 	o := setup.peerOpts
 	o.version, o.announce = v, true
-	o.conn = append(o.conn, testconn.WriteCap(attackBuffer))
+	o.conn = append([]testconn.Option{testconn.WriteCap(attackBuffer)}, o.conn...)
 	if setup.app != nil {
 		o.app = setup.app(v, r)
 	}
@@ -216,6 +216,23 @@ func much(n int) int {
 	}
 	return n
 }
+
+// reading is an application that reads all that comes on each stream.
+type reading struct{}
+
+func (reading) accept(st *Stream, _ HeaderBlock) *StreamError {
+	go func() {
+		_, _ = io.Copy(io.Discard, readerFunc(st.read))
+		st.release()
+	}()
+	return nil
+}
+
+func (reading) headers(*Stream) {}
+func (reading) goingAway()      {}
+func (reading) makeRoom() bool  { return false }
+
+func newReading(Version, role) application { return reading{} }
 
 // A crowd is an application with a goroutine for each stream, which ends when its
 // stream does, or, if it is stubborn, only when it is told to.
