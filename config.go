@@ -51,6 +51,30 @@ type Config struct {
 	// peer may retry. Default 1024.
 	AcceptBacklog int
 
+	// ResetBurst is how many streams the peer may give up while they are worked on, or
+	// have us reset or refuse because of what it did, at once; ResetRate is how many
+	// more it may each second. It is a Budget: a peer that passes it gets a GOAWAY with
+	// PROTOCOL_ERROR, the connection is closed, and calls fail with ErrFlood. Streams
+	// that this side opened count only when the peer breaks the protocol on them.
+	// Default 1000, or four times MaxConcurrentStreams if that is more, and 200 a second.
+	ResetBurst, ResetRate int
+
+	// IdleFrameBurst is how many frames that bring nothing the peer may send at once,
+	// and IdleFrameRate how many more each second: empty DATA and HEADERS, PINGs,
+	// SETTINGS, GOAWAY, frames of unknown types, frames for streams that are gone, and
+	// WINDOW_UPDATEs. A frame that costs more counts as several: a header block that
+	// nobody gets as one for each 4 KiB inflated. What is of use allows for more: each
+	// DATA frame with something in it for one, each stream and each DATA frame that
+	// we send for two, and each 64 bytes that we send for one. DATA of a single byte is
+	// of use, unless it is a smaller window than 256 bytes that makes us send so little.
+	// It is a Budget, see ResetBurst. Default 10,000, and 1000 a second.
+	IdleFrameBurst, IdleFrameRate int
+
+	// MaxOwedReplies bounds the replies to the peer's frames that wait for it to read, in
+	// bytes: RST_STREAM and PING, and WINDOW_UPDATE for streams that are gone. A reply
+	// takes 12 or 16. It is a Budget, see ResetBurst. Default 64 KiB.
+	MaxOwedReplies int
+
 	// Compression says how header blocks that we send are compressed. The
 	// default, CompressSafe, gives an attacker who chooses part of a request
 	// no way to find out secrets letter by letter.
@@ -164,6 +188,16 @@ const (
 	defaultMaxHeaderFields     = 1000
 	defaultAcceptBacklog       = 1024
 
+	defaultResetBurst     = 1000
+	defaultResetRate      = 200
+	defaultIdleFrameBurst = 10000
+	defaultIdleFrameRate  = 1000
+	defaultMaxOwedReplies = 64 << 10 // SPEC P5, F14
+
+	// resetsPerStream times MaxConcurrentStreams may be reset at once: Kubernetes
+	// gives up all streams of a connection together.
+	resetsPerStream = 4
+
 	defaultPingTimeout       = 15 * time.Second
 	defaultFirstFrameTimeout = 10 * time.Second
 
@@ -173,10 +207,6 @@ const (
 	// assumedMaxStreams is how many streams we open before the peer has said
 	// how many it takes. SPDY has no default; Chrome assumed as much.
 	assumedMaxStreams = 100
-
-	// maxPeerControl bounds the replies that a peer makes us queue without
-	// reading them, in bytes (SPEC P5, F14).
-	maxPeerControl = 64 << 10
 )
 
 // withDefaults returns a copy in which every field has its effective value.
@@ -198,6 +228,11 @@ func (c *Config) withDefaults(client bool) *Config {
 	orDefault(&d.MaxConcurrentStreams, defaultMaxStreams)
 	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
 	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
+	orDefault(&d.ResetBurst, max(defaultResetBurst, resetsPerStream*min(d.MaxConcurrentStreams, maxWindow/resetsPerStream)))
+	orDefault(&d.ResetRate, defaultResetRate)
+	orDefault(&d.IdleFrameBurst, defaultIdleFrameBurst)
+	orDefault(&d.IdleFrameRate, defaultIdleFrameRate)
+	orDefault(&d.MaxOwedReplies, defaultMaxOwedReplies)
 	if d.PingTimeout <= 0 {
 		d.PingTimeout = defaultPingTimeout
 	}
