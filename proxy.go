@@ -43,11 +43,13 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 		return errUsedStream
 	}
 	st.priority = priorityOf(request)
-	_ = http.NewResponseController(writer).EnableFullDuplex() // only HTTP/1 needs it
+	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil &&
+		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
 	out := proxiedRequest(request)
 	defer endUpload(out.Body, writer) // the caller's handler is about to return
 	res, err := st.session.roundTrip(st, out)
 	if err != nil {
+		closeAfterPart(out.Body, writer, duplex)
 		refuseProxied(writer, err)
 		return err
 	}
@@ -55,6 +57,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	st.http = &exchange{header: res.Header}
 	copyHeader(writer.Header(), res.Header)
 	announced := announceTrailers(writer.Header(), res.Trailer)
+	closeAfterPart(out.Body, writer, duplex)
 	writer.WriteHeader(res.StatusCode)
 	if err := copyProxiedBody(writer, res); err != nil {
 		abortAnswer(request, writer, err)
@@ -103,14 +106,26 @@ func proxiedRequest(r *http.Request) *http.Request {
 type proxiedBody struct {
 	io.ReadCloser
 	ended atomic.Bool // nothing more is to be read
+	whole atomic.Bool // because all has been
 }
 
 func (b *proxiedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
+		b.whole.Store(err == io.EOF)
 		b.ended.Store(true)
 	}
 	return n, err
+}
+
+// closeAfterPart makes an answer of HTTP/1 the last one of its connection, unless all of
+// the request has been read. net/http sees to that itself, but not in full duplex: there
+// it would take the rest of the body, or what follows chunks that are none, for the next
+// request, and so let the client speak in the name of others.
+func closeAfterPart(body io.ReadCloser, w http.ResponseWriter, duplex bool) {
+	if b, ok := body.(*proxiedBody); ok && duplex && !b.whole.Load() {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // endUpload closes the body of a proxied request. If the answer was there first,
