@@ -115,7 +115,7 @@ func (k *soak) begin(ctx context.Context) (err error) {
 	}
 	limit, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	if _, err := k.relay.sample(limit); err != nil {
+	if _, err := k.relay.sample(limit, "sample"); err != nil {
 		k.relay.kill()
 		return err
 	}
@@ -141,12 +141,12 @@ func (k *soak) settings(role string, seed uint64) settings {
 // both are the two processes that last, in the order of pair.
 func (k *soak) both() [2]*process { return [2]*process{k.relay, k.origin} }
 
-// pair samples both.
+// pair samples both while they rest.
 func (k *soak) pair(ctx context.Context) (s [2]*sample, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	for i, p := range k.both() {
-		one, failed := p.sample(ctx)
+		one, failed := p.sample(ctx, "rest")
 		s[i], err = one, errors.Join(err, failed)
 	}
 	return s, err
@@ -156,8 +156,8 @@ func (k *soak) pair(ctx context.Context) (s [2]*sample, err error) {
 func (k *soak) calm(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, k.duration/60)
 	defer cancel()
-	for k.sampleAll(context.WithoutCancel(ctx)); pause(ctx, k.every/2); {
-		k.sampleAll(context.WithoutCancel(ctx))
+	for k.sampleAll(context.WithoutCancel(ctx), "rest"); pause(ctx, k.every/2); {
+		k.sampleAll(context.WithoutCancel(ctx), "rest")
 	}
 }
 
@@ -196,7 +196,7 @@ func (k *soak) verify(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(ctx, set.Patience)
 	defer cancel()
 	for {
-		s, err := p.sample(limit)
+		s, err := p.sample(limit, "sample")
 		if err != nil {
 			p.kill()
 			return err
