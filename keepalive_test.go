@@ -429,7 +429,7 @@ func TestWatchingIsCheap(t *testing.T) {
 	defer conn.Close()
 	require.Nil(t, newSession(conn, true, SPDY31, nil, &rawApp{}).alive)
 	conf := watchful
-	conf.frameTimeout, conf.WriteTimeout = time.Second, time.Second
+	conf.FirstFrameTimeout, conf.WriteTimeout = time.Second, time.Second
 	s := newSession(discardConn{conn}, true, SPDY31, &conf, &rawApp{})
 	s.alive.start()
 	defer s.alive.stop()
