@@ -111,7 +111,7 @@ func TestAttackA8WindowArithmetic(t *testing.T) {
 func TestAttackA9PriorityFlood(t *testing.T) {
 	some := HeaderBlock{{"name", "value"}}
 	storm(t, bothRoles, everyVersion, attackSetup{}, func(a *attacker) {
-		const urgent = 20
+		const urgent, size, low = 20, 1 << 20, 128 << 10
 		lowest := uint8(7)
 		if a.version == SPDY2 {
 			lowest = 3
@@ -122,10 +122,12 @@ func TestAttackA9PriorityFlood(t *testing.T) {
 		if a.version == SPDY31 {
 			a.frame(&WindowUpdateFrame{Delta: maxWindow - defaultWindow})
 		}
-		var low *call
 		var writers []*call
-		hold := a.ours
-		hold.SetWriteCap(1) // so that all of them wait for the network
+		a.mu.Lock()
+		a.watched = a.peerID()
+		a.mu.Unlock()
+		synctest.Wait()
+		a.ours.SetHold(true) // so that all of them wait for the network
 		for i := range urgent + 1 {
 			id := a.peerID() + uint32(2*i)
 			f := &SynStreamFrame{StreamID: id, Headers: some}
@@ -136,26 +138,20 @@ func TestAttackA9PriorityFlood(t *testing.T) {
 			require.True(a.t, a.push())
 			st := a.wantAccept("a stream", id)
 			a.reply(st, 0)
-			size := 4 << 20
+			n := size
 			if i == 0 {
-				size = 256 << 10
+				n = low
 			}
-			w := a.startWrite(st, make([]byte, size), FlagFin)
-			if i == 0 {
-				low = w
-			}
+			w := a.startWrite(st, make([]byte, n), FlagFin)
 			writers = append(writers, w)
 		}
-		hold.SetWriteCap(attackBuffer)
-		start := a.s.Stats().Sent.DataBytes
-		for !low.returned() {
-			require.Less(a.t, a.s.Stats().Sent.DataBytes-start, int64(urgent*4<<20), "it waits for all the others")
-		}
-		low.ok("the stream of the lowest priority")
+		a.ours.SetHold(false)
 		for _, w := range writers {
-			w.ok("and then the others")
+			w.ok("all of them are sent")
 		}
-		require.EqualValues(a.t, urgent*4<<20+256<<10, a.s.Stats().Sent.DataBytes)
+		require.EqualValues(a.t, urgent*size+low, a.s.Stats().Sent.DataBytes)
+		require.Positive(a.t, a.hear().watchedEnd)
+		require.Less(a.t, a.hear().watchedEnd, int64(urgent*size/2), "it has not waited for the others")
 	})
 }
 

@@ -32,6 +32,8 @@ type attacker struct {
 
 	mu    sync.Mutex
 	heard hearing
+
+	watched uint32 // a stream whose end listen looks out for; set before it is opened
 }
 
 // A hearing is what a session has sent.
@@ -39,6 +41,9 @@ type hearing struct {
 	frames [FrameWindowUpdate + 2]int // by type; control frames of an unknown one last
 	resets [RstFrameTooLarge + 2]int  // by status
 	goAway []GoAwayStatus             // as they came; 0 in SPDY/2, which has none
+
+	data       int64 // bytes of DATA
+	watchedEnd int64 // how many had come when the stream that is watched had its FIN
 }
 
 // An attackSetup is what storm is to set up.
@@ -92,13 +97,18 @@ func (a *attacker) listen() {
 		}
 		a.mu.Lock()
 		a.heard.note(a.version, h, payload[:n])
+		if !h.control && h.streamID == a.watched && h.flags&FlagFin != 0 {
+			a.heard.watchedEnd = a.heard.data
+		}
 		a.mu.Unlock()
 	}
 }
 
 func (r *hearing) note(v Version, h frameHeader, p []byte) {
 	typ := FrameData
-	if h.control {
+	if !h.control {
+		r.data += int64(h.length)
+	} else {
 		typ = min(h.typ, FrameWindowUpdate+1)
 	}
 	r.frames[typ]++
