@@ -39,9 +39,9 @@ var slowStarts = []slowStart{
 	}},
 }
 
-// dribble sends pieces to conn, one a second, until it is closed, and returns how long
+// trickle sends pieces to conn, one a second, until it is closed, and returns how long
 // that took: at most an hour.
-func dribble(t *testing.T, conn net.Conn, pieces [][]byte) time.Duration {
+func trickle(t *testing.T, conn net.Conn, pieces [][]byte) time.Duration {
 	start, gone := time.Now(), make(chan time.Duration, 1)
 	go func() {
 		for b := make([]byte, 4096); ; {
@@ -92,7 +92,7 @@ func TestAttackA23SlowStart(t *testing.T) {
 				return func(s *site) {
 					start := time.Now()
 					conn := s.dial(v.String())
-					require.Equal(s.t, defaultFirstFrameTimeout, dribble(s.t, conn, slow.send(syn))+start.Sub(start), name)
+					require.Equal(s.t, defaultFirstFrameTimeout, trickle(s.t, conn, slow.send(syn))+start.Sub(start), name)
 				}
 			}
 			name := "server/" + versionElement(v) + "/" + slow.name
@@ -104,7 +104,7 @@ func TestAttackA23SlowStart(t *testing.T) {
 				s := (&Config{Version: v, Logger: quietConfig.Logger}).ServerSession(ours, &http.Server{Handler: hello})
 				ended := make(chan error, 1)
 				go func() { ended <- s.Serve() }()
-				after := dribble(t, conn, slow.send(syn))
+				after := trickle(t, conn, slow.send(syn))
 				require.InDelta(t, defaultFirstFrameTimeout, after, float64(linger), "it says GOAWAY, and has a second to see it")
 				conn.Close()
 				var failure net.Error
@@ -124,12 +124,12 @@ func testSlowHandshake(t *testing.T, hello http.Handler) {
 		siteTest(t, "server/handshake/"+name, &Server{Handler: hello}, true, func(s *site) {
 			conn, err := s.ln.Dial()
 			require.NoError(s.t, err)
-			require.Equal(s.t, defaultFirstFrameTimeout, dribble(s.t, conn, [][]byte{[]byte(first)}))
+			require.Equal(s.t, defaultFirstFrameTimeout, trickle(s.t, conn, [][]byte{[]byte(first)}))
 			require.Empty(s.t, s.srv.(*Server).strangers.timers)
 		})
 	}
 	siteTest(t, "server/handshake/and then silence, in HTTP/1.1", &Server{Handler: hello}, true, func(s *site) {
-		require.Equal(s.t, defaultFirstFrameTimeout, dribble(s.t, s.dial("http/1.1"), nil))
+		require.Equal(s.t, defaultFirstFrameTimeout, trickle(s.t, s.dial("http/1.1"), nil))
 	})
 	siteTest(t, "server/handshake/idle later", &Server{Handler: hello}, true, func(s *site) {
 		tr := s.http1("http/1.1")
@@ -155,12 +155,12 @@ func testSlowHandshake(t *testing.T, hello http.Handler) {
 		for kind, secure := range map[string]bool{"plain": false, "TLS": true} {
 			srv := &Server{Handler: hello, Config: limits.Config, ReadHeaderTimeout: limits.ReadHeaderTimeout, ReadTimeout: limits.ReadTimeout}
 			siteTest(t, "server/limit "+name+"/"+kind, srv, secure, func(s *site) {
-				require.Equal(s.t, 3*time.Second, dribble(s.t, s.dial("spdy/3.1"), nil))
+				require.Equal(s.t, 3*time.Second, trickle(s.t, s.dial("spdy/3.1"), nil))
 			})
 		}
 	}
 	siteTest(t, "server/no limit", &Server{Handler: hello, Config: &Config{FirstFrameTimeout: -1}}, false, func(s *site) {
-		require.Equal(s.t, time.Hour, dribble(s.t, s.dial(), nil))
+		require.Equal(s.t, time.Hour, trickle(s.t, s.dial(), nil))
 	})
 }
 
@@ -173,7 +173,7 @@ func testSlowRaw(t *testing.T) {
 			s := (&Config{Version: v, FirstFrameTimeout: limit, Logger: quietConfig.Logger}).RawSession(ours, r == asClient)
 			ended := make(chan error, 1)
 			go func() { ended <- s.Serve() }()
-			require.InDelta(t, want, dribble(t, conn, nil), float64(linger), "limit %v", limit)
+			require.InDelta(t, want, trickle(t, conn, nil), float64(linger), "limit %v", limit)
 			conn.Close()
 			<-ended
 		}
@@ -212,7 +212,7 @@ func testSlowLater(t *testing.T) {
 			for i := range syn {
 				each = append(each, syn[i:i+1])
 			}
-			require.InDelta(s.t, defaultFirstFrameTimeout, dribble(s.t, conn, each), float64(linger))
+			require.InDelta(s.t, defaultFirstFrameTimeout, trickle(s.t, conn, each), float64(linger))
 		})
 		siteTest(t, "server/"+versionElement(v)+"/a slow body", srv(), false, func(s *site) {
 			conn := s.dial()
