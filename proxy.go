@@ -44,7 +44,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	}
 	st.priority = priorityOf(request)
 	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil &&
-		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
+		request.ProtoMajor == 1 && request.ContentLength != 0 && streamOf(writer) == nil // only HTTP/1 needs it
 	out := proxiedRequest(request)
 	defer endUpload(out.Body, writer) // the caller's handler is about to return
 	res, err := st.session.roundTrip(st, out)
@@ -102,19 +102,32 @@ func proxiedRequest(r *http.Request) *http.Request {
 	return out
 }
 
-// A proxiedBody is the body of a request that a handler got.
+// A proxiedBody is the body of a request that a handler got. One goroutine reads it.
 type proxiedBody struct {
 	io.ReadCloser
-	ended atomic.Bool // nothing more is to be read
-	whole atomic.Bool // because all has been
+	state atomic.Int32
+	whole atomic.Bool // all of it has been read
 }
 
+// The states of a proxiedBody.
+const (
+	bodyRests  = iota // nobody reads, and there may be more
+	bodyIsRead        // a Read is under way
+	bodyEnded         // a Read has failed, or come to the end
+	bodyOver          // the handler is about to return, nothing more is to be read
+)
+
 func (b *proxiedBody) Read(p []byte) (int, error) {
+	if !b.state.CompareAndSwap(bodyRests, bodyIsRead) && b.state.Load() == bodyOver {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
+	next := int32(bodyRests)
 	if err != nil {
 		b.whole.Store(err == io.EOF)
-		b.ended.Store(true)
+		next = bodyEnded
 	}
+	b.state.CompareAndSwap(bodyIsRead, next)
 	return n, err
 }
 
@@ -130,9 +143,12 @@ func closeAfterPart(body io.ReadCloser, w http.ResponseWriter, duplex bool) {
 
 // endUpload closes the body of a proxied request. If the answer was there first,
 // a read of the body may be waiting for the client, and in net/http a Close would
-// wait for that read, so the read is ended before.
+// wait for that read, so the read is ended before. If none is, the connection must be
+// left alone: behind a request whose body is through, net/http reads ahead in the
+// background, and takes a deadline that passes there for the loss of the client, of
+// which the connection's later requests would hear.
 func endUpload(body io.ReadCloser, w http.ResponseWriter) {
-	if b, ok := body.(*proxiedBody); ok && !b.ended.Load() {
+	if b, ok := body.(*proxiedBody); ok && b.state.Swap(bodyOver) == bodyIsRead {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
 	}
 	_ = body.Close() // nobody is left to tell

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,4 +139,65 @@ func TestProxyTakesNoRequestFromABody(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A deadlineRecorder counts the read deadlines that a handler sets.
+type deadlineRecorder struct {
+	*httptest.ResponseRecorder
+	deadlines atomic.Int32
+}
+
+func (d *deadlineRecorder) SetReadDeadline(time.Time) error { d.deadlines.Add(1); return nil }
+
+// A wrapped body that nobody happens to have read when the answer is through is no
+// reason to touch the connection: in net/http a deadline that passes between two
+// requests cancels the context of all that follow on a connection.
+func TestProxyLeavesIdleConnectionsAlone(t *testing.T) {
+	for name, read := range map[string]func(*proxiedBody){
+		"not read": func(*proxiedBody) {},
+		"read in part": func(b *proxiedBody) {
+			_, err := b.Read(make([]byte, 2))
+			require.NoError(t, err)
+		},
+		"read whole": func(b *proxiedBody) {
+			_, err := io.ReadAll(b)
+			require.NoError(t, err)
+		},
+	} {
+		w := &deadlineRecorder{ResponseRecorder: httptest.NewRecorder()}
+		b := &proxiedBody{ReadCloser: io.NopCloser(strings.NewReader("body"))}
+		read(b)
+		endUpload(b, w)
+		require.Zero(t, w.deadlines.Load(), name)
+		_, err := b.Read(make([]byte, 1))
+		require.ErrorIs(t, err, http.ErrBodyReadAfterClose, name)
+	}
+
+	// The context of the next request on a connection is alive.
+	a, conn := net.Pipe()
+	server := NewServerSession(a, &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	})})
+	origin := NewClientSession(conn)
+	go server.Serve()
+	go origin.Serve()
+	defer server.Close()
+	defer origin.Close()
+	var cancelled atomic.Int32
+	public := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Err() != nil {
+			cancelled.Add(1)
+		}
+		r.Body = struct{ io.ReadCloser }{r.Body} // hides that there is none
+		_ = origin.NewStreamProxy(r, w)
+	}))
+	defer public.Close()
+	for range 200 {
+		res, err := public.Client().Get(public.URL)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, res.Body)
+		require.NoError(t, err)
+		res.Body.Close()
+	}
+	require.Zero(t, cancelled.Load())
 }

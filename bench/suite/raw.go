@@ -32,8 +32,6 @@ var muxers = map[string]func(client, server net.Conn) (*muxer, error){
 	"tcp":          nil, // a connection is a stream
 }
 
-func rawTargets() []string { return []string{"spdy", "spdy-unaware", "moby", "yamux", "smux", "tcp"} }
-
 // newMuxer makes a multiplexer over loopback.
 func newMuxer(target string) (*muxer, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -220,48 +218,55 @@ func receive(r io.Reader, n int64) error {
 }
 
 // rawByte sends one byte to and fro, as a terminal does.
-func rawByte(target string, scale float64) (metrics, error) {
-	m, err := newMuxer(target)
-	if err != nil {
-		return nil, err
-	}
-	defer m.close()
-	ours, theirs, err := m.open()
-	if err != nil {
-		return nil, err
-	}
-	go func() { // ends with the connection
-		var b [1]byte
-		for {
-			if _, err := io.ReadFull(theirs, b[:]); err != nil {
-				return
-			}
-			if _, err := theirs.Write(b[:]); err != nil {
-				return
-			}
+func rawByte(total int64) func(string, float64) (metrics, error) {
+	return func(target string, scale float64) (metrics, error) {
+		m, err := newMuxer(target)
+		if err != nil {
+			return nil, err
 		}
-	}()
-	bounce := func(n int64) error {
-		var b [1]byte
-		for range n {
-			if _, err := ours.Write(b[:]); err != nil {
-				return err
-			}
-			if _, err := io.ReadFull(ours, b[:]); err != nil {
-				return err
-			}
+		defer m.close()
+		ours, theirs, err := m.open()
+		if err != nil {
+			return nil, err
 		}
-		return nil
+		go echo(theirs)
+		n := int64(float64(total) * scale)
+		if err := bounce(ours, n/10); err != nil {
+			return nil, err
+		}
+		meter := startMeter()
+		if err := bounce(ours, n); err != nil {
+			return nil, err
+		}
+		return meter.each(n), nil
 	}
-	n := int64(20_000 * scale)
-	if err := bounce(n / 10); err != nil {
-		return nil, err
+}
+
+// echo sends each byte back. It ends with the connection.
+func echo(conn net.Conn) {
+	var b [1]byte
+	for {
+		if _, err := io.ReadFull(conn, b[:]); err != nil {
+			return
+		}
+		if _, err := conn.Write(b[:]); err != nil {
+			return
+		}
 	}
-	meter := startMeter()
-	if err := bounce(n); err != nil {
-		return nil, err
+}
+
+// bounce sends a byte and waits for it to come back, n times.
+func bounce(conn net.Conn, n int64) error {
+	var b [1]byte
+	for range n {
+		if _, err := conn.Write(b[:]); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(conn, b[:]); err != nil {
+			return err
+		}
 	}
-	return meter.each(n), nil
+	return nil
 }
 
 // rawIdle is what a connection costs that has carried a stream and has none now.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -10,26 +11,6 @@ import (
 	"strconv"
 	"time"
 )
-
-// A workload is something to be done, by each of its targets.
-type workload struct {
-	name    string
-	title   string   // one line
-	targets []string // the first is ours
-	goals   []goal
-	run     func(target string, scale float64) (metrics, error)
-}
-
-// A goal is a bound for ours.
-type goal struct {
-	metric  string
-	against string  // the target that it is compared with; "" for none
-	factor  float64 // of that target's median, or the bound itself
-	atLeast bool    // else at most
-}
-
-// metrics are what one run has measured, by name and unit.
-type metrics map[string]float64
 
 // A result is what all rounds of a workload have measured for one target.
 type result struct {
@@ -42,7 +23,15 @@ type result struct {
 }
 
 // measure runs every target of every workload once a round, each in a new process.
-func (o *options) measure(chosen []*workload) ([]*result, error) {
+func (o *options) measure(ctx context.Context, chosen []*workload) ([]*result, error) {
+	tmp, err := os.MkdirTemp("", "spdy-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	if err := buildTests(tmp); err != nil {
+		return nil, err
+	}
 	var results []*result
 	for _, w := range chosen {
 		for _, target := range w.targets {
@@ -52,9 +41,12 @@ func (o *options) measure(chosen []*workload) ([]*result, error) {
 	began := time.Now()
 	for round := range o.rounds {
 		for i, r := range results {
-			progress(fmt.Sprintf("round %d of %d, %d of %d: %s/%s, %s so far",
+			if r.work.rounds > 0 && round >= r.work.rounds {
+				continue
+			}
+			progress(i == 0, fmt.Sprintf("round %d of %d, %d of %d: %s/%s, %s so far",
 				round+1, o.rounds, i+1, len(results), r.Workload, r.Target, time.Since(began).Round(time.Second)))
-			m, err := spawn(r.Workload+"/"+r.Target, o.scale)
+			m, err := spawn(ctx, r.Workload+"/"+r.Target, o.scale)
 			if err != nil {
 				return nil, fmt.Errorf("%s/%s: %w", r.Workload, r.Target, err)
 			}
@@ -63,7 +55,7 @@ func (o *options) measure(chosen []*workload) ([]*result, error) {
 			}
 		}
 	}
-	progress("")
+	progress(true, "measured in "+time.Since(began).Round(time.Second).String()+"\n")
 	for _, r := range results {
 		r.Median = metrics{}
 		for name, values := range r.Rounds {
@@ -73,21 +65,26 @@ func (o *options) measure(chosen []*workload) ([]*result, error) {
 	return results, nil
 }
 
-// progress replaces the line that a terminal shows; into a file it writes nothing.
-func progress(line string) {
-	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+// progress replaces the line that a terminal shows; a file gets the important ones.
+func progress(important bool, line string) {
+	info, err := os.Stderr.Stat()
+	switch {
+	case err == nil && info.Mode()&os.ModeCharDevice != 0:
 		fmt.Fprintf(os.Stderr, "\r\x1b[K%s", line)
+	case important:
+		fmt.Fprintln(os.Stderr, line)
 	}
 }
 
 // spawn measures in a process of its own.
-func spawn(name string, scale float64) (metrics, error) {
+func spawn(ctx context.Context, name string, scale float64, more ...string) (metrics, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	var out, complaints bytes.Buffer
-	cmd := exec.Command(self, "-child", name, "-scale", strconv.FormatFloat(scale, 'g', -1, 64))
+	args := append([]string{"-child", name, "-scale", strconv.FormatFloat(scale, 'g', -1, 64)}, more...)
+	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Stdout, cmd.Stderr = &out, &complaints
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, complaints.String())
