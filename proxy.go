@@ -44,7 +44,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	}
 	st.priority = priorityOf(request)
 	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil &&
-		request.ProtoMajor == 1 && request.ContentLength != 0 && streamOf(writer) == nil // only HTTP/1 needs it
+		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
 	out := proxiedRequest(request)
 	defer endUpload(out.Body, writer) // the caller's handler is about to return
 	res, err := st.session.roundTrip(st, out)
@@ -106,14 +106,14 @@ func proxiedRequest(r *http.Request) *http.Request {
 type proxiedBody struct {
 	io.ReadCloser
 	state atomic.Int32
-	whole atomic.Bool // all of it has been read
 }
 
 // The states of a proxiedBody.
 const (
 	bodyRests  = iota // nobody reads, and there may be more
 	bodyIsRead        // a Read is under way
-	bodyEnded         // a Read has failed, or come to the end
+	bodyFailed        // a Read has failed
+	bodyWhole         // all has been read
 	bodyOver          // the handler is about to return, nothing more is to be read
 )
 
@@ -123,9 +123,11 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	next := int32(bodyRests)
-	if err != nil {
-		b.whole.Store(err == io.EOF)
-		next = bodyEnded
+	switch {
+	case err == io.EOF:
+		next = bodyWhole
+	case err != nil:
+		next = bodyFailed
 	}
 	b.state.CompareAndSwap(bodyIsRead, next)
 	return n, err
@@ -136,7 +138,7 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 // it would take the rest of the body, or what follows chunks that are none, for the next
 // request, and so let the client speak in the name of others.
 func closeAfterPart(body io.ReadCloser, w http.ResponseWriter, duplex bool) {
-	if b, ok := body.(*proxiedBody); ok && duplex && !b.whole.Load() {
+	if b, ok := body.(*proxiedBody); ok && duplex && b.state.Load() != bodyWhole {
 		w.Header().Set("Connection", "close")
 	}
 }

@@ -135,7 +135,7 @@ func (k *soak) watch(ctx context.Context) {
 	tick := time.NewTicker(k.every)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		k.sampleAll(ctx)
+		k.sampleAll(ctx, "sample")
 		if n%max(1, int(10*time.Second/k.every)) == 0 {
 			k.progress()
 		}
@@ -147,7 +147,7 @@ func (k *soak) watch(ctx context.Context) {
 	}
 }
 
-func (k *soak) sampleAll(ctx context.Context) {
+func (k *soak) sampleAll(ctx context.Context, op string) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
 	k.mu.Lock()
@@ -162,7 +162,7 @@ func (k *soak) sampleAll(ctx context.Context) {
 	var asked sync.WaitGroup
 	for _, p := range all {
 		asked.Go(func() {
-			s, _ := p.sample(ctx) // of a stopped or dying one there is what there is
+			s, _ := p.sample(ctx, op) // of a stopped or dying one there is what there is
 			if s.RSS == 0 {
 				return
 			}

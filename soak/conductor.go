@@ -23,11 +23,14 @@ type options struct {
 }
 
 const (
-	askTime    = 10 * time.Second        // for an answer of a child that runs
+	askTime    = 20 * time.Second        // for an answer of a child that runs
 	sampleTime = 1500 * time.Millisecond // the same while some are stopped
 	settleTime = time.Minute             // for all to come back to what it was
 	dwell      = 10 * time.Second        // settings.Dwell
 )
+
+// enough is how long a soak goes on at least that is to have done everything.
+const enough = 30 * time.Second
 
 // An event is something that was done to the processes.
 type event struct {
@@ -91,10 +94,15 @@ func (k *soak) run(ctx context.Context) (*result, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err := k.verify(ctx); err != nil {
-		return nil, err
-	}
 	after, bad := k.settle(ctx, before)
+	if len(bad) == 0 { // so that all tunnels are up
+		if err := k.verify(ctx); err != nil {
+			bad = append(bad, err.Error())
+		}
+		var still []string
+		after, still = k.settle(ctx, before)
+		bad = append(bad, still...)
+	}
 	k.calm(ctx)
 	return k.conclude(ctx, before, after, bad), nil
 }
@@ -107,7 +115,7 @@ func (k *soak) begin(ctx context.Context) (err error) {
 	}
 	limit, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	if _, err := k.relay.sample(limit); err != nil {
+	if _, err := k.relay.sample(limit, "sample"); err != nil {
 		k.relay.kill()
 		return err
 	}
@@ -121,7 +129,7 @@ func (k *soak) begin(ctx context.Context) (err error) {
 func (k *soak) settings(role string, seed uint64) settings {
 	set := settings{
 		Role: role, Seed: seed, Workers: k.workers, Dwell: dwell,
-		Patience: min(2*time.Minute, max(k.duration/2, 20*time.Second)),
+		Patience: min(2*time.Minute, max(k.duration/2, 30*time.Second)),
 	}
 	if k.relay != nil {
 		s := k.relay.lastSample()
@@ -133,12 +141,12 @@ func (k *soak) settings(role string, seed uint64) settings {
 // both are the two processes that last, in the order of pair.
 func (k *soak) both() [2]*process { return [2]*process{k.relay, k.origin} }
 
-// pair samples both.
+// pair samples both while they rest.
 func (k *soak) pair(ctx context.Context) (s [2]*sample, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	for i, p := range k.both() {
-		one, failed := p.sample(ctx)
+		one, failed := p.sample(ctx, "rest")
 		s[i], err = one, errors.Join(err, failed)
 	}
 	return s, err
@@ -148,8 +156,8 @@ func (k *soak) pair(ctx context.Context) (s [2]*sample, err error) {
 func (k *soak) calm(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, k.duration/60)
 	defer cancel()
-	for k.sampleAll(context.WithoutCancel(ctx)); pause(ctx, k.every/2); {
-		k.sampleAll(context.WithoutCancel(ctx))
+	for k.sampleAll(context.WithoutCancel(ctx), "rest"); pause(ctx, k.every/2); {
+		k.sampleAll(context.WithoutCancel(ctx), "rest")
 	}
 }
 
@@ -188,7 +196,7 @@ func (k *soak) verify(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(ctx, set.Patience)
 	defer cancel()
 	for {
-		s, err := p.sample(limit)
+		s, err := p.sample(limit, "sample")
 		if err != nil {
 			p.kill()
 			return err
@@ -277,6 +285,9 @@ func (k *soak) conclude(ctx context.Context, before, after [2]*sample, bad []str
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	bad = append(bad, judgeCounts(k.sum, after[0].Counts, after[1].Counts)...)
+	if k.duration >= enough {
+		bad = append(bad, shownNothing(k.sum)...)
+	}
 	for _, text := range slices.Concat(k.notes, after[0].Notes, after[1].Notes) {
 		bad = append(bad, "  "+text)
 	}

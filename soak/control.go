@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ const childEnv = "SPDY_SOAK_CHILD"
 // back. Each command has one answer.
 type command struct {
 	ID int
-	Op string // "sample", "dump" or one of the role's own
+	Op string // "sample", "rest", "dump", "quit" or one of the role's own
 }
 
 type answer struct {
@@ -122,6 +123,9 @@ func runChild(text string, in io.Reader, out io.Writer) error {
 		}
 		a := answer{ID: c.ID}
 		switch c.Op {
+		case "rest":
+			debug.FreeOSMemory() // so that what the system counts is what is in use
+			a.Sample = takeSample(r)
 		case "sample":
 			a.Sample = takeSample(r)
 		case "dump":

@@ -76,8 +76,18 @@ func windowsLeft(relay, origin *sample) (bad []string) {
 // mustHappen are what a soak that has shown anything has a good number of.
 var mustHappen = []string{completed, abandoned, broken, acked, pings, sessions, connsCut}
 
-// judgeCounts says what must not have happened and has, and the other way round. clients is
-// the sum over all client processes, origin what the origin has counted.
+// shownNothing says what has not happened in a soak that went on long enough.
+func shownNothing(clients map[string]int64) (bad []string) {
+	for _, name := range mustHappen {
+		if clients[name] == 0 {
+			bad = append(bad, "clients: "+name+": none, so that nothing was shown")
+		}
+	}
+	return bad
+}
+
+// judgeCounts says what must not have happened and has. clients is the sum over all client
+// processes.
 func judgeCounts(clients, relay, origin map[string]int64) (bad []string) {
 	for who, counts := range map[string]map[string]int64{"clients": clients, "relay": relay, "origin": origin} {
 		for _, name := range neverCounts {
@@ -87,11 +97,6 @@ func judgeCounts(clients, relay, origin map[string]int64) (bad []string) {
 		}
 	}
 	slices.Sort(bad)
-	for _, name := range mustHappen {
-		if clients[name] == 0 {
-			bad = append(bad, "clients: "+name+": none, so that nothing was shown")
-		}
-	}
 	if got, said := origin[uploadsWhole], clients[acked]; got < said {
 		bad = append(bad, fmt.Sprintf("%d uploads were acknowledged, the origin has only %d", said, got))
 	}

@@ -112,10 +112,10 @@ func (p *process) ask(ctx context.Context, op string) (answer, error) {
 	}
 }
 
-// sample asks the child what it is like, and the system. If only the child does not answer,
+// sample asks the child what it is like, by "sample" or "rest", and the system. If only the child does not answer,
 // as when it is stopped, the sample has no Gauges.
-func (p *process) sample(ctx context.Context) (*sample, error) {
-	a, err := p.ask(ctx, "sample")
+func (p *process) sample(ctx context.Context, op string) (*sample, error) {
+	a, err := p.ask(ctx, op)
 	s := a.Sample
 	if err != nil || s == nil {
 		s = new(sample)

@@ -110,9 +110,9 @@ func reasonOf(err error) string {
 	switch {
 	case errors.As(err, &stream):
 		if stream.Remote {
-			return "reset by the relay: " + stream.Status.String()
+			return "reset by the other side: " + stream.Status.String()
 		}
-		return "reset by the client: " + stream.Status.String()
+		return "reset by this side: " + stream.Status.String()
 	case errors.As(err, &conn):
 		return "connection of a session lost"
 	case errors.Is(err, spdy.ErrSessionClosed):
