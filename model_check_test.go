@@ -34,7 +34,11 @@ func TestModel(t *testing.T) {
 						t.Logf("run it again with: go test -run 'TestModel/%v/%v' -model.seed %d -model.runs 1", v, r, seed)
 					}
 				}()
-				for ; seed < *modelSeed+uint64(*modelRuns); seed++ {
+				runs := uint64(*modelRuns)
+				if raceEnabled {
+					runs = (runs + 3) / 4
+				}
+				for ; seed < *modelSeed+runs; seed++ {
 					synctest.Test(t, func(t *testing.T) { newModelRun(t, v, r, seed, seen).play() })
 				}
 				for _, what := range []string{"GOAWAY", "PING", "RST", "SYN_STREAM", "SYN_REPLY", "HEADERS", "DATA"} {

@@ -52,7 +52,7 @@ func TestNastyConnections(t *testing.T) {
 	}
 	runs := 12
 	if raceEnabled {
-		runs = 3
+		runs = 2
 	}
 	for _, v := range everyVersion {
 		for name, act := range ways {
