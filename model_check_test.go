@@ -28,16 +28,21 @@ func TestModel(t *testing.T) {
 	for _, v := range everyVersion {
 		for _, r := range bothRoles {
 			t.Run(fmt.Sprintf("%v/%v", v, r), func(t *testing.T) {
-				seen := make(map[string]int)
-				for i := range *modelRuns {
-					seed := *modelSeed + uint64(i)
-					synctest.Test(t, func(t *testing.T) { newModelRun(t, v, r, seed, seen).play() })
+				seen, seed := make(map[string]int), *modelSeed
+				defer func() {
 					if t.Failed() {
-						t.Fatalf("run it again with: go test -run 'TestModel/%v/%v' -model.seed %d -model.runs 1", v, r, seed)
+						t.Logf("run it again with: go test -run 'TestModel/%v/%v' -model.seed %d -model.runs 1", v, r, seed)
 					}
+				}()
+				runs := uint64(*modelRuns)
+				if raceEnabled {
+					runs = (runs + 3) / 4
+				}
+				for ; seed < *modelSeed+runs; seed++ {
+					synctest.Test(t, func(t *testing.T) { newModelRun(t, v, r, seed, seen).play() })
 				}
 				for _, what := range []string{"GOAWAY", "PING", "RST", "SYN_STREAM", "SYN_REPLY", "HEADERS", "DATA"} {
-					require.Positive(t, seen[what]+1/(*modelRuns+1), "no session has sent %s", what)
+					require.True(t, seen[what] > 0 || *modelRuns < 10, "no session has sent %s", what)
 				}
 			})
 		}
@@ -202,11 +207,15 @@ func (r *modelRun) peerData(id uint32, fin bool) {
 	n := pick[int64](r.rnd, 0, 1, 100, 5000, 16384, 20_000, 30_000, 65536)
 	if st := r.m.streams[id]; st != nil && r.version != SPDY2 && !r.chance(10) {
 		n = min(n, st.in)
+	} else if st != nil && r.chance(2) {
+		n = st.in + int64(r.rnd.IntN(2)) // up to the last byte, or one more
 	}
 	if r.version == SPDY2 { // without windows a session stops reading instead
 		n = min(n, 60_000-r.m.size+r.m.in+r.m.owed)
 	} else if !r.chance(20) {
 		n = min(n, r.m.in)
+	} else if r.version == SPDY31 && r.chance(2) {
+		n = r.m.in + int64(r.rnd.IntN(2))
 	}
 	if n < 0 {
 		return

@@ -305,15 +305,14 @@ func (m *model) data(id uint32, n int64, fin, compressed bool) {
 	switch {
 	case st == nil:
 		m.stray(id, true)
+	case m.version == SPDY2 && st.ours && !st.replied: // D4
+		m.die(GoAwayProtocolError)
+		return
 	case compressed: // F11
 		m.reset(st, RstProtocolError)
 	case st.inDone: // D5, D6, D9
 		m.reset(st, RstStreamAlreadyClosed)
-	case st.ours && !st.replied: // D3, D4
-		if m.version == SPDY2 {
-			m.die(GoAwayProtocolError)
-			return
-		}
+	case st.ours && !st.replied: // D3
 		m.reset(st, RstProtocolError)
 	case n > st.in: // W12
 		st.gotData = true

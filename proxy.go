@@ -43,7 +43,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 		return errUsedStream
 	}
 	st.priority = priorityOf(request)
-	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil &&
+	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil && request.ContentLength != 0 &&
 		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
 	out := proxiedRequest(request)
 	defer endUpload(out.Body, writer) // the caller's handler is about to return
