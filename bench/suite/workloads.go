@@ -180,8 +180,8 @@ func raws() []*workload {
 			run:   rawByte(5_000),
 		},
 		{
-			name: "raw-idle", title: "a connection without streams, after one", targets: muxers,
-			goals: []goal{{metric: "KiB an end", factor: 20}, {metric: "goroutines an end", factor: 3}},
+			name: "raw-idle", title: "an end of a connection without streams, after one", targets: muxers,
+			goals: []goal{{metric: "KiB", factor: 20}, {metric: "goroutines", factor: 3}},
 			idle:  true, run: rawIdle,
 		},
 	}
