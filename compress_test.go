@@ -190,10 +190,10 @@ func TestCompressionMemory(t *testing.T) {
 		sending, reading int // bytes at most
 	}{
 		{CompressSafe, 0, 128, 64},
-		{CompressSafe, 1, 5200, 2400},
+		{CompressSafe, 1, 5200, 800},
 		{CompressSafe, 100, 10_900, 8500},
 		{CompressNone, 100, 128, 2400},
-		{CompressFull, 1, 13_400, 2400},
+		{CompressFull, 1, 13_400, 800},
 		{CompressFull, 100, 111_000, 33_000},
 	} {
 		const n = 1000
