@@ -147,9 +147,15 @@ type Config struct {
 	// itself, with GOAWAY. PINGs do not count. 0 means never.
 	IdleTimeout time.Duration
 
-	// frameTimeout is a server's ReadHeaderTimeout: how long a client may take to
-	// send its first frame, and to complete a control frame that it has begun.
-	frameTimeout time.Duration
+	// FirstFrameTimeout is how long the peer may take to send its first frame, from
+	// when the connection was accepted or the session began, and to complete a control
+	// frame that it has begun. A peer that takes longer is cut. A Server, and an
+	// http.Server that has been configured, put their ReadHeaderTimeout above it and
+	// their ReadTimeout below. 0 means 10 seconds for a session that serves HTTP, and
+	// never for others: a client of Kubernetes may open no stream for minutes. Less
+	// means never.
+	FirstFrameTimeout time.Duration
+
 	// SpeakFirst lets, with FlowControlPeerUnaware, what the application says go out at
 	// once: its streams and PINGs. What a session says by itself still waits for the
 	// peer's first frame. It is for servers whose clients were not upgraded from HTTP,
@@ -192,7 +198,8 @@ const (
 	// gives up all streams of a connection together.
 	resetsPerStream = 4
 
-	defaultPingTimeout = 15 * time.Second
+	defaultPingTimeout       = 15 * time.Second
+	defaultFirstFrameTimeout = 10 * time.Second
 
 	// hardHeaderFactor times MaxHeaderBytes is where inflating stops.
 	hardHeaderFactor = 4

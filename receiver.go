@@ -47,7 +47,9 @@ func (s *Session) receiveFrame() error {
 		s.traceReceived(h, nil, nil, nil)
 		return s.receiveData(h)
 	}
-	s.alive.frameBegun()
+	if h.length > len(s.in.buf) {
+		s.alive.frameBegun()
+	}
 	s.stats.noteReceived(h.typ, s.version, h.version == s.version.wire())
 	if h.version != s.version.wire() {
 		return s.receiveForeign(h)
@@ -323,13 +325,18 @@ func (s *Session) deliver(st *Stream, n int) error {
 	}
 	for n > 0 {
 		s.awaitRoom(n)
-		p, err := s.in.some(n)
+		p, whole, err := s.in.piece(n)
 		if err != nil {
 			s.owed.Add(int64(n)) // as above
 			return err
 		}
-		s.credit(int64(st.in.append(p)))
+		if whole != nil {
+			n -= whole.w - whole.r
+			s.credit(int64(st.in.adopt(whole)))
+			continue
+		}
 		n -= len(p)
+		s.credit(int64(st.in.append(p)))
 	}
 	return nil
 }

@@ -53,7 +53,9 @@ type Session struct {
 	tls        *tls.ConnectionState // known once the first frame has come
 
 	// Sender only.
-	deflate *headerCompressor
+	deflate     *headerCompressor
+	parcel      *[]byte // to be written behind the batch; nil if nothing is
+	parcelFrame []byte  // what of it
 
 	idled atomic.Uint64 // what the receiver has taken from idleFrames
 
@@ -447,6 +449,8 @@ func (s *Session) shutdown(reason error) {
 	s.tellHooks()
 	for _, st := range ended {
 		st.cancelContext(reason)
+	}
+	for s.app.makeRoom() { // what nobody has asked for, nobody will
 	}
 	if unserved {
 		s.in.close()
