@@ -46,7 +46,7 @@ func TestSessionBudget(t *testing.T) {
 		conf.SessionWindow = (*Config)(nil).withDefaults(bool(r)).SessionWindow
 		streams := much(defaultMaxStreams)
 		if r == asClient {
-			streams = 20 // of its own, each with an answer that nobody reads
+			streams = much(20) // of its own, each with an answer that nobody reads
 		}
 		app := func(Version, role) application {
 			if r == asClient {
@@ -55,7 +55,7 @@ func TestSessionBudget(t *testing.T) {
 			return newHandlers(0, r)
 		}
 		storm(t, []role{r}, everyVersion, attackSetup{peerOpts: peerOpts{conf: conf}, app: app}, func(a *attacker) {
-			full := streams
+			full := 20
 			if r == asServer {
 				full = defaultMaxStreams
 			}
