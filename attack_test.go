@@ -32,6 +32,8 @@ type attacker struct {
 
 	mu    sync.Mutex
 	heard hearing
+
+	watched uint32 // a stream whose end listen looks out for; set before it is opened
 }
 
 // A hearing is what a session has sent.
@@ -39,6 +41,9 @@ type hearing struct {
 	frames [FrameWindowUpdate + 2]int // by type; control frames of an unknown one last
 	resets [RstFrameTooLarge + 2]int  // by status
 	goAway []GoAwayStatus             // as they came; 0 in SPDY/2, which has none
+
+	data       int64 // bytes of DATA
+	watchedEnd int64 // how many had come when the stream that is watched had its FIN
 }
 
 // An attackSetup is what storm is to set up.
@@ -63,7 +68,7 @@ const attackBuffer = 64 << 10
 func newAttacker(t *testing.T, r role, v Version, setup attackSetup) *attacker {
 	o := setup.peerOpts
 	o.version, o.announce = v, true
-	o.conn = append(o.conn, testconn.WriteCap(attackBuffer))
+	o.conn = append([]testconn.Option{testconn.WriteCap(attackBuffer)}, o.conn...)
 	if setup.app != nil {
 		o.app = setup.app(v, r)
 	}
@@ -92,13 +97,18 @@ func (a *attacker) listen() {
 		}
 		a.mu.Lock()
 		a.heard.note(a.version, h, payload[:n])
+		if !h.control && h.streamID == a.watched && h.flags&FlagFin != 0 {
+			a.heard.watchedEnd = a.heard.data
+		}
 		a.mu.Unlock()
 	}
 }
 
 func (r *hearing) note(v Version, h frameHeader, p []byte) {
 	typ := FrameData
-	if h.control {
+	if !h.control {
+		r.data += int64(h.length)
+	} else {
 		typ = min(h.typ, FrameWindowUpdate+1)
 	}
 	r.frames[typ]++
@@ -216,6 +226,23 @@ func much(n int) int {
 	}
 	return n
 }
+
+// reading is an application that reads all that comes on each stream.
+type reading struct{}
+
+func (reading) accept(st *Stream, _ HeaderBlock) *StreamError {
+	go func() {
+		_, _ = io.Copy(io.Discard, readerFunc(st.read))
+		st.release()
+	}()
+	return nil
+}
+
+func (reading) headers(*Stream) {}
+func (reading) goingAway()      {}
+func (reading) makeRoom() bool  { return false }
+
+func newReading(Version, role) application { return reading{} }
 
 // A crowd is an application with a goroutine for each stream, which ends when its
 // stream does, or, if it is stubborn, only when it is told to.

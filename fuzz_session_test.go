@@ -349,6 +349,17 @@ var handWritten = [][]byte{
 		opAppOpen, 0x10, opSynStream, 2, 3, 1, 7, 0, opSynStream, 4, 2, 1, 8, 0, opHeaders, 4, 0, 1, opData, 4, 1, 2, opSettings, 0, 1, 4, 0, 0x85,
 		opAppOpen, 0x10, opAppRead, 0, 3, opSynStream, 1, 1, 0, 15, 0, opAppExtra, 0, 0x11, opAppWrite, 0, 3, opAppFinish, 0, opAppFinish, 0,
 	},
+	{ // resets, by either side, of streams with unread bytes, and a body that nobody wants
+		opSynStream, 1, 0, 0, 9, 0, opData, 1, 0, 4, opRst, 1, 5, opSynStream, 3, 0, 0, 9, 0, opAppAccept, 0, opData, 3, 0, 4,
+		opAppAbort, 0, 1, opData, 3, 0, 4, opAppAbort, 0, 0, opAppOpen, 8, opSynReply, 1, 0, 0, opData, 1, 0, 4, opSynReply, 1, 0, 0,
+	},
+	{ // a write that both windows hold up, and calls that wait for a slot
+		opSynStream, 1, 1, 0, 15, 0, opAppAccept, 0, opAppWrite, 0, 7, opWindowUpdate, 0, 8, opWindowUpdate, 1, 8, opAppFinish, 0,
+		opSettings, 0, 1, 4, 0, 0x81, opAppOpen, 9, opAppOpen, 9, opAppOpen, 9, opRst, 1, 5, opRst, 2, 5, opAppAbort, 2, 0,
+	},
+	{ // a push that nobody asks for
+		opAppOpen, 0x10, opSynStream, 2, 2, 1, 7, 0, opData, 2, 0, 4, opSynReply, 1, 0, 0, opData, 1, 0, 4, opHangUp, 1,
+	},
 	{ // what no peer should send
 		opSynStream, 1, 0, 0, 13, 0, opSynStream, 3, 0, 0, 14, 0, opHeaders, 9, 0, 4, opData, 9, 0, 1, opSynReply, 9, 0, 0,
 		opSynStream, 3, 0, 0, 9, 0, opControl, 13, 0, 0, 3, 1, 2, 3, opControl, 6, 0, 0xf1, 4, 0, 0, 0, 1, opControl, 1, 0, 0, 12, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 1, 2,

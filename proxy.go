@@ -43,11 +43,13 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 		return errUsedStream
 	}
 	st.priority = priorityOf(request)
-	_ = http.NewResponseController(writer).EnableFullDuplex() // only HTTP/1 needs it
+	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil && request.ContentLength != 0 &&
+		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
 	out := proxiedRequest(request)
 	defer endUpload(out.Body, writer) // the caller's handler is about to return
 	res, err := st.session.roundTrip(st, out)
 	if err != nil {
+		closeAfterPart(out.Body, writer, duplex)
 		refuseProxied(writer, err)
 		return err
 	}
@@ -55,6 +57,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	st.http = &exchange{header: res.Header}
 	copyHeader(writer.Header(), res.Header)
 	announced := announceTrailers(writer.Header(), res.Trailer)
+	closeAfterPart(out.Body, writer, duplex)
 	writer.WriteHeader(res.StatusCode)
 	if err := copyProxiedBody(writer, res); err != nil {
 		abortAnswer(request, writer, err)
@@ -109,7 +112,8 @@ type proxiedBody struct {
 const (
 	bodyRests  = iota // nobody reads, and there may be more
 	bodyIsRead        // a Read is under way
-	bodyEnded         // a Read has failed, or come to the end
+	bodyFailed        // a Read has failed
+	bodyWhole         // all has been read
 	bodyOver          // the handler is about to return, nothing more is to be read
 )
 
@@ -119,11 +123,24 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	next := int32(bodyRests)
-	if err != nil {
-		next = bodyEnded
+	switch {
+	case err == io.EOF:
+		next = bodyWhole
+	case err != nil:
+		next = bodyFailed
 	}
 	b.state.CompareAndSwap(bodyIsRead, next)
 	return n, err
+}
+
+// closeAfterPart makes an answer of HTTP/1 the last one of its connection, unless all of
+// the request has been read. net/http sees to that itself, but not in full duplex: there
+// it would take the rest of the body, or what follows chunks that are none, for the next
+// request, and so let the client speak in the name of others.
+func closeAfterPart(body io.ReadCloser, w http.ResponseWriter, duplex bool) {
+	if b, ok := body.(*proxiedBody); ok && duplex && b.state.Load() != bodyWhole {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // endUpload closes the body of a proxied request. If the answer was there first,

@@ -11,9 +11,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy/internal/testconn"
 )
 
 // A request may be cancelled by others than its client: by a time limit of the
@@ -158,4 +161,43 @@ func TestProxyLeavesIdleConnectionsAlone(t *testing.T) {
 		res.Body.Close()
 	}
 	require.Zero(t, cancelled.Load())
+}
+
+// What a client sends of a request that has been answered early is not another request,
+// which it could pretend that somebody else made: the connection ends with the answer.
+func TestProxyTakesNoRequestFromABody(t *testing.T) {
+	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+	for name, head := range map[string]string{
+		"the rest of a body": fmt.Sprintf("POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n12345", 5+len(smuggled)),
+		"behind bad chunks":  "POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\r\n",
+		"never sent on":      "POST /early HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := make(chan string, 9)
+			rigTest(t, func(w http.ResponseWriter, r *http.Request) {
+				asked <- r.URL.Path
+				fmt.Fprint(w, "answer")
+			}, rigSetup{}, func(t *testing.T, r *rig) {
+				ln := lingerListener{testconn.Listen()}
+				front := &http.Server{ErrorLog: quietLog, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					asked <- req.URL.Path
+					_ = r.client.NewStreamProxy(req, w)
+				})}
+				go front.Serve(ln)
+				defer front.Close()
+				conn, err := ln.Dial()
+				require.NoError(t, err)
+				defer conn.Close()
+				_, err = io.WriteString(conn, head)
+				require.NoError(t, err)
+				synctest.Wait()
+				_, _ = io.WriteString(conn, smuggled) // the connection may have ended
+				synctest.Wait()
+				require.Contains(t, []int{1, 2}, len(asked), "at the front, and at the origin")
+				for len(asked) > 0 {
+					require.Equal(t, "/early", <-asked)
+				}
+			})
+		})
+	}
 }

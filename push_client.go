@@ -190,6 +190,7 @@ func (s *Session) claimPush(req *http.Request) *Stream {
 	select {
 	case <-p.decided:
 		if p.refused || p.lost() {
+			p.drop()
 			return nil
 		}
 	case <-req.Context().Done():

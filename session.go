@@ -450,6 +450,8 @@ func (s *Session) shutdown(reason error) {
 	for _, st := range ended {
 		st.cancelContext(reason)
 	}
+	for s.app.makeRoom() { // what nobody has asked for, nobody will
+	}
 	if unserved {
 		s.in.close()
 		s.conn.Close()

@@ -152,43 +152,56 @@ func BenchmarkGet(b *testing.B) {
 	})
 }
 
-// BenchmarkIdleAnswer opens answers that begin and do not go on, and reports how much
-// heap and stack each keeps at both ends, its handler included.
-func BenchmarkIdleAnswer(b *testing.B) {
+// idleAnswers returns a function that opens an answer which begins and does not go on,
+// and one that ends all of them.
+func idleAnswers(t testing.TB) (open, end func()) {
 	never := make(chan struct{})
 	cc, sc := testconn.Pair()
 	conf := &Config{Version: SPDY31, MaxConcurrentStreams: 1 << 20}
-	client := conf.ClientSession(cc)
-	server := conf.ServerSession(sc, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	r := &rig{t: t, clientEnd: make(chan error, 1), serverEnd: make(chan error, 1)}
+	r.client = conf.ClientSession(cc)
+	r.server = conf.ServerSession(sc, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.(http.Flusher).Flush()
 		<-never
 	})})
-	r := &rig{t: b, client: client, server: server, clientEnd: make(chan error, 1), serverEnd: make(chan error, 1)}
-	go func() { r.serverEnd <- server.Serve() }()
-	go func() { r.clientEnd <- client.Serve() }()
-	defer r.close()
-	defer close(never)
-	var open []io.Closer
-	once := func() {
-		res, err := client.RoundTrip(r.request("GET", "/", nil))
+	go func() { r.serverEnd <- r.server.Serve() }()
+	go func() { r.clientEnd <- r.client.Serve() }()
+	var bodies []io.Closer
+	open = func() {
+		req, err := http.NewRequest(http.MethodGet, "http://rig.example/", nil)
 		if err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
-		open = append(open, res.Body)
+		res, err := r.client.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bodies = append(bodies, res.Body)
 	}
+	return open, func() {
+		close(never)
+		for _, body := range bodies {
+			body.Close()
+		}
+		r.close()
+	}
+}
+
+// BenchmarkIdleAnswer opens answers that begin and do not go on, and reports how much
+// heap and stack each keeps at both ends, its handler included.
+func BenchmarkIdleAnswer(b *testing.B) {
+	open, end := idleAnswers(b)
+	defer end()
 	for range warmBlocks {
-		once()
+		open()
 	}
-	before := memoryInUse()
-	n := len(open)
+	before, n := memoryInUse(), 0
 	b.ReportAllocs()
 	for b.Loop() {
-		once()
+		open()
+		n++
 	}
-	b.ReportMetric(float64(memoryInUse()-before)/float64(len(open)-n), "live-B/op")
-	for _, body := range open {
-		body.Close()
-	}
+	b.ReportMetric(float64(memoryInUse()-before)/float64(n), "live-B/op")
 }
 
 // BenchmarkSession starts sessions, each with a request and its answer, and reports how

@@ -97,7 +97,7 @@ Showing nodes accounting for 960ms, 82.05% of 1170ms total
   512.25kB  7.69% 33.33%      190ms 16.24%  github.com/amahi/spdy.(*Session).assemble (inline)
          0     0% 33.33%      190ms 16.24%  main.main
 `
-	require.Equal(t, "`syscall.Syscall6` 25.64 %, `spdy.(*Session).assemble` 7.69 %, `main.main` 0 %", topLine(out))
+	require.Equal(t, "`syscall.Syscall6` 25.64 %, `spdy.(*Session).assemble` 7.69 %", topLine(out))
 }
 
 func TestMedian(t *testing.T) {

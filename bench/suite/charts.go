@@ -32,7 +32,7 @@ var charts = []chart{
 	{"bench-cpu.svg", "Small GETs: less is better", "µs of processor time, both ends", plain, []group{
 		{"one at a time", "get-1", "CPU µs", ""}, {"64 at once", "get-64", "CPU µs", ""}}},
 	{"bench-bytes.svg", "Bulk: more is better", "MB a second", bulk, []group{
-		{"down, 1 stream", "down-1", "MB/s", ""}, {"down, 100 streams", "down-100", "MB/s", ""}, {"up, 1 stream", "up-1", "MB/s", ""}}},
+		{"download", "down-1", "MB/s", ""}, {"100 downloads", "down-100", "MB/s", ""}, {"upload", "up-1", "MB/s", ""}}},
 	{"bench-raw.svg", "Raw streams: more is better", "MB a second", []string{"spdy", "moby", "yamux", "smux", "tcp"}, []group{
 		{"1 stream", "raw-1", "MB/s", ""}, {"32 streams", "raw-32", "MB/s", ""}}},
 	{"bench-latency.svg", "Small GET beside 20 downloads: less is better", "ms, 99th percentile", muxed, []group{
@@ -65,7 +65,8 @@ func rgb(v uint32) color.Color {
 const (
 	chartWidth  = 15 * vg.Centimeter
 	chartHeight = 8 * vg.Centimeter
-	barWidth    = 0.55 * vg.Centimeter
+	chartMargin = 0.3 * vg.Centimeter
+	barWidth    = 0.5 * vg.Centimeter
 )
 
 // drawAll writes the charts for which there are figures.
@@ -118,11 +119,13 @@ func (c chart) svg(r *report) ([]byte, error) {
 		p.Add(bars, c.figures(values, bars.Offset))
 		p.Legend.Add(label(target), bars)
 	}
-	p.Y.Max = highest * 1.25 // with room for the legend
+	p.Y.Max = highest * 1.1 // with room for the figures
 	p.NominalX(names...)
-	p.X.Min, p.X.Max = -0.6, float64(len(names))-0.4
+	p.X.Min, p.X.Max = -0.5, float64(len(names))*1.3-0.5 // the legend is at the right
 	canvas := vgsvg.New(chartWidth, chartHeight)
-	p.Draw(draw.New(canvas))
+	all := draw.New(canvas)
+	all.FillPolygon(paper, []vg.Point{all.Min, {X: all.Max.X, Y: all.Min.Y}, all.Max, {X: all.Min.X, Y: all.Max.Y}})
+	p.Draw(draw.Crop(all, chartMargin, -chartMargin, chartMargin, -chartMargin))
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, err

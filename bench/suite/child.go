@@ -137,19 +137,34 @@ func (s meter) each(n int64) metrics {
 	}
 }
 
-// live is what is in use now, in bytes of heap and stacks, after collecting garbage.
-func live() (bytes float64, goroutines int) {
+// memory is what is in use.
+type memory struct {
+	heap, stacks, goroutines float64 // bytes, bytes, number
+}
+
+// live is what is in use now, after collecting garbage.
+func live() memory {
 	for range 3 {
 		runtime.GC()
 	}
 	keepHeap()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return float64(m.HeapAlloc + m.StackInuse), runtime.NumGoroutine()
+	return memory{float64(m.HeapAlloc), float64(m.StackInuse), float64(runtime.NumGoroutine())}
 }
 
 // settled is live, once what has been started has come to rest.
-func settled() (float64, int) {
+func settled() memory {
 	time.Sleep(200 * time.Millisecond)
 	return live()
+}
+
+// since is what each of n has added.
+func (m memory) since(before memory, n float64) metrics {
+	stacks := (m.stacks - before.stacks) / n / 1024
+	return metrics{
+		"KiB":             (m.heap-before.heap)/n/1024 + stacks,
+		"of which stacks": stacks,
+		"goroutines":      (m.goroutines - before.goroutines) / n,
+	}
 }

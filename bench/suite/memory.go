@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"net/http"
+	"runtime"
 	"time"
 )
 
@@ -13,7 +14,7 @@ func idleSessions(target string, scale float64) (metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	keep := make([]roundTripper, 0, n+1)
+	keep := make([]roundTripper, 0, n+10)
 	once := func() error {
 		rt, err := s.client()
 		if err != nil {
@@ -22,20 +23,18 @@ func idleSessions(target string, scale float64) (metrics, error) {
 		keep = append(keep, rt)
 		return repeatGet(rt, s.url, 1)
 	}
-	if err := once(); err != nil { // fills what all share
-		return nil, err
+	for range 10 { // fills what all share
+		if err := once(); err != nil {
+			return nil, err
+		}
 	}
-	bytes, goroutines := settled()
+	before := settled()
 	for range n {
 		if err := once(); err != nil {
 			return nil, err
 		}
 	}
-	after, goroutinesAfter := settled()
-	return metrics{
-		"KiB":        (after - bytes) / float64(n) / 1024,
-		"goroutines": float64(goroutinesAfter-goroutines) / float64(n),
-	}, nil
+	return settled().since(before, float64(n)), nil
 }
 
 // idleStreams is what an answer costs that has begun and does not go on: both ends,
@@ -49,19 +48,14 @@ func idleStreams(target string, scale float64) (metrics, error) {
 	if err := repeatGet(rt, url, 10); err != nil {
 		return nil, err
 	}
-	bytes, goroutines := settled()
+	before := settled()
 	bodies, err := openIdle(rt, url, n)
 	if err != nil {
 		return nil, err
 	}
-	after, goroutinesAfter := settled()
-	for _, b := range bodies {
-		defer b.Close()
-	}
-	return metrics{
-		"KiB":        (after - bytes) / float64(n) / 1024,
-		"goroutines": float64(goroutinesAfter-goroutines) / float64(n),
-	}, nil
+	after := settled()
+	runtime.KeepAlive(bodies)
+	return after.since(before, float64(n)), nil
 }
 
 // openers is how many goroutines open what a crowd consists of.

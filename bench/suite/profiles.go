@@ -14,6 +14,10 @@ import (
 // profiled is how many functions of a profile are printed.
 const profiled = 6
 
+// profiledWork is how much more is done than to measure: a profile has 100 samples a
+// second.
+const profiledWork = 4
+
 // profiles measures ours once for each workload and prints the top of the profiles: of
 // the processor time, of what has been allocated, and where memory is what counts of
 // what is in use.
@@ -32,8 +36,12 @@ func (o *options) profiles(ctx context.Context, chosen []*workload) error {
 			continue
 		}
 		progress(true, "profile of "+w.name)
+		scale := o.scale
+		if !w.idle && w.rounds == 0 {
+			scale *= profiledWork
+		}
 		cpu, heap := filepath.Join(tmp, "cpu"), filepath.Join(tmp, "heap")
-		if _, err := spawn(ctx, w.name+"/"+w.targets[0], o.scale, "-cpuprofile", cpu, "-memprofile", heap); err != nil {
+		if _, err := spawn(ctx, w.name+"/"+w.targets[0], scale, "-cpuprofile", cpu, "-memprofile", heap); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 		fmt.Fprintf(&page, "**%s**\n\n", w.title)
@@ -69,7 +77,8 @@ func (o *options) profiles(ctx context.Context, chosen []*workload) error {
 // topOf is the top of a profile in one line.
 func topOf(ctx context.Context, file, index string) (string, error) {
 	var complaints bytes.Buffer
-	cmd := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-compact_labels", "-nodecount=60", "-sample_index="+index, file)
+	cmd := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodecount=60",
+		"-ignore=runtime/pprof", "-relative_percentages", "-sample_index="+index, file)
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
 	if err != nil {
@@ -84,6 +93,9 @@ var topRow = regexp.MustCompile(`(?m)^ *[0-9.]+[a-zA-Z]* +([0-9.]+)% +[0-9.]+% +
 func topLine(out string) string {
 	var top []string
 	for _, m := range topRow.FindAllStringSubmatch(out, -1) {
+		if strings.Trim(m[1], "0.") == "" { // only on the way to others
+			continue
+		}
 		name := m[2]
 		if i := strings.LastIndex(name, "/"); i >= 0 { // but not inside of a type parameter
 			name = name[i+1:]

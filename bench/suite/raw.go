@@ -269,7 +269,7 @@ func bounce(conn net.Conn, n int64) error {
 	return nil
 }
 
-// rawIdle is what a connection costs that has carried a stream and has none now.
+// rawIdle is what an end of a connection costs that has carried a stream and has none now.
 func rawIdle(target string, scale float64) (metrics, error) {
 	n := max(int(100*scale), 10)
 	muxers := make([]*muxer, n)
@@ -280,7 +280,7 @@ func rawIdle(target string, scale float64) (metrics, error) {
 	if err := useOnce(muxers[0]); err != nil {
 		return nil, err
 	}
-	bytes, goroutines := live()
+	before := settled()
 	for i := 1; i < n; i++ {
 		if muxers[i], err = newMuxer(target); err != nil {
 			return nil, err
@@ -289,15 +289,11 @@ func rawIdle(target string, scale float64) (metrics, error) {
 			return nil, err
 		}
 	}
-	bytesAfter, goroutinesAfter := live()
-	ends := float64(2 * (n - 1))
+	after := settled()
 	for _, m := range muxers {
 		defer m.close()
 	}
-	return metrics{
-		"KiB an end":        (bytesAfter - bytes) / ends / 1024,
-		"goroutines an end": float64(goroutinesAfter-goroutines) / ends,
-	}, nil
+	return after.since(before, float64(2*(n-1))), nil
 }
 
 func useOnce(m *muxer) error {

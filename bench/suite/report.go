@@ -144,11 +144,7 @@ func (r *report) verdict(w *workload, g goal) verdict {
 	if g.atLeast {
 		sign, v.Met = "≥", held >= g.factor
 	}
-	bound := figure(g.factor)
-	if g.factor == none {
-		bound = "0" // see there
-	}
-	v.Goal = sign + " " + bound + times
+	v.Goal = sign + " " + figure(g.factor) + times
 	return v
 }
 
@@ -235,7 +231,7 @@ func figure(v float64) string {
 		return thousands(v)
 	case abs >= 10:
 		return fmt.Sprintf("%.1f", v)
-	case abs >= 0.1:
+	case abs >= 0.05:
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.2g", v)
