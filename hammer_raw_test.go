@@ -170,7 +170,7 @@ func (h *hammer) openRaw(s *Session, number uint64, rnd *rand.Rand) {
 	sender.Go(func() { sendRaw(r, body) })
 	reply, err := r.AwaitReply(ctx)
 	if err != nil || !h.receiveRaw("opened", r, reply, rnd) {
-		r.Close() // or both sides could wait for a reader
+		r.Reset(RstCancel) // or both sides could wait for a reader; Close would send FIN amid the body
 	}
 	sender.Wait()
 }
@@ -178,7 +178,7 @@ func (h *hammer) openRaw(s *Session, number uint64, rnd *rand.Rand) {
 // answerRaw does something with a stream that the peer has opened, and closes it.
 func (h *hammer) answerRaw(r *RawStream) {
 	defer r.Close()
-	number, size, _ := parseRawHeader(r.Header())
+	number, size, whole := parseRawHeader(r.Header())
 	rnd := h.random(5000 + number + uint64(r.ID())*1000)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rnd.IntN(20))*time.Millisecond)
 	defer cancel()
@@ -191,6 +191,9 @@ func (h *hammer) answerRaw(r *RawStream) {
 	case 1:
 		return
 	case 2:
+		if !whole {
+			return // the peer does not read: both would write, and nobody read
+		}
 		r.CloseRead()
 		r.Reply(rawHeader(number, size, true), false)
 		sendRaw(r, body)
@@ -214,7 +217,7 @@ func (h *hammer) answerRaw(r *RawStream) {
 		sender.Go(func() { sendRaw(r, body) })
 	}
 	if !h.receiveRaw("accepted", r, r.Header(), rnd) {
-		r.Close()
+		r.Reset(RstCancel) // as in openRaw
 	}
 	sender.Wait()
 }
