@@ -61,7 +61,12 @@ func bodyHandler(t *testing.T) http.HandlerFunc {
 		read := make(chan struct{})
 		go func() {
 			defer close(read)
-			_, err := io.Copy(check, r.Body)
+			var err error
+			if write%2 == 0 {
+				_, err = io.Copy(check, r.Body)
+			} else {
+				_, err = copyByRead(check, r.Body, write)
+			}
 			assert.NoError(t, err)
 			assert.NoError(t, check.whole())
 		}()

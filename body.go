@@ -71,6 +71,33 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// WriteTo sends what the client sends on to w as it arrives, without a buffer in
+// between; it is what io.Copy uses. In all else it is Read until the end.
+func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	to := checkedWriter{w: w, check: &b.check}
+	n, fromWriter, err := b.st.northbound(&to, nil)
+	switch {
+	case fromWriter:
+		if to.wrong {
+			b.wrong.Store(true)
+		}
+		return n, err
+	case errors.Is(err, ErrStreamClosed): // the handler has returned
+		return n, http.ErrBodyReadAfterClose
+	case err != nil:
+		return n, err
+	}
+	if _, err = b.check.take(0, io.EOF); err != io.EOF {
+		b.wrong.Store(true)
+		return n, err
+	}
+	setTrailer(&b.req.Trailer, b.st)
+	return n, nil
+}
+
 // Close says that nobody wants the rest.
 func (b *requestBody) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
@@ -175,6 +202,7 @@ func (b *responseBody) forward(w io.Writer, flush func()) (n int64, fromWriter b
 type checkedWriter struct {
 	w     io.Writer
 	check *lengthCheck
+	wrong bool // it has met more than that
 }
 
 func (c *checkedWriter) Write(p []byte) (int, error) {
@@ -182,6 +210,7 @@ func (c *checkedWriter) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	n, err := c.check.take(len(p), nil)
+	c.wrong = err != nil
 	k, werr := c.w.Write(p[:n])
 	if werr != nil {
 		return k, werr

@@ -113,12 +113,7 @@ func (b *northbound) append(p []byte) (discarded int) {
 		c := b.tail
 		if c == nil || c.w == len(c.data) {
 			c = getChunk(len(p))
-			if b.tail == nil {
-				b.head = c
-			} else {
-				b.tail.next = c
-			}
-			b.tail = c
+			b.linkLocked(c)
 		}
 		n := copy(c.data[c.w:], p)
 		c.w += n
@@ -127,6 +122,32 @@ func (b *northbound) append(p []byte) (discarded int) {
 	b.ringLocked()
 	b.mu.Unlock()
 	return 0
+}
+
+// adopt is append for bytes that are in a chunk already, which becomes the buffer's.
+func (b *northbound) adopt(c *chunk) (discarded int) {
+	n := c.w - c.r
+	b.mu.Lock()
+	if b.discarding || b.end != nil {
+		b.flow.owed += int64(n)
+		b.mu.Unlock()
+		putChunk(c)
+		return n
+	}
+	b.unread += int64(n)
+	b.linkLocked(c)
+	b.ringLocked()
+	b.mu.Unlock()
+	return 0
+}
+
+func (b *northbound) linkLocked(c *chunk) {
+	if b.tail == nil {
+		b.head = c
+	} else {
+		b.tail.next = c
+	}
+	b.tail = c
 }
 
 // finish ends the buffer: with io.EOF after the peer's FIN, else with the

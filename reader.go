@@ -22,8 +22,8 @@ var readBufferPool = sync.Pool{New: func() any { return new([readBufferSize]byte
 type reader struct {
 	conn  net.Conn
 	idle  [idleBufferSize]byte
-	large *[readBufferSize]byte
-	buf   []byte     // what is read and not consumed; a part of idle or large
+	large *chunk     // of readBufferSize bytes
+	buf   []byte     // what is read and not consumed; a part of idle, or of large if there is one
 	alive *keepalive // is told when something comes; may be nil
 	more  bool       // the last read filled its buffer: more is likely waiting
 	long  []byte     // a control frame that fits neither buffer; nil between frames
@@ -36,16 +36,16 @@ type reader struct {
 func (r *reader) fill() error {
 	if len(r.buf) == 0 {
 		if r.more && r.large == nil {
-			r.large = readBufferPool.Get().(*[readBufferSize]byte)
+			r.large = getChunk(readBufferSize)
 		} else if !r.more && r.large != nil {
 			r.release()
 		}
 	} else if r.large == nil {
-		r.large = readBufferPool.Get().(*[readBufferSize]byte)
+		r.large = getChunk(readBufferSize)
 	}
 	space := r.idle[:]
 	if r.large != nil {
-		space = r.large[:]
+		space = r.large.data
 	}
 	have := copy(space, r.buf)
 	for {
@@ -73,7 +73,7 @@ func (r *reader) preload(p []byte) {
 
 func (r *reader) release() {
 	if r.large != nil {
-		readBufferPool.Put(r.large)
+		putChunk(r.large)
 		r.large = nil
 	}
 }
@@ -114,6 +114,32 @@ func (r *reader) some(n int) ([]byte, error) {
 	p := r.buf[:min(n, len(r.buf))]
 	r.buf = r.buf[len(p):]
 	return p, nil
+}
+
+// mostOfBuffer is how many bytes of DATA a large buffer must hold for it to be handed on
+// as it is, so that what is unread takes no more than a third more memory than it is long.
+const mostOfBuffer = readBufferSize / 4 * 3
+
+// piece is some for bytes that are to be kept: where they are most of the large buffer,
+// it gives that away, as a chunk, and copies nothing.
+func (r *reader) piece(n int) (p []byte, whole *chunk, err error) {
+	if p, err = r.some(n); err != nil {
+		return nil, nil, err
+	}
+	if r.large == nil || len(p) < mostOfBuffer {
+		return p, nil, nil
+	}
+	whole = r.large
+	whole.r = cap(whole.data) - cap(p)
+	whole.w = whole.r + len(p)
+	r.large = nil
+	space := r.idle[:]
+	if len(r.buf) > len(space) {
+		r.large = getChunk(readBufferSize)
+		space = r.large.data
+	}
+	r.buf = space[:copy(space, r.buf)]
+	return nil, whole, nil
 }
 
 // exactly returns the n bytes of a control frame's payload, valid until the next

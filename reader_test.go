@@ -59,7 +59,7 @@ func TestReaderAnySplit(t *testing.T) {
 		}
 	}
 	for name, cut := range cuts {
-		for _, how := range []string{"some", "exactly", "skip"} {
+		for _, how := range []string{"some", "piece", "exactly", "skip"} {
 			t.Run(name+"/"+how, func(t *testing.T) {
 				r := &reader{conn: &pieceConn{data: wire, err: io.EOF, next: cut()}}
 				for i, n := range sizes {
@@ -95,7 +95,56 @@ func readPayload(t *testing.T, r *reader, how string, n int) {
 			got = append(got, p...)
 		}
 		require.True(t, bytes.Equal(testBytes(n), got))
+	case "piece":
+		var got []byte
+		for len(got) < n {
+			p, whole, err := r.piece(n - len(got))
+			require.NoError(t, err)
+			if whole != nil {
+				p = whole.data[whole.r:whole.w]
+				require.GreaterOrEqual(t, len(p), mostOfBuffer, "a chunk that is nearly full")
+				defer putChunk(whole) // not before all has been read: the reader has let go of it
+			}
+			require.NotEmpty(t, p)
+			got = append(got, p...)
+		}
+		require.True(t, bytes.Equal(testBytes(n), got))
 	}
+}
+
+// TestReaderGivesAway: a large buffer full of one frame's bytes is given away as it is,
+// and what follows them stays.
+func TestReaderGivesAway(t *testing.T) {
+	const frames, size = 8, batchSize - frameHeaderSize
+	wire := make([]byte, 0, frames*batchSize)
+	for range frames {
+		wire = append(appendDataHeader(wire, 1, 0, size), testBytes(size)...)
+	}
+	conn := &pieceConn{data: wire, err: io.EOF}
+	r := &reader{conn: conn, more: true}
+	for frame := range frames {
+		_, err := r.header()
+		require.NoError(t, err)
+		var got []byte
+		for len(got) < size {
+			p, whole, err := r.piece(size - len(got))
+			require.NoError(t, err)
+			require.Nil(t, p, "no byte of frame %d is copied", frame)
+			got = append(got, whole.data[whole.r:whole.w]...)
+			clear(whole.data) // it is ours
+			putChunk(whole)
+		}
+		require.True(t, bytes.Equal(testBytes(size), got))
+	}
+	require.Equal(t, 2*frames, conn.reads, "two buffers for each frame")
+
+	conn.data = append(wire[:0], testBytes(readBufferSize)...)
+	r = &reader{conn: conn, more: true}
+	require.NoError(t, r.skip(100))
+	p, whole, err := r.piece(mostOfBuffer - 1)
+	require.NoError(t, err)
+	require.Nil(t, whole, "too little of it: what is unread would take up too much")
+	require.True(t, bytes.Equal(testBytes(readBufferSize)[100:][:mostOfBuffer-1], p))
 }
 
 // TestReaderEnds cuts the connection after every byte of a frame (SPEC F16).

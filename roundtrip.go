@@ -52,7 +52,9 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 	reply, err := st.awaitReply(ctx)
 	if err != nil {
 		stop()
-		return nil, up.failure(err)
+		err = up.failure(err)
+		st.forget()
+		return nil, err
 	}
 	up.answered()
 	res, err := parseResponseBlock(s.version, reply, req)
@@ -62,12 +64,17 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 		e.StreamID = st.id
 		s.log.streamError(s, e)
 		s.abortStream(st, e)
+		st.forget()
 		return nil, e
 	}
 	res.TLS = s.tlsState()
 	finishResponse(st, res, up.unwatch(stop))
 	return res, nil
 }
+
+// forget gives back the credit of an answer that nobody is going to read. A stream that has
+// ended keeps what has come, and to reset it changes nothing any more.
+func (st *Stream) forget() { st.session.credit(st.discard()) }
 
 // cancelWith resets the stream when the context ends, until stop is called. A context
 // that cannot end costs nothing.
@@ -223,12 +230,11 @@ func (u *upload) closeBody() {
 // stream is reset or lost, since then both the writes and the body fail.
 func (u *upload) send(length int64) error {
 	st := u.st
-	batch := getBatch()
-	defer putBatch(batch)
-	p := (*batch)[:maxUploadRead]
+	parcel := getBatch()
+	defer func() { putBatch(parcel) }()
 	sent := int64(0)
 	for {
-		n, rerr := u.req.Body.Read(p)
+		n, rerr := u.req.Body.Read(parcelRoom(parcel))
 		if length >= 0 && sent+int64(n) > length {
 			return u.spoil(fmt.Errorf("longer than its Content-Length: %w", http.ErrContentLength))
 		}
@@ -237,7 +243,11 @@ func (u *upload) send(length int64) error {
 		if last && length >= 0 && sent < length {
 			return u.spoil(fmt.Errorf("%d bytes shorter than its Content-Length: %w", length-sent, io.ErrUnexpectedEOF))
 		}
-		if _, err := st.write(p[:n], last && len(u.req.Trailer) == 0); err != nil {
+		gone, err := st.writeParcel(parcel, n, last && len(u.req.Trailer) == 0)
+		if gone {
+			parcel = getBatch()
+		}
+		if err != nil {
 			return err // the stream has ended, and whoever waits for the answer knows why
 		}
 		switch {
@@ -255,9 +265,6 @@ func (u *upload) spoil(err error) error {
 	u.st.reset(RstInternalError, "request body", err)
 	return err
 }
-
-// maxUploadRead is how much of a request body is read at once, in bytes.
-const maxUploadRead = batchSize
 
 // sendTrailer ends the request with its trailers, if it has any.
 func (u *upload) sendTrailer() error {

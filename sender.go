@@ -32,21 +32,22 @@ func (s *Session) writeBatch() bool {
 	for {
 		b, ended := s.assemble((*buf)[:0])
 		s.tellHooks()
+		if len(b) == 0 && s.parcel == nil {
+			return !ended
+		}
+		var err error
 		if len(b) > 0 {
 			*buf = b // it may have grown
-		}
-		if len(b) > 0 {
 			s.traceBatch(b)
-			if err := s.writeOut(b); err != nil {
-				s.fail(err)
-				return false
-			}
-			continue
+			err = s.writeOut(b)
 		}
-		if ended {
+		if err == nil {
+			err = s.writeParcelFrame()
+		}
+		if err != nil {
+			s.fail(err)
 			return false
 		}
-		return true
 	}
 }
 
@@ -82,8 +83,9 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	b = append(b, s.control...)
 	s.stats.noteControlLocked(s.control)
 	s.control, s.controlOwed = s.control[:0], 0
+	s.batch++
 	s.alive.takenLocked()
-	if cap(s.control) > maxPeerControl {
+	if cap(s.control) > defaultMaxOwedReplies {
 		s.control = nil
 	}
 	for !s.headers.empty() && len(b) < batchFull {
@@ -100,7 +102,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		s.mu.Lock()
 	}
 	if s.headers.empty() {
-		for len(b) < batchFull {
+		for len(b) < batchFull && s.parcel == nil {
 			st := s.sched.pick(s.flow.out.avail > 0)
 			if st == nil {
 				break
@@ -108,7 +110,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 			b = s.appendDataLocked(b, st, batchSize+frameHeaderSize-len(b))
 		}
 	}
-	drained := len(b) == 0 && s.drainedLocked()
+	drained := len(b) == 0 && s.parcel == nil && s.drainedLocked()
 	ended = s.err != nil && len(s.control) == 0 // a failure above has left a GOAWAY
 	s.mu.Unlock()
 	if drained {
@@ -199,14 +201,19 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 		// batches have room for that.
 		n = min(n, limit, max(room-frameHeaderSize, wholeFrame))
 		n = int(min(int64(n), st.out.avail, s.flow.out.avail))
+		if n < dribble && n < len(st.loan) {
+			s.dribbled++
+		}
 	}
 	var flags frameFlags
 	last := n == len(st.loan)
 	if last && st.finQueued {
 		flags = FlagFin
 	}
-	b = appendDataHeader(b, st.id, flags, n)
-	b = append(b, st.loan[:n]...)
+	if !s.packLocked(st, flags, n) {
+		b = appendDataHeader(b, st.id, flags, n)
+		b = append(b, st.loan[:n]...)
+	}
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
 	s.flow.out.spend(int64(n))

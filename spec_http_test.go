@@ -181,17 +181,21 @@ func testBodyLengths(t *testing.T) {
 		"no body":   {func(p *testPeer) { p.sendData(1, "", FlagFin) }, io.ErrUnexpectedEOF},
 		"FIN late":  {func(p *testPeer) { p.sendData(1, "sixsix", FlagFin) }, http.ErrContentLength},
 	} {
-		ruleStory(t, "M5", version3, name, func(t *testing.T, v Version) {
-			p := httpServer(t, v, func(w http.ResponseWriter, r *http.Request) {
-				_, err := io.ReadAll(r.Body)
-				assert.ErrorIs(t, err, tt.want)
+		for how, read := range map[string]func(io.Reader) error{
+			"Read":    func(r io.Reader) error { _, err := io.ReadAll(r); return err },
+			"io.Copy": func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err },
+		} {
+			ruleStory(t, "M5", version3, name+", "+how, func(t *testing.T, v Version) {
+				p := httpServer(t, v, func(w http.ResponseWriter, r *http.Request) {
+					assert.ErrorIs(t, read(r.Body), tt.want)
+				})
+				p.send(&SynStreamFrame{StreamID: 1, Headers: plainGet(v, ":method", "POST", "content-length", "5")})
+				tt.send(p)
+				f := p.wantSynReply("the handler had nothing to say", 1)
+				require.Equal(t, "400 Bad Request", p.statusOf(f.Headers))
+				p.wantNothing("the session goes on")
 			})
-			p.send(&SynStreamFrame{StreamID: 1, Headers: plainGet(v, ":method", "POST", "content-length", "5")})
-			tt.send(p)
-			f := p.wantSynReply("the handler had nothing to say", 1)
-			require.Equal(t, "400 Bad Request", p.statusOf(f.Headers))
-			p.wantNothing("the session goes on")
-		})
+		}
 		ruleStory(t, "M6", version3, name, func(t *testing.T, v Version) {
 			p := httpClient(t, v)
 			g := p.startRequest(newTestRequest(t, "GET", nil))

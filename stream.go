@@ -49,6 +49,7 @@ type Stream struct {
 	// Guarded by Session.mu.
 	state     streamState
 	out       outflow
+	granted   grantMark // its WINDOW_UPDATE that waits
 	epoch     windowEpoch
 	err       error // why the stream ended
 	ended     bool
@@ -71,6 +72,7 @@ type Stream struct {
 	finHeaders bool    // one of them carries our FIN
 	loan       []byte  // what a writer has to send; the sender copies from it
 	owned      *[]byte // the pooled buffer behind a loan that nobody waits for
+	parcel     *[]byte // the parcel that the loan is in, if it is the sender's to take; else nil
 	finQueued  bool    // our FIN follows the loan
 	ring       *ring   // where the scheduler keeps the stream, nil if nowhere
 	next, prev *Stream // in that ring
@@ -136,9 +138,14 @@ func (st *Stream) credit(n, grant int64) {
 // northbound sends the stream's bytes on to w as they arrive, until the end of
 // the stream: it is the northbound buffer sender of a consumer that does not
 // read by itself. It returns nil after the peer's FIN. fromWriter tells errors of
-// w from those of the stream.
+// w from those of the stream, the read deadline's among them.
 func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter bool, err error) {
 	for {
+		limit := st.readDeadline.Load()
+		if err := limit.err(); err != nil {
+			st.in.ring()
+			return n, false, err
+		}
 		p, err := st.in.view()
 		switch {
 		case len(p) > 0:
@@ -160,7 +167,10 @@ func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter boo
 			if flush != nil {
 				flush()
 			}
-			<-st.in.bell
+			select {
+			case <-st.in.bell:
+			case <-limit.wait():
+			}
 		}
 	}
 }
@@ -249,30 +259,37 @@ func ringBell(bell chan struct{}) {
 // ended, or the write deadline has passed; nothing keeps p after that. With fin
 // set our half closes after the last byte. A FIN by itself is not waited for.
 func (st *Stream) write(p []byte, fin bool) (int, error) {
+	n, _, err := st.lend(p, nil, fin)
+	return n, err
+}
+
+// lend is write for bytes that may be in a parcel. It reports whether that is gone.
+func (st *Stream) lend(p []byte, parcel *[]byte, fin bool) (n int, gone bool, err error) {
 	if len(p) == 0 && !fin {
-		return 0, nil
+		return 0, false, nil
 	}
 	if err := st.takeTurn(); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer st.passTurn()
 	s := st.session
 	s.mu.Lock()
 	if err := st.writableLocked(); err != nil {
 		s.mu.Unlock()
-		return 0, err
+		return 0, false, err
 	}
 	if len(p) > 0 {
 		st.bellLocked()
 	}
-	st.loan, st.finQueued = p, fin
+	st.loan, st.parcel, st.finQueued = p, parcel, fin
 	s.sched.place(st)
 	s.mu.Unlock()
 	s.ring()
 	if len(p) == 0 {
-		return 0, nil
+		return 0, false, nil
 	}
-	return st.awaitLoan(p)
+	n, err = st.awaitLoan(p)
+	return n, parcel != nil && !st.reclaim(), err
 }
 
 // writeOwned hands the last bytes of our half to the sender for good, so that

@@ -5,19 +5,18 @@ import "math/bits"
 // A Decoder holds what one deflate stream remembers between blocks: as much of
 // the output as matches may refer to.
 type Decoder struct {
-	dictionary []byte
+	dictionary []byte // precedes the history; nil once nothing can refer to it
 	window     int
 
-	// history is nil as long as it is the dictionary and nothing else. It grows
-	// to the size of the window; then it is a ring whose oldest byte is at
-	// history[oldest].
+	// history is what has been decoded. It grows to the size of the window; then
+	// it is a ring whose oldest byte is at history[oldest].
 	history []byte
 	oldest  int
 }
 
 // NewDecoder returns a decoder at the start of a stream with a preset
-// dictionary, which it does not change or copy before it has to. The stream
-// refers at most 1<<windowBits bytes back.
+// dictionary, which it does not change or copy. The stream refers at most
+// 1<<windowBits bytes back.
 func NewDecoder(dictionary []byte, windowBits int) *Decoder {
 	window := 1 << windowBits
 	return &Decoder{
@@ -26,42 +25,38 @@ func NewDecoder(dictionary []byte, windowBits int) *Decoder {
 	}
 }
 
-// behind returns a piece of the history that begins n bytes, at least one,
-// before its end. It is empty if the history is shorter than that.
+// behind returns a piece of what precedes the output that begins n bytes, at least
+// one, before its end. It is empty if there is no such byte or it is out of reach.
 func (d *Decoder) behind(n int) []byte {
 	h := d.history
 	switch {
-	case h == nil:
-		h = d.dictionary
-	case len(h) == d.window && n <= d.window:
+	case n > d.window:
+		return nil
+	case len(h) == d.window:
 		i := d.oldest - n
 		if i >= 0 {
 			return h[i:d.oldest]
 		}
 		return h[d.window+i:]
+	case n <= len(h):
+		return h[len(h)-n:]
+	case n-len(h) <= len(d.dictionary):
+		return d.dictionary[len(d.dictionary)-(n-len(h)):]
 	}
-	if n > len(h) {
-		return nil
-	}
-	return h[len(h)-n:]
+	return nil
 }
 
 // remember appends p to the history.
 func (d *Decoder) remember(p []byte) {
-	if len(p) == 0 {
-		return
-	}
 	p = p[max(0, len(p)-d.window):]
-	if d.history == nil {
-		d.history = make([]byte, 0, d.room(len(d.dictionary)+len(p)))
-		d.history = append(d.history, d.dictionary...)
-		d.dictionary = nil
-	}
 	if room := d.window - len(d.history); room > 0 {
 		n := min(room, len(p))
 		d.grow(n)
 		d.history = append(d.history, p[:n]...)
 		p = p[n:]
+		if n == room {
+			d.dictionary = nil
+		}
 	}
 	for len(p) > 0 {
 		n := copy(d.history[d.oldest:], p)
@@ -79,8 +74,11 @@ func (d *Decoder) grow(n int) {
 	}
 }
 
+// smallHistory is how much history a decoder has room for at first, in bytes.
+const smallHistory = 256
+
 // room returns the capacity for n bytes of history: a power of two, but never
 // more than the window, whatever append would take.
 func (d *Decoder) room(n int) int {
-	return min(d.window, 1<<bits.Len(uint(n-1)))
+	return min(d.window, max(smallHistory, 1<<bits.Len(uint(n-1))))
 }

@@ -231,12 +231,14 @@ func TestDecoderHistory(t *testing.T) {
 			require.NoError(t, err)
 			past += text
 			require.LessOrEqual(t, cap(d.history), window)
-			for _, n := range []int{1, 2, len(d.history) / 2, len(d.history) - 1, len(d.history)} {
+			reach := min(window, len(past))
+			for _, n := range []int{1, 2, len(d.history) / 2, len(d.history), min(len(d.history)+1, reach), reach - 1, reach} {
 				require.True(t, strings.HasPrefix(past[len(past)-n:], string(d.behind(n))))
 				require.NotEmpty(t, d.behind(n))
 			}
-			require.Empty(t, d.behind(len(d.history)+1))
-			require.Len(t, d.history, min(window, len(past)))
+			require.Empty(t, d.behind(reach+1))
+			require.Len(t, d.history, min(window, len(past)-len(testDictionary)))
+			require.Equal(t, len(d.history) == window, d.dictionary == nil, "of no use any more")
 		}
 	}
 }

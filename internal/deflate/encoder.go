@@ -24,8 +24,9 @@ type Encoder struct {
 	pending copyOf
 
 	window
-	words  wordIndex
-	values wholeValues
+	words    wordIndex
+	searcher *searcher // looks for matches instead of words; nil if that does
+	values   wholeValues
 }
 
 // NewEncoder returns an encoder at the start of a stream with a preset
@@ -78,7 +79,11 @@ func (e *Encoder) Match(p []byte) {
 		if n < 0 {
 			n = len(p)
 		}
-		e.match(p[:n])
+		if e.searcher != nil {
+			e.search(p[:n])
+		} else {
+			e.match(p[:n])
+		}
 		e.remember(p[:n])
 		p = p[n:]
 		for n = 0; n < len(p) && p[n] == masked; n++ {

@@ -19,10 +19,14 @@ func FuzzDeflate(f *testing.F) {
 	f.Add([]byte("\x05hello\x45hello\x85hello\x25hello\xc5hello"), uint8(0))
 	f.Add([]byte("\x55sid=31d4d96e407aad42;\x55sid=31d4d96e407aad42;\x57sid=31d4d96e407aad42; x"), uint8(5))
 	f.Add([]byte("\x55sid=31d4d96e407aad42;\x05hello\xd5sid=31d4d96e407aad42;\x05hello"), uint8(5))
+	f.Add([]byte("\x05hello\x45hello\x85hello\x25hello\xc5hello"), uint8(15))
 	f.Add([]byte("\x1faccept-encoding: gzip,deflate\xff\xff\x60\x60\x60\x60\x60\x60"), uint8(4))
 	f.Fuzz(func(t *testing.T, program []byte, windowBits uint8) {
 		bits := 8 + int(windowBits%8)
 		e := NewEncoder(testDictionary, bits)
+		if windowBits&8 != 0 {
+			e = NewSearchingEncoder(testDictionary, bits)
+		}
 		d := NewDecoder([]byte(testDictionary), bits)
 		standard := newStandardReader(testDictionary)
 		var pieces []piece
