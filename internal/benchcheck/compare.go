@@ -88,7 +88,7 @@ func parseFigure(text string) (f figure, err error) {
 // that was empty. Bytes are an average in which such a miss, of up to 64 KiB, shows.
 const (
 	fewAllocs   = 20   // up to here none more is allowed
-	allocMargin = 1    // beyond it one is
+	allocMargin = 0.03 // of them beyond it, and at least one
 	byteMargin  = 0.10 // of the bytes, and
 	byteFloor   = 64   // at least so many
 	missedPool  = 512  // for what goes through a session, whose pools may be empty
@@ -126,7 +126,7 @@ func compare(old, now figures, some bool) []line {
 func worse(old, now figure) string {
 	margin := 0.0
 	if old.Allocs > fewAllocs {
-		margin = allocMargin
+		margin = max(1, allocMargin*old.Allocs)
 	}
 	switch {
 	case now.Allocs > old.Allocs+margin:

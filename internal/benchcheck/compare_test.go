@@ -35,6 +35,8 @@ func TestWorse(t *testing.T) {
 		{figure{Allocs: 20}, figure{Allocs: 21}, true},
 		{figure{Allocs: 21}, figure{Allocs: 22}, false},
 		{figure{Allocs: 21}, figure{Allocs: 23}, true},
+		{figure{Allocs: 100}, figure{Allocs: 103}, false},
+		{figure{Allocs: 100}, figure{Allocs: 104}, true},
 		{figure{Allocs: 9}, figure{Allocs: 3}, false},
 		{figure{}, figure{Bytes: 64}, false},
 		{figure{}, figure{Bytes: 65}, true},
