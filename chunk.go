@@ -16,8 +16,15 @@ type chunk struct {
 
 var chunkPools [len(chunkSizes)]sync.Pool
 
+// countChunk, if not nil, is told of every chunk that leaves its pool, and of every one
+// that is given back. Only tests set it, before there is any session.
+var countChunk func(out int)
+
 // getChunk returns an empty chunk that holds n bytes, or the largest there is.
 func getChunk(n int) *chunk {
+	if countChunk != nil {
+		countChunk(1)
+	}
 	class := len(chunkSizes) - 1
 	for i, size := range chunkSizes {
 		if n <= size {
@@ -33,6 +40,9 @@ func getChunk(n int) *chunk {
 
 // putChunk gives c back. The caller must hold the only reference.
 func putChunk(c *chunk) {
+	if countChunk != nil {
+		countChunk(-1)
+	}
 	c.next, c.r, c.w = nil, 0, 0
 	for i, size := range chunkSizes {
 		if len(c.data) == size {

@@ -51,6 +51,30 @@ type Config struct {
 	// peer may retry. Default 1024.
 	AcceptBacklog int
 
+	// ResetBurst is how many streams the peer may give up while they are worked on, or
+	// have us reset or refuse because of what it did, at once; ResetRate is how many
+	// more it may each second. It is a Budget: a peer that passes it gets a GOAWAY with
+	// PROTOCOL_ERROR, the connection is closed, and calls fail with ErrFlood. Streams
+	// that this side opened count only when the peer breaks the protocol on them.
+	// Default 1000, or four times MaxConcurrentStreams if that is more, and 200 a second.
+	ResetBurst, ResetRate int
+
+	// IdleFrameBurst is how many frames that bring nothing the peer may send at once,
+	// and IdleFrameRate how many more each second: empty DATA and HEADERS, PINGs,
+	// SETTINGS, GOAWAY, frames of unknown types, frames for streams that are gone, and
+	// WINDOW_UPDATEs. A frame that costs more counts as several: a header block that
+	// nobody gets as one for each 4 KiB inflated. What is of use allows for more: each
+	// DATA frame with something in it for one, each stream and each DATA frame that
+	// we send for two, and each 64 bytes that we send for one. DATA of a single byte is
+	// of use, unless it is a smaller window than 256 bytes that makes us send so little.
+	// It is a Budget, see ResetBurst. Default 10,000, and 1000 a second.
+	IdleFrameBurst, IdleFrameRate int
+
+	// MaxOwedReplies bounds the replies to the peer's frames that wait for it to read, in
+	// bytes: RST_STREAM and PING, and WINDOW_UPDATE for streams that are gone. A reply
+	// takes 12 or 16. It is a Budget, see ResetBurst. Default 64 KiB.
+	MaxOwedReplies int
+
 	// Compression says how header blocks that we send are compressed. The
 	// default, CompressSafe, gives an attacker who chooses part of a request
 	// no way to find out secrets letter by letter.
@@ -123,9 +147,15 @@ type Config struct {
 	// itself, with GOAWAY. PINGs do not count. 0 means never.
 	IdleTimeout time.Duration
 
-	// frameTimeout is a server's ReadHeaderTimeout: how long a client may take to
-	// send its first frame, and to complete a control frame that it has begun.
-	frameTimeout time.Duration
+	// FirstFrameTimeout is how long the peer may take to send its first frame, from
+	// when the connection was accepted or the session began, and to complete a control
+	// frame that it has begun. A peer that takes longer is cut. A Server, and an
+	// http.Server that has been configured, put their ReadHeaderTimeout above it and
+	// their ReadTimeout below. 0 means 10 seconds for a session that serves HTTP, and
+	// never for others: a client of Kubernetes may open no stream for minutes. Less
+	// means never.
+	FirstFrameTimeout time.Duration
+
 	// SpeakFirst lets, with FlowControlPeerUnaware, what the application says go out at
 	// once: its streams and PINGs. What a session says by itself still waits for the
 	// peer's first frame. It is for servers whose clients were not upgraded from HTTP,
@@ -158,7 +188,18 @@ const (
 	defaultMaxHeaderFields     = 1000
 	defaultAcceptBacklog       = 1024
 
-	defaultPingTimeout = 15 * time.Second
+	defaultResetBurst     = 1000
+	defaultResetRate      = 200
+	defaultIdleFrameBurst = 10000
+	defaultIdleFrameRate  = 1000
+	defaultMaxOwedReplies = 64 << 10 // SPEC P5, F14
+
+	// resetsPerStream times MaxConcurrentStreams may be reset at once: Kubernetes
+	// gives up all streams of a connection together.
+	resetsPerStream = 4
+
+	defaultPingTimeout       = 15 * time.Second
+	defaultFirstFrameTimeout = 10 * time.Second
 
 	// hardHeaderFactor times MaxHeaderBytes is where inflating stops.
 	hardHeaderFactor = 4
@@ -166,10 +207,6 @@ const (
 	// assumedMaxStreams is how many streams we open before the peer has said
 	// how many it takes. SPDY has no default; Chrome assumed as much.
 	assumedMaxStreams = 100
-
-	// maxPeerControl bounds the replies that a peer makes us queue without
-	// reading them, in bytes (SPEC P5, F14).
-	maxPeerControl = 64 << 10
 )
 
 // withDefaults returns a copy in which every field has its effective value.
@@ -191,6 +228,11 @@ func (c *Config) withDefaults(client bool) *Config {
 	orDefault(&d.MaxConcurrentStreams, defaultMaxStreams)
 	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
 	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
+	orDefault(&d.ResetBurst, max(defaultResetBurst, resetsPerStream*min(d.MaxConcurrentStreams, maxWindow/resetsPerStream)))
+	orDefault(&d.ResetRate, defaultResetRate)
+	orDefault(&d.IdleFrameBurst, defaultIdleFrameBurst)
+	orDefault(&d.IdleFrameRate, defaultIdleFrameRate)
+	orDefault(&d.MaxOwedReplies, defaultMaxOwedReplies)
 	if d.PingTimeout <= 0 {
 		d.PingTimeout = defaultPingTimeout
 	}

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -103,6 +104,9 @@ func (s *Session) Stats() SessionStats {
 		StreamsOpened:    uint64(c.opened),
 		StreamsAccepted:  uint64(c.accepted),
 		Stalls:           c.stalls,
+		ChargedResets:    s.charged,
+		IdleFrames:       s.idled.Load(),
+		Flooded:          errors.Is(s.err, ErrFlood),
 	}
 	open := s.unaware != nil && s.unaware.credit > 0 // nothing that the peer has granted counts
 	if s.cautious {

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,8 +26,8 @@ import (
 )
 
 var (
-	hammerTime = flag.Duration("hammer", time.Second, "how long TestHammer goes on over each kind of connection")
-	hammerSeed = flag.Uint64("hammerseed", 0, "random seed of TestHammer; 0 takes a new one")
+	hammerTime = flag.Duration("hammer", time.Second, "how long each TestHammer goes on over each kind of connection")
+	hammerSeed = flag.Uint64("hammerseed", 0, "random seed of TestHammer and TestHammerRaw; 0 takes a new one")
 )
 
 // hammerPatience is how long the use of one session may take.
@@ -93,6 +94,18 @@ func (h *hammer) awaitClosed(s *Session) (open int) {
 	}
 }
 
+// version is the dialect of a round. All of them have their turn, with the client at either
+// end of the connection, see useConns, and with a Trace and without one.
+func (h *hammer) version() Version { return allVersions[h.seed%uint64(len(allVersions))] }
+
+// useConns says which end the client is at: the one that dialled or the other one.
+func (h *hammer) useConns() (client, server net.Conn) {
+	if h.seed/6%2 == 0 {
+		return h.conns[0], h.conns[1]
+	}
+	return h.conns[1], h.conns[0]
+}
+
 func (h *hammer) random(n uint64) *rand.Rand { return rand.New(rand.NewPCG(h.seed, n)) }
 
 // hammerPaths have the eight priorities.
@@ -100,6 +113,10 @@ var hammerPaths = [priorities]string{"/a.html", "/a.css", "/a.js", "/a.woff", "/
 
 // handle does something else for every request, as the request's number says.
 func (h *hammer) handle(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, pushedPath) {
+		h.answerPush(w, r)
+		return
+	}
 	number, _ := strconv.ParseUint(r.Header.Get("Number"), 10, 64)
 	size, _ := strconv.ParseInt(r.Header.Get("Size"), 10, 64)
 	rnd := h.random(number)
@@ -108,7 +125,7 @@ func (h *hammer) handle(w http.ResponseWriter, r *http.Request) {
 		c.SetReadDeadline(time.Now().Add(time.Duration(rnd.IntN(5)) * time.Millisecond))
 		c.SetWriteDeadline(time.Now().Add(time.Duration(rnd.IntN(5)) * time.Millisecond))
 	}
-	switch rnd.IntN(16) {
+	switch rnd.IntN(19) {
 	case 0:
 		panic(http.ErrAbortHandler)
 	case 1:
@@ -133,6 +150,12 @@ func (h *hammer) handle(w http.ResponseWriter, r *http.Request) {
 		if rnd.IntN(20) == 0 {
 			h.server.Close()
 		}
+	case 9, 10:
+		h.push(w, rnd, number)
+		io.Copy(w, newPattern(1, size))
+	case 11:
+		h.announce(h.server, rnd)
+		io.Copy(w, r.Body)
 	default:
 		check := newPatternCheck(int64(number%100), size)
 		n, err := io.Copy(check, r.Body)
@@ -175,8 +198,11 @@ func (h *hammer) exchange(number uint64, rnd *rand.Rand) {
 	}
 	defer res.Body.Close()
 	check := newPatternCheck(int64(number%100), size)
-	switch rnd.IntN(6) {
+	switch rnd.IntN(7) {
 	case 0:
+		return
+	case 6:
+		h.readSlowly(res.Body, rnd)
 		return
 	case 1:
 		io.CopyN(io.Discard, res.Body, size/3)
@@ -201,9 +227,11 @@ func (h *hammer) end(rnd *rand.Rand) {
 	s := []*Session{h.client, h.server}[rnd.IntN(2)]
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rnd.IntN(20))*time.Millisecond)
 	defer cancel()
-	switch rnd.IntN(6) {
+	switch rnd.IntN(7) {
 	case 0:
 		s.Close()
+	case 6:
+		resetConn(h.conns[rnd.IntN(2)])
 	case 1:
 		s.Shutdown(ctx)
 	case 2:
@@ -220,12 +248,11 @@ func (h *hammer) end(rnd *rand.Rand) {
 
 // round uses one session pair until it has ended.
 func (h *hammer) round() {
-	conf := &Config{StreamWindow: 64 << 10, SessionWindow: 256 << 10, MaxConcurrentStreams: 20, Logger: textLogger(io.Discard)}
-	if h.seed%2 == 0 {
-		conf.Trace, conf.FrameLog = h.trace(), &FrameLog{Out: io.Discard, Headers: true}
-	}
-	h.client = conf.ClientSession(h.conns[0])
-	h.server = conf.ServerSession(h.conns[1], &http.Server{Handler: http.HandlerFunc(h.handle)})
+	conf := h.config()
+	conf.AcceptPush = func(promised, _ *http.Request) bool { return promised.URL.Path != pushedPath+"0" }
+	client, server := h.useConns()
+	h.client = conf.ClientSession(client)
+	h.server = conf.ServerSession(server, &http.Server{Handler: http.HandlerFunc(h.handle)})
 	var sessions, users sync.WaitGroup
 	sessions.Go(func() { h.client.Serve() })
 	sessions.Go(func() { h.server.Serve() })
@@ -235,6 +262,10 @@ func (h *hammer) round() {
 			for i := range uint64(20) {
 				h.exchange(user*100+i, rnd)
 				switch rnd.IntN(12) {
+				case 2:
+					h.askPushed(rnd)
+				case 3:
+					h.announce(h.client, rnd)
 				case 0:
 					h.client.Ping(time.Duration(rnd.IntN(3000)) * time.Microsecond)
 				case 1:
@@ -251,16 +282,26 @@ func (h *hammer) round() {
 	sessions.Wait()
 }
 
-// TestHammer uses sessions at random: streams of all priorities that are read, left, cut,
-// cancelled and reset from both sides, deadlines, handlers that panic or close their
+// TestHammer uses sessions at random: in all versions and from either end of a connection,
+// streams of all priorities that are read, read slowly, left, cut, cancelled and reset from
+// both sides, pushes, changed settings, deadlines, handlers that panic or close their
 // session, and sessions that end in every way at any time. What arrives without an error
 // is right and whole, nothing hangs, races or stays behind.
-func TestHammer(t *testing.T) {
+func TestHammer(t *testing.T) { hammerAll(t, hammerConns(t), (*hammer).round) }
+
+// A connKind makes both ends of a connection.
+type connKind struct {
+	name string
+	pair func() (dialled, accepted net.Conn)
+}
+
+// hammerConns are the kinds of connections there are.
+func hammerConns(t *testing.T) []connKind {
 	cert, pool, err := localcert.New()
 	require.NoError(t, err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer ln.Close()
+	t.Cleanup(func() { ln.Close() })
 	overTCP := func() (a, b net.Conn) {
 		a, err := net.Dial("tcp", ln.Addr().String())
 		require.NoError(t, err)
@@ -268,59 +309,70 @@ func TestHammer(t *testing.T) {
 		require.NoError(t, err)
 		return a, b
 	}
-	kinds := map[string]func() (client, server net.Conn){
-		"testconn": func() (net.Conn, net.Conn) {
+	return []connKind{
+		{"testconn", func() (net.Conn, net.Conn) {
 			a, b := testconn.Pair(testconn.ReadSize(3000), testconn.WriteCap(100_000), testconn.StrictClose())
 			return a, b
-		},
-		"net.Pipe": net.Pipe,
-		"TCP":      overTCP,
-		"TLS": func() (net.Conn, net.Conn) {
+		}},
+		{"TCP", overTCP},
+		{"net.Pipe", net.Pipe},
+		{"TLS", func() (net.Conn, net.Conn) {
 			a, b := overTCP()
 			return tls.Client(a, &tls.Config{RootCAs: pool, ServerName: "localhost"}),
 				tls.Server(b, &tls.Config{Certificates: []tls.Certificate{cert}})
-		},
+		}},
 	}
+}
+
+// hammerAll does rounds over each kind of connection for a while, each with a seed of its
+// own.
+func hammerAll(t *testing.T, kinds []connKind, round func(h *hammer)) {
 	seed := *hammerSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	t.Logf("to repeat: -hammerseed %d", seed)
-	for name, pair := range kinds {
-		t.Run(name, func(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
 			before := goroutineStacks()
 			rounds := 0
 			for start := time.Now(); time.Since(start) < *hammerTime; rounds++ {
 				h := &hammer{t: t, seed: seed + uint64(rounds)}
-				h.conns[0], h.conns[1] = pair()
+				h.conns[0], h.conns[1] = kind.pair()
 				watchdog := time.AfterFunc(hammerPatience, func() {
 					pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
-					panic(fmt.Sprintf("the hammer hangs over %s with -hammerseed %d", name, h.seed))
+					panic(fmt.Sprintf("the hammer hangs over %s with -hammerseed %d", kind.name, h.seed))
 				})
-				h.round()
+				round(h)
 				watchdog.Stop()
 				require.NoError(t, h.problem, "-hammerseed %d", h.seed)
-				for _, s := range []*Session{h.client, h.server} {
-					require.Zero(t, openStreams(s))
-					require.Zero(t, h.awaitClosed(s), "-hammerseed %d: streams that no hook saw close", h.seed)
-					stats := s.Stats()
-					stats.Streams.Lingering = 0 // handlers are not waited for
-					require.Zero(t, stats.Streams.Total()+stats.WaitingOpeners+stats.WaitingPings, "-hammerseed %d", h.seed)
-					require.Zero(t, stats.UnsentBytes)
-					if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
-						var lost *ConnError
-						var breach *SessionError
-						if errors.As(err, &breach) { // one that SendGoaway made up
-							require.True(t, breach.Remote, "%v: -hammerseed %d", err, h.seed)
-						} else {
-							require.ErrorAs(t, err, &lost)
-						}
-					}
-				}
+				h.requireOver(h.client)
+				h.requireOver(h.server)
 			}
 			require.Empty(t, awaitGoroutines(before, leakPatience))
 			checkPools(t)
 			t.Logf("%d sessions", rounds)
 		})
+	}
+}
+
+// requireOver checks that nothing is left of a session, and how it ended.
+func (h *hammer) requireOver(s *Session) {
+	require.Zero(h.t, openStreams(s))
+	require.Zero(h.t, h.awaitClosed(s), "-hammerseed %d: streams that no hook saw close", h.seed)
+	stats := s.Stats()
+	stats.Streams.Lingering = 0 // handlers are not waited for
+	require.Zero(h.t, stats.Streams.Total()+stats.WaitingOpeners+stats.WaitingPings, "-hammerseed %d", h.seed)
+	require.Zero(h.t, stats.UnsentBytes)
+	err := s.Err()
+	if errors.Is(err, ErrSessionClosed) {
+		return
+	}
+	var lost *ConnError
+	var breach *SessionError
+	if errors.As(err, &breach) { // one that SendGoaway made up
+		require.True(h.t, breach.Remote, "%v: -hammerseed %d", err, h.seed)
+	} else {
+		require.ErrorAs(h.t, err, &lost)
 	}
 }

@@ -221,3 +221,49 @@ func FuzzResponseBlock(f *testing.F) {
 		require.NoError(t, err)
 	})
 }
+
+// FuzzOutgoingRequest: a request that we send says the same as what net/http writes for
+// it, be it a proxy's or a client's: the same method, target, host and header.
+func FuzzOutgoingRequest(f *testing.F) {
+	for i, url := range []string{
+		"http://example.com/a?b#c", "http://u:p@bücher.example:80?x", "//h/ä/%2f//..", "http://h", "http://h/?", "http://[::1%25x]/ ",
+		"http:opaque", "http://h/a\x7fb", "http://h/%00?%zz", "*",
+	} {
+		f.Add(byte(i), "GET", url, "x-name", "value")
+		f.Add(byte(i), "OPTIONS", url, "Cookie", "a=b; c")
+		f.Add(byte(i), "M-SEARCH", url, ":path", " value\t")
+		f.Add(byte(i), "CONNECT", url, "Host", "other")
+	}
+	f.Fuzz(func(t *testing.T, version byte, method, target, name, value string) {
+		v := httpVersions[int(version)%len(httpVersions)]
+		req, err := http.NewRequest(method, target, nil)
+		if err != nil {
+			return
+		}
+		req.Header[http.CanonicalHeaderKey(name)] = []string{value}
+		nv, err := appendRequestBlock(nil, v, req, requestOptions{scheme: "http"})
+		if err != nil {
+			return
+		}
+		h, err := parseNameValue(v, nv, 0)
+		require.NoError(t, err, "we cannot read what we send")
+		got, err := parseRequestBlock(context.Background(), v, h)
+		require.NoError(t, err, "%q", h)
+		var text bytes.Buffer
+		if req.Write(&text) != nil {
+			return
+		}
+		want, err := http.ReadRequest(bufio.NewReader(&text))
+		if err != nil {
+			return // net/http writes some that it does not read
+		}
+		require.Equal(t, want.Method, got.Method)
+		if strings.IndexFunc(req.URL.Host, func(r rune) bool { return r > 0x7f }) < 0 {
+			require.Equal(t, want.Host, got.Host) // how others become ASCII is the matter of FuzzHost
+		}
+		require.Equal(t, want.URL.RequestURI(), got.URL.RequestURI())
+		for key := range got.Header {
+			require.Contains(t, want.Header, key)
+		}
+	})
+}

@@ -257,7 +257,8 @@ func TestResetsKeepTheWindows(t *testing.T) {
 			}
 		}},
 	}
-	rigTest(t, handler, rigSetup{}, func(t *testing.T, r *rig) {
+	patient := &Config{ResetBurst: 1 << 20} // no time passes
+	rigTest(t, handler, rigSetup{server: patient, client: patient}, func(t *testing.T, r *rig) {
 		turns := make(chan int)
 		var wg sync.WaitGroup
 		for range 8 {

@@ -15,8 +15,8 @@ var ErrPingTimeout error = timeoutError("the peer does not answer a PING")
 // net.Error whose Timeout method reports true.
 var ErrWriteTimeout error = timeoutError("the connection takes no bytes")
 
-// errFrameTimeout is why a server cut a client that did not complete a frame.
-var errFrameTimeout error = timeoutError("the client does not complete a frame")
+// errFrameTimeout is why a session cut a peer that did not complete a frame.
+var errFrameTimeout error = timeoutError("the peer does not complete a frame")
 
 // A timeoutError is a net.Error.
 type timeoutError string
@@ -50,7 +50,7 @@ type keepalive struct {
 	echo  watch // PingTimeout since our PING was queued, or came closer to the wire
 	write watch // WriteTimeout since the write under way began, or got on
 	idle  watch // IdleTimeout since the last stream went
-	frame watch // ReadHeaderTimeout since the client began a frame
+	frame watch // FirstFrameTimeout since the peer began a frame
 
 	// unsent is where our PING is until it has been written.
 	unsent atomic.Int32
@@ -78,7 +78,7 @@ const (
 // newKeepalive returns what watches over s, nil if nothing is to be watched.
 func newKeepalive(s *Session) *keepalive {
 	c := s.conf
-	if c.PingInterval <= 0 && c.WriteTimeout <= 0 && c.IdleTimeout <= 0 && c.frameTimeout <= 0 {
+	if c.PingInterval <= 0 && c.WriteTimeout <= 0 && c.IdleTimeout <= 0 && c.FirstFrameTimeout <= 0 {
 		return nil
 	}
 	a := &keepalive{s: s, born: time.Now(), piece: minPiece}
@@ -92,7 +92,7 @@ func newKeepalive(s *Session) *keepalive {
 	}
 	a.write.init(a, c.WriteTimeout, func() { s.shutdown(&ConnError{Err: ErrWriteTimeout}) })
 	a.idle.init(a, c.IdleTimeout, a.goIdle)
-	a.frame.init(a, c.frameTimeout, func() { s.shutdown(&ConnError{Err: errFrameTimeout}) })
+	a.frame.init(a, c.FirstFrameTimeout, func() { s.shutdown(&ConnError{Err: errFrameTimeout}) })
 	a.inPieces, a.slow = patience > 0, int64(patience/8)
 	return a
 }
@@ -187,10 +187,13 @@ func (a *keepalive) takenLocked() {
 // slow write to end has all the time it needs, one that waits for a write that is
 // stuck has not.
 func (a *keepalive) writeOut(b []byte) error {
+	if !a.inPieces { // nobody looks
+		return a.s.writeConn(b)
+	}
 	a.write.begin(a.now())
 	for len(b) > 0 {
 		n := len(b)
-		if a.inPieces && n > a.piece+a.piece/4 { // no short rest by itself
+		if n > a.piece+a.piece/4 { // no short rest by itself
 			n = a.piece
 		}
 		start := a.now()
@@ -234,16 +237,21 @@ func (s *Session) restingLocked() bool {
 }
 
 // goIdle ends a session that nobody uses. One that is used now is looked at again,
-// at the latest when its last stream has gone for as long.
+// at the latest when its last stream has gone for as long. The mark that made the
+// timer call may be old: the last stream may have gone since, and set a new one.
 func (a *keepalive) goIdle() {
 	a.s.mu.Lock()
-	idle := a.s.restingLocked()
+	resting := a.s.restingLocked()
+	left := a.idle.limit - (a.now() - a.idle.since.Load())
 	a.s.mu.Unlock()
-	if idle {
+	switch {
+	case !resting:
+		a.idle.begin(a.now())
+	case left > 0:
+		a.idle.arm(left)
+	default:
 		a.s.goAway()
-		return
 	}
-	a.idle.begin(a.now())
 }
 
 // frameBegun notes that a part of a frame has come, frameDone that all of it has.

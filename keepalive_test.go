@@ -389,6 +389,21 @@ func TestIdleTimeout(t *testing.T) {
 		p.conn.Close()
 		p.served.ok("a clean end")
 	})
+	story(t, "the timer fires when the last stream has just gone", func(t *testing.T) {
+		p := newPeer(t, asClient, peerOpts{conf: conf})
+		st := p.open("ours", FlagFin)
+		p.wantSynStream("ours", st.id)
+		p.advance(time.Hour)
+		p.sendSynReply(st.id, FlagFin)
+		synctest.Wait()
+		p.s.alive.goIdle()
+		p.advance(time.Minute - 1)
+		p.wantIdle("not yet")
+		p.advance(1)
+		p.wantGoAway("nobody needs it", 0, GoAwayOK)
+		p.conn.Close()
+		p.served.ok("a clean end")
+	})
 	story(t, "somebody waits for a slot", func(t *testing.T) {
 		p := newPeer(t, asClient, peerOpts{conf: conf})
 		p.sendSetting(SettingMaxConcurrentStreams, 0)
@@ -414,7 +429,7 @@ func TestWatchingIsCheap(t *testing.T) {
 	defer conn.Close()
 	require.Nil(t, newSession(conn, true, SPDY31, nil, &rawApp{}).alive)
 	conf := watchful
-	conf.frameTimeout, conf.WriteTimeout = time.Second, time.Second
+	conf.FirstFrameTimeout, conf.WriteTimeout = time.Second, time.Second
 	s := newSession(discardConn{conn}, true, SPDY31, &conf, &rawApp{})
 	s.alive.start()
 	defer s.alive.stop()

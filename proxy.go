@@ -43,11 +43,13 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 		return errUsedStream
 	}
 	st.priority = priorityOf(request)
-	_ = http.NewResponseController(writer).EnableFullDuplex() // only HTTP/1 needs it
+	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil && request.ContentLength != 0 &&
+		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
 	out := proxiedRequest(request)
 	defer endUpload(out.Body, writer) // the caller's handler is about to return
 	res, err := st.session.roundTrip(st, out)
 	if err != nil {
+		closeAfterPart(out.Body, writer, duplex)
 		refuseProxied(writer, err)
 		return err
 	}
@@ -55,6 +57,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	st.http = &exchange{header: res.Header}
 	copyHeader(writer.Header(), res.Header)
 	announced := announceTrailers(writer.Header(), res.Trailer)
+	closeAfterPart(out.Body, writer, duplex)
 	writer.WriteHeader(res.StatusCode)
 	if err := copyProxiedBody(writer, res); err != nil {
 		abortAnswer(request, writer, err)
@@ -99,25 +102,55 @@ func proxiedRequest(r *http.Request) *http.Request {
 	return out
 }
 
-// A proxiedBody is the body of a request that a handler got.
+// A proxiedBody is the body of a request that a handler got. One goroutine reads it.
 type proxiedBody struct {
 	io.ReadCloser
-	ended atomic.Bool // nothing more is to be read
+	state atomic.Int32
 }
 
+// The states of a proxiedBody.
+const (
+	bodyRests  = iota // nobody reads, and there may be more
+	bodyIsRead        // a Read is under way
+	bodyFailed        // a Read has failed
+	bodyWhole         // all has been read
+	bodyOver          // the handler is about to return, nothing more is to be read
+)
+
 func (b *proxiedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.ended.Store(true)
+	if !b.state.CompareAndSwap(bodyRests, bodyIsRead) && b.state.Load() == bodyOver {
+		return 0, http.ErrBodyReadAfterClose
 	}
+	n, err := b.ReadCloser.Read(p)
+	next := int32(bodyRests)
+	switch {
+	case err == io.EOF:
+		next = bodyWhole
+	case err != nil:
+		next = bodyFailed
+	}
+	b.state.CompareAndSwap(bodyIsRead, next)
 	return n, err
+}
+
+// closeAfterPart makes an answer of HTTP/1 the last one of its connection, unless all of
+// the request has been read. net/http sees to that itself, but not in full duplex: there
+// it would take the rest of the body, or what follows chunks that are none, for the next
+// request, and so let the client speak in the name of others.
+func closeAfterPart(body io.ReadCloser, w http.ResponseWriter, duplex bool) {
+	if b, ok := body.(*proxiedBody); ok && duplex && b.state.Load() != bodyWhole {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // endUpload closes the body of a proxied request. If the answer was there first,
 // a read of the body may be waiting for the client, and in net/http a Close would
-// wait for that read, so the read is ended before.
+// wait for that read, so the read is ended before. If none is, the connection must be
+// left alone: behind a request whose body is through, net/http reads ahead in the
+// background, and takes a deadline that passes there for the loss of the client, of
+// which the connection's later requests would hear.
 func endUpload(body io.ReadCloser, w http.ResponseWriter) {
-	if b, ok := body.(*proxiedBody); ok && !b.ended.Load() {
+	if b, ok := body.(*proxiedBody); ok && b.state.Swap(bodyOver) == bodyIsRead {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
 	}
 	_ = body.Close() // nobody is left to tell

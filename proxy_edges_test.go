@@ -8,10 +8,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy/internal/testconn"
 )
 
 // A request may be cancelled by others than its client: by a time limit of the
@@ -95,4 +100,104 @@ func TestProxiedRequestWithoutBody(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "http://origin/", http.NoBody)
 	require.NoError(t, client.NewStreamProxy(r, httptest.NewRecorder()))
 	require.Zero(t, length)
+}
+
+// A deadlineRecorder counts the read deadlines that a handler sets.
+type deadlineRecorder struct {
+	*httptest.ResponseRecorder
+	deadlines atomic.Int32
+}
+
+func (d *deadlineRecorder) SetReadDeadline(time.Time) error { d.deadlines.Add(1); return nil }
+
+// A wrapped body that nobody happens to have read when the answer is through is no
+// reason to touch the connection: in net/http a deadline that passes between two
+// requests cancels the context of all that follow on a connection.
+func TestProxyLeavesIdleConnectionsAlone(t *testing.T) {
+	for name, read := range map[string]func(*proxiedBody){
+		"not read": func(*proxiedBody) {},
+		"read in part": func(b *proxiedBody) {
+			_, err := b.Read(make([]byte, 2))
+			require.NoError(t, err)
+		},
+		"read whole": func(b *proxiedBody) {
+			_, err := io.ReadAll(b)
+			require.NoError(t, err)
+		},
+	} {
+		w := &deadlineRecorder{ResponseRecorder: httptest.NewRecorder()}
+		b := &proxiedBody{ReadCloser: io.NopCloser(strings.NewReader("body"))}
+		read(b)
+		endUpload(b, w)
+		require.Zero(t, w.deadlines.Load(), name)
+		_, err := b.Read(make([]byte, 1))
+		require.ErrorIs(t, err, http.ErrBodyReadAfterClose, name)
+	}
+
+	// The context of the next request on a connection is alive.
+	a, conn := net.Pipe()
+	server := NewServerSession(a, &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	})})
+	origin := NewClientSession(conn)
+	go server.Serve()
+	go origin.Serve()
+	defer server.Close()
+	defer origin.Close()
+	var cancelled atomic.Int32
+	public := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Err() != nil {
+			cancelled.Add(1)
+		}
+		r.Body = struct{ io.ReadCloser }{r.Body} // hides that there is none
+		_ = origin.NewStreamProxy(r, w)
+	}))
+	defer public.Close()
+	for range 200 {
+		res, err := public.Client().Get(public.URL)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, res.Body)
+		require.NoError(t, err)
+		res.Body.Close()
+	}
+	require.Zero(t, cancelled.Load())
+}
+
+// What a client sends of a request that has been answered early is not another request,
+// which it could pretend that somebody else made: the connection ends with the answer.
+func TestProxyTakesNoRequestFromABody(t *testing.T) {
+	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+	for name, head := range map[string]string{
+		"the rest of a body": fmt.Sprintf("POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n12345", 5+len(smuggled)),
+		"behind bad chunks":  "POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\r\n",
+		"never sent on":      "POST /early HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := make(chan string, 9)
+			rigTest(t, func(w http.ResponseWriter, r *http.Request) {
+				asked <- r.URL.Path
+				fmt.Fprint(w, "answer")
+			}, rigSetup{}, func(t *testing.T, r *rig) {
+				ln := lingerListener{testconn.Listen()}
+				front := &http.Server{ErrorLog: quietLog, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					asked <- req.URL.Path
+					_ = r.client.NewStreamProxy(req, w)
+				})}
+				go front.Serve(ln)
+				defer front.Close()
+				conn, err := ln.Dial()
+				require.NoError(t, err)
+				defer conn.Close()
+				_, err = io.WriteString(conn, head)
+				require.NoError(t, err)
+				synctest.Wait()
+				_, _ = io.WriteString(conn, smuggled) // the connection may have ended
+				synctest.Wait()
+				require.Contains(t, []int{1, 2}, len(asked), "at the front, and at the origin")
+				for len(asked) > 0 {
+					require.Equal(t, "/early", <-asked)
+				}
+			})
+		})
+	}
 }

@@ -102,6 +102,7 @@ func (a *httpClientApp) decide(p *push, promised, cause *http.Request) {
 	if !a.wanted(promised, cause) {
 		p.refused = true
 		a.forget(p)
+		p.st.session.chargeReset()
 		p.st.reset(RstRefusedStream, "the push was refused", nil)
 	}
 	close(p.decided)
@@ -189,6 +190,7 @@ func (s *Session) claimPush(req *http.Request) *Stream {
 	select {
 	case <-p.decided:
 		if p.refused || p.lost() {
+			p.drop()
 			return nil
 		}
 	case <-req.Context().Done():

@@ -116,3 +116,35 @@ func TestClaimedPush(t *testing.T) {
 		})
 	})
 }
+
+// TestPushesLeaveNothing: what has been pushed, and nobody has asked for, goes when the
+// session does, however it ends and whatever has come.
+func TestPushesLeaveNothing(t *testing.T) {
+	ways := map[string]func(r *rig){
+		"lost":  func(r *rig) { r.cc.Reset() },
+		"EOF":   func(r *rig) { r.sc.CloseWrite() },
+		"Close": func(r *rig) { r.client.Close() },
+		"error": func(r *rig) { r.client.fail(sessionErrorf(GoAwayProtocolError, "test")) },
+	}
+	everyVersionRun(t, func(t *testing.T, v Version) {
+		for name, end := range ways {
+			for _, size := range []int{1000, 100 << 10} { // a whole push, and a part of one
+				chunks := chunksOut.Load()
+				t.Run(fmt.Sprintf("%s/%d", name, size), func(t *testing.T) {
+					pushRig(t, v, 2, size, func(t *testing.T, r *rig) {
+						r.get("/")
+						synctest.Wait()
+						require.Positive(t, r.client.Stats().UnreadBytes)
+						end(r)
+						r.client.Close()
+						synctest.Wait()
+						require.Zero(t, r.client.Stats().UnreadBytes)
+						_, _, err := r.fetch(r.request("GET", "/push0", nil))
+						require.ErrorIs(t, err, r.client.Err())
+					})
+				})
+				require.Equal(t, chunks, chunksOut.Load(), "chunks that are not in their pools")
+			}
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/amahi/spdy/internal/testconn"
 )
@@ -40,56 +41,59 @@ func FuzzRawSession(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) == 0 {
-			return
-		}
-		mode, sent := data[0], data[1:]
-		conf := Config{Logger: quietConfig.Logger, MaxHeaderBytes: 1 << 10, AcceptBacklog: 3, ResetOverBudget: mode&4 != 0}
-		if mode&2 != 0 {
-			conf.FlowControl, conf.UnreadBudget = FlowControlPeerUnaware, 1
-		}
-		mine, peer := testconn.Pair()
-		go io.Copy(io.Discard, peer)
-		s := conf.RawSession(mine, mode&1 != 0)
-		var wg sync.WaitGroup
-		use := func(st *RawStream) {
-			wg.Go(func() {
-				defer st.Close()
-				_, err := io.Copy(io.Discard, st)
-				if err == nil && !finSent(sent, st.ID()) {
-					t.Errorf("stream %d ended without FIN", st.ID())
-				}
-				st.Write([]byte("answer"))
-			})
-			wg.Go(func() {
-				for {
-					if _, err := st.ReceiveHeaders(context.Background()); err != nil {
-						return
-					}
-				}
-			})
-		}
-		wg.Go(func() {
-			for {
-				st, err := s.AcceptStream(context.Background())
-				if err != nil {
-					return
-				}
-				use(st)
-			}
-		})
-		if st, err := s.OpenStream(context.Background(), nil, StreamOptions{}); err == nil {
-			use(st)
-		}
-		wg.Go(func() { s.Serve() })
-		peer.Write(sent)
-		peer.CloseWrite()
-		wg.Wait()
-		peer.Close()
-		if n := openStreams(s); n != 0 {
-			t.Errorf("%d streams are left", n)
+		if len(data) > 0 {
+			synctest.Test(t, func(t *testing.T) { fuzzRaw(t, data[0], data[1:]) })
 		}
 	})
+}
+
+// fuzzRaw plays what a peer has sent to a raw session, of which mode chooses the kind.
+func fuzzRaw(t *testing.T, mode byte, sent []byte) {
+	conf := Config{Logger: quietConfig.Logger, MaxHeaderBytes: 1 << 10, AcceptBacklog: 3, ResetOverBudget: mode&4 != 0}
+	if mode&2 != 0 {
+		conf.FlowControl, conf.UnreadBudget = FlowControlPeerUnaware, 1
+	}
+	mine, peer := testconn.Pair()
+	go io.Copy(io.Discard, peer)
+	s := conf.RawSession(mine, mode&1 != 0)
+	var wg sync.WaitGroup
+	use := func(st *RawStream) {
+		wg.Go(func() {
+			defer st.Close()
+			_, err := io.Copy(io.Discard, st)
+			if err == nil && !finSent(sent, st.ID()) {
+				t.Errorf("stream %d ended without FIN", st.ID())
+			}
+			st.Write([]byte("answer"))
+		})
+		wg.Go(func() {
+			for {
+				if _, err := st.ReceiveHeaders(context.Background()); err != nil {
+					return
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for {
+			st, err := s.AcceptStream(context.Background())
+			if err != nil {
+				return
+			}
+			use(st)
+		}
+	})
+	if st, err := s.OpenStream(context.Background(), nil, StreamOptions{}); err == nil {
+		use(st)
+	}
+	wg.Go(func() { s.Serve() })
+	peer.Write(sent)
+	peer.CloseWrite()
+	wg.Wait()
+	peer.Close()
+	if n := openStreams(s); n != 0 {
+		t.Errorf("%d streams are left", n)
+	}
 }
 
 // finSent reports whether there may be a frame with the FIN of a stream in b.

@@ -171,7 +171,7 @@ func TestRawClose(t *testing.T) {
 		p := newRawPeer(t, r, Config{})
 		p.sendSetting(SettingMaxConcurrentStreams, maxStreamID)
 		synctest.Wait()
-		const many = maxPeerControl/16 + 10
+		const many = defaultMaxOwedReplies/16 + 10
 		var all []*RawStream
 		for range many {
 			st := p.startOpenRaw("opened")
@@ -188,7 +188,7 @@ func TestRawClose(t *testing.T) {
 		p.s.mu.Lock()
 		waiting := len(p.s.control)
 		p.s.mu.Unlock()
-		require.Greater(t, waiting, maxPeerControl)
+		require.Greater(t, waiting, defaultMaxOwedReplies)
 		p.sendPing(p.peerID()) // which makes the session look at what it owes the peer
 		synctest.Wait()
 		p.ours.SetWriteCap(0)

@@ -47,14 +47,16 @@ func (s *Session) receiveFrame() error {
 		s.traceReceived(h, nil, nil, nil)
 		return s.receiveData(h)
 	}
-	s.alive.frameBegun()
+	if h.length > len(s.in.buf) {
+		s.alive.frameBegun()
+	}
 	s.stats.noteReceived(h.typ, s.version, h.version == s.version.wire())
 	if h.version != s.version.wire() {
 		return s.receiveForeign(h)
 	}
 	if !s.knowsControl(h.typ) { // SPEC F4, F5, F15, C4, W20
 		s.traceReceived(h, nil, nil, nil)
-		return s.in.skip(h.length)
+		return s.skipIdle(h.length)
 	}
 	if h.length > s.conf.MaxControlFrame {
 		return sessionErrorf(GoAwayProtocolError, "%v with a payload of %d bytes, the limit is %d", h.typ, h.length, s.conf.MaxControlFrame)
@@ -114,7 +116,10 @@ func (s *Session) receiveControl(h frameHeader, p []byte) error {
 	case FrameGoAway:
 		return s.receiveGoAway(h, p)
 	case FrameNoop:
-		return parseNoop(h, p)
+		if err := parseNoop(h, p); err != nil {
+			return err
+		}
+		return s.idle(1)
 	default:
 		return s.receiveWindowUpdate(h, p)
 	}
@@ -139,7 +144,15 @@ func (s *Session) receiveForeign(h frameHeader) error {
 	case FrameSynReply, FrameHeaders:
 		return sessionErrorf(GoAwayProtocolError, "%v of SPDY version %d in a session of %v", h.typ, h.version, s.version)
 	}
-	return s.in.skip(h.length)
+	return s.skipIdle(h.length)
+}
+
+// skipIdle throws away the payload of a frame that means nothing to us.
+func (s *Session) skipIdle(n int) error {
+	if err := s.idle(1); err != nil {
+		return err
+	}
+	return s.in.skip(n)
 }
 
 // receiveData hands the bytes of a DATA frame to its stream as they come in.
@@ -162,14 +175,12 @@ func (s *Session) receiveData(h frameHeader) error {
 	if st == nil {
 		if status != 0 {
 			s.replyReset(h.streamID, status)
-		} else {
-			s.stray(h.length)
+			return s.idleDiscard(h.length)
 		}
-		return s.discardData(h.length)
+		return s.strayData(h.length)
 	}
 	if status != 0 && s.forgives(st, h, status) {
-		s.stray(h.length)
-		return s.discardData(h.length)
+		return s.strayData(h.length)
 	}
 	if status != 0 {
 		if s.version == SPDY2 && !st.replyCame() { // SPEC D4
@@ -187,6 +198,8 @@ func (s *Session) receiveData(h frameHeader) error {
 	case !ok: // SPEC W12
 		s.resetStream(st, RstFlowControlError, "DATA overruns the stream window")
 		return s.discardData(h.length)
+	case n == 0 && h.flags&FlagFin == 0: // SPEC F13
+		return s.idleData(0)
 	case wanted:
 		st.in.mark(h.length)
 		if err := s.deliver(st, h.length); err != nil {
@@ -338,6 +351,21 @@ func (s *Session) discardData(n int) error {
 	return nil
 }
 
+// strayData is idleDiscard for what is dropped without a word.
+func (s *Session) strayData(n int) error {
+	s.stray(n)
+	return s.idleDiscard(n)
+}
+
+// idleDiscard is discardData for a stream that is not there.
+func (s *Session) idleDiscard(n int) error {
+	err := s.idleData(n)
+	if discarded := s.discardData(n); err == nil {
+		err = discarded
+	}
+	return err
+}
+
 // stopUnwanted resets a stream whose peer has used up the window for bytes that
 // nobody reads: at once if our half is done, else when it is.
 func (s *Session) stopUnwanted(st *Stream) {
@@ -418,7 +446,7 @@ func (s *Session) settleLocked() {
 		return
 	}
 	if n > 0 && s.err == nil && s.version.sessionFlowControl() {
-		s.control = appendGrant(s.control, s.version, 0, n)
+		s.grantLocked(0, &s.granted, n)
 	}
 }
 
@@ -433,7 +461,7 @@ func (s *Session) creditStream(st *Stream, grant int64) {
 		return
 	}
 	if grant = s.tuneLocked(st, grant); grant > 0 {
-		s.control = appendWindowUpdate(s.control, s.version, st.id, uint32(grant))
+		s.grantLocked(st.id, &st.granted, grant)
 	}
 	s.mu.Unlock()
 	s.ring()
@@ -444,11 +472,12 @@ func (s *Session) replyReset(id uint32, status RstStatus) {
 	s.mu.Lock()
 	if s.err == nil {
 		s.queueResetLocked(id, status, true)
+		s.chargeResetLocked()
 	}
-	flooded := s.controlOwed > maxPeerControl
+	flooded := s.floodedLocked()
 	s.mu.Unlock()
-	if flooded {
-		s.shutdown(errControlFlood)
+	if flooded != nil {
+		s.fail(flooded)
 	}
 	s.ring()
 }
@@ -462,12 +491,6 @@ func (s *Session) queueResetLocked(id uint32, status RstStatus, owed bool) {
 		s.controlOwed += len(s.control) - before
 	}
 	s.resets.add(id)
-}
-
-// errControlFlood ends a session whose peer makes us answer and does not read.
-var errControlFlood = &SessionError{
-	Status: GoAwayProtocolError,
-	Reason: "the peer does not read our replies to its frames",
 }
 
 // isOurs reports that streams with this id are opened by this side.

@@ -14,8 +14,12 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	st := s.streams[id]
 	if st == nil {
 		s.mu.Unlock()
-		return nil
+		return s.idle(1)
 	}
+	if !st.state.ours {
+		s.chargeResetLocked()
+	}
+	flooded := s.floodedLocked()
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
 	s.endLocked(st, reset, !st.keepsUnreadLocked())
 	pushes := st.pushes
@@ -26,7 +30,7 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	}
 	s.ring()
 	s.endIfDrained()
-	return nil
+	return flooded
 }
 
 // receiveSettings applies what the peer announces. Of an id that comes twice the
@@ -55,7 +59,7 @@ func (s *Session) receiveSettings(h frameHeader, p []byte) error {
 		}
 	}
 	s.keepSettings(h.flags, keep)
-	return nil
+	return s.idleOverStreams()
 }
 
 func (s *Session) applySetting(e Setting) error {
@@ -108,6 +112,9 @@ func (s *Session) receiveWindowUpdate(h frameHeader, p []byte) error {
 		return err
 	}
 	s.credited()
+	if err := s.idle(1); err != nil {
+		return err
+	}
 	if id == 0 {
 		return s.growSession(int64(delta))
 	}
@@ -160,13 +167,13 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 			s.control = appendPing(s.control, s.version, id)
 			s.controlOwed += frameHeaderSize + pingSize
 		}
-		flooded := s.controlOwed > maxPeerControl
+		flooded := s.floodedLocked()
 		s.mu.Unlock()
-		if flooded { // SPEC P5
-			return errControlFlood
+		if flooded != nil { // SPEC P5
+			return flooded
 		}
 		s.ring()
-		return nil
+		return s.idle(1)
 	}
 	s.mu.Lock()
 	w, ok := s.pings[id]
@@ -184,7 +191,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 		default:
 		}
 	}
-	return nil
+	return s.idle(1)
 }
 
 // receiveGoAway stops us from opening streams. Our streams above the last good
@@ -217,7 +224,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	s.app.goingAway()
 	s.ring()
 	s.endIfDrained()
-	return nil
+	return s.idleOverStreams()
 }
 
 // goneAway is why a stream failed that the peer, going away, has not looked at.

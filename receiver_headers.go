@@ -19,6 +19,9 @@ func (s *Session) readBlock(id uint32, block []byte) (HeaderBlock, error) {
 		return nil, err
 	}
 	if tooLarge { // SPEC F3, H12
+		if err := s.idleBlock(); err != nil {
+			return nil, err
+		}
 		return nil, streamErrorf(id, RstFrameTooLarge, "header block of more than %d bytes", s.conf.MaxHeaderBytes)
 	}
 	h, err := parseNameValue(s.version, nv, s.conf.MaxHeaderFields)
@@ -96,7 +99,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 		return nil, nil
 	case s.saidGoAway: // SPEC S13
 		s.mu.Unlock()
-		return nil, nil
+		return nil, s.idleBlock()
 	}
 	s.lastPeerID = f.id
 	if refused == nil && s.peerStreams >= s.conf.MaxConcurrentStreams { // SPEC S6
@@ -152,9 +155,10 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		if status != 0 {
 			s.replyReset(id, status)
 		}
-		return nil
+		return s.idleBlock()
 	}
 	status, reason := s.takeBlockLocked(st, h, header, spoilt)
+	interim := st.state.interim
 	bare := fin && status == 0 && h.typ == FrameSynReply
 	if bare { // at once: who has the answer finds the stream gone
 		s.finishInLocked(st)
@@ -179,6 +183,8 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		s.endIfDrained()
 	case fin:
 		s.finishIn(st)
+	case h.typ == FrameHeaders && (len(header) == 0 || interim):
+		return s.idle(1)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -135,7 +136,7 @@ func frameStream(h frameHeader, frame []byte) uint32 {
 		return h.streamID
 	}
 	if h.typ.hasHeaderBlock() {
-		return uint32(frame[8])<<24 | uint32(frame[9])<<16 | uint32(frame[10])<<8 | uint32(frame[11])
+		return binary.BigEndian.Uint32(frame[8:]) & maxStreamID // SPEC F9
 	}
 	return 0
 }

@@ -52,7 +52,9 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 	reply, err := st.awaitReply(ctx)
 	if err != nil {
 		stop()
-		return nil, up.failure(err)
+		err = up.failure(err)
+		st.forget()
+		return nil, err
 	}
 	up.answered()
 	res, err := parseResponseBlock(s.version, reply, req)
@@ -62,12 +64,17 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 		e.StreamID = st.id
 		s.log.streamError(s, e)
 		s.abortStream(st, e)
+		st.forget()
 		return nil, e
 	}
 	res.TLS = s.tlsState()
 	finishResponse(st, res, up.unwatch(stop))
 	return res, nil
 }
+
+// forget gives back the credit of an answer that nobody is going to read. A stream that has
+// ended keeps what has come, and to reset it changes nothing any more.
+func (st *Stream) forget() { st.session.credit(st.discard()) }
 
 // cancelWith resets the stream when the context ends, until stop is called. A context
 // that cannot end costs nothing.

@@ -83,8 +83,9 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	b = append(b, s.control...)
 	s.stats.noteControlLocked(s.control)
 	s.control, s.controlOwed = s.control[:0], 0
+	s.batch++
 	s.alive.takenLocked()
-	if cap(s.control) > maxPeerControl {
+	if cap(s.control) > defaultMaxOwedReplies {
 		s.control = nil
 	}
 	for !s.headers.empty() && len(b) < batchFull {
@@ -200,6 +201,9 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 		// batches have room for that.
 		n = min(n, limit, max(room-frameHeaderSize, wholeFrame))
 		n = int(min(int64(n), st.out.avail, s.flow.out.avail))
+		if n < dribble && n < len(st.loan) {
+			s.dribbled++
+		}
 	}
 	var flags frameFlags
 	last := n == len(st.loan)

@@ -47,7 +47,7 @@ func (srv *Server) greet(hs *http.Server, a *arrival) (g greeting, err error) {
 		return g, http.ErrServerClosed
 	}
 	defer srv.met(a)
-	limit := firstSet(hs.ReadHeaderTimeout, hs.ReadTimeout)
+	limit := srv.Config.firstFrameLimit(hs)
 	if limit > 0 { // a deadline would do if every net.Conn had them
 		timer := time.AfterFunc(limit, func() { a.conn.Close() })
 		defer timer.Stop()
@@ -80,7 +80,9 @@ func (srv *Server) handOn(queue *connQueue, conn net.Conn, first []byte) {
 func (srv *Server) serveConn(conn net.Conn, u sessionSetup) error {
 	app := newHTTPServerApp(u.server)
 	app.base, app.override = u.base, u.handler
-	app.states = newConnReporter(u.server, conn)
+	if srv.reports(u.server) {
+		app.states = newConnReporter(u.server, conn)
+	}
 	app.lastAnswer = srv.noKeepAlives.Load
 	defer app.states.stop()
 	conf := srv.Config.serving(u.server)

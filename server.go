@@ -43,8 +43,9 @@ type Server struct {
 	// ReadHeaderTimeout is how long a new client may take to say something: to send
 	// its first frame, or the header of an HTTP/1.1 request. Later it is how long a
 	// frame that brings headers may take from its first byte to its last. A client
-	// that takes longer is cut. 0 means ReadTimeout, less than that no limit; a
-	// server that strangers can reach should have one.
+	// that takes longer is cut. 0 means Config.FirstFrameTimeout, if that is 0 too
+	// ReadTimeout, and if none is set 10 seconds, but for an HTTP/1.1 request that has
+	// begun; less than 0 means no limit.
 	ReadHeaderTimeout time.Duration
 
 	// WriteTimeout is how long an answer may take, from when its request has come. A
@@ -98,6 +99,8 @@ type Server struct {
 
 	introduced map[*tls.Conn]struct{} // see plainState
 	onShutdown []func()               // registered before plain was there
+
+	strangers strangers // clients of ServeTLS that have said nothing yet
 
 	noKeepAlives atomic.Bool
 }
@@ -239,7 +242,8 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 		return http.ErrServerClosed
 	}
 	defer srv.forget(&ln)
-	err := srv.httpServer().ServeTLS(ln, certFile, keyFile)
+	hs := srv.httpServer()
+	err := hs.ServeTLS(srv.strangers.guard(ln, srv.Config.firstFrameLimit(hs)), certFile, keyFile)
 	if srv.isClosing() { // we have closed ln ourselves, before http.Server knew
 		return http.ErrServerClosed
 	}

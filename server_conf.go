@@ -18,11 +18,21 @@ func (c *Config) serving(hs *http.Server) *Config {
 	if d.IdleTimeout == 0 {
 		d.IdleTimeout = firstSet(hs.IdleTimeout, hs.ReadTimeout)
 	}
-	d.frameTimeout = firstSet(hs.ReadHeaderTimeout, hs.ReadTimeout)
+	d.FirstFrameTimeout = c.firstFrameLimit(hs)
 	if d.Logger == nil && hs.ErrorLog != nil {
 		d.Logger = newErrorLogger(hs.ErrorLog)
 	}
 	return &d
+}
+
+// firstFrameLimit is how long a client of an http.Server may keep a session waiting
+// for a frame. Negative means for ever.
+func (c *Config) firstFrameLimit(hs *http.Server) time.Duration {
+	own := time.Duration(0)
+	if c != nil {
+		own = c.FirstFrameTimeout
+	}
+	return firstSet(hs.ReadHeaderTimeout, firstSet(own, firstSet(hs.ReadTimeout, defaultFirstFrameTimeout)))
 }
 
 // firstSet returns the first of two limits unless that is 0. Negative means none.

@@ -29,7 +29,7 @@ func (srv *Server) httpServer() *http.Server {
 		IdleTimeout:                  srv.IdleTimeout,
 		MaxHeaderBytes:               srv.MaxHeaderBytes,
 		TLSNextProto:                 make(map[string]func(*http.Server, *tls.Conn, http.Handler)),
-		ConnState:                    srv.plainState(),
+		ConnState:                    srv.strangers.watch(srv.plainState()),
 		ErrorLog:                     srv.errorLog(),
 		BaseContext:                  srv.baseContext(),
 		ConnContext:                  srv.ConnContext,
@@ -47,6 +47,7 @@ func (srv *Server) httpServer() *http.Server {
 func (srv *Server) addTo(hs *http.Server) {
 	for _, v := range protocols {
 		hs.TLSNextProto[v.String()] = func(hs *http.Server, conn *tls.Conn, h http.Handler) {
+			srv.strangers.met(conn.NetConn()) // the session has the same limit from here on
 			base := context.Background()
 			if b, ok := h.(interface{ BaseContext() context.Context }); ok {
 				base = b.BaseContext() // net/http's own way to hand it on, ConnContext included

@@ -29,6 +29,14 @@ func newConnReporter(hs *http.Server, conn net.Conn) *connReporter {
 	return &connReporter{conn: conn, tell: hs.ConnState}
 }
 
+// reports says that hs.ConnState is a user's, or leads to one, and not only ours, see
+// strangers.
+func (srv *Server) reports(hs *http.Server) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return hs != srv.plain || srv.ConnState != nil
+}
+
 // begin and end say that a handler begins, and that it has ended.
 func (r *connReporter) begin() { r.add(1) }
 func (r *connReporter) end()   { r.add(-1) }

@@ -320,10 +320,10 @@ func TestMaxHeaderBytesOfServer(t *testing.T) {
 func TestServingOptions(t *testing.T) {
 	hs := &http.Server{IdleTimeout: time.Minute, ReadTimeout: time.Hour, ReadHeaderTimeout: -1, MaxHeaderBytes: 5}
 	d := (*Config)(nil).serving(hs)
-	require.Equal(t, &Config{IdleTimeout: time.Minute, MaxHeaderBytes: 5, frameTimeout: -1}, d)
+	require.Equal(t, &Config{IdleTimeout: time.Minute, MaxHeaderBytes: 5, FirstFrameTimeout: -1}, d)
 	own := &Config{IdleTimeout: -1, MaxHeaderBytes: 7, Logger: quietConfig.Logger}
 	d = own.serving(&http.Server{ReadTimeout: time.Hour, MaxHeaderBytes: 5, ErrorLog: quietLog})
-	require.Equal(t, &Config{IdleTimeout: -1, MaxHeaderBytes: 7, Logger: quietConfig.Logger, frameTimeout: time.Hour}, d)
+	require.Equal(t, &Config{IdleTimeout: -1, MaxHeaderBytes: 7, Logger: quietConfig.Logger, FirstFrameTimeout: time.Hour}, d)
 	require.Equal(t, &Config{IdleTimeout: -1, MaxHeaderBytes: 7, Logger: quietConfig.Logger}, own, "the user's is left alone")
 	require.Equal(t, 10*time.Second, handshakeLimit(&http.Server{ReadTimeout: -1}))
 	require.Equal(t, time.Second, handshakeLimit(&http.Server{ReadTimeout: time.Minute, WriteTimeout: time.Second}))

@@ -47,14 +47,17 @@ type Session struct {
 	receiveEnd chan struct{} // latch: the receiver has ended
 
 	// Receiver only.
-	in      reader
-	inflate *headerDecompressor
-	tls     *tls.ConnectionState // known once the first frame has come
+	in         reader
+	inflate    *headerDecompressor
+	idleFrames idleBudget
+	tls        *tls.ConnectionState // known once the first frame has come
 
 	// Sender only.
 	deflate     *headerCompressor
 	parcel      *[]byte // to be written behind the batch; nil if nothing is
 	parcelFrame []byte  // what of it
+
+	idled atomic.Uint64 // what the receiver has taken from idleFrames
 
 	// owed is session credit for bytes taken or discarded, not yet granted.
 	owed atomic.Int64
@@ -89,6 +92,12 @@ type Session struct {
 
 	control     []byte // control frames that are ready to go
 	controlOwed int    // how much of control the peer made us queue
+	batch       uint64 // counts how often the sender has taken control
+	granted     grantMark
+	resetBucket bucket // what is left of Config.ResetBurst
+	charged     uint64 // what has been taken from it
+	resetFlood  bool   // it is used up
+	dribbled    uint64 // DATA frames sent that the peer's window has cut small
 	headers     headerQueue
 	sched       scheduler
 	flow        flowManager
@@ -167,7 +176,11 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 		nextPing:   2,
 		peerWindow: defaultWindow,
 		peerLimit:  assumedMaxStreams,
+		batch:      1,
 	}
+	now := time.Now()
+	s.resetBucket = newBucket(conf.ResetBurst, now)
+	s.idleFrames.bucket = newBucket(conf.IdleFrameBurst, now)
 	if client {
 		s.nextID, s.nextPing = 1, 1
 	}
@@ -436,6 +449,8 @@ func (s *Session) shutdown(reason error) {
 	s.tellHooks()
 	for _, st := range ended {
 		st.cancelContext(reason)
+	}
+	for s.app.makeRoom() { // what nobody has asked for, nobody will
 	}
 	if unserved {
 		s.in.close()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -186,7 +187,8 @@ func TestFloods(t *testing.T) {
 	}
 	for name, one := range flood {
 		story(t, name+"/not read", func(t *testing.T) {
-			p := newPeer(t, asServer, peerOpts{announce: true, conn: []testconn.Option{testconn.First(testconn.WriteCap(100))}})
+			p := newPeer(t, asServer, peerOpts{announce: true, conf: Config{ResetBurst: 20000},
+				conn: []testconn.Option{testconn.First(testconn.WriteCap(100))}})
 			for i := range 20000 {
 				if p.s.Err() != nil {
 					break
@@ -194,11 +196,11 @@ func TestFloods(t *testing.T) {
 				one(p, i)
 			}
 			synctest.Wait()
-			require.ErrorIs(t, p.s.Err(), errControlFlood, "a peer may not make us queue without bound")
+			require.ErrorIs(t, p.s.Err(), ErrFlood, "a peer may not make us queue without bound")
 			p.s.mu.Lock()
 			queued := cap(p.s.control)
 			p.s.mu.Unlock()
-			require.LessOrEqual(t, queued, 3*maxPeerControl)
+			require.LessOrEqual(t, queued, 3*defaultMaxOwedReplies)
 			p.served.pending("the GOAWAY may still get through")
 			p.advance(linger)
 			p.served.wait("after a second the connection is closed")
@@ -211,6 +213,7 @@ func TestFloods(t *testing.T) {
 					for p.next("answers"); p.conn.Unread() > 0; {
 						p.next("answers")
 					}
+					p.advance(500 / defaultResetRate * time.Second * 2)
 				}
 			}
 			p.app.queue = nil

@@ -290,14 +290,14 @@ func testDataFrames(t *testing.T) {
 		read.fails("the FIN is", io.EOF)
 		p.wantUsable("afterwards", p.peerID()+2)
 	})
-	notRead := peerOpts{announce: true, conn: []testconn.Option{testconn.First(testconn.WriteCap(100))}}
+	notRead := peerOpts{announce: true, conf: Config{ResetBurst: 20000}, conn: []testconn.Option{testconn.First(testconn.WriteCap(100))}}
 	flood := func(one func(p *testPeer, i int)) func(p *testPeer) {
 		return func(p *testPeer) {
 			for i := 0; i < 20000 && p.s.Err() == nil; i++ {
 				one(p, i)
 			}
 			synctest.Wait()
-			require.ErrorIs(p.t, p.s.Err(), errControlFlood, "a peer may not make us queue without bound")
+			require.ErrorIs(p.t, p.s.Err(), ErrFlood, "a peer may not make us queue without bound")
 			p.advance(linger)
 			p.served.wait("after a second the connection is closed")
 		}

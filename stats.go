@@ -73,6 +73,12 @@ type SessionStats struct {
 	// reached, and StrayFrames how many frames it dropped in silence because their
 	// stream had ended, which FlowControlPeerUnaware allows.
 	Stalls, StrayFrames uint64
+
+	// ChargedResets is how many streams the peer has given up, or had reset or refused,
+	// as Config.ResetBurst counts them, and IdleFrames how much it has sent that brought
+	// nothing, as IdleFrameBurst does. Flooded says that it used up a Budget.
+	ChargedResets, IdleFrames uint64
+	Flooded                   bool // see ChargedResets
 }
 
 // StreamStates are numbers of streams by the state they are in. Of a stream that was
@@ -212,6 +218,8 @@ type ServerStats struct {
 	StreamsOpened, StreamsAccepted uint64  // streams opened by the server, which are pushes, and by clients
 	Sent, Received                 Traffic // what has gone to clients, and come from them
 	Stalls                         uint64  // how often sessions have stopped reading, see SessionStats
+	ChargedResets, IdleFrames      uint64  // what clients have spent of their budgets, see SessionStats
+	Flooded                        uint64  // sessions that have ended with ErrFlood
 }
 
 // addGauges adds what goes up and down.
@@ -230,6 +238,11 @@ func (t *ServerStats) addTotals(s *SessionStats) {
 	t.Sent.add(&s.Sent)
 	t.Received.add(&s.Received)
 	t.Stalls += s.Stalls
+	t.ChargedResets += s.ChargedResets
+	t.IdleFrames += s.IdleFrames
+	if s.Flooded {
+		t.Flooded++
+	}
 }
 
 // Stats returns what the server's SPDY sessions are doing, and what all of them, with

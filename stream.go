@@ -49,6 +49,7 @@ type Stream struct {
 	// Guarded by Session.mu.
 	state     streamState
 	out       outflow
+	granted   grantMark // its WINDOW_UPDATE that waits
 	epoch     windowEpoch
 	err       error // why the stream ended
 	ended     bool

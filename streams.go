@@ -234,6 +234,7 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 func (s *Session) resetStream(st *Stream, status RstStatus, reason string) {
 	e := streamErrorf(st.id, status, "%s", reason)
 	s.log.streamError(s, e)
+	s.chargeReset()
 	s.abortStream(st, e)
 }
 
@@ -249,10 +250,10 @@ func (s *Session) abortStream(st *Stream, e *StreamError) {
 		s.queueResetLocked(st.id, e.Status, !st.state.ours)
 	}
 	s.endLocked(st, e, dropUnread)
-	flooded := s.controlOwed > maxPeerControl
+	flooded := s.floodedLocked()
 	s.mu.Unlock()
-	if flooded {
-		s.shutdown(errControlFlood)
+	if flooded != nil {
+		s.fail(flooded)
 	}
 	st.cancelContext(e)
 	s.ring()

@@ -19,9 +19,10 @@ import (
 
 // A sweepRun is one run of the scenario that TestFaultSweep breaks in every place.
 type sweepRun struct {
-	r  *rig
-	mu sync.Mutex
-	at map[string][]error // errors of the calls at "client" and "server"
+	r    *rig
+	body int64 // bytes of each large body
+	mu   sync.Mutex
+	at   map[string][]error // errors of the calls at "client" and "server"
 }
 
 func (s *sweepRun) failed(end string, err error) {
@@ -34,11 +35,22 @@ func (s *sweepRun) failed(end string, err error) {
 
 const sweepBody = 300_000
 
+// sweepConfigs are those of the two ends: windows that are soon used up, pushes that are
+// taken, and a setting that the server has asked to keep.
+func sweepConfigs(version Version) (client, server *Config) {
+	kept := new(MemorySettings)
+	kept.Update(" 192.0.2.2:443", false, []Setting{{ID: SettingRoundTripTime, Value: 1}})
+	conf := Config{Version: version, StreamWindow: 64 << 10, SessionWindow: 128 << 10, Settings: kept}
+	pushed := conf
+	pushed.AcceptPush = func(*http.Request, *http.Request) bool { return true }
+	return &pushed, &conf
+}
+
 // serve is the scenario's handler: it reads, writes or does both.
 func (s *sweepRun) serve(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/up":
-		check := newPatternCheck(1, sweepBody)
+		check := newPatternCheck(1, s.body)
 		_, err := io.Copy(check, r.Body)
 		if err == nil {
 			err = check.whole()
@@ -47,9 +59,13 @@ func (s *sweepRun) serve(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "got it")
 	case "/down":
 		w.Header().Set("Trailer", "X-Sum")
-		_, err := io.Copy(w, newPattern(2, sweepBody))
+		s.failed("server", w.(http.Pusher).Push("/pushed", nil))
+		_, err := io.Copy(w, newPattern(2, s.body))
 		s.failed("server", err)
 		w.Header().Set("X-Sum", "42")
+	case "/pushed":
+		_, err := io.Copy(w, newPattern(3, s.body/5))
+		s.failed("server", err)
 	default:
 		_, err := io.Copy(w, r.Body)
 		s.failed("server", err)
@@ -58,11 +74,11 @@ func (s *sweepRun) serve(w http.ResponseWriter, r *http.Request) {
 
 // exchange sends one request of the scenario and checks its answer.
 func (s *sweepRun) exchange(path string, up, down int64, seed int64) {
-	var body io.Reader
+	method, body := "GET", io.Reader(nil)
 	if up > 0 {
-		body = newPattern(1, up)
+		method, body = "POST", newPattern(1, up)
 	}
-	res, err := s.r.client.RoundTrip(s.r.request("POST", path, body))
+	res, err := s.r.client.RoundTrip(s.r.request(method, path, body))
 	if err != nil {
 		s.failed("client", err)
 		return
@@ -79,13 +95,29 @@ func (s *sweepRun) exchange(path string, up, down int64, seed int64) {
 	s.failed("client", err)
 }
 
-// run goes through it all: uploads, downloads, both at once, an answer given up, pings and
-// new settings from both sides, and a graceful end.
+// settings sends new SETTINGS in the middle of it all: windows that shrink, and grow to what they were.
+func (s *sweepRun) settings(session *Session) {
+	for _, size := range []uint32{30_000, 0, 64 << 10} {
+		session.mu.Lock()
+		if session.err == nil {
+			session.control = appendSettings(session.control, session.version, 0, []Setting{{ID: SettingInitialWindowSize, Value: size}})
+		}
+		session.mu.Unlock()
+		session.ring()
+		<-time.After(2 * time.Millisecond)
+	}
+}
+
+// run goes through it all: uploads, downloads, both at once, an answer given up, a push
+// that is asked for, pings and new settings from both sides, and a graceful end.
 func (s *sweepRun) run(t *testing.T) {
 	var wg sync.WaitGroup
-	wg.Go(func() { s.exchange("/up", sweepBody, 0, 0) })
-	wg.Go(func() { s.exchange("/down", 0, sweepBody, 2) })
-	wg.Go(func() { s.exchange("/echo", sweepBody, sweepBody, 1) })
+	wg.Go(func() { s.exchange("/up", s.body, 0, 0) })
+	wg.Go(func() {
+		s.exchange("/down", 0, s.body, 2)
+		s.exchange("/pushed", 0, s.body/5, 3)
+	})
+	wg.Go(func() { s.exchange("/echo", s.body, s.body, 1) })
 	wg.Go(func() { s.exchange("/echo", 1000, 1000, 1) })
 	for end, session := range map[string]*Session{"client": s.r.client, "server": s.r.server} {
 		wg.Go(func() {
@@ -93,6 +125,7 @@ func (s *sweepRun) run(t *testing.T) {
 				_, err := session.PingContext(context.Background())
 				s.failed(end, err)
 			}
+			s.settings(session)
 		})
 	}
 	wg.Wait()
@@ -122,13 +155,14 @@ func (s *sweepRun) check(t *testing.T, faulty string, want error) {
 // sweepOnce runs the scenario with one fault and reports whether it struck.
 func sweepOnce(t *testing.T, faulty string, fault testconn.Fault) (struck bool) {
 	synctest.Test(t, func(t *testing.T) {
-		conf := &Config{StreamWindow: 64 << 10, SessionWindow: 128 << 10}
-		s := &sweepRun{at: make(map[string][]error)}
+		chunks := chunksOut.Load()
+		client, server := sweepConfigs(testVersion(t))
+		s := &sweepRun{body: sweepBody, at: make(map[string][]error)}
 		side := testconn.First
 		if faulty == "server" {
 			side = testconn.Second
 		}
-		s.r = newRig(t, http.HandlerFunc(s.serve), rigSetup{client: conf, server: conf, conn: []testconn.Option{
+		s.r = newRig(t, http.HandlerFunc(s.serve), rigSetup{client: client, server: server, conn: []testconn.Option{
 			testconn.WriteCap(50_000), testconn.ReadSize(8000), testconn.Latency(time.Millisecond), side(testconn.FailAt(fault)),
 		}})
 		s.run(t)
@@ -148,6 +182,8 @@ func sweepOnce(t *testing.T, faulty string, fault testconn.Fault) (struck bool) 
 			require.Empty(t, s.at["server"])
 		}
 		require.Zero(t, openStreams(s.r.client)+openStreams(s.r.server))
+		require.Equal(t, chunks, chunksOut.Load(), "chunks that are not in their pools")
+		require.Zero(t, s.r.client.Stats().UnreadBytes+s.r.server.Stats().UnreadBytes)
 	})
 	return struck
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,6 +23,24 @@ func cutStride(t testing.TB) int {
 		return 23
 	}
 	return 1
+}
+
+// cuts are where to cut what a peer sends: every so many bytes, at the end of each frame,
+// in the header of the next one, and in the middle of its payload.
+func cuts(t testing.TB, sent []byte) []int {
+	var at []int
+	for n := 0; n <= len(sent); n += cutStride(t) {
+		at = append(at, n)
+	}
+	ends := frameEnds(sent)
+	for i, end := range ends {
+		at = append(at, end)
+		if i+1 < len(ends) {
+			at = append(at, end+4, (end+frameHeaderSize+ends[i+1])/2)
+		}
+	}
+	slices.Sort(at)
+	return slices.Compact(at)
 }
 
 // readDown runs a client of ours against a peer that plays, once the three requests
@@ -99,7 +118,8 @@ func TestCutByTheConnection(t *testing.T) {
 	directions(t, func(t *testing.T, sent []byte, down bool, read func(*testing.T, func(*Session, *testconn.Conn)) ([3]*readBody, *Session)) {
 		for name, cut := range ways {
 			t.Run(name, func(t *testing.T) {
-				for n := 0; n <= len(sent); n += cutStride(t) {
+				chunks := chunksOut.Load()
+				for _, n := range cuts(t, sent) {
 					synctest.Test(t, func(t *testing.T) {
 						got, _ := read(t, func(_ *Session, peer *testconn.Conn) {
 							peer.Write(sent[:n])
@@ -110,6 +130,7 @@ func TestCutByTheConnection(t *testing.T) {
 							b.check(t, sent[:n], i, down)
 						}
 					})
+					require.Equal(t, chunks, chunksOut.Load(), "chunks that are not in their pools")
 					if t.Failed() {
 						t.Fatalf("at byte %d of %d", n, len(sent))
 					}

@@ -1,78 +1,87 @@
 // Command bench compares package spdy with what a Go program would otherwise use:
-// golang.org/x/net/http2 and net/http for HTTP, other multiplexers for streams of
-// bytes, and plain TCP.
 //
-// Every (workload, target) runs in a process of its own, client and server together,
-// over loopback; rounds are interleaved, so that a machine that is slow for a while
-// is slow for all; what is printed are medians.
-//
-//	go run ./bench                 # all workloads, 7 rounds
-//	go run ./bench -run '^raw' -rounds 9
+//	go run ./bench                              # everything, a table at the end; under ten minutes
+//	go run ./bench -run '^get' -rounds 3        # some of it, sooner
 //	go run ./bench -json bench.json
+//	go run ./bench -help
+//
+// It builds the program in bench/suite, which is a module of its own because of what it
+// compares with and draws with, and runs that with the same arguments, in the same
+// directory, and ends as it does. Interrupts are passed on to it.
 package main
 
 import (
-	"encoding/json"
-	"flag"
+	"errors"
 	"fmt"
 	"os"
-	"regexp"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
 )
 
 func main() {
-	opts := options{}
-	flag.StringVar(&opts.run, "run", "", "run only the workloads whose names match this regular expression")
-	flag.IntVar(&opts.rounds, "rounds", 7, "rounds, of which the medians are printed")
-	flag.Float64Var(&opts.scale, "scale", 1, "do this fraction of the work of each round, for a quick look")
-	flag.StringVar(&opts.json, "json", "", "write the results to this file too")
-	child := flag.String("child", "", "for internal use: measure WORKLOAD/TARGET and print the outcome")
-	flag.Parse()
-	if *child != "" {
-		exitOn(runChild(*child, opts.scale))
-		return
-	}
-	exitOn(opts.main())
-}
-
-func exitOn(err error) {
+	code, err := run(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+		code = 1
 	}
+	os.Exit(code)
 }
 
-// options are what the command line says.
-type options struct {
-	run, json string
-	rounds    int
-	scale     float64
-}
-
-func (o *options) main() error {
-	match, err := regexp.Compile(o.run)
+// run builds the suite, runs it and returns its exit status.
+func run(args []string) (code int, err error) {
+	dir, err := suite()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	var chosen []*workload
-	for _, w := range workloads() {
-		if match.MatchString(w.name) {
-			chosen = append(chosen, w)
+	tmp, err := os.MkdirTemp("", "spdy-bench-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(tmp)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM) // from now on, so that tmp is removed
+	program := filepath.Join(tmp, "suite.exe")            // a name that every system runs
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Dir, build.Env = dir, append(os.Environ(), "GOWORK=off")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return 0, fmt.Errorf("building %s: %w", dir, err)
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), "SPDY_BENCH_SUITE="+dir)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return wait(cmd, signals)
+}
+
+// suite is the directory of the nested module, beside this command's source.
+func suite() (string, error) {
+	out, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/amahi/spdy/bench").Output()
+	if err != nil {
+		return "", fmt.Errorf("run it in the source of github.com/amahi/spdy: %w", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), "suite"), nil
+}
+
+// wait runs a command to its end, passes signals on and returns its exit status.
+func wait(cmd *exec.Cmd, signals <-chan os.Signal) (code int, err error) {
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			_ = cmd.Process.Signal(s) // it may have ended
+		case err := <-ended:
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.ExitCode() >= 0 {
+				return exit.ExitCode(), nil
+			}
+			return 0, err // ended by a signal, or never begun
 		}
 	}
-	if len(chosen) == 0 {
-		return fmt.Errorf("no workload matches %q", o.run)
-	}
-	results, err := o.measure(chosen)
-	if err != nil {
-		return err
-	}
-	report(os.Stdout, results)
-	if o.json == "" {
-		return nil
-	}
-	out, err := json.MarshalIndent(results, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(o.json, append(out, '\n'), 0o666)
 }

@@ -28,6 +28,7 @@ var suites = []struct {
 	{"file", fileScenarios},
 	{"range", rangeScenarios},
 	{"timeout", timeoutScenarios},
+	{"silence", silenceScenarios},
 	{"deadline", deadlineScenarios},
 	{"cancel", cancelScenarios},
 	{"slow", slowScenarios},

@@ -3,6 +3,7 @@ package parity
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // untilEnded is a handler that waits for the end of its context and notes when that was.
@@ -129,6 +132,36 @@ var timeoutScenarios = []scenario{
 		Content-Length: 27
 		Content-Type: text/plain; charset=utf-8
 		body "false feature not supported"`},
+}
+
+// silent is a client that connects, with a handshake that says what it speaks, and says
+// no more.
+func silent(e *env) {
+	start := time.Now()
+	raw, err := e.ln.Dial()
+	require.NoError(e.t, err)
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn[e.protocol]}})
+	defer conn.Close()
+	require.NoError(e.t, conn.SetReadDeadline(start.Add(time.Hour)))
+	_, err = io.Copy(io.Discard, conn)
+	e.note("cut %v, after %v", !errors.Is(err, os.ErrDeadlineExceeded), time.Since(start).Truncate(time.Second))
+}
+
+var alpn = map[string]string{
+	http1: "http/1.1", http2: "h2", spdy31: "spdy/3.1", grafted: "spdy/3.1", spdy3: "spdy/3", spdy2: "spdy/2",
+}
+
+var silenceScenarios = []scenario{
+	{name: "of a client, no limit set", handler: write("never"), client: silent, want: `
+		cut true, after 10s`,
+		except: []exception{{[]string{http1}, "silent client", `
+		cut false, after 1h0m0s`}}},
+	{name: "of a client, ReadHeaderTimeout", server: func(e *env, s *http.Server) {
+		s.ReadHeaderTimeout = 3 * time.Second
+	}, handler: write("never"), client: silent, want: `
+		cut true, after 3s`,
+		except: []exception{{[]string{http2}, "ReadHeaderTimeout", `
+		cut true, after 10s`}}},
 }
 
 var deadlineScenarios = []scenario{

@@ -96,7 +96,7 @@ func (p *Proxy) forward(t *tunnel, w http.ResponseWriter, r *http.Request) {
 	limit := newPatience(orDefault(p.Timeout, 30*time.Second), func() { cancel(context.DeadlineExceeded) })
 	defer limit.end()
 	out := p.forwarded(r.WithContext(ctx), t.name)
-	if out.Body != nil {
+	if out.Body != nil && out.Body != http.NoBody {
 		out.Body = &watchedBody{ReadCloser: out.Body, limit: limit}
 	}
 	err := t.session.NewStreamProxy(out, &watchedWriter{ResponseWriter: w, limit: limit, bytes: &t.bytes})

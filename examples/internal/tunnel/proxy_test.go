@@ -133,7 +133,7 @@ func TestStatuses(t *testing.T) {
 	res, _ = r.get("/home/panics")
 	require.Equal(t, http.StatusBadGateway, res.StatusCode)
 	res, _ = r.get("/home/slow")
-	require.Equal(t, http.StatusGatewayTimeout, res.StatusCode)
+	require.Equal(t, http.StatusGatewayTimeout, res.StatusCode, "%v", r.journal)
 	res, body := r.get("/home/upload", func(req *http.Request) {
 		req.Method, req.Body = http.MethodPost, io.NopCloser(&slowReader{pieces: 6, pause: 100 * time.Millisecond})
 	})

@@ -129,6 +129,12 @@ func (j *journal) logf(format string, args ...any) {
 	j.changed = make(chan struct{})
 }
 
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Join(j.lines, "\n")
+}
+
 func (j *journal) count(part string) int {
 	j.mu.Lock()
 	defer j.mu.Unlock()

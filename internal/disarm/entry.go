@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// An entry is one defence that is switched off.
+type entry struct {
+	attack string // the id of the attack, A1 to A25
+	what   string // what is switched off, in words
+	file   string // where, from the root of the module
+	old    string // text that is in the file exactly once
+	new    string // what stands in its place
+	also   []edit // what else has to change for the defence to be off
+
+	// test is what -test.run gets, to look at some of the attack's tests only; "" means
+	// all of them. pkg is the directory of the tests; "" means the root.
+	test, pkg string
+}
+
+// An edit is a further text of an entry.
+type edit struct{ file, old, new string }
+
+// entries is the whole table. Each of those who wrote attack tests has a file.
+func entries() []entry {
+	return append(append([]entry{}, coreEntries...), restEntries...)
+}
+
+// edits are all of an entry's.
+func (e *entry) edits() []edit {
+	return append([]edit{{e.file, e.old, e.new}}, e.also...)
+}
+
+// pattern is what the test binary is to run. A1 is not A10.
+func (e *entry) pattern() string {
+	if e.test != "" {
+		return e.test
+	}
+	return "^TestAttack" + e.attack + "($|[^0-9])"
+}
+
+// mutate returns the files that an entry changes, as they are with the defence off.
+func (e *entry) mutate(root string) (map[string][]byte, error) {
+	changed := make(map[string][]byte)
+	for _, ed := range e.edits() {
+		text, ok := changed[ed.file]
+		if !ok {
+			var err error
+			if text, err = os.ReadFile(filepath.Join(root, ed.file)); err != nil {
+				return nil, err
+			}
+		}
+		if n := bytes.Count(text, []byte(ed.old)); n != 1 {
+			return nil, fmt.Errorf("%s has the text to replace %d times: %q", ed.file, n, ed.old)
+		}
+		changed[ed.file] = bytes.Replace(text, []byte(ed.old), []byte(ed.new), 1)
+	}
+	return changed, nil
+}
+
+// overlay writes the changed files, and the list of them that the go command reads, into
+// work.
+func (e *entry) overlay(root, work string) (list string, err error) {
+	changed, err := e.mutate(root)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(work, 0o777); err != nil {
+		return "", err
+	}
+	var o struct{ Replace map[string]string }
+	o.Replace = make(map[string]string)
+	for file, text := range changed {
+		stand := filepath.Join(work, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(stand, text, 0o666); err != nil {
+			return "", err
+		}
+		o.Replace[filepath.Join(root, file)] = stand
+	}
+	text, err := json.Marshal(o)
+	if err != nil {
+		return "", err
+	}
+	list = filepath.Join(work, "overlay.json")
+	return list, os.WriteFile(list, text, 0o666)
+}
+
+// try runs the tests without the defence, and says which of them missed it. An error
+// means that none did, or that there was nothing to run. The binary is built first: that
+// it does not compile proves nothing.
+func (e *entry) try(root, work string, timeout time.Duration, verbose bool) (verdict string, err error) {
+	list, err := e.overlay(root, work)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, e.pkg)
+	binary := filepath.Join(work, "disarmed.test")
+	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", binary, ".")
+	build.Dir = dir
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("does not compile: %v\n%s", err, out)
+	}
+	defer os.Remove(binary)
+	test := exec.Command(binary, "-test.run", e.pattern(), "-test.timeout", timeout.String())
+	test.Dir = dir
+	test.Env = append(os.Environ(), "GOMEMLIMIT=1GiB")
+	out, err := test.CombinedOutput()
+	if verbose {
+		os.Stdout.Write(out)
+	}
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		return "", err
+	}
+	if err == nil {
+		return "", fmt.Errorf("%s passes all the same", e.pattern())
+	}
+	return missed(out), nil
+}
+
+var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+
+// missed names the first test that failed, in the words of the test binary.
+func missed(out []byte) string {
+	all := failure.FindAllSubmatch(out, -1)
+	if len(all) == 0 {
+		if bytes.Contains(out, []byte("test timed out")) {
+			return "hangs"
+		}
+		return "crashes"
+	}
+	longest := all[0][1]
+	for _, m := range all {
+		if bytes.HasPrefix(m[1], longest) {
+			longest = m[1]
+		}
+	}
+	return string(longest) + " fails"
+}
