@@ -107,7 +107,7 @@ func (b *bucket) take(n int64, burst, rate int, earned func() int64) bool {
 }
 
 // chargeResetLocked spends one of the resets: a stream that the peer has opened and
-// gives up while it is worked on, or one that we reset, or refuse, because of what the
+// gives up before it is answered, or one that we reset, or refuse, because of what the
 // peer did. To open streams and to throw them away is the cheapest way to have somebody
 // work (CVE-2023-44487), and to have them thrown away is another (CVE-2025-8671).
 func (s *Session) chargeResetLocked() {
@@ -115,6 +115,13 @@ func (s *Session) chargeResetLocked() {
 	if !s.resetBucket.take(1, s.conf.ResetBurst, s.conf.ResetRate, nil) {
 		s.resetFlood = true
 	}
+}
+
+// unansweredLocked reports that the peer has opened the stream and none of our answer is
+// on its way. To give up an answer that has begun is what clients do all the time, and
+// costs them a round trip and a slot, for as long as the handler runs.
+func (st *Stream) unansweredLocked() bool {
+	return !st.state.ours && (!st.state.replied || st.state.oneWay || st.headerJobs > 0)
 }
 
 // chargeReset is chargeResetLocked for callers who look at floodedLocked afterwards.

@@ -51,9 +51,9 @@ type Config struct {
 	// peer may retry. Default 1024.
 	AcceptBacklog int
 
-	// ResetBurst is how many streams the peer may give up while they are worked on, or
-	// have us reset or refuse because of what it did, at once; ResetRate is how many
-	// more it may each second. It is a Budget: a peer that passes it gets a GOAWAY with
+	// ResetBurst is how many streams the peer may give up before anything of the answer
+	// is on its way, or have us reset or refuse because of what it did, at once;
+	// ResetRate is how many more it may each second. It is a Budget: a peer that passes it gets a GOAWAY with
 	// PROTOCOL_ERROR, the connection is closed, and calls fail with ErrFlood. Streams
 	// that this side opened count only when the peer breaks the protocol on them.
 	// Default 1000, or four times MaxConcurrentStreams if that is more, and 200 a second.

@@ -16,7 +16,7 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 		s.mu.Unlock()
 		return s.idle(1)
 	}
-	if !st.state.ours {
+	if st.unansweredLocked() {
 		s.chargeResetLocked()
 	}
 	flooded := s.floodedLocked()

@@ -66,7 +66,7 @@ var coreEntries = []entry{
 	{
 		attack: "A4", what: "streams that the peer resets use up the budget",
 		file: "receiver_control.go",
-		old:  "	if !st.state.ours {\n		s.chargeResetLocked()\n	}\n",
+		old:  "	if st.unansweredLocked() {\n		s.chargeResetLocked()\n	}\n",
 		new:  "",
 	},
 	{
