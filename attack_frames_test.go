@@ -81,7 +81,7 @@ func TestAttackA15Malformed(t *testing.T) {
 	})
 	attackStory(t, "noise", bothRoles, everyVersion, func(t *testing.T, r role, v Version) {
 		random := rand.New(rand.NewPCG(15, uint64(v.wire())))
-		for i := range 200 {
+		for i := range much(200) {
 			p := newPeer(t, r, peerOpts{version: v})
 			p.theirs("a stream to harm", p.peerID(), 0)
 			noise := make([]byte, 200)

@@ -14,8 +14,8 @@ func report(results []result, rounds int) string {
 
 Made by `+"`go -C attack run . -write`"+`; the ids are those of [SECURITY.md](../SECURITY.md). Every victim is a process of
 its own with the defaults of its library, and its attacker another on the same machine (%s, %d CPUs), by way of
-loopback. What a flood sends is made beforehand, at most %d MiB; it goes on for %v unless the victim ends it. Heap is what lies on the victim's heap at the
-most, garbage that is not yet collected with it, above what was there before; goroutines likewise. CPU is the time of the
+loopback. What a flood sends is made beforehand, at most %d MiB; it goes on for %v unless the victim ends it. Heap is
+what lies on the victim's heap at the most, garbage that is not yet collected with it, above what was there before; goroutines likewise. CPU is the time of the
 victim's process, user and kernel, and "honest" how many times what the same victim spends on one connection whose peer
 sends as many bytes as one body, and is answered. Figures are medians of %d rounds.
 
