@@ -133,7 +133,7 @@ func requireCheap(a *attacker, sessions int, one func(a *attacker, i int)) {
 	one(b, 0)
 	frame := slices.Clone(b.out.Bytes())
 	plain := cost(nil)
-	require.Less(a.t, cost(frame), plain+uint64(sessions)*(48<<10), "%d sessions", sessions)
+	require.Less(a.t, cost(frame), plain+uint64(sessions)*(128<<10), "%d sessions", sessions)
 }
 
 // lone runs a session that gets bytes, and then nothing until the connection is closed.

@@ -43,7 +43,12 @@ func TestAttackA3UnlimitedStreams(t *testing.T) {
 		conf := Config{MaxConcurrentStreams: 1000, AcceptBacklog: limit, ResetBurst: defaultResetBurst}
 		setup := attackSetup{peerOpts: peerOpts{conf: conf}, app: func(Version, role) application { return newAcceptQueue(&conf) }}
 		storm(t, bothRoles, everyVersion, setup, func(a *attacker) {
-			sent := a.flood(100000, open(a))
+			a.flood(10*limit, open(a))
+			require.NoError(a.t, a.s.Err())
+			require.Equal(a.t, limit, openStreams(a.s), "they wait, and the others were refused")
+			require.Equal(a.t, 9*limit, a.hear().resets[RstRefusedStream])
+			again := open(a)
+			sent := a.flood(100000, func(i int) { again(10*limit + i) })
 			require.Less(a.t, sent, 100000)
 			a.wantFlooded("a flood of streams", BudgetResets)
 			require.LessOrEqual(a.t, a.hear().resets[RstRefusedStream], defaultResetBurst+1)

@@ -31,7 +31,7 @@ var (
 )
 
 // hammerPatience is how long the use of one session may take.
-const hammerPatience = 30 * time.Second
+const hammerPatience = time.Minute
 
 // A hammer is one session pair under random use from all sides.
 type hammer struct {

@@ -258,8 +258,9 @@ func FuzzOutgoingRequest(f *testing.F) {
 			return // net/http writes some that it does not read
 		}
 		require.Equal(t, want.Method, got.Method)
-		if strings.IndexFunc(req.URL.Host, func(r rune) bool { return r > 0x7f }) < 0 {
-			require.Equal(t, want.Host, got.Host) // how others become ASCII is the matter of FuzzHost
+		ascii := strings.IndexFunc(req.URL.Host, func(r rune) bool { return r > 0x7f }) < 0
+		if ascii && want.Host != "" { // the others are the matter of FuzzHost
+			require.Equal(t, want.Host, got.Host)
 		}
 		require.Equal(t, want.URL.RequestURI(), got.URL.RequestURI())
 		for key := range got.Header {

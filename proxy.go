@@ -106,6 +106,7 @@ func proxiedRequest(r *http.Request) *http.Request {
 type proxiedBody struct {
 	io.ReadCloser
 	state atomic.Int32
+	last  bool // the connection ends with the answer; for the handler's goroutine
 }
 
 // The states of a proxiedBody.
@@ -140,6 +141,7 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 func closeAfterPart(body io.ReadCloser, w http.ResponseWriter, duplex bool) {
 	if b, ok := body.(*proxiedBody); ok && duplex && b.state.Load() != bodyWhole {
 		w.Header().Set("Connection", "close")
+		b.last = true
 	}
 }
 
@@ -150,8 +152,11 @@ func closeAfterPart(body io.ReadCloser, w http.ResponseWriter, duplex bool) {
 // background, and takes a deadline that passes there for the loss of the client, of
 // which the connection's later requests would hear.
 func endUpload(body io.ReadCloser, w http.ResponseWriter) {
-	if b, ok := body.(*proxiedBody); ok && b.state.Swap(bodyOver) == bodyIsRead {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+	if b, ok := body.(*proxiedBody); ok {
+		was := b.state.Swap(bodyOver)
+		if was == bodyIsRead || was == bodyRests && b.last { // there is no later request, and Close would wait for the client
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+		}
 	}
 	_ = body.Close() // nobody is left to tell
 }

@@ -134,7 +134,7 @@ func newPlot(title string) *plot.Plot {
 	p.Y.Min = 0
 	p.X.Tick.Marker = plot.TickerFunc(minutes)
 	p.Legend.Top = true
-	p.Legend.YOffs = vg.Points(22)
+	p.Legend.YOffs = vg.Points(20)
 	p.Legend.Padding = vg.Points(2)
 	p.Legend.TextStyle.Font.Size = vg.Points(10)
 	p.Legend.TextStyle.Color = textColor
@@ -196,6 +196,9 @@ func drawPanel(what panel, r *result, legend bool) (*plot.Plot, error) {
 				shown[kind] = true
 			}
 		}
+	}
+	if legend {
+		p.Y.Max *= 1.3 // room for it
 	}
 	return p, nil
 }

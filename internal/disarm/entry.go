@@ -110,7 +110,7 @@ func (e *entry) try(root, work string, timeout time.Duration, verbose bool) (ver
 		return "", fmt.Errorf("does not compile: %v\n%s", err, out)
 	}
 	defer os.Remove(binary)
-	test := exec.Command(binary, "-test.run", e.pattern(), "-test.timeout", timeout.String())
+	test := exec.Command(binary, "-test.failfast", "-test.run", e.pattern(), "-test.timeout", timeout.String())
 	test.Dir = dir
 	test.Env = append(os.Environ(), "GOMEMLIMIT=1GiB")
 	out, err := test.CombinedOutput()

@@ -1,0 +1,201 @@
+package spdy
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What a session can cost at the default Config, whatever the peer sends. docs/budgets.md
+// says how these come about; TestSessionBudget holds sessions to them, and the page.
+const (
+	streamCost      = 768 << 10 // of memory, for a stream with its headers and its handler
+	sessionCost     = 1 << 20   // of memory, for a session without streams: buffers, compression, what is queued
+	sessionRoutines = 2
+)
+
+// sessionBudget is what a session of a role and version may cost with so many streams: of
+// memory in bytes, and of goroutines.
+func sessionBudget(r role, v Version, streams int) (heap int64, goroutines int) {
+	conf := (*Config)(nil).withDefaults(bool(r))
+	unread := conf.SessionWindow
+	if v == SPDY3 { // each stream has a window, and all have what they were given beyond it
+		unread = min(streams*conf.StreamWindow, 1<<30) + conf.SessionWindow/2
+	}
+	heap = sessionCost + int64(unread+unread/4+readBufferSize) + int64(streams)*streamCost
+	goroutines = sessionRoutines
+	if r == asServer {
+		goroutines += streams
+	}
+	return heap, goroutines
+}
+
+// TestSessionBudget drives every type of frame at a session with the default Config, as
+// far as the budgets go, and measures what that costs while it lasts.
+func TestSessionBudget(t *testing.T) {
+	text, err := os.ReadFile("docs/budgets.md")
+	require.NoError(t, err)
+	for _, r := range bothRoles {
+		conf := Config{StreamWindow: defaultStreamWindow, MaxStreamWindow: defaultMaxStreamWindow}
+		conf.SessionWindow = (*Config)(nil).withDefaults(bool(r)).SessionWindow
+		streams := much(defaultMaxStreams)
+		if r == asClient {
+			streams = much(20) // of its own, each with an answer that nobody reads
+		}
+		app := func(Version, role) application {
+			if r == asClient {
+				return newHTTPClientApp(&conf)
+			}
+			return newHandlers(0, r)
+		}
+		storm(t, []role{r}, everyVersion, attackSetup{peerOpts: peerOpts{conf: conf}, app: app}, func(a *attacker) {
+			full := 20
+			if r == asServer {
+				full = defaultMaxStreams
+			}
+			heap, _ := sessionBudget(r, a.version, full)
+			line := fmt.Sprintf("| %s | %s | %d | %d MiB |", r, a.version, full, (heap+1<<20-1)>>20)
+			require.Contains(a.t, string(text), line, "docs/budgets.md")
+
+			big := strings.Repeat("x", 120<<10) // a pair below half of MaxHeaderBytes
+			if a.version == SPDY2 {
+				big = big[:60<<10]
+			}
+			blocks := newBlocks(a)
+			large := func(h HeaderBlock) []byte {
+				return blocks(append(h, HeaderField{"a", big}, HeaderField{"b", big}))
+			}
+			late := func() []byte { return blocks(HeaderBlock{{"c", big}, {"d", big}}) }
+			before, routines := heapInUse(), runtime.NumGoroutine()
+			var ours []*Stream
+			for i := range streams {
+				id := a.peerID() + uint32(2*i)
+				if r == asClient {
+					ours = append(ours, a.open("ours", 0))
+					id = ours[i].id
+					a.frame(&SynReplyFrame{StreamID: id, Block: large(plainOK(a.version))})
+				} else {
+					a.frame(&SynStreamFrame{StreamID: id, Block: large(plainGet(a.version, ":method", "POST"))})
+				}
+				a.frame(&HeadersFrame{StreamID: id, Block: late()})
+				require.True(a.t, a.push())
+				synctest.Wait()
+			}
+			require.NoError(a.t, a.s.Err())
+			require.Equal(a.t, streams, openStreams(a.s))
+			a.fill(ours, streams)
+			a.provoke(blocks)
+			synctest.Wait()
+			require.NoError(a.t, a.s.Err(), "all of it is within the budgets")
+			require.Equal(a.t, streams, openStreams(a.s))
+			heap, goroutines := sessionBudget(r, a.version, streams)
+			cost := heapInUse() - before
+			a.t.Logf("%d streams: %d of %d KiB, %d of %d goroutines", streams, cost>>10, heap>>10, runtime.NumGoroutine()-routines, goroutines)
+			require.Less(a.t, cost, heap)
+			require.LessOrEqual(a.t, runtime.NumGoroutine()-routines, goroutines)
+			runtime.KeepAlive(ours)
+		})
+	}
+}
+
+// newBlocks returns what makes all header blocks of a peer, compressed as well as the
+// library can.
+func newBlocks(a *attacker) func(h HeaderBlock) []byte {
+	c := newHeaderCompressor(a.version, CompressFull)
+	return func(h HeaderBlock) []byte {
+		nv, err := appendNameValue(nil, a.version, h)
+		require.NoError(a.t, err)
+		return c.appendBlock(nil, nv)
+	}
+}
+
+// fill sends DATA until windows or the session stop it.
+func (a *attacker) fill(ours []*Stream, streams int) {
+	frame := make([]byte, 16<<10)
+	for i := range streams {
+		id := a.peerID() + uint32(2*i)
+		if len(ours) > 0 {
+			id = ours[i].id
+		}
+		for range defaultStreamWindow / len(frame) {
+			s := a.s.Stats()
+			room := s.ReceiveWindow
+			if a.version == SPDY2 {
+				room = s.UnreadBudget - s.UnreadBytes - int64(len(frame))
+			}
+			if a.version != SPDY3 && room < int64(len(frame)) {
+				return
+			}
+			a.frame(&DataFrame{StreamID: id, Data: frame})
+			require.True(a.t, a.push())
+			synctest.Wait()
+		}
+	}
+}
+
+// provoke sends a tenth of what the budgets allow of each frame that brings nothing or
+// has to be answered.
+func (a *attacker) provoke(blocks func(h HeaderBlock) []byte) {
+	unknown := a.peerID() + 1<<20
+	a.flood(defaultIdleFrameBurst/20, func(i int) {
+		a.frame(&PingFrame{ID: a.peerID() + uint32(2*i)},
+			&SettingsFrame{Entries: []Setting{{ID: SettingUploadBandwidth, Value: uint32(i)}}},
+			&RstStreamFrame{StreamID: unknown, Status: RstCancel},
+			&DataFrame{StreamID: a.peerID()})
+		a.raw(99, 0, make([]byte, 1000)...)
+		if a.version != SPDY2 {
+			a.frame(&WindowUpdateFrame{StreamID: a.peerID(), Delta: 1})
+		}
+	})
+	a.flood(defaultResetBurst/2, func(i int) {
+		a.frame(&SynStreamFrame{StreamID: unknown + uint32(2*i), Block: blocks(HeaderBlock{{"", ""}})})
+	})
+	a.frame(&SynReplyFrame{StreamID: unknown - 2, Block: blocks(plainOK(a.version))})
+	a.push()
+}
+
+// TestBudgetDefaults: what Config says of the budgets.
+func TestBudgetDefaults(t *testing.T) {
+	for _, c := range []struct {
+		streams int
+		flow    FlowControl
+		burst   int
+	}{{0, 0, 1000}, {250, 0, 1000}, {251, 0, 1004}, {0, FlowControlPeerUnaware, 16384}, {1 << 31, 0, 1<<31 - 4}} {
+		d := (&Config{MaxConcurrentStreams: c.streams, FlowControl: c.flow}).withDefaults(false)
+		require.Equal(t, c.burst, d.ResetBurst)
+	}
+	d := (*Config)(nil).withDefaults(true)
+	require.Equal(t, []int{200, 10000, 1000, 64 << 10}, []int{d.ResetRate, d.IdleFrameBurst, d.IdleFrameRate, d.MaxOwedReplies})
+	require.Equal(t, "Budget(9)", Budget(9).String())
+}
+
+// TestServerCountsFloods: a server says what its clients have spent.
+func TestServerCountsFloods(t *testing.T) {
+	srv := &Server{Config: &Config{ResetBurst: 10, Version: SPDY31}, Handler: http.NotFoundHandler(), ErrorLog: quietLog}
+	siteTest(t, "flood", srv, false, func(s *site) {
+		f, conn := s.peer()
+		require.NoError(t, f.WriteFrame(&PingFrame{ID: 1})) // which tells the server that it is SPDY
+		for i := range 20 {
+			if f.WriteFrame(&DataFrame{StreamID: uint32(2*i + 1), Data: []byte("x")}) != nil {
+				break
+			}
+		}
+		for {
+			if _, err := f.ReadFrame(); err != nil {
+				break
+			}
+		}
+		conn.Close()
+		synctest.Wait()
+		stats := srv.Stats()
+		require.EqualValues(t, 1, stats.Flooded)
+		require.EqualValues(t, 11, stats.ChargedResets)
+		require.Zero(t, stats.Sessions)
+	})
+}
