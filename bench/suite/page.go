@@ -9,7 +9,7 @@ import (
 // page is the part of docs/performance.md that is measured.
 func (r *report) page() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Medians of %d rounds (at most 3 of the crowds and of the long path) on %s.\n\n", r.Rounds, r.Machine)
+	fmt.Fprintf(&b, "Medians, rounds: %d (at most 3 of the crowds and of the long path), on %s.\n\n", r.Rounds, r.Machine)
 	r.summary(&b)
 	b.WriteString("\n")
 	for _, c := range charts {
