@@ -40,6 +40,7 @@ func TestPlayerIsNoFlood(t *testing.T) {
 			}
 			wg.Wait()
 		}
+		<-time.After(time.Second) // until the last resets have come
 		synctest.Wait()
 		require.NoError(t, r.server.Err())
 		require.NoError(t, r.client.Err())
