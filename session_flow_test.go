@@ -201,6 +201,7 @@ func TestReceiveWindows(t *testing.T) {
 		p.sendSynStream(1, 0)
 		st := p.wantAccept("theirs", 1)
 		text := p.sendBulk(1, 65536, FlagFin)
+		synctest.Wait() // until the FIN has come too
 		p.wantRead("all of it", st, text)
 		p.wantWindowUpdate("only the session's", 0, 65536)
 		p.wantIdle("only the session's")

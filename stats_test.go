@@ -43,7 +43,7 @@ func (p *statsPeer) check(why string) {
 	p.want.Sent.Bytes = p.ours.Stats().BytesWritten
 	p.want.Received.Bytes = p.ours.Stats().BytesRead
 	got := p.s.Stats()
-	p.want.ChargedResets, p.want.IdleFrames = got.ChargedResets, got.IdleFrames // TestBudgetStats
+	p.want.ChargedResets, p.want.IdleFrames = got.ChargedResets, got.IdleFrames
 	require.Equal(p.t, p.want, got, why)
 }
 
