@@ -75,6 +75,7 @@ func TestConnState(t *testing.T) {
 		wg.Wait()
 		states.want(s.t, "new closed", "new active idle")
 		fetchURL(c, s.url("/"))
+		states.want(s.t, "new closed", "new active idle active idle")
 		wg.Go(func() { fetchURL(c, s.url("/")) })
 		states.want(s.t, "new closed", "new active idle active idle active")
 		c.Close()
