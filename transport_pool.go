@@ -46,6 +46,7 @@ type origin struct {
 type slotWaiter struct {
 	ctx     context.Context // of the request, for the values that a dial gets
 	verdict chan error      // capacity 1, posted once when it leaves the queue
+	tried   bool            // no session had room when it came; guarded by sessionPool.mu
 
 	// Written before the verdict nil is posted, read after it.
 	session *pooledSession
@@ -103,33 +104,26 @@ func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin) (*pool
 	sessions := o.sessions
 	p.mu.Unlock()
 	for _, ps := range sessions { // what became free before it could be given to us
-		use, ok := ps.take()
-		if !ok {
-			continue
-		}
-		if p.leave(o, w, false) {
-			return ps, use, nil
-		}
-		ps.giveBack() // we have got one already
-		break
+		ps.admit()
 	}
 	p.mu.Lock()
+	w.tried = true
 	p.dialLocked(o)
 	p.mu.Unlock()
 	select {
 	case err := <-w.verdict:
 		return w.session, w.use, err
 	case <-ctx.Done():
-		if !p.leave(o, w, true) && <-w.verdict == nil { // it came as we gave up
+		if !p.leave(o, w) && <-w.verdict == nil { // it came as we gave up
 			w.session.giveBack()
 		}
 		return nil, slotUse{}, context.Cause(ctx)
 	}
 }
 
-// leave takes a waiter out of the queue, and reports false if it has its verdict. When
-// the last one has given up, the dial is cancelled.
-func (p *sessionPool) leave(o *origin, w *slotWaiter, gaveUp bool) bool {
+// leave takes a waiter that gives up out of the queue, and reports false if it has its
+// verdict. When the last one has given up, the dial is cancelled.
+func (p *sessionPool) leave(o *origin, w *slotWaiter) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i := slices.Index(o.waiters, w)
@@ -138,9 +132,7 @@ func (p *sessionPool) leave(o *origin, w *slotWaiter, gaveUp bool) bool {
 	}
 	o.waiters = slices.Delete(o.waiters, i, i+1)
 	o.waiting.Add(-1)
-	if gaveUp {
-		p.cancelDialLocked(o)
-	}
+	p.cancelDialLocked(o)
 	p.tidyLocked(o)
 	return true
 }
@@ -172,14 +164,16 @@ func (p *sessionPool) tidyLocked(o *origin) {
 	}
 }
 
-// dialLocked starts a dial if somebody waits, none is under way, and the options allow
-// one more session. The dial has the values of the first waiter's context, so that its
-// httptrace hooks see it, and outlives that waiter if there are others.
+// dialLocked starts a dial if somebody waits for whom no session has room, none is under
+// way, and the options allow one more session. The dial has the values of the first such
+// waiter's context, so that its httptrace hooks see it, and outlives that waiter if there
+// are others.
 func (p *sessionPool) dialLocked(o *origin) {
-	if o.dial != nil || len(o.waiters) == 0 || !p.t.mayHave(len(o.sessions)) {
+	first := slices.IndexFunc(o.waiters, func(w *slotWaiter) bool { return w.tried })
+	if o.dial != nil || first < 0 || !p.t.mayHave(len(o.sessions)) {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(o.waiters[0].ctx))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(o.waiters[first].ctx))
 	o.dial = &dialCall{cancel: cancel}
 	go p.run(ctx, o, o.dial) // ends with the dial
 }
@@ -203,7 +197,6 @@ func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
 		}
 		p.tidyLocked(o)
 	default:
-		o.dial = nil
 		o.sessions = append(slices.Clone(o.sessions), ps)
 	}
 	p.mu.Unlock()
@@ -213,10 +206,20 @@ func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
 		s.shutdown(ErrSessionClosed)
 	default:
 		ps.serve()
-		p.mu.Lock()
-		p.dialLocked(o) // for those who still wait
-		p.mu.Unlock()
+		p.dialled(o, d)
 	}
+}
+
+// dialled ends a dial, when those who waited have the slots of its session. Before, a
+// request that queues behind them would have another session dialled.
+func (p *sessionPool) dialled(o *origin, d *dialCall) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o.dial == d {
+		o.dial = nil
+	}
+	p.dialLocked(o) // for those who still wait
+	p.tidyLocked(o)
 }
 
 // add puts a session that somebody else has dialled, and that does not run yet, into the

@@ -78,6 +78,15 @@ func (ps *pooledSession) giveBack() {
 	ps.s.mu.Unlock()
 }
 
+// admit gives free slots to requests that have come to wait in the pool.
+func (ps *pooledSession) admit() {
+	ps.s.mu.Lock()
+	defer ps.s.mu.Unlock()
+	if ps.s.openErrLocked() == nil {
+		ps.pool.admit(ps)
+	}
+}
+
 // admitLocked gives slots that have become free to requests that wait in the pool, and
 // notes when the session becomes idle.
 func (ps *pooledSession) admitLocked() {

@@ -162,8 +162,8 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "RST_STREAM of no stream counts",
 		file: "receiver_control.go",
-		old:  "		s.mu.Unlock()\n		return s.idle(1)\n	}\n	if !st.state.ours {",
-		new:  "		s.mu.Unlock()\n		return nil\n	}\n	if !st.state.ours {",
+		old:  "		s.mu.Unlock()\n		return s.idle(1)\n	}\n	if st.unansweredLocked() {",
+		new:  "		s.mu.Unlock()\n		return nil\n	}\n	if st.unansweredLocked() {",
 	},
 	{
 		attack: "A7", what: "unknown control frames count",
