@@ -66,8 +66,16 @@ const (
 	chartWidth  = 15 * vg.Centimeter
 	chartHeight = 8 * vg.Centimeter
 	chartMargin = 0.3 * vg.Centimeter
-	barWidth    = 0.5 * vg.Centimeter
+
+	// widestBar has room for the figure above it.
+	widestBar = 0.95 * vg.Centimeter
 )
+
+// barWidth is as wide as there is room for.
+func (c chart) barWidth() vg.Length {
+	bars := float64(len(c.groups)) * (float64(len(c.targets)) + 0.7)
+	return min(widestBar, 12*vg.Centimeter/vg.Length(1.3*bars))
+}
 
 // drawAll writes the charts for which there are figures.
 func drawAll(r *report, dir string) error {
@@ -106,16 +114,16 @@ func (c chart) svg(r *report) ([]byte, error) {
 	for i, g := range c.groups {
 		names[i] = g.label
 	}
-	highest := 0.0
+	highest, width := 0.0, c.barWidth()
 	for i, target := range c.targets {
 		values, top := c.values(r, target)
 		highest = max(highest, top)
-		bars, err := plotter.NewBarChart(values, barWidth)
+		bars, err := plotter.NewBarChart(values, width)
 		if err != nil {
 			return nil, err
 		}
 		bars.LineStyle.Width, bars.Color = 0, colours[target]
-		bars.Offset = (vg.Length(i) - vg.Length(len(c.targets)-1)/2) * (barWidth + 3)
+		bars.Offset = (vg.Length(i) - vg.Length(len(c.targets)-1)/2) * (width + 3)
 		p.Add(bars, c.figures(values, bars.Offset))
 		p.Legend.Add(label(target), bars)
 	}
