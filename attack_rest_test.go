@@ -1,7 +1,6 @@
 package spdy
 
 import (
-	"io"
 	"strings"
 	"testing"
 
@@ -63,22 +62,6 @@ func (p *testPeer) wantRefusal(why string, id uint32) (got refusal) {
 		p.fatalf(why, "not refused: %+v", got)
 	}
 	return got
-}
-
-// wantDead wants a session to end within its linger time, whatever its peer does, and
-// returns what it said last.
-func (p *testPeer) wantDead(why string) (last Frame) {
-	p.t.Helper()
-	p.advance(linger)
-	p.served.wait(why)
-	for {
-		frame, err := p.f.ReadFrame()
-		if err != nil {
-			require.ErrorIs(p.t, err, io.EOF, why)
-			return last
-		}
-		last = frame
-	}
 }
 
 // recordOurs makes the session's end of a connection keep what it sends.
