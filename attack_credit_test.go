@@ -90,7 +90,9 @@ func TestAttackA8WindowArithmetic(t *testing.T) {
 			w := a.startWrite(st, make([]byte, defaultWindow+1000), FlagFin)
 			w.pending("the window is used up")
 			require.EqualValues(a.t, defaultWindow, a.s.Stats().Sent.DataBytes)
-			a.frame(initial(0), update(st.id, 999)) // the window is 999 below what has been sent
+			a.frame(initial(0), update(st.id, 999)) // the window is far below 0
+			require.True(a.t, a.push())
+			w.pending("the window is below 0")
 			a.frame(update(st.id, defaultWindow-999))
 			if a.version == SPDY31 {
 				a.frame(update(0, defaultWindow))

@@ -208,6 +208,22 @@ func TestAttackA7Crumbs(t *testing.T) {
 			a.wantOtherUsable("crumbs")
 		})
 	})
+	t.Run("one after the other", func(t *testing.T) { // so that each update makes a frame, which is no progress
+		const burst = 500
+		setup := attackSetup{peerOpts: peerOpts{conf: Config{IdleFrameBurst: burst}}}
+		storm(t, bothRoles, version3, setup, func(a *attacker) {
+			w := open(a, make([]byte, 1<<20))
+			sent := 0
+			for ; sent < 4*burst && a.s.Err() == nil; sent++ {
+				a.frame(&WindowUpdateFrame{StreamID: a.peerID(), Delta: 1})
+				a.push()
+				synctest.Wait()
+			}
+			require.InDelta(a.t, burst, sent, 20)
+			a.wantFlooded("crumbs", BudgetIdleFrames)
+			w.fails("the writer is told", ErrFlood)
+		})
+	})
 	t.Run("slowly", func(t *testing.T) {
 		storm(t, bothRoles, version3, attackSetup{}, func(a *attacker) {
 			w := open(a, make([]byte, 3000))
