@@ -95,7 +95,11 @@ func TestAttackA1DeclaredCounts(t *testing.T) {
 					require.True(a.t, a.push())
 					synctest.Wait()
 				})
-				require.Less(a.t, n, uint64(4<<20), "for 900 frames, with what the test itself allocates")
+				limit := uint64(4 << 20)
+				if raceEnabled { // a sync.Pool loses some of what it gets then
+					limit *= 8
+				}
+				require.Less(a.t, n, limit, "for 900 frames, with what the test itself allocates")
 				require.NoError(a.t, a.s.Err())
 				a.wantOtherUsable(way.name)
 			})
