@@ -82,19 +82,16 @@ func nastyRun(t *testing.T, v Version, seed uint64, breaks string, act func(c *t
 		c.PingInterval, c.PingTimeout, c.WriteTimeout, c.Logger = time.Second, time.Second, 2*time.Second, quietConfig.Logger
 	}
 	s := &sweepRun{body: 4000, at: make(map[string][]error)}
-	r := &rig{t: t, clientEnd: make(chan error, 1), serverEnd: make(chan error, 1)}
-	r.cc, r.sc = testconn.Pair(testconn.ReadSize(1 + int(seed%3)*100))
-	mine := &nastyConn{Conn: r.cc, rnd: rand.New(rand.NewPCG(seed, 1))}
-	theirs := &nastyConn{Conn: r.sc, rnd: rand.New(rand.NewPCG(seed, 2))}
+	cc, sc := testconn.Pair(testconn.ReadSize(1 + int(seed%3)*100))
+	mine := &nastyConn{Conn: cc, rnd: rand.New(rand.NewPCG(seed, 1))}
+	theirs := &nastyConn{Conn: sc, rnd: rand.New(rand.NewPCG(seed, 2))}
 	broken := mine
 	if breaks == "server" {
 		broken = theirs
 	}
 	broken.left, broken.act = 1+rnd.IntN(12_000), act
-	r.client = client.ClientSession(mine)
-	r.server = server.ServerSession(theirs, &http.Server{Handler: http.HandlerFunc(s.serve)})
-	go func() { r.serverEnd <- r.server.Serve() }()
-	go func() { r.clientEnd <- r.client.Serve() }()
+	r := startRig(t, mine, theirs, client, server, http.HandlerFunc(s.serve))
+	r.cc, r.sc = cc, sc
 	s.r = r
 	s.run(t)
 	r.close()

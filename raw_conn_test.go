@@ -18,7 +18,7 @@ var rawTransports = map[string]func(t *testing.T) (client, server net.Conn){
 		return pairOf(testconn.Pair())
 	},
 	"net.Pipe": func(*testing.T) (net.Conn, net.Conn) { return net.Pipe() },
-	"TCP":      tcpPair,
+	"TCP":      func(t *testing.T) (client, server net.Conn) { return tcpPair(t) },
 	"TLS": func(t *testing.T) (net.Conn, net.Conn) {
 		client, server := tcpPair(t)
 		cert, roots, err := localcert.New("localhost")
@@ -31,7 +31,8 @@ var rawTransports = map[string]func(t *testing.T) (client, server net.Conn){
 func pairOf(a, b *testconn.Conn) (net.Conn, net.Conn) { return a, b }
 
 // tcpPair returns both ends of a TCP connection.
-func tcpPair(t *testing.T) (client, server net.Conn) {
+func tcpPair(t testing.TB) (client, server net.Conn) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ import (
 type rig struct {
 	t              testing.TB
 	client, server *Session
-	cc, sc         *testconn.Conn // the client's end and the server's
+	cc, sc         *testconn.Conn // the client's end and the server's, if they are such
 	clientEnd      chan error     // what the client's Serve returns
 	serverEnd      chan error
 }
@@ -49,10 +50,17 @@ func rigTest(t *testing.T, h http.HandlerFunc, setup rigSetup, f func(t *testing
 
 // newRig starts both sessions. It must be called in a bubble.
 func newRig(t testing.TB, h http.Handler, setup rigSetup) *rig {
+	cc, sc := testconn.Pair(setup.conn...)
+	r := startRig(t, cc, sc, inVersion(t, setup.client), inVersion(t, setup.server), h)
+	r.cc, r.sc = cc, sc
+	return r
+}
+
+// startRig starts both sessions at the ends of any connection.
+func startRig(t testing.TB, cc, sc net.Conn, client, server *Config, h http.Handler) *rig {
 	r := &rig{t: t, clientEnd: make(chan error, 1), serverEnd: make(chan error, 1)}
-	r.cc, r.sc = testconn.Pair(setup.conn...)
-	r.client = inVersion(t, setup.client).ClientSession(r.cc)
-	r.server = inVersion(t, setup.server).ServerSession(r.sc, &http.Server{Handler: h})
+	r.client = client.ClientSession(cc)
+	r.server = server.ServerSession(sc, &http.Server{Handler: h})
 	go func() { r.serverEnd <- r.server.Serve() }()
 	go func() { r.clientEnd <- r.client.Serve() }()
 	return r

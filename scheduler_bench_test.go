@@ -14,15 +14,20 @@ func BenchmarkScheduler(b *testing.B) {
 			sc := schedulerWith(n)
 			b.ReportAllocs()
 			for b.Loop() {
-				st := sc.pick(true)
-				loan := st.loan
-				st.loan = nil
-				sc.place(st)
-				st.loan = loan
-				sc.place(st)
+				takeTurn(sc)
 			}
 		})
 	}
+}
+
+// takeTurn has the scheduler's next stream send all it has, and get as much again.
+func takeTurn(sc *scheduler) {
+	st := sc.pick(true)
+	loan := st.loan
+	st.loan = nil
+	sc.place(st)
+	st.loan = loan
+	sc.place(st)
 }
 
 // schedulerWith has n streams with something to send, at all levels.

@@ -116,6 +116,8 @@ type Traffic struct {
 	// became of them on the wire.
 	HeaderBytes, CompressedHeaderBytes int64
 
+	// Frames and Resets are those that were read from, or handed to, the connection,
+	// also if that then failed to write them.
 	Frames FrameCounts // by type
 	Resets ResetCounts // RST_STREAM frames by status
 }

@@ -8,23 +8,8 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/amahi/spdy/internal/testconn"
 )
-
-// loopbackPair is the two ends of a TCP connection within this machine.
-func loopbackPair(t testing.TB) (client, server net.Conn) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	client, err = net.Dial("tcp", ln.Addr().String())
-	require.NoError(t, err)
-	server, err = ln.Accept()
-	require.NoError(t, err)
-	return client, server
-}
 
 // benchConns are the connections that sessions are measured on.
 func benchConns(b *testing.B, f func(b *testing.B, cc, sc net.Conn)) {
@@ -33,7 +18,7 @@ func benchConns(b *testing.B, f func(b *testing.B, cc, sc net.Conn)) {
 		f(b, cc, sc)
 	})
 	b.Run("loopback", func(b *testing.B) {
-		cc, sc := loopbackPair(b)
+		cc, sc := tcpPair(b)
 		f(b, cc, sc)
 	})
 }
@@ -118,30 +103,8 @@ func BenchmarkOpenClose(b *testing.B) {
 // handler allocate.
 func BenchmarkGet(b *testing.B) {
 	benchConns(b, func(b *testing.B, cc, sc net.Conn) {
-		r := &rig{t: b, clientEnd: make(chan error, 1), serverEnd: make(chan error, 1)}
-		conf := &Config{Version: SPDY31}
-		r.client = conf.ClientSession(cc)
-		r.server = conf.ServerSession(sc, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			_, _ = w.Write([]byte("Hello, gopher!\n"))
-		})})
-		go func() { r.serverEnd <- r.server.Serve() }()
-		go func() { r.clientEnd <- r.client.Serve() }()
-		defer r.close()
-		once := func() {
-			req, err := http.NewRequest(http.MethodGet, "http://rig.example/", nil)
-			if err != nil {
-				b.Fatal(err)
-			}
-			res, err := r.client.RoundTrip(req)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := io.Copy(io.Discard, res.Body); err != nil {
-				b.Fatal(err)
-			}
-			res.Body.Close()
-		}
+		once, end := smallGet(b, cc, sc)
+		defer end()
 		for range warmBlocks {
 			once()
 		}
@@ -158,14 +121,10 @@ func idleAnswers(t testing.TB) (open, end func()) {
 	never := make(chan struct{})
 	cc, sc := testconn.Pair()
 	conf := &Config{Version: SPDY31, MaxConcurrentStreams: 1 << 20}
-	r := &rig{t: t, clientEnd: make(chan error, 1), serverEnd: make(chan error, 1)}
-	r.client = conf.ClientSession(cc)
-	r.server = conf.ServerSession(sc, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	r := startRig(t, cc, sc, conf, conf, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.(http.Flusher).Flush()
 		<-never
-	})})
-	go func() { r.serverEnd <- r.server.Serve() }()
-	go func() { r.clientEnd <- r.client.Serve() }()
+	}))
 	var bodies []io.Closer
 	open = func() {
 		req, err := http.NewRequest(http.MethodGet, "http://rig.example/", nil)
@@ -207,17 +166,14 @@ func BenchmarkIdleAnswer(b *testing.B) {
 // BenchmarkSession starts sessions, each with a request and its answer, and reports how
 // much heap and stack both ends keep.
 func BenchmarkSession(b *testing.B) {
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("Hello, gopher!\n"))
-	})}
+	})
 	conf := &Config{Version: SPDY31}
 	var rigs []*rig
 	once := func() {
-		cc, sc := loopbackPair(b)
-		r := &rig{t: b, client: conf.ClientSession(cc), server: conf.ServerSession(sc, server),
-			clientEnd: make(chan error, 1), serverEnd: make(chan error, 1)}
-		go func() { r.serverEnd <- r.server.Serve() }()
-		go func() { r.clientEnd <- r.client.Serve() }()
+		cc, sc := tcpPair(b)
+		r := startRig(b, cc, sc, conf, conf, hello)
 		r.get("/")
 		rigs = append(rigs, r)
 	}

@@ -201,17 +201,23 @@ func sum(all []*wire) (sent, over int64, how string) {
 	return sent, over, how
 }
 
+// borne looks at connections that just stay, and says how unless some were closed.
+func borne(all []*wire, how string) (string, int64) {
+	pause(500 * time.Millisecond)
+	sent, over, _ := sum(all)
+	if over > 0 {
+		how = count(over, "connection") + " closed"
+	}
+	return how, sent
+}
+
 func idleConnections(addr, victim string) (string, int64, error) {
 	all, err := crowd(addr, victim, 300, false, func(_ int, w *wire) {
 		w.open(1, "/", true)
 		w.flush()
 	})
-	pause(500 * time.Millisecond)
-	sent, over, _ := sum(all)
-	if over > 0 {
-		return count(over, "connection") + " closed", sent, err
-	}
-	return "served", sent, err
+	how, sent := borne(all, "served")
+	return how, sent, err
 }
 
 func deafConnections(addr, victim string) (string, int64, error) {
@@ -224,12 +230,8 @@ func deafConnections(addr, victim string) (string, int64, error) {
 		}
 		w.flush()
 	})
-	pause(500 * time.Millisecond)
-	sent, over, _ := sum(all)
-	if over > 0 {
-		return count(over, "connection") + " closed", sent, err
-	}
-	return "survived", sent, err
+	how, sent := borne(all, "survived")
+	return how, sent, err
 }
 
 // slowPatience is how long slow connections go on.
