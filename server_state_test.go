@@ -68,7 +68,7 @@ func TestConnState(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 3 { // they overlap
 			wg.Go(func() {
-				<-time.After(time.Duration(i) * time.Second / 2)
+				<-time.After(time.Duration(i+1) * time.Second / 2)
 				fetchURL(c, s.url("/"))
 			})
 		}
