@@ -6,6 +6,7 @@ import (
 	"expvar"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,10 +15,17 @@ import (
 	"github.com/amahi/spdy/examples/internal/exampletest"
 )
 
+// served is the server of the test that runs, since a name can be published only once.
+var served atomic.Pointer[spdy.Server]
+
+func init() {
+	expvar.Publish("spdy", expvar.Func(func() any { return served.Load().Stats() }))
+}
+
 // What is published is what clients have done.
 func TestExpvar(t *testing.T) {
 	server := newServer()
-	expvar.Publish("spdy", expvar.Func(func() any { return server.Stats() }))
+	served.Store(server)
 	p := exampletest.Start(t, func(ctx context.Context, out io.Writer) error {
 		return run(ctx, server, "127.0.0.1:0", out)
 	})
