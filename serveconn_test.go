@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -95,6 +96,7 @@ func TestServeConnOptions(t *testing.T) {
 			text, err := fetchURL(c, "http://example.com/")
 			require.NoError(t, err)
 			require.Equal(t, tt.want, text)
+			synctest.Wait() // the connection is idle once the handler's goroutine has ended
 			stats := srv.Stats()
 			require.EqualValues(t, 1, stats.Sessions)
 			require.NoError(t, srv.Shutdown(t.Context()))
