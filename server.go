@@ -252,7 +252,8 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 
 // serve runs a handler. Its panic resets its stream and nothing else.
 func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.CancelCauseFunc) {
-	returned := false
+	a.begin(st) // outside the recover below, which is for what the user's handler does
+	handler, returned := a.handler(req), false
 	defer func() {
 		if !returned { // a panic, or runtime.Goexit
 			if v := recover(); v != nil && v != http.ErrAbortHandler {
@@ -268,8 +269,7 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 		st.release()
 		a.end(st)
 	}()
-	a.begin(st)
-	a.handler(req).ServeHTTP(st, req)
+	handler.ServeHTTP(st, req)
 	returned = true
 	st.release() // before the FIN, upon which the client may open another stream
 	st.finish()
