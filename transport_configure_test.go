@@ -184,9 +184,21 @@ func TestConfigureTransportErrors(t *testing.T) {
 func TestConfigureTransportShares(t *testing.T) {
 	f := startFarm(t, nil, echoWay)
 	tr := f.trusting(t)
+	const requests = 50
+	// A dial goes on when another one has served its request, so its connection may come
+	// when all have their answers. Here all dial before the first has dialled.
+	together := make(chan struct{})
+	var dials atomic.Int32
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dials.Add(1) == requests {
+			close(together)
+		}
+		<-together
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}
 	require.NoError(t, ConfigureTransport(tr, nil))
 	var wg sync.WaitGroup
-	for range 50 {
+	for range requests {
 		wg.Go(func() {
 			body, err := fetchURL(tr, f.spdy.url("/"))
 			assert.NoError(t, err)
@@ -194,12 +206,12 @@ func TestConfigureTransportShares(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	eventually(t, "one session", func() bool { return f.conns.Load() == 1 })
-	total := f.total.Load()
+	eventually(t, "one session", func() bool { return f.total.Load() == requests && f.conns.Load() == 1 })
 	for range 10 {
 		fetchOK(t, tr, f.spdy.url("/"))
 	}
-	require.Equal(t, total, f.total.Load(), "nobody dials any more")
+	require.EqualValues(t, requests, dials.Load(), "nobody dials any more")
+	require.EqualValues(t, requests, f.total.Load())
 
 	t.Run("a clone", func(t *testing.T) {
 		clone := tr.Clone()
