@@ -46,22 +46,24 @@ func (r *connReporter) add(n int) {
 		return
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.running += n
-	for !r.busy && !r.over {
-		state := http.StateIdle
-		if r.running > 0 {
-			state = http.StateActive
-		}
-		if state == r.said {
-			return
-		}
+	for !r.busy && !r.over && r.said != r.state() {
+		state := r.state()
 		r.said, r.busy = state, true
 		r.mu.Unlock()
-		r.tell(r.conn, state)
+		r.tell(r.conn, state) // may panic: the mutex is not held, nor about to be released
 		r.mu.Lock()
 		r.busy = false
 	}
+	r.mu.Unlock()
+}
+
+// state returns what there is to say. Callers hold r.mu.
+func (r *connReporter) state() http.ConnState {
+	if r.running > 0 {
+		return http.StateActive
+	}
+	return http.StateIdle
 }
 
 // stop ends the reports: the connection is closed, and handlers may still run.

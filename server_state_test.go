@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -138,6 +139,45 @@ func TestConnStateMayClose(t *testing.T) {
 			s.end <- err
 			conn.Close()
 		})
+	}
+}
+
+// An exitLog ends the program when something is logged.
+type exitLog struct{}
+
+func (exitLog) Write(line []byte) (int, error) {
+	fmt.Printf("logged: %s", line)
+	os.Exit(0)
+	return len(line), nil
+}
+
+func init() {
+	programs["ConnStatePanics"] = func() {
+		at := os.Getenv("SPDY_TEST_STATE")
+		srv := &Server{ErrorLog: log.New(exitLog{}, "", 0), Handler: http.HandlerFunc(echoWay), ConnState: func(conn net.Conn, state http.ConnState) {
+			if state.String() == at {
+				panic("ConnState does not like " + at)
+			}
+		}}
+		client, server := net.Pipe()
+		go func() { fmt.Println("served:", srv.ServeConn(server, nil)) }()
+		c, err := NewClientConn(client)
+		if err != nil {
+			panic(err)
+		}
+		text, err := fetchURL(c, "http://home.example/")
+		fmt.Println("fetched:", text, err)
+		select {} // until the panic, or its being logged, ends the program
+	}
+}
+
+// TestConnStatePanics: a hook's panic ends the program, and is not taken for that of the
+// handler which it comes before or after.
+func TestConnStatePanics(t *testing.T) {
+	for _, at := range []http.ConnState{http.StateNew, http.StateActive, http.StateIdle} {
+		cmd, out := runProgram(t, "ConnStatePanics", "SPDY_TEST_STATE="+at.String())
+		require.Error(t, cmd.Wait(), at)
+		require.Contains(t, out.String(), "panic: ConnState does not like "+at.String())
 	}
 }
 
