@@ -109,11 +109,12 @@ func (r *rig) perPair(n int) (goroutines, heap float64) {
 }
 
 // quiet waits until what earlier experiments have left behind has ended, or does not end,
-// and counts the goroutines.
+// and counts the goroutines. A Close of spdystream that fails leaves a goroutine, and with
+// it the connection, for a second.
 func quiet() (goroutines int) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for same := 0; same < 10; {
+	for same := 0; same < 30; {
 		<-tick.C
 		n := runtime.NumGoroutine()
 		if n == goroutines {
