@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// An edit puts text into a file of the standard library, before or after another text.
+type edit struct {
+	file          string // below GOROOT/src
+	before, place string // place occurs once; its first line says where in the file
+	after         string
+}
+
+// runtimeStall is the runtime's part. usleep keeps the thread, and with it what the
+// scheduler has given it to run: the others go on without.
+const runtimeStall = `
+
+// stallTime returns for how many microseconds somebody is to be held up, mostly 0.
+func stallTime() uint32 {
+	if cheaprandn(%[1]d) == 0 {
+		return cheaprandn(2000)
+	}
+	if cheaprandn(%[2]d) == 0 {
+		return cheaprandn(20000)
+	}
+	return 0
+}
+
+func stall() {
+	if us := stallTime(); us > 0 {
+		usleep(us)
+	}
+}
+
+//go:linkname poll_stallTime internal/poll.stallTime
+func poll_stallTime() uint32 { return stallTime() }
+`
+
+// pollStall is for sockets. As with a slow peer, the thread is free for others.
+const pollStall = `func stallTime() uint32 // the runtime has it
+
+// Stall has as many chances to be held up as it is told.
+func Stall(chances int) {
+	for range chances {
+		if us := stallTime(); us > 0 {
+			ts := syscall.NsecToTimespec(1000 * int64(us))
+			syscall.Nanosleep(&ts, nil)
+		}
+	}
+}
+
+`
+
+// edits are for Go 1.26. The scheduler's own choices are random as under the race
+// detector; a goroutine may be late when it is to run, or after it has woken another one;
+// a dial, an Accept, a Read or a Write of a socket may begin late, and a Write may return
+// late.
+func edits(every int) []edit {
+	const (
+		proc   = "runtime/proc.go"
+		poll   = "internal/poll/fd_unix.go"
+		dial   = "net/fd_unix.go"
+		socket = "\tif !fd.isFile {\n\t\tStall(1)\n\t}\n"
+	)
+	return []edit{
+		{file: proc, place: "const randomizeScheduler = raceenabled", after: " || true"},
+		{file: proc, place: "var main_init_done chan bool\n", after: fmt.Sprintf(runtimeStall, every, 10*every)},
+		{file: proc, place: "func execute(gp *g, inheritTime bool) {\n",
+			after: "\tif !isSystemGoroutine(gp, false) {\n\t\tstall()\n\t}\n"},
+		{file: proc, place: "func goready(gp *g, traceskip int) {\n\tsystemstack(func() {\n\t\tready(gp, traceskip, true)\n\t})\n",
+			after: "\tstall()\n"},
+		{file: poll, before: pollStall, place: "// FD is a file descriptor."},
+		{file: poll, place: "func (fd *FD) Accept() (int, syscall.Sockaddr, string, error) {\n", after: socket},
+		{file: poll, place: "func (fd *FD) Read(p []byte) (int, error) {\n", after: socket},
+		{file: poll, place: "func (fd *FD) Write(p []byte) (int, error) {\n", after: socket + "\tdefer Stall(1)\n"},
+		{file: dial, place: "func (fd *netFD) connect(ctx context.Context, la, ra syscall.Sockaddr) (rsa syscall.Sockaddr, ret error) {\n",
+			after: fmt.Sprintf("\tpoll.Stall(%d)\n", 1+every/4)},
+	}
+}
+
+// writeOverlay writes copies of the files that edits change into dir, and returns the
+// file for go's -overlay that names them.
+func writeOverlay(dir, goroot string, every int) (string, error) {
+	texts := make(map[string]string)
+	for _, e := range edits(every) {
+		path := filepath.Join(goroot, "src", filepath.FromSlash(e.file))
+		if _, ok := texts[path]; !ok {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return "", err
+			}
+			texts[path] = string(text)
+		}
+		if n := strings.Count(texts[path], e.place); n != 1 {
+			where, _, _ := strings.Cut(e.place, "\n")
+			return "", fmt.Errorf("%s of this Go has %q %d times: it is not one that stall knows", e.file, where, n)
+		}
+		texts[path] = strings.Replace(texts[path], e.place, e.before+e.place+e.after, 1)
+	}
+	var overlay struct{ Replace map[string]string }
+	overlay.Replace = make(map[string]string)
+	for path, text := range texts {
+		copied := filepath.Join(dir, fmt.Sprintf("%d_%s", len(overlay.Replace), filepath.Base(path)))
+		if err := os.WriteFile(copied, []byte(text), 0o666); err != nil {
+			return "", err
+		}
+		overlay.Replace[path] = copied
+	}
+	content, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Join(dir, "overlay.json")
+	return name, os.WriteFile(name, content, 0o666)
+}
