@@ -58,10 +58,19 @@ func TestUnseenAnswerIsCredited(t *testing.T) {
 	}
 	for name, answer := range answers {
 		t.Run("cancelled when it is "+name, func(t *testing.T) {
-			rigTest(t, answer, rigSetup{}, func(t *testing.T, r *rig) {
+			var awaited chan struct{} // the answer, which does not come before
+			h := func(w http.ResponseWriter, r *http.Request) {
+				<-awaited
+				answer(w, r)
+			}
+			rigTest(t, h, rigSetup{}, func(t *testing.T, r *rig) {
+				awaited = make(chan struct{}, 1)
 				cancelled := 0
 				for range 64 { // select takes either of what is there
-					ctx := &lateContext{Context: t.Context(), arrive: synctest.Wait, ended: make(chan struct{})}
+					ctx := &lateContext{Context: t.Context(), ended: make(chan struct{}), arrive: func() {
+						awaited <- struct{}{}
+						synctest.Wait()
+					}}
 					res, err := r.client.RoundTrip(r.request("GET", "/", nil).WithContext(ctx))
 					if err != nil {
 						require.ErrorIs(t, err, context.Canceled)

@@ -34,7 +34,8 @@ type Conn struct {
 // delay unless the options say otherwise. Options apply to both ends; First and
 // Second restrict them to one.
 func Pair(opts ...Option) (*Conn, *Conn) {
-	l, up, down := new(link), new(half), new(half)
+	up, down := new(half), new(half)
+	l := &link{halves: [2]*half{up, down}}
 	// 192.0.2.0/24 is set aside for examples (RFC 5737).
 	a := &Conn{link: l, side: 0, in: down, out: up, addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 49152}}
 	b := &Conn{link: l, side: 1, in: up, out: down, addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 443}}
@@ -84,16 +85,18 @@ func (c *Conn) Write(p []byte) (int, error) {
 // buffered and then io.EOF, and its Writes fail with EPIPE once the news has had
 // time to arrive. With StrictClose, closing before everything was read is a reset.
 func (c *Conn) Close() error {
+	defer c.link.lock()()
 	unread, err := c.in.closeReader()
 	if err != nil {
 		return c.opError("close", err)
 	}
-	at, heard := c.out.closeWriter(net.ErrClosed)
-	switch {
-	case !heard:
-	case unread > 0 && c.strict.Load():
-		c.Reset()
-	default:
+	if unread > 0 && c.strict.Load() {
+		if c.out.disown() {
+			c.link.abort()
+		}
+		return nil
+	}
+	if at, heard := c.out.closeWriter(net.ErrClosed); heard {
 		c.in.readerGone(at)
 	}
 	return nil
@@ -102,7 +105,8 @@ func (c *Conn) Close() error {
 // CloseWrite ends this end's direction only: the peer reads what is buffered, then
 // io.EOF, and may go on writing.
 func (c *Conn) CloseWrite() error {
-	if c.in.readerClosed() {
+	defer c.link.lock()()
+	if c.in.readErr == net.ErrClosed {
 		return c.opError("close", net.ErrClosed)
 	}
 	c.out.closeWriter(syscall.EPIPE)
@@ -112,8 +116,8 @@ func (c *Conn) CloseWrite() error {
 // Reset breaks the connection: both ends fail with ECONNRESET at once, and what
 // was buffered is lost.
 func (c *Conn) Reset() {
-	c.out.abort()
-	c.in.abort()
+	defer c.link.lock()()
+	c.link.abort()
 }
 
 // LocalAddr returns this end's address, a *net.TCPAddr of a network that does not exist.

@@ -397,6 +397,38 @@ func TestReset(t *testing.T) {
 	}, testconn.Latency(time.Hour))
 }
 
+// TestResetIsOneStep: an end that closes as soon as it hears of a reset does not make the
+// other end read io.EOF, whoever is first.
+func TestResetIsOneStep(t *testing.T) {
+	for i := range 2000 {
+		a, b := testconn.Pair(testconn.StrictClose())
+		ended := make(chan error, 1)
+		go func() {
+			_, err := b.Read(make([]byte, 2))
+			_, late := b.Write([]byte("x")) // by which time it is over
+			ended <- errors.Join(err, late)
+			b.Close()
+		}()
+		if i%2 == 0 {
+			a.Reset()
+		} else {
+			_, err := a.Peer().Write([]byte("unread"))
+			require.NoError(t, err)
+			require.NoError(t, a.Close())
+		}
+		_, err := a.Read(make([]byte, 1))
+		if i%2 == 0 {
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+		} else {
+			require.ErrorIs(t, err, net.ErrClosed)
+		}
+		err = <-ended
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+		require.NotErrorIs(t, err, io.EOF)
+		require.NotErrorIs(t, err, syscall.EPIPE)
+	}
+}
+
 func TestDeadlines(t *testing.T) {
 	bubble(t, func(t *testing.T, a, b *testconn.Conn) {
 		start := time.Now()

@@ -46,9 +46,31 @@ func (c *Conn) Fail(f Fault) {
 
 // link is what the two ends share beside the bytes: the counting of calls.
 type link struct {
+	halves [2]*half // in the order in which lock locks them
+
 	mu     sync.Mutex
 	faults []*plannedFault
 	ends   [2]Stats // Reads, Writes and Faults
+}
+
+// lock makes what ends a connection one step: an end that reacts to the news in one
+// direction finds the other one as it will stay.
+func (l *link) lock() (unlock func()) {
+	for _, h := range l.halves {
+		h.mu.Lock()
+	}
+	return func() {
+		for _, h := range l.halves {
+			h.mu.Unlock()
+		}
+	}
+}
+
+// abort breaks both directions, for those who hold lock.
+func (l *link) abort() {
+	for _, h := range l.halves {
+		h.abort()
+	}
 }
 
 type plannedFault struct {

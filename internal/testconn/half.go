@@ -216,11 +216,11 @@ func (h *half) schedule(n int, now time.Time) time.Time {
 	return at
 }
 
+// What follows, up to abort, is for those who hold link.lock.
+
 // closeReader is Close as this direction's reader sees it. It returns how much
 // nobody will read.
 func (h *half) closeReader() (unread int, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.readErr == net.ErrClosed {
 		return 0, net.ErrClosed
 	}
@@ -233,25 +233,15 @@ func (h *half) closeReader() (unread int, err error) {
 
 // readerGone makes the writer's calls fail from at on.
 func (h *half) readerGone(at time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if !h.gone {
 		h.gone, h.goneAt = true, at
 		h.wake()
 	}
 }
 
-func (h *half) readerClosed() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.readErr == net.ErrClosed
-}
-
 // closeWriter ends this direction with err for further Writes, and returns when
 // the other side hears of it, if it ever does.
 func (h *half) closeWriter(err error) (at time.Time, heard bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.writeErr == nil || err == net.ErrClosed {
 		h.writeErr = err
 	}
@@ -263,11 +253,17 @@ func (h *half) closeWriter(err error) (at time.Time, heard bool) {
 	return at, !h.hole
 }
 
+// disown fails further Writes, of which the other side hears nothing yet, and reports
+// whether it ever could.
+func (h *half) disown() (heard bool) {
+	h.writeErr = net.ErrClosed
+	h.wake()
+	return !h.hole
+}
+
 // abort fails both ends of this direction, except that an end which has closed
 // keeps saying so.
 func (h *half) abort() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.readErr != net.ErrClosed {
 		h.readErr = syscall.ECONNRESET
 	}
