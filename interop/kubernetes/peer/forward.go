@@ -156,16 +156,28 @@ var forwardScenarios = []scenario{
 		if err != nil {
 			return "", err
 		}
-		conn, err := f.dial(ctx, workload.PortNone)
-		if err != nil {
-			return "", errors.Join(err, f.close())
+		// client-go gives up a session of which it hears an error. With spdystream at the
+		// other end it may not hear of one, since FIN can overtake the reply; then it goes on.
+		for ended := false; !ended; {
+			conn, dialErr := f.dial(ctx, workload.PortNone)
+			if dialErr != nil { // nobody accepts any more
+				if ctx.Err() != nil {
+					return "", errors.Join(dialErr, f.close())
+				}
+				err = <-f.ended
+				break
+			}
+			n, copyErr := io.Copy(io.Discard, conn)
+			conn.Close()
+			if n != 0 || copyErr != nil && !strings.Contains(copyErr.Error(), "reset") {
+				return "", errors.Join(fmt.Errorf("%d bytes from nobody: %w", n, copyErr), f.close())
+			}
+			select {
+			case err = <-f.ended:
+				ended = true
+			default:
+			}
 		}
-		defer conn.Close()
-		if n, err := io.Copy(io.Discard, conn); n != 0 || err != nil && !strings.Contains(err.Error(), "reset") {
-			return "", errors.Join(fmt.Errorf("%d bytes from nobody: %w", n, err), f.close())
-		}
-		// client-go gives up a session of which it hears an error
-		err = <-f.ended
 		if !errors.Is(err, portforward.ErrLostConnectionToPod) {
 			return "", fmt.Errorf("the forwarding ended with %w", err)
 		}
