@@ -252,13 +252,10 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 
 // serve runs a handler. Its panic resets its stream and nothing else.
 func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.CancelCauseFunc) {
-	a.begin(st) // outside the recover below, which is for what the user's handler does
+	a.begin(st)
 	handler, returned := a.handler(req), false
 	defer func() {
 		if !returned { // a panic, or runtime.Goexit
-			if v := recover(); v != nil && v != http.ErrAbortHandler {
-				st.session.log.panicked(st.session, st, v, debug.Stack())
-			}
 			st.reset(RstInternalError, "the handler did not return", nil)
 			st.http.finished = true
 			st.http.releaseBuffer()
@@ -269,10 +266,24 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 		st.release()
 		a.end(st)
 	}()
-	handler.ServeHTTP(st, req)
+	if !st.call(handler, req) {
+		return
+	}
 	returned = true
 	st.release() // before the FIN, upon which the client may open another stream
 	st.finish()
+}
+
+// call calls the user's handler, and nothing else of which a panic would be recovered. It
+// reports whether the handler has returned.
+func (st *Stream) call(handler http.Handler, req *http.Request) (returned bool) {
+	defer func() {
+		if v := recover(); v != nil && v != http.ErrAbortHandler {
+			st.session.log.panicked(st.session, st, v, debug.Stack())
+		}
+	}()
+	handler.ServeHTTP(st, req)
+	return true
 }
 
 // Close ends the server at once: listeners, sessions and HTTP/1.1 connections are

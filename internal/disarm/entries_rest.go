@@ -31,7 +31,7 @@ var restEntries = []entry{
 	{
 		attack: "A15", file: "server.go",
 		what: "a handler's panic is its own",
-		old:  "		if !returned { // a panic, or runtime.Goexit\n", new: "		if !returned && false {\n",
+		old:  "		if v := recover(); v != nil", new: "		if v := any(nil); v != nil",
 	},
 	{
 		attack: "A16", file: "receiver_headers.go",
