@@ -1,7 +1,6 @@
 package spdy
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -216,27 +215,4 @@ func (s *Session) progress() int64 {
 	gain := sum - s.idleFrames.earned
 	s.idleFrames.earned = sum
 	return int64(min(gain, 1<<31-1))
-}
-
-// A grantMark says where, among the control frames that wait, a WINDOW_UPDATE is, so that
-// it can grow instead of being followed by another. Guarded by Session.mu.
-type grantMark struct {
-	batch uint64 // counts how often the sender has taken the control frames
-	at    int    // where its delta is
-}
-
-// grantLocked queues credit for a stream, or with id 0 for the session. A peer that does
-// not read has at most one WINDOW_UPDATE waiting for each of its streams.
-func (s *Session) grantLocked(id uint32, mark *grantMark, n int64) {
-	if mark.batch == s.batch {
-		p := s.control[mark.at:]
-		if sum := int64(binary.BigEndian.Uint32(p)) + n; sum <= maxWindow {
-			binary.BigEndian.PutUint32(p, uint32(sum))
-			return
-		}
-	}
-	before := len(s.control)
-	s.control = appendGrant(s.control, s.version, id, n)
-	s.controlOwed += len(s.control) - before
-	*mark = grantMark{batch: s.batch, at: len(s.control) - 4}
 }

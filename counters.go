@@ -91,8 +91,8 @@ func (s *Session) Stats() SessionStats {
 		Streams:          s.streamStatesLocked(),
 		WaitingOpeners:   len(s.openers),
 		WaitingPings:     len(s.pings),
-		UnreadBytes:      s.flow.in.size - s.flow.in.avail - s.owed.Load(),
-		UnreadBudget:     s.budget,
+		UnreadBytes:      s.flow.unreadLocked(),
+		UnreadBudget:     s.flow.limit,
 		UnsentBytes:      s.unsentLocked(),
 		SendWindow:       -1,
 		ReceiveWindow:    -1,
@@ -109,7 +109,7 @@ func (s *Session) Stats() SessionStats {
 		Flooded:          errors.Is(s.err, ErrFlood),
 	}
 	open := s.unaware != nil && s.unaware.credit > 0 // nothing that the peer has granted counts
-	if s.cautious {
+	if s.flow.cautious {
 		t.Version = SPDY3
 	} else if s.version.sessionFlowControl() {
 		t.ReceiveWindow = s.flow.in.avail
@@ -118,7 +118,7 @@ func (s *Session) Stats() SessionStats {
 		}
 	}
 	if s.version.streamFlowControl() && !open {
-		t.PeerStreamWindow = s.peerWindow
+		t.PeerStreamWindow = s.flow.peerWindow
 	}
 	if s.unaware != nil {
 		t.StrayFrames = s.unaware.strayFrames

@@ -7,15 +7,6 @@ const maxWindow = 1<<31 - 1
 // change it, in bytes (SPDY/3.1 §2.6.8, SPEC W2).
 const defaultWindow = 64 << 10
 
-// A flowManager keeps both windows of a stream or of a session: what the peer
-// may still send us and what we may still send it. It is arithmetic only: it
-// never waits, so it has no goroutine. The receiver, the sender and the
-// application consult it, each half under the lock its owner names.
-type flowManager struct {
-	in  inflow
-	out outflow
-}
-
 // inflow is a window that this side grants. In bytes, at any time,
 //
 //	unread + avail + owed == size

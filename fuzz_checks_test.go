@@ -38,7 +38,7 @@ func (r *fuzzRun) check() {
 // slack is by how many bytes the books may be off: those of a DATA frame that is charged
 // to the windows when it begins, and has not come to its end.
 func (r *fuzzRun) slack() int64 {
-	if r.s.budget > 0 { // the session may have stopped reading in the middle of one
+	if r.s.flow.limit > 0 { // the session may have stopped reading in the middle of one
 		return int64(r.scan.largest)
 	}
 	return int64(r.scan.partial)
@@ -65,7 +65,7 @@ func (r *fuzzRun) checkBooks() {
 		}
 	}
 	r.s.mu.Lock()
-	size, avail, owed := r.s.flow.in.size, r.s.flow.in.avail, r.s.owed.Load()
+	size, avail, owed := r.s.flow.in.size, r.s.flow.in.avail, r.s.flow.owed.Load()
 	r.s.mu.Unlock()
 	if off := size - unread - avail - owed; off < 0 || off > r.slack() {
 		r.t.Errorf("session: %d bytes unread, window %d, avail %d, owed %d: off by %d, may be by %d", unread, size, avail, owed, off, r.slack())

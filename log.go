@@ -54,7 +54,7 @@ func (l *logSink) streamError(s *Session, err *StreamError) {
 // stalled reports, once, that a session has stopped reading its connection.
 func (l *logSink) stalled(s *Session) {
 	l.logger().Warn("spdy: too much is unread, and the peer does no flow control: all streams of the session wait until some is read",
-		"peer", peerName(s), "budget", s.budget)
+		"peer", peerName(s), "budget", s.flow.limit)
 }
 
 // panicked reports a handler's panic.

@@ -330,7 +330,7 @@ func (r *modelRun) compare() {
 	want := slices.Clone(r.m.expected)
 	if r.m.dropped > 1 { // the order in which streams are dropped is not said, and credit goes out in large steps
 		got, want = slices.DeleteFunc(got, isSessionGrant), slices.DeleteFunc(want, isSessionGrant)
-		r.m.in, r.m.owed = r.in(), r.s.owed.Load()
+		r.m.in, r.m.owed = r.in(), r.s.flow.owed.Load()
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -407,7 +407,7 @@ func (r *modelRun) compareSession() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := modelState{
-		In: s.flow.in.avail, Owed: s.owed.Load(), Out: s.flow.out.avail, Next: s.nextID, Peer: s.lastPeerID, Good: s.lastGood,
+		In: s.flow.in.avail, Owed: s.flow.owed.Load(), Out: s.flow.out.avail, Next: s.nextID, Peer: s.lastPeerID, Good: s.lastGood,
 		Said: s.saidGoAway, Heard: s.heardGoAway, Ours: s.ourStreams, Theirs: s.peerStreams, Opener: len(s.openers),
 	}
 	for id := range s.streams {

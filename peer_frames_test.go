@@ -301,7 +301,7 @@ func (p *testPeer) wantBalanced(why string) {
 	p.s.mu.Lock()
 	size, avail := p.s.flow.in.size, p.s.flow.in.avail
 	p.s.mu.Unlock()
-	owed := p.s.owed.Load()
+	owed := p.s.flow.owed.Load()
 	require.Equal(p.t, size, unread+avail+owed, "%s: session: unread %d, avail %d, owed %d", why, unread, avail, owed)
 	require.Less(p.t, owed, max(size/4, 1), "%s: the session owes credit", why)
 }

@@ -95,7 +95,7 @@ func (c *Config) unawareDefaults() {
 // beUnaware prepares a session for a peer that does no flow control.
 func (s *Session) beUnaware() {
 	s.unaware = &unawareness{hushed: true}
-	s.budget = int64(s.conf.UnreadBudget)
+	s.flow.limit = int64(s.conf.UnreadBudget)
 	s.peerLimit = maxStreamID
 	if s.client { // it sends nothing before the server had its chance to grant credit
 		s.goBlindLocked()
@@ -111,7 +111,7 @@ func (s *Session) shiftBlindLocked(delta int64) {
 	if !s.version.streamFlowControl() {
 		return
 	}
-	s.peerWindow += delta
+	s.flow.peerWindow += delta
 	if s.version.sessionFlowControl() {
 		s.flow.out.avail += delta
 	}
@@ -372,7 +372,7 @@ func (s *Session) unawareStats() unawareStats {
 		return unawareStats{unread: unread}
 	}
 	return unawareStats{
-		blind: !u.aware, unread: unread, budget: s.budget, stalls: s.stats.stalls, resets: u.resets,
+		blind: !u.aware, unread: unread, budget: s.flow.limit, stalls: s.stats.stalls, resets: u.resets,
 		strayFrames: u.strayFrames, strayBytes: u.strayBytes,
 	}
 }

@@ -184,7 +184,7 @@ func (s *Session) receiveData(h frameHeader) error {
 	}
 	if status != 0 {
 		if s.version == SPDY2 && !st.replyCame() { // SPEC D4
-			s.owed.Add(n)
+			s.flow.owed.Add(n)
 			return sessionErrorf(GoAwayProtocolError, "DATA on stream %d before its SYN_REPLY", st.id)
 		}
 		s.resetStream(st, status, "unexpected DATA")
@@ -217,52 +217,6 @@ func (s *Session) receiveData(h frameHeader) error {
 		s.finishIn(st)
 	}
 	return nil
-}
-
-// chargeLocked charges DATA to the session window. A peer that may speak SPDY/3
-// does not know of one, so its bytes are only counted, and so are those of one that
-// may do no flow control.
-func (s *Session) chargeLocked(n int64) bool {
-	if s.cautious || s.unaware != nil {
-		s.flow.in.avail -= n
-		return true
-	}
-	return s.flow.in.take(n)
-}
-
-// awaitRoom holds the receiver back while a session in which nothing else limits the
-// peer has as many bytes as its budget that no application has read. That is so in
-// SPDY/2, with SessionWindow as the budget, and with a peer that does no flow control.
-// It is the one thing besides the network that a receiver ever waits for; the
-// streams of such a session do hold each other up. coming are the bytes of the present
-// frame that have been charged and have not been read from the network.
-func (s *Session) awaitRoom(coming int) {
-	stalled := false
-	for s.budget > 0 && s.unread()-int64(coming) >= s.budget {
-		if s.app.makeRoom() || s.resetFullest() {
-			continue
-		}
-		if !stalled {
-			s.countStall()
-			stalled = true
-		}
-		s.alive.hold(true)
-		select {
-		case <-s.room:
-		case <-s.done:
-		}
-		s.alive.hold(false)
-		if s.ended() {
-			return
-		}
-	}
-}
-
-// unread is how much DATA has been charged that was neither read nor discarded.
-func (s *Session) unread() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.flow.in.size - s.flow.in.avail - s.owed.Load()
 }
 
 // replyCame reports whether the SYN_REPLY of a stream of ours has come.
@@ -315,7 +269,7 @@ func (s *Session) deliver(st *Stream, n int) error {
 		s.awaitRoom(n)
 		p, err := s.in.exactly(n)
 		if err != nil {
-			s.owed.Add(int64(n)) // it will never come
+			s.flow.owed.Add(int64(n)) // it will never come
 			return err
 		}
 		if n > 0 {
@@ -327,7 +281,7 @@ func (s *Session) deliver(st *Stream, n int) error {
 		s.awaitRoom(n)
 		p, whole, err := s.in.piece(n)
 		if err != nil {
-			s.owed.Add(int64(n)) // as above
+			s.flow.owed.Add(int64(n)) // as above
 			return err
 		}
 		if whole != nil {
@@ -344,7 +298,7 @@ func (s *Session) deliver(st *Stream, n int) error {
 // discardData reads n bytes that nobody wants and gives their credit back.
 func (s *Session) discardData(n int) error {
 	if err := s.in.skip(n); err != nil {
-		s.owed.Add(int64(n)) // it will never come
+		s.flow.owed.Add(int64(n)) // it will never come
 		return err
 	}
 	s.credit(int64(n))
@@ -398,73 +352,6 @@ func (s *Session) finishInLocked(st *Stream) {
 	}
 	st.state.finIn()
 	s.retireLocked(st)
-}
-
-// credit returns n bytes to the session's receive window, in large steps.
-func (s *Session) credit(n int64) {
-	if n == 0 {
-		return
-	}
-	owed := s.owed.Add(n)
-	s.ringRoom()
-	if owed < s.flow.in.size/4 {
-		return
-	}
-	s.mu.Lock()
-	s.settleLocked()
-	s.mu.Unlock()
-	s.ring()
-}
-
-// creditLocked is credit for callers that hold mu and ring afterwards.
-func (s *Session) creditLocked(n int64) {
-	if n == 0 {
-		return
-	}
-	if s.owed.Add(n) >= s.flow.in.size/4 {
-		s.settleLocked()
-	}
-	s.ringRoom()
-}
-
-// ringRoom tells a receiver in awaitRoom that bytes have been read.
-func (s *Session) ringRoom() {
-	if s.budget == 0 {
-		return
-	}
-	select {
-	case s.room <- struct{}{}:
-	default:
-	}
-}
-
-func (s *Session) settleLocked() {
-	n := s.owed.Swap(0)
-	s.flow.in.avail += n
-	if s.unaware != nil && !s.unaware.announced {
-		s.unaware.silent += n
-		return
-	}
-	if n > 0 && s.err == nil && s.version.sessionFlowControl() {
-		s.grantLocked(0, &s.granted, n)
-	}
-}
-
-// creditStream announces credit for one stream, if it is still open.
-func (s *Session) creditStream(st *Stream, grant int64) {
-	if grant == 0 || !s.version.streamFlowControl() {
-		return
-	}
-	s.mu.Lock()
-	if st.ended || st.state.inDone {
-		s.mu.Unlock()
-		return
-	}
-	if grant = s.tuneLocked(st, grant); grant > 0 {
-		s.grantLocked(st.id, &st.granted, grant)
-	}
-	s.mu.Unlock()
-	s.ring()
 }
 
 // replyReset answers a frame for a stream that is not open.

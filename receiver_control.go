@@ -86,8 +86,8 @@ func (s *Session) applySetting(e Setting) error {
 // window has changed (SPEC T12). The session window is untouched (SPEC T15).
 func (s *Session) shiftWindows(size int64) {
 	s.mu.Lock()
-	delta := size - s.peerWindow
-	s.peerWindow = size
+	delta := size - s.flow.peerWindow
+	s.flow.peerWindow = size
 	var overflown []*Stream
 	if delta != 0 {
 		for _, st := range s.streams {
@@ -142,11 +142,7 @@ func (s *Session) growSession(delta int64) error {
 		return nil
 	}
 	s.mu.Lock()
-	if s.cautious { // only a peer of SPDY/3.1 sends this
-		s.cautious = false
-		s.flow.out.avail = defaultWindow - s.sentBlind
-	}
-	ok := delta > 0 && s.flow.out.grow(delta)
+	ok := s.flow.grow(delta)
 	s.mu.Unlock()
 	if !ok { // SPEC W5, W7
 		return sessionErrorf(GoAwayProtocolError, "session WINDOW_UPDATE of 0 or beyond 2^31-1")

@@ -120,7 +120,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 	st := s.newPeerStream(f.priority << priorityScale(s.version))
 	st.id, st.assoc, st.onWire, st.held = f.id, f.assoc, true, true
 	st.oneWay = f.flags&FlagUnidirectional != 0
-	st.out.avail = s.peerWindow
+	st.out.avail = s.flow.peerWindow
 	st.state.opened(false, f.flags)
 	s.enterUnawareLocked(st)
 	if st.state.inDone {

@@ -161,7 +161,7 @@ func (r *rig) requireBalanced() {
 func receiveWindow(s *Session) (size, avail, owed int64, streams int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.flow.in.size, s.flow.in.avail, s.owed.Load(), len(s.streams)
+	return s.flow.in.size, s.flow.in.avail, s.flow.owed.Load(), len(s.streams)
 }
 
 func sendWindow(s *Session) int64 {

@@ -216,12 +216,9 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	}
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
-	s.flow.out.spend(int64(n))
+	s.flow.spend(int64(n))
 	s.stats.sent[FrameData]++
 	s.stats.dataSent += int64(n)
-	if s.cautious {
-		s.sentBlind += int64(n)
-	}
 	if last {
 		st.returnLoanLocked()
 	}

@@ -35,13 +35,11 @@ type Session struct {
 	conf    *Config
 	app     application
 	log     *logSink
-	budget  int64          // unread bytes at which the receiver stops reading; 0 if windows bound them
 	unaware *unawareness   // nil if the peer is expected to do flow control
 	pooled  *pooledSession // its place in a Transport, nil if it has none
 	alive   *keepalive     // nil if the configuration watches nothing
 
 	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
-	room       chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
 	done       chan struct{} // latch: the session has ended, err says why
 	senderEnd  chan struct{} // latch: the sender has ended, the conn is closed
 	receiveEnd chan struct{} // latch: the receiver has ended
@@ -59,9 +57,7 @@ type Session struct {
 
 	idled atomic.Uint64 // what the receiver has taken from idleFrames
 
-	// owed is session credit for bytes taken or discarded, not yet granted.
-	owed atomic.Int64
-
+	flow  credit   // the flow-control manager; has its own rules
 	stats counters // has its own rules
 
 	frameLog   atomic.Pointer[FrameLog] // see frameLogger
@@ -93,18 +89,12 @@ type Session struct {
 	control     []byte // control frames that are ready to go
 	controlOwed int    // how much of control the peer made us queue
 	batch       uint64 // counts how often the sender has taken control
-	granted     grantMark
 	resetBucket bucket // what is left of Config.ResetBurst
 	charged     uint64 // what has been taken from it
 	resetFlood  bool   // it is used up
 	dribbled    uint64 // DATA frames sent that the peer's window has cut small
 	headers     headerQueue
 	sched       scheduler
-	flow        flowManager
-	tuner       windowTuner
-	cautious    bool   // the peer may speak SPDY/3 or SPDY/3.1, see beCautious
-	sentBlind   int64  // DATA bytes sent while cautious
-	peerWindow  int64  // INITIAL_WINDOW_SIZE of the peer
 	peerLimit   uint32 // MAX_CONCURRENT_STREAMS of the peer
 	pings       map[uint32]pingWaiter
 	nextPing    uint32
@@ -167,14 +157,12 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 		conn: conn, client: client, version: v, conf: conf, app: app,
 		log:        newLogSink(conf.Logger),
 		wake:       make(chan struct{}, 1),
-		room:       make(chan struct{}, 1),
 		done:       make(chan struct{}),
 		senderEnd:  make(chan struct{}),
 		receiveEnd: make(chan struct{}),
 		streams:    make(map[uint32]*Stream),
 		nextID:     2,
 		nextPing:   2,
-		peerWindow: defaultWindow,
 		peerLimit:  assumedMaxStreams,
 		batch:      1,
 	}
@@ -189,18 +177,7 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	s.frameLog.Store(conf.FrameLog)
 	s.hooks = newStreamHooks(conf.Trace)
 	s.inflate = newHeaderDecompressor(v)
-	s.flow.in = newInflow(int64(conf.SessionWindow))
-	s.flow.out.avail = defaultWindow
-	if !v.streamFlowControl() {
-		s.peerWindow = unlimited
-	}
-	if !v.sessionFlowControl() {
-		s.flow.in, s.flow.out.avail = newInflow(unlimited), unlimited
-	}
-	if !v.streamFlowControl() {
-		s.budget = int64(conf.SessionWindow)
-	}
-	s.tuner = conf.newWindowTuner(v)
+	s.flow.init(conf, v)
 	s.alive = newKeepalive(s)
 	s.in.alive = s.alive
 	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {
@@ -210,9 +187,6 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	}
 	return s
 }
-
-// unlimited stands for a window in the versions that have none.
-const unlimited = 1 << 62
 
 // announce queues the frames that open our side of the session: SETTINGS with
 // what differs from the protocol's defaults, and the larger session window
@@ -506,7 +480,7 @@ func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 func (s *Session) Version() Version {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cautious {
+	if s.flow.cautious {
 		return SPDY3
 	}
 	return s.version

@@ -63,15 +63,11 @@ func (c *Config) recognize(first []byte) (g greeting) {
 	return g
 }
 
-// beCautious makes a session that may have a SPDY/3 peer: until the peer sends a
-// WINDOW_UPDATE for the session, there is no session window for what we send,
-// and none that we hold the peer to. Our own grants go out all the same: SPDY/3
-// peers ignore them (SPEC W9), those of SPDY/3.1 may wait for them.
+// beCautious makes a session that may have a SPDY/3 peer, see credit.beCautious.
 func (s *Session) beCautious() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cautious = true
-	s.flow.out.avail = unlimited
+	s.flow.beCautious()
 }
 
 // A readAheadConn is a connection of which something has been read already.

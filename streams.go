@@ -40,7 +40,7 @@ func (s *Session) open(ctx context.Context, st *Stream, block *[]byte, flags fra
 // enterLocked gives a stream, which has a slot, its id and queues its SYN_STREAM.
 func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 	st.id, st.held = s.nextID, true
-	st.out.avail = s.peerWindow
+	st.out.avail = s.flow.peerWindow
 	s.nextID += 2
 	s.stats.opened++
 	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent

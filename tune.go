@@ -52,7 +52,7 @@ func (c *Config) newWindowTuner(v Version) windowTuner {
 // tuneLocked looks at a stream whose application has taken grant bytes more, and
 // returns what is to be granted instead.
 func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
-	t, e := &s.tuner, &st.epoch
+	t, e := &s.flow.tuner, &st.epoch
 	if t.limit == 0 {
 		return grant
 	}
@@ -91,7 +91,7 @@ func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
 
 // measureLocked sends a PING that measures a round trip, unless one is under way.
 func (s *Session) measureLocked(now time.Time) {
-	t := &s.tuner
+	t := &s.flow.tuner
 	if t.ping != 0 || s.err != nil || s.hushed() {
 		return
 	}
@@ -101,7 +101,7 @@ func (s *Session) measureLocked(now time.Time) {
 
 // measuredLocked takes the echo of a PING.
 func (s *Session) measuredLocked(id uint32) {
-	t := &s.tuner
+	t := &s.flow.tuner
 	if id != t.ping || id == 0 {
 		return
 	}
@@ -117,7 +117,7 @@ func (s *Session) measuredLocked(id uint32) {
 // nothing unread: until then its bytes take up the session's window.
 func (s *Session) returnWindowLocked(st *Stream) {
 	if st.epoch.given > 0 && st.ended && st.in.buffered() == 0 {
-		s.tuner.pool += st.epoch.given
+		s.flow.tuner.pool += st.epoch.given
 		st.epoch.given = 0
 	}
 }

@@ -93,7 +93,7 @@ func TestSlowReaderKeepsItsWindow(t *testing.T) {
 			after(30 * time.Millisecond)
 		}
 		r.client.mu.Lock()
-		pool := r.client.tuner.pool
+		pool := r.client.flow.tuner.pool
 		r.client.mu.Unlock()
 		require.EqualValues(t, defaultClientSessionWindow/2, pool)
 		require.NoError(t, body.Close())
@@ -124,7 +124,7 @@ func TestGrownStreamsLeaveRoom(t *testing.T) {
 		after(time.Second)
 		r.client.mu.Lock()
 		defer r.client.mu.Unlock()
-		require.EqualValues(t, defaultClientSessionWindow/2, r.client.tuner.pool, "all has been given back")
+		require.EqualValues(t, defaultClientSessionWindow/2, r.client.flow.tuner.pool, "all has been given back")
 	})
 }
 
@@ -141,7 +141,7 @@ func TestFinishedStreamKeepsItsShare(t *testing.T) {
 		pool := func() int64 {
 			r.client.mu.Lock()
 			defer r.client.mu.Unlock()
-			return r.client.tuner.pool
+			return r.client.flow.tuner.pool
 		}
 		require.Less(t, pool(), int64(defaultClientSessionWindow/2))
 		_, err = io.ReadFull(body, rest)
@@ -159,7 +159,7 @@ func TestWindowShrinks(t *testing.T) {
 		given := func() int64 {
 			r.client.mu.Lock()
 			defer r.client.mu.Unlock()
-			return defaultClientSessionWindow/2 - r.client.tuner.pool
+			return defaultClientSessionWindow/2 - r.client.flow.tuner.pool
 		}
 		require.Greater(t, given(), int64(2<<20))
 		p := make([]byte, 256<<10)

@@ -107,13 +107,13 @@ var coreEntries = []entry{
 	},
 	{
 		attack: "A6", what: "credit that is not read is told in one frame",
-		file: "budget.go",
+		file: "credit.go",
 		old:  "	if mark.batch == s.batch {",
 		new:  "	if false {",
 	},
 	{
 		attack: "A6", what: "credit for streams that are gone counts",
-		file: "budget.go",
+		file: "credit.go",
 		old:  "	s.controlOwed += len(s.control) - before\n	*mark",
 		new:  "	_ = before\n	*mark",
 	},
@@ -234,19 +234,19 @@ var coreEntries = []entry{
 	{
 		attack: "A10", what: "and for what belongs to no stream",
 		file: "receiver.go",
-		old:  "		s.owed.Add(int64(n)) // it will never come\n		return err\n	}\n	s.credit(int64(n))\n	return nil\n",
-		new:  "		s.owed.Add(int64(n)) // it will never come\n		return err\n	}\n	return nil\n",
+		old:  "		s.flow.owed.Add(int64(n)) // it will never come\n		return err\n	}\n	s.credit(int64(n))\n	return nil\n",
+		new:  "		s.flow.owed.Add(int64(n)) // it will never come\n		return err\n	}\n	return nil\n",
 	},
 	{
 		attack: "A10", what: "all unread bytes of a session are bounded",
-		file: "receiver.go",
+		file: "credit.go",
 		old:  "	return s.flow.in.take(n)\n",
 		new:  "	s.flow.in.take(n)\n	return true\n",
 	},
 	{
 		attack: "A10", what: "so they are where there are no windows",
-		file: "receiver.go",
-		old:  "	for s.budget > 0 && s.unread()-int64(coming) >= s.budget {\n",
+		file: "credit.go",
+		old:  "	for s.flow.limit > 0 && s.unread()-int64(coming) >= s.flow.limit {\n",
 		new:  "	for false {\n",
 	},
 }

@@ -1,0 +1,208 @@
+package spdy
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+)
+
+// unlimited stands for a window in the versions that have none.
+const unlimited = 1 << 62
+
+// A credit is the flow-control manager of a session: both windows of the session, the
+// credit that it owes the peer, the initial window of the peer's streams, and the pool
+// from which the windows of streams grow. The flow-control manager of a stream is the
+// inflow in its northbound buffer and the outflow beside its loan.
+//
+// It is arithmetic: it never waits, so it has no goroutine. Session.mu guards all
+// fields but owed and room.
+type credit struct {
+	in  inflow  // DATA of the peer, on all streams
+	out outflow // DATA of ours, on all streams
+
+	// owed is credit for bytes that applications have read or discarded, and that no
+	// WINDOW_UPDATE has granted yet.
+	owed    atomic.Int64
+	granted grantMark // the WINDOW_UPDATE for the session that waits for the sender
+
+	limit int64         // unread bytes at which the receiver stops reading; 0 if windows bound them; immutable
+	room  chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
+
+	tuner      windowTuner
+	peerWindow int64 // INITIAL_WINDOW_SIZE of the peer
+	cautious   bool  // the peer may speak SPDY/3 or SPDY/3.1, see beCautious
+	sentBlind  int64 // DATA bytes sent while cautious
+}
+
+func (c *credit) init(conf *Config, v Version) {
+	c.room = make(chan struct{}, 1)
+	c.in, c.out.avail = newInflow(unlimited), unlimited
+	if v.sessionFlowControl() {
+		c.in, c.out.avail = newInflow(int64(conf.SessionWindow)), defaultWindow
+	}
+	c.peerWindow = defaultWindow
+	if !v.streamFlowControl() {
+		c.peerWindow, c.limit = unlimited, int64(conf.SessionWindow)
+	}
+	c.tuner = conf.newWindowTuner(v)
+}
+
+// unreadLocked is the number of DATA bytes that the peer has been charged for, and that
+// no application has read or discarded.
+func (c *credit) unreadLocked() int64 { return c.in.size - c.in.avail - c.owed.Load() }
+
+// beCautious prepares for a peer that may speak SPDY/3: until the peer sends a
+// WINDOW_UPDATE for the session, no session window limits what we send, and none limits
+// the peer. Our own grants are sent all the same: SPDY/3 peers ignore them (SPEC W9), a
+// peer of SPDY/3.1 may wait for them.
+func (c *credit) beCautious() { c.cautious, c.out.avail = true, unlimited }
+
+// spend charges DATA of n bytes that is about to be sent.
+func (c *credit) spend(n int64) {
+	c.out.spend(n)
+	if c.cautious {
+		c.sentBlind += n
+	}
+}
+
+// grow adds a WINDOW_UPDATE for the session, which only a peer of SPDY/3.1 sends. It
+// reports false if the delta is 0 or the window would pass 2^31-1 (SPEC W5, W7).
+func (c *credit) grow(delta int64) bool {
+	if c.cautious {
+		c.cautious = false
+		c.out.avail = defaultWindow - c.sentBlind
+	}
+	return delta > 0 && c.out.grow(delta)
+}
+
+// chargeLocked charges DATA of n bytes to the session window. It reports false if the peer
+// overran it. Bytes are only counted while the peer does not have to know the window: a
+// peer that may speak SPDY/3, or one that may do no flow control.
+func (s *Session) chargeLocked(n int64) bool {
+	if s.flow.cautious || s.unaware != nil {
+		s.flow.in.avail -= n
+		return true
+	}
+	return s.flow.in.take(n)
+}
+
+// unread is credit.unreadLocked for callers that do not hold mu.
+func (s *Session) unread() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flow.unreadLocked()
+}
+
+// awaitRoom holds the receiver back while a session in which nothing else limits the
+// peer has as many bytes as its limit that no application has read. That is so in
+// SPDY/2, with SessionWindow as the limit, and with a peer that does no flow control.
+// It is the one thing besides the network that a receiver ever waits for; the
+// streams of such a session do hold each other up. coming are the bytes of the present
+// frame that have been charged and have not been read from the network.
+func (s *Session) awaitRoom(coming int) {
+	stalled := false
+	for s.flow.limit > 0 && s.unread()-int64(coming) >= s.flow.limit {
+		if s.app.makeRoom() || s.resetFullest() {
+			continue
+		}
+		if !stalled {
+			s.countStall()
+			stalled = true
+		}
+		s.alive.hold(true)
+		select {
+		case <-s.flow.room:
+		case <-s.done:
+		}
+		s.alive.hold(false)
+		if s.ended() {
+			return
+		}
+	}
+}
+
+// ringRoom tells a receiver in awaitRoom that bytes have been read.
+func (c *credit) ringRoom() {
+	if c.limit != 0 {
+		ringBell(c.room)
+	}
+}
+
+// credit returns n bytes to the session's receive window, in large steps.
+func (s *Session) credit(n int64) {
+	if n == 0 {
+		return
+	}
+	owed := s.flow.owed.Add(n)
+	s.flow.ringRoom()
+	if owed < s.flow.in.size/4 {
+		return
+	}
+	s.mu.Lock()
+	s.settleLocked()
+	s.mu.Unlock()
+	s.ring()
+}
+
+// creditLocked is credit for callers that hold mu and ring afterwards.
+func (s *Session) creditLocked(n int64) {
+	if n == 0 {
+		return
+	}
+	if s.flow.owed.Add(n) >= s.flow.in.size/4 {
+		s.settleLocked()
+	}
+	s.flow.ringRoom()
+}
+
+// settleLocked grants the peer all credit that is owed.
+func (s *Session) settleLocked() {
+	n := s.flow.owed.Swap(0)
+	s.flow.in.avail += n
+	if s.unaware != nil && !s.unaware.announced {
+		s.unaware.silent += n
+		return
+	}
+	if n > 0 && s.err == nil && s.version.sessionFlowControl() {
+		s.grantLocked(0, &s.flow.granted, n)
+	}
+}
+
+// creditStream grants the peer credit for one stream, if the stream is still open.
+func (s *Session) creditStream(st *Stream, grant int64) {
+	if grant == 0 || !s.version.streamFlowControl() {
+		return
+	}
+	s.mu.Lock()
+	if st.ended || st.state.inDone {
+		s.mu.Unlock()
+		return
+	}
+	if grant = s.tuneLocked(st, grant); grant > 0 {
+		s.grantLocked(st.id, &st.granted, grant)
+	}
+	s.mu.Unlock()
+	s.ring()
+}
+
+// A grantMark is the place of a WINDOW_UPDATE among the control frames that wait for the
+// sender, so that its delta can grow. Guarded by Session.mu.
+type grantMark struct {
+	batch uint64 // value of Session.batch when the frame was queued
+	at    int    // offset of its delta in Session.control
+}
+
+// grantLocked queues credit for a stream, or with id 0 for the session. At most one
+// WINDOW_UPDATE waits for each stream of a peer that does not read.
+func (s *Session) grantLocked(id uint32, mark *grantMark, n int64) {
+	if mark.batch == s.batch {
+		p := s.control[mark.at:]
+		if sum := int64(binary.BigEndian.Uint32(p)) + n; sum <= maxWindow {
+			binary.BigEndian.PutUint32(p, uint32(sum))
+			return
+		}
+	}
+	before := len(s.control)
+	s.control = appendGrant(s.control, s.version, id, n)
+	s.controlOwed += len(s.control) - before
+	*mark = grantMark{batch: s.batch, at: len(s.control) - 4}
+}
