@@ -104,8 +104,8 @@ func (s *Session) Stats() SessionStats {
 		StreamsOpened:    uint64(c.opened),
 		StreamsAccepted:  uint64(c.accepted),
 		Stalls:           c.stalls,
-		ChargedResets:    s.charged,
-		IdleFrames:       s.idled.Load(),
+		ChargedResets:    s.floods.charged,
+		IdleFrames:       s.floods.idled.Load(),
 		Flooded:          errors.Is(s.err, ErrFlood),
 	}
 	open := s.unaware != nil && s.unaware.credit > 0 // nothing that the peer has granted counts

@@ -203,6 +203,6 @@ func (s *Session) grantLocked(id uint32, mark *grantMark, n int64) {
 	}
 	before := len(s.control)
 	s.control = appendGrant(s.control, s.version, id, n)
-	s.controlOwed += len(s.control) - before
+	s.oweLocked(before)
 	*mark = grantMark{batch: s.batch, at: len(s.control) - 4}
 }

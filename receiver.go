@@ -359,7 +359,7 @@ func (s *Session) replyReset(id uint32, status RstStatus) {
 	s.mu.Lock()
 	if s.err == nil {
 		s.queueResetLocked(id, status, true)
-		s.chargeResetLocked()
+		s.floods.chargeResetLocked()
 	}
 	flooded := s.floodedLocked()
 	s.mu.Unlock()
@@ -375,7 +375,7 @@ func (s *Session) queueResetLocked(id uint32, status RstStatus, owed bool) {
 	before := len(s.control)
 	s.control = appendRstStream(s.control, s.version, id, status.forVersion(s.version))
 	if owed {
-		s.controlOwed += len(s.control) - before
+		s.oweLocked(before)
 	}
 	s.resets.add(id)
 }

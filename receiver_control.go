@@ -17,7 +17,7 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 		return s.idle(1)
 	}
 	if st.unansweredLocked() {
-		s.chargeResetLocked()
+		s.floods.chargeResetLocked()
 	}
 	flooded := s.floodedLocked()
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
@@ -160,8 +160,9 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	if !s.isOurs(id) { // SPEC P1
 		s.mu.Lock()
 		if s.err == nil {
+			before := len(s.control)
 			s.control = appendPing(s.control, s.version, id)
-			s.controlOwed += frameHeaderSize + pingSize
+			s.oweLocked(before)
 		}
 		flooded := s.floodedLocked()
 		s.mu.Unlock()

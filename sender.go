@@ -82,7 +82,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	}
 	b = append(b, s.control...)
 	s.stats.noteControlLocked(s.control)
-	s.control, s.controlOwed = s.control[:0], 0
+	s.control, s.floods.replies = s.control[:0], 0
 	s.batch++
 	s.alive.takenLocked()
 	if cap(s.control) > defaultMaxOwedReplies {
@@ -202,7 +202,7 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 		n = min(n, limit, max(room-frameHeaderSize, wholeFrame))
 		n = int(min(int64(n), st.out.avail, s.flow.out.avail))
 		if n < dribble && n < len(st.loan) {
-			s.dribbled++
+			s.floods.dribbled++
 		}
 	}
 	var flags frameFlags

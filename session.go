@@ -45,20 +45,18 @@ type Session struct {
 	receiveEnd chan struct{} // latch: the receiver has ended
 
 	// Receiver only.
-	in         reader
-	inflate    *headerDecompressor
-	idleFrames idleBudget
-	tls        *tls.ConnectionState // known once the first frame has come
+	in      reader
+	inflate *headerDecompressor
+	tls     *tls.ConnectionState // known once the first frame has come
 
 	// Sender only.
 	deflate     *headerCompressor
 	parcel      *[]byte // to be written behind the batch; nil if nothing is
 	parcelFrame []byte  // what of it
 
-	idled atomic.Uint64 // what the receiver has taken from idleFrames
-
-	flow  credit   // the flow-control manager; has its own rules
-	stats counters // has its own rules
+	flow   credit   // the flow-control manager; has its own rules
+	floods floods   // the budgets of the peer; has its own rules
+	stats  counters // has its own rules
 
 	frameLog   atomic.Pointer[FrameLog] // see frameLogger
 	sentBlocks *[]sentBlock             // sender only; nil until somebody wants to see headers
@@ -86,18 +84,13 @@ type Session struct {
 	openers     openerQueue
 	rawHeaders  int // bytes of header blocks that the peer has us keep for raw streams
 
-	control     []byte // control frames that are ready to go
-	controlOwed int    // how much of control the peer made us queue
-	batch       uint64 // counts how often the sender has taken control
-	resetBucket bucket // what is left of Config.ResetBurst
-	charged     uint64 // what has been taken from it
-	resetFlood  bool   // it is used up
-	dribbled    uint64 // DATA frames sent that the peer's window has cut small
-	headers     headerQueue
-	sched       scheduler
-	peerLimit   uint32 // MAX_CONCURRENT_STREAMS of the peer
-	pings       map[uint32]pingWaiter
-	nextPing    uint32
+	control   []byte // control frames that are ready to go
+	batch     uint64 // counts how often the sender has taken control
+	headers   headerQueue
+	sched     scheduler
+	peerLimit uint32 // MAX_CONCURRENT_STREAMS of the peer
+	pings     map[uint32]pingWaiter
+	nextPing  uint32
 }
 
 // An application is what a session carries: HTTP or anything else. The session
@@ -166,9 +159,7 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 		peerLimit:  assumedMaxStreams,
 		batch:      1,
 	}
-	now := time.Now()
-	s.resetBucket = newBucket(conf.ResetBurst, now)
-	s.idleFrames.bucket = newBucket(conf.IdleFrameBurst, now)
+	s.floods.init(conf, time.Now())
 	if client {
 		s.nextID, s.nextPing = 1, 1
 	}

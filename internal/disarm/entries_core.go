@@ -29,7 +29,7 @@ var coreEntries = []entry{
 	},
 	{
 		attack: "A2", what: "blocks that nobody gets count by their size",
-		file: "budget.go",
+		file: "floods.go",
 		old:  "s.idle(1 + s.inflate.size/idleInflate)",
 		new:  "s.idle(0)",
 	},
@@ -54,7 +54,7 @@ var coreEntries = []entry{
 	{
 		attack: "A3", what: "refused streams use up the budget of resets",
 		file: "receiver.go",
-		old:  "		s.queueResetLocked(id, status, true)\n		s.chargeResetLocked()\n",
+		old:  "		s.queueResetLocked(id, status, true)\n		s.floods.chargeResetLocked()\n",
 		new:  "		s.queueResetLocked(id, status, true)\n",
 	},
 	{
@@ -66,7 +66,7 @@ var coreEntries = []entry{
 	{
 		attack: "A4", what: "streams that the peer resets use up the budget",
 		file: "receiver_control.go",
-		old:  "	if st.unansweredLocked() {\n		s.chargeResetLocked()\n	}\n",
+		old:  "	if st.unansweredLocked() {\n		s.floods.chargeResetLocked()\n	}\n",
 		new:  "",
 	},
 	{
@@ -77,8 +77,8 @@ var coreEntries = []entry{
 	},
 	{
 		attack: "A4", what: "the budget of resets ends the session",
-		file: "budget.go",
-		old:  "	case s.resetFlood:\n",
+		file: "floods.go",
+		old:  "	case f.flooded:\n",
 		new:  "	case false:\n",
 	},
 	{
@@ -90,20 +90,20 @@ var coreEntries = []entry{
 	{
 		attack: "A5", what: "frames for unknown streams use it up too",
 		file: "receiver.go",
-		old:  "		s.queueResetLocked(id, status, true)\n		s.chargeResetLocked()\n",
+		old:  "		s.queueResetLocked(id, status, true)\n		s.floods.chargeResetLocked()\n",
 		new:  "		s.queueResetLocked(id, status, true)\n",
 	},
 	{
 		attack: "A6", what: "replies that are not read are bounded",
-		file: "budget.go",
-		old:  "	case s.controlOwed > s.conf.MaxOwedReplies+owingReply*len(s.streams): // SPEC P5, F14\n",
+		file: "floods.go",
+		old:  "	case f.replies > f.conf.MaxOwedReplies+owingReply*len(s.streams): // SPEC P5, F14\n",
 		new:  "	case false:\n",
 	},
 	{
 		attack: "A6", what: "PINGs that are not read count",
 		file: "receiver_control.go",
-		old:  "			s.controlOwed += frameHeaderSize + pingSize\n",
-		new:  "",
+		old:  "			s.oweLocked(before)\n",
+		new:  "			_ = before\n",
 	},
 	{
 		attack: "A6", what: "credit that is not read is told in one frame",
@@ -114,7 +114,7 @@ var coreEntries = []entry{
 	{
 		attack: "A6", what: "credit for streams that are gone counts",
 		file: "credit.go",
-		old:  "	s.controlOwed += len(s.control) - before\n	*mark",
+		old:  "	s.oweLocked(before)\n	*mark",
 		new:  "	_ = before\n	*mark",
 	},
 	{
@@ -125,8 +125,8 @@ var coreEntries = []entry{
 	},
 	{
 		attack: "A7", what: "the budget of idle frames",
-		file: "budget.go",
-		old:  "	return s.flood(BudgetIdleFrames)\n",
+		file: "floods.go",
+		old:  "	return f.exhausted(BudgetIdleFrames)\n",
 		new:  "	return nil\n",
 	},
 	{
@@ -180,8 +180,8 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "crumbs that the peer's window cuts allow for nothing",
 		file: "sender.go",
-		old:  "			s.dribbled++\n",
-		new:  "			_ = s.dribbled\n",
+		old:  "			s.floods.dribbled++\n",
+		new:  "			_ = s.floods.dribbled\n",
 	},
 	{
 		attack: "A8", what: "a delta of 0 is an error of the stream",
