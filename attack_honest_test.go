@@ -73,7 +73,7 @@ func TestKubernetesIsNoFlood(t *testing.T) {
 				require.NoError(t, p.s.Err())
 				require.Zero(t, openStreams(p.s))
 			}
-			require.EqualValues(t, 3*streams, p.s.Stats().ChargedResets)
+			require.Zero(t, p.s.Stats().ChargedResets, "no handler of ours runs for them")
 			require.EqualValues(t, 3*streams, p.s.Stats().StreamsAccepted, "none was refused")
 		})
 	}

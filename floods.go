@@ -12,11 +12,13 @@ type floods struct {
 
 	idle  idleBudget    // frames that carry nothing; receiver only
 	idled atomic.Uint64 // total charged to idle
+	late  atomic.Int64  // frames that peers may still send for streams that we have reset; only the receiver subtracts
 
 	// Guarded by Session.mu.
-	resets   bucket // resets that the peer may still cause
-	charged  uint64 // total charged to resets
-	flooded  bool   // resets is exhausted
+	resets   bucket // violations that the peer may still commit
+	charged  uint64 // total of violations and of cancelled streams
+	flooded  bool   // the peer went on after resets was exhausted
+	wasted   int    // handlers that run for streams which the peer has cancelled
 	replies  int    // bytes in Session.control that the peer made us queue
 	dribbled uint64 // DATA frames sent that the peer's window cut below dribble bytes
 }
@@ -24,16 +26,17 @@ type floods struct {
 // An idleBudget counts frames that carry nothing.
 type idleBudget struct {
 	bucket
-	empty  uint64 // DATA frames without a use
+	empty  uint64 // DATA frames without bytes
 	earned uint64 // progress that the bucket has been refilled for
 }
 
 const (
-	// strayFrame is the length below which DATA that no stream receives is charged.
-	strayFrame = 64
 	// idleInflate is the number of inflated bytes of a header block without a stream that
 	// cost as much as a frame: about equal in time.
 	idleInflate = 4 << 10
+	// idleRatio is the number of inflated bytes that a compressed byte may become free of
+	// charge: inflating them costs us no more than sending them costs the peer.
+	idleRatio = 16
 	// idleStreams is the number of streams to visit that cost as much as a frame.
 	idleStreams = 16
 	// dribble is the size below which DATA that the peer's window cuts is no progress.
@@ -64,29 +67,64 @@ func (f *floods) exhausted(b Budget) *SessionError {
 	return e
 }
 
-// chargeResetLocked charges one reset: a stream that the peer opened and cancels before
-// the response, or one that we reset or refuse because of its error. Opening a stream and
-// resetting it costs a peer 20 bytes and costs us a handler (CVE-2023-44487); so does
-// provoking us to reset it (CVE-2025-8671).
-func (f *floods) chargeResetLocked() {
+// violationLocked charges a stream that we reset or refuse because the peer broke a rule
+// that no honest implementation breaks. Provoking a reset costs a peer 20 bytes and costs
+// us a handler (CVE-2025-8671). While the budget is exhausted new streams are refused; the
+// session ends when the peer breaks as many rules again.
+func (f *floods) violationLocked() {
 	f.charged++
 	if !f.resets.take(1, f.conf.ResetBurst, f.conf.ResetRate, nil) {
-		f.flooded = true
+		f.flooded = f.flooded || f.resets.left < -int64(f.conf.ResetBurst)
 	}
 }
 
-// chargeReset is chargeResetLocked for callers that check floodedLocked afterwards.
-func (s *Session) chargeReset() {
+// violation is violationLocked for callers that check floodedLocked afterwards.
+func (s *Session) violation() {
 	s.mu.Lock()
-	s.floods.chargeResetLocked()
+	s.floods.violationLocked()
 	s.mu.Unlock()
 }
 
-// unansweredLocked reports that the peer opened the stream and that no part of our
-// response has left. Cancelling a response that has begun is ordinary, and costs a client
-// a round trip and a slot while the handler runs.
-func (st *Stream) unansweredLocked() bool {
-	return !st.state.ours && (!st.state.replied || st.state.oneWay || st.headerJobs > 0)
+// overLocked reports that the budget of resets is exhausted.
+func (f *floods) overLocked() bool {
+	return f.resets.left < 0 && !f.resets.take(0, f.conf.ResetBurst, f.conf.ResetRate, nil)
+}
+
+// chargeCancelLocked charges a stream that the peer opened and cancels before the response
+// has begun, for as long as its handler runs: opening a stream and resetting it costs a
+// peer 40 bytes and costs us a handler (CVE-2023-44487). A peer that cancels no faster than
+// handlers return is never over its budget. Cancelling a response that has begun is
+// ordinary.
+func (s *Session) chargeCancelLocked(st *Stream) {
+	if st.state.ours || st.released || st.state.replied && st.headerJobs == 0 {
+		return
+	}
+	st.wasted = true
+	s.floods.wasted++
+	s.floods.charged++
+}
+
+// cleanedUpLocked returns what chargeCancelLocked has charged: the handler has returned.
+func (f *floods) cleanedUpLocked(st *Stream) {
+	if st.wasted {
+		st.wasted = false
+		f.wasted--
+	}
+}
+
+// expect notes that we have reset or refused a stream. Before the peer knows, it may send
+// a reply or trailers, FIN and a RST_STREAM of its own for that stream, which are not
+// charged. DATA never is.
+func (f *floods) expect() { f.late.Add(4) }
+
+// expected reports whether a frame for a stream that is not open may belong to a stream
+// that we have reset or refused, and counts it. Receiver only.
+func (f *floods) expected() bool {
+	if f.late.Load() == 0 {
+		return false
+	}
+	f.late.Add(-1)
+	return true
 }
 
 // oweLocked charges control frames that the peer made us queue from offset before on.
@@ -127,17 +165,15 @@ func (s *Session) idleOverStreams() error {
 	return s.idle(1 + n/idleStreams)
 }
 
-// idleBlock charges a frame whose header block no stream receives. The block had to be
-// inflated all the same (SPEC H1).
-func (s *Session) idleBlock() error { return s.idle(1 + s.inflate.size/idleInflate) }
+// idleBlock charges a frame whose header block, of n compressed bytes, no stream receives.
+// The block had to be inflated all the same (SPEC H1).
+func (s *Session) idleBlock(n int) error {
+	return s.idle(1 + max(0, s.inflate.size-idleRatio*n)/idleInflate)
+}
 
-// idleData charges a DATA frame of n bytes that no stream receives, or that is empty.
-// Larger ones are on their way to every stream that is reset.
-func (s *Session) idleData(n int) error {
+// idleEmpty charges an empty DATA frame.
+func (s *Session) idleEmpty() error {
 	s.floods.idle.empty++
-	if n >= strayFrame {
-		return nil
-	}
 	return s.idle(1)
 }
 

@@ -233,7 +233,7 @@ func (a *keepalive) restLocked() {
 // restingLocked reports that nothing is open on the session and nobody waits to
 // open anything.
 func (s *Session) restingLocked() bool {
-	return len(s.streams) == 0 && s.peerStreams == 0 && s.ourStreams == 0 && len(s.openers) == 0
+	return len(s.streams) == 0 && s.peerStreams == 0 && s.activeLocked() == 0 && len(s.openers) == 0
 }
 
 // goIdle ends a session that nobody uses. One that is used now is looked at again,

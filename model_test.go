@@ -23,7 +23,8 @@ type model struct {
 	peerLimit       int64
 	peerWindow      int64
 	waiting         []modelOpen // calls that wait to open a stream, the first one first
-	resets          []uint32    // the latest that this side has reset
+	finished        modelRing   // streams on which no DATA may follow
+	answered        modelRing   // streams that were never opened and have been answered
 	size, in, owed  int64       // receive window of the session
 	out             int64       // send window of the session
 	dropped         int         // streams whose unread bytes were dropped in this step
@@ -112,10 +113,28 @@ func (m *model) rst(id uint32, status RstStatus) {
 		status = 1
 	}
 	m.say("RST %d %v", id, status)
-	m.resets = append(m.resets, id)
-	if len(m.resets) > 64 {
-		m.resets = m.resets[1:]
+	m.finished.remove(id)
+}
+
+// A modelRing holds the latest 32 ids.
+type modelRing []uint32
+
+func (r *modelRing) add(id uint32) bool {
+	if slices.Contains(*r, id) {
+		return false
 	}
+	if *r = append(*r, id); len(*r) > 32 {
+		*r = (*r)[1:]
+	}
+	return true
+}
+
+func (r *modelRing) remove(id uint32) bool {
+	i := slices.Index(*r, id)
+	if i >= 0 {
+		*r = slices.Delete(*r, i, i+1)
+	}
+	return i >= 0
 }
 
 // credit gives n bytes back to the session's window: a quarter of it at a time.
@@ -161,6 +180,7 @@ func (m *model) forget(st *modelStream) {
 
 func (m *model) retire(st *modelStream) {
 	if !st.ended && st.inDone && st.outDone {
+		m.finished.add(st.id)
 		m.forget(st)
 	}
 }
@@ -194,14 +214,12 @@ func (m *model) unknown(id uint32, data bool) RstStatus {
 	switch {
 	case m.said && !m.mine(id): // D2, S13
 		return 0
-	case slices.Contains(m.resets, id): // R5, X3
-		return 0
-	case never: // D1, R4, R8
+	case never && m.answered.add(id): // D1, R4, R8
 		return RstInvalidStream
-	case data && m.version != SPDY2: // D7
+	case !never && data && m.version != SPDY2 && m.finished.remove(id): // D7
 		return RstProtocolError
 	}
-	return 0 // R5, D8
+	return 0 // R5, X3, D8
 }
 
 // The frames of the peer.
@@ -356,6 +374,7 @@ func (m *model) rstStream(id uint32) {
 	if id == 0 {
 		m.die(GoAwayProtocolError)
 	} else if st := m.streams[id]; st != nil { // X1; X2 otherwise
+		m.finished.add(id)
 		m.end(st)
 	}
 }

@@ -68,6 +68,8 @@ type testPeer struct {
 	served  *call          // Serve
 	opened  []*Stream      // by the Session
 	pings   uint32         // sent by wantAlive
+
+	resetPings bool // the test wants to see PINGs behind resets, see echo
 }
 
 // story runs a test in a bubble of fake time as a subtest.

@@ -102,7 +102,6 @@ func (a *httpClientApp) decide(p *push, promised, cause *http.Request) {
 	if !a.wanted(promised, cause) {
 		p.refused = true
 		a.forget(p)
-		p.st.session.chargeReset()
 		p.st.reset(RstRefusedStream, "the push was refused", nil)
 	}
 	close(p.decided)

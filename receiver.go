@@ -1,5 +1,7 @@
 package spdy
 
+import "slices"
+
 // receiver reads frames and hands what they carry to the streams. It waits for
 // the network and for nothing else: bytes go into northbound buffers whose bound
 // the peer's window is, everything else is a doorbell, a latch or a queue that
@@ -138,7 +140,7 @@ func (s *Session) receiveForeign(h frameHeader) error {
 		}
 		if len(p) == 4 {
 			id := (uint32(p[0])<<24 | uint32(p[1])<<16 | uint32(p[2])<<8 | uint32(p[3])) & (1<<31 - 1)
-			s.replyReset(id, RstUnsupportedVersion)
+			s.replyReset(id, RstUnsupportedVersion, true)
 		}
 		fallthrough
 	case FrameSynReply, FrameHeaders:
@@ -172,17 +174,14 @@ func (s *Session) receiveData(h frameHeader) error {
 	s.stats.dataReceived += n
 	st, status := s.dataStreamLocked(h)
 	s.mu.Unlock()
-	if st == nil {
-		if status != 0 {
-			s.replyReset(h.streamID, status)
-			return s.idleDiscard(h.length)
-		}
-		return s.strayData(h.length)
-	}
-	if status != 0 && s.forgives(st, h, status) {
-		return s.strayData(h.length)
-	}
-	if status != 0 {
+	switch {
+	case st == nil && status != 0:
+		s.replyReset(h.streamID, status, true)
+		return s.strayData(h)
+	case st == nil, status != 0 && s.forgives(st, h, status):
+		s.stray(h.length)
+		return s.strayData(h)
+	case status != 0:
 		if s.version == SPDY2 && !st.replyCame() { // SPEC D4
 			s.flow.owed.Add(n)
 			return sessionErrorf(GoAwayProtocolError, "DATA on stream %d before its SYN_REPLY", st.id)
@@ -199,7 +198,7 @@ func (s *Session) receiveData(h frameHeader) error {
 		s.resetStream(st, RstFlowControlError, "DATA overruns the stream window")
 		return s.discardData(h.length)
 	case n == 0 && h.flags&FlagFin == 0: // SPEC F13
-		return s.idleData(0)
+		return s.idleEmpty()
 	case wanted:
 		st.in.mark(h.length)
 		if err := s.deliver(st, h.length); err != nil {
@@ -239,8 +238,9 @@ func (s *Session) dataStreamLocked(h frameHeader) (*Stream, RstStatus) {
 	return st, st.state.receiveData()
 }
 
-// unknownLocked says how to answer a frame for a stream that is not open: 0 for
-// not at all.
+// unknownLocked is the status to answer a frame with whose stream is not open, or 0 to
+// drop the frame. Frames of a stream that this side has reset or refused are dropped,
+// however many they are and however late: the peer sent them before it could know.
 func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
 	neverOpened := id > s.lastPeerID
 	if s.isOurs(id) {
@@ -249,14 +249,14 @@ func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
 	switch {
 	case s.saidGoAway && !s.isOurs(id): // SPEC D2, S13
 		return 0
-	case s.resets.has(id): // it has been answered, SPEC X3
-		return 0
-	case neverOpened: // SPEC D1, R4, R8
+	case neverOpened && s.answered.add(id): // SPEC D1, R4, R8, X3
 		return RstInvalidStream
-	case !data || s.version == SPDY2 || s.blind(): // SPEC R5, D8
+	case neverOpened || !data || s.version == SPDY2 || s.blind(): // SPEC R5, D8
 		return 0
+	case s.finished.remove(id): // SPEC D7
+		return RstProtocolError
 	}
-	return RstProtocolError // SPEC D7
+	return 0
 }
 
 // wholeFrame is the size up to which a DATA frame is handed on in one piece, so
@@ -305,16 +305,15 @@ func (s *Session) discardData(n int) error {
 	return nil
 }
 
-// strayData is idleDiscard for what is dropped without a word.
-func (s *Session) strayData(n int) error {
-	s.stray(n)
-	return s.idleDiscard(n)
-}
-
-// idleDiscard is discardData for a stream that is not there.
-func (s *Session) idleDiscard(n int) error {
-	err := s.idleData(n)
-	if discarded := s.discardData(n); err == nil {
+// strayData is discardData for a frame whose stream is not open. A peer that has not seen
+// our RST_STREAM yet sends such frames, so only empty ones are charged; one FIN of each
+// stream that we have reset is not.
+func (s *Session) strayData(h frameHeader) (err error) {
+	fin := h.flags&FlagFin != 0
+	if h.length == 0 && !(fin && s.floods.expected()) {
+		err = s.idleEmpty()
+	}
+	if discarded := s.discardData(h.length); err == nil {
 		err = discarded
 	}
 	return err
@@ -354,12 +353,16 @@ func (s *Session) finishInLocked(st *Stream) {
 	s.retireLocked(st)
 }
 
-// replyReset answers a frame for a stream that is not open.
-func (s *Session) replyReset(id uint32, status RstStatus) {
+// replyReset answers a frame for a stream that is not open. charge says that the peer
+// broke a rule.
+func (s *Session) replyReset(id uint32, status RstStatus, charge bool) {
 	s.mu.Lock()
 	if s.err == nil {
 		s.queueResetLocked(id, status, true)
-		s.floods.chargeResetLocked()
+		s.finished.remove(id)
+		if charge {
+			s.floods.violationLocked()
+		}
 	}
 	flooded := s.floodedLocked()
 	s.mu.Unlock()
@@ -369,37 +372,40 @@ func (s *Session) replyReset(id uint32, status RstStatus) {
 	s.ring()
 }
 
-// queueResetLocked queues a RST_STREAM and remembers the id, so that what is
-// still on its way for it is not answered once more.
+// queueResetLocked queues a RST_STREAM. owed says that the peer caused it.
 func (s *Session) queueResetLocked(id uint32, status RstStatus, owed bool) {
 	before := len(s.control)
 	s.control = appendRstStream(s.control, s.version, id, status.forVersion(s.version))
 	if owed {
 		s.oweLocked(before)
 	}
-	s.resets.add(id)
 }
 
 // isOurs reports that streams with this id are opened by this side.
 func (s *Session) isOurs(id uint32) bool { return (id&1 == 1) == s.client }
 
-// A resetRing remembers the latest streams that were reset by this side. Guarded
-// by Session.mu.
-type resetRing struct {
-	ids  [64]uint32
+// An idRing remembers the latest stream ids that were added to it. Guarded by Session.mu.
+type idRing struct {
+	ids  [32]uint32
 	next int
 }
 
-func (r *resetRing) add(id uint32) {
+// add enters an id. It reports false if the ring has it already.
+func (r *idRing) add(id uint32) bool {
+	if slices.Contains(r.ids[:], id) {
+		return false
+	}
 	r.ids[r.next%len(r.ids)] = id
 	r.next++
+	return true
 }
 
-func (r *resetRing) has(id uint32) bool {
-	for _, x := range r.ids {
-		if x == id {
-			return true
-		}
+// remove takes an id out, and reports false if the ring does not have it.
+func (r *idRing) remove(id uint32) bool {
+	i := slices.Index(r.ids[:], id)
+	if i < 0 {
+		return false
 	}
-	return false
+	r.ids[i] = 0
+	return true
 }

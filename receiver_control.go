@@ -11,14 +11,17 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	}
 	s.mu.Lock()
 	s.stats.resetsLocked().received[status.slot()]++
+	s.answeredLocked(id)
 	st := s.streams[id]
 	if st == nil {
 		s.mu.Unlock()
+		if s.floods.expected() { // it crossed ours
+			return nil
+		}
 		return s.idle(1)
 	}
-	if st.unansweredLocked() {
-		s.floods.chargeResetLocked()
-	}
+	s.chargeCancelLocked(st)
+	s.finished.add(id)
 	flooded := s.floodedLocked()
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
 	s.endLocked(st, reset, !st.keepsUnreadLocked())
@@ -181,6 +184,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	}
 	s.endTrialLocked(id)
 	s.measuredLocked(id)
+	s.echoedLocked(id)
 	s.mu.Unlock()
 	if ok { // SPEC P2: others are ignored
 		select {

@@ -19,7 +19,7 @@ func (s *Session) readBlock(id uint32, block []byte) (HeaderBlock, error) {
 		return nil, err
 	}
 	if tooLarge { // SPEC F3, H12
-		if err := s.idleBlock(); err != nil {
+		if err := s.idleBlock(len(block)); err != nil {
 			return nil, err
 		}
 		return nil, streamErrorf(id, RstFrameTooLarge, "header block of more than %d bytes", s.conf.MaxHeaderBytes)
@@ -61,7 +61,7 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	if err != nil {
 		return err
 	}
-	st, err := s.admitStream(f, refused)
+	st, err := s.admitStream(f, refused, len(block))
 	if err != nil || st == nil {
 		return err
 	}
@@ -74,8 +74,8 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 
 // admitStream checks a SYN_STREAM against the rules on ids and limits and enters
 // the stream. It returns neither a stream nor an error if the stream was refused
-// or is ignored.
-func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error) {
+// or is ignored. block is the compressed size of its header block, in bytes.
+func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*Stream, error) {
 	s.mu.Lock()
 	open := s.streams[f.id]
 	switch {
@@ -94,28 +94,25 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 		if open != nil {
 			s.resetStream(open, RstProtocolError, "stream opened twice")
 		} else {
-			s.replyReset(f.id, RstProtocolError)
+			s.replyReset(f.id, RstProtocolError, true)
 		}
 		return nil, nil
 	case s.saidGoAway: // SPEC S13
 		s.mu.Unlock()
-		return nil, s.idleBlock()
+		return nil, s.idleBlock(block)
 	}
 	s.lastPeerID = f.id
-	if refused == nil && s.peerStreams >= s.conf.MaxConcurrentStreams { // SPEC S6
-		refused = streamErrorf(f.id, RstRefusedStream, "more than %d streams", s.conf.MaxConcurrentStreams)
-	}
-	if refused == nil && s.refusingLocked() {
-		refused = streamErrorf(f.id, RstRefusedStream, "the session is going away")
-	}
+	refused, violation := s.refusalLocked(f.id, refused)
 	if refused != nil {
 		s.mu.Unlock()
 		s.log.streamError(s, refused)
-		s.replyReset(f.id, refused.Status)
+		s.floods.expect()
+		s.replyReset(f.id, refused.Status, violation)
 		return nil, nil
 	}
 	s.lastGood = f.id
 	s.peerStreams++
+	s.peerOpen++
 	s.stats.accepted++
 	st := s.newPeerStream(f.priority << priorityScale(s.version))
 	st.id, st.assoc, st.onWire, st.held = f.id, f.assoc, true, true
@@ -133,6 +130,27 @@ func (s *Session) admitStream(f synStream, refused *StreamError) (*Stream, error
 	return st, nil
 }
 
+// refusalLocked is the error to refuse a new stream of the peer with, or nil, and whether
+// the peer broke a rule by opening it. bad is the error of its header block. A peer that
+// does not know how long our handlers run breaks none: it counts the streams that it has
+// open.
+func (s *Session) refusalLocked(id uint32, bad *StreamError) (refused *StreamError, violation bool) {
+	limit := s.conf.MaxConcurrentStreams
+	switch {
+	case bad != nil:
+		return bad, bad.Status != RstFrameTooLarge // no frame announces our limit
+	case s.peerStreams >= limit: // SPEC S6
+		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), s.peerOpen >= limit
+	case s.refusingLocked():
+		return streamErrorf(id, RstRefusedStream, "the session is going away"), false
+	case s.floods.wasted >= s.conf.ResetBurst:
+		return streamErrorf(id, RstRefusedStream, "%d handlers run for cancelled streams", s.floods.wasted), false
+	case s.floods.overLocked():
+		return streamErrorf(id, RstRefusedStream, "the peer has broken too many rules"), true
+	}
+	return nil, false
+}
+
 // receiveHeaderBlock takes a SYN_REPLY or HEADERS frame to its stream.
 func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	id, block, err := parseReply(s.version, h, p)
@@ -148,14 +166,18 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	}
 	fin := h.flags&FlagFin != 0
 	s.mu.Lock()
+	s.answeredLocked(id)
 	st := s.streams[id]
 	if st == nil {
 		status := s.unknownLocked(id, false)
 		s.mu.Unlock()
 		if status != 0 {
-			s.replyReset(id, status)
+			s.replyReset(id, status, true)
 		}
-		return s.idleBlock()
+		if s.floods.expected() {
+			return nil
+		}
+		return s.idleBlock(len(block))
 	}
 	status, reason := s.takeBlockLocked(st, h, header, spoilt)
 	interim := st.state.interim

@@ -77,10 +77,13 @@ type Session struct {
 	heardGoAway bool        // the peer takes no new streams
 	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
 	farewell    error       // the error that the peer's GOAWAY reported
-	resets      resetRing
+	finished    idRing      // streams on which no DATA of the peer may follow: it sent FIN or RST_STREAM
+	answered    idRing      // streams that were never opened, and that we have answered with RST_STREAM
 
-	peerStreams int // slots taken by streams of the peer, and by their handlers
-	ourStreams  int // slots taken by our streams, and granted to openers
+	peerStreams int        // slots taken by streams of the peer, and by their handlers
+	peerOpen    int        // streams of the peer that have not ended
+	ourStreams  int        // slots taken by our streams, and granted to openers
+	resetSlots  resetSlots // those of ourStreams whose streams have been reset
 	openers     openerQueue
 	rawHeaders  int // bytes of header blocks that the peer has us keep for raw streams
 
@@ -408,6 +411,7 @@ func (s *Session) shutdown(reason error) {
 		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
 	s.stopTrialLocked()
+	s.stopResetSlotsLocked()
 	s.alive.stop()
 	close(s.done)
 	s.mu.Unlock()

@@ -105,13 +105,13 @@ func TestOpening(t *testing.T) {
 func TestReplies(t *testing.T) {
 	story(t, "R5,X3/late frames for a stream we gave up", func(t *testing.T) {
 		p := newPeer(t, asClient)
-		for i := range len(p.s.resets.ids) {
+		for i := range 2 * len(p.s.finished.ids) {
 			st := p.open("ours", 0)
 			p.wantSynStream("ours", st.id)
 			st.reset(RstCancel, "", errTest)
 			p.wantRst("given up", uint32(2*i+1), RstCancel)
 		}
-		for i := range len(p.s.resets.ids) {
+		for i := range 2 * len(p.s.finished.ids) {
 			id := uint32(2*i + 1)
 			p.sendSynReply(id, 0)
 			p.sendHeaders(id, 0)
@@ -122,20 +122,27 @@ func TestReplies(t *testing.T) {
 		}
 		p.wantUsable("afterwards", 2)
 	})
-	story(t, "X3/memory of resets is bounded", func(t *testing.T) {
+	story(t, "D7,X3/DATA after FIN is answered once", func(t *testing.T) {
 		p := newPeer(t, asClient)
 		for i := range uint32(100) {
-			st := p.open("ours", 0)
-			p.wantSynStream("ours", st.id)
-			st.reset(RstCancel, "", errTest)
-			p.wantRst("given up", 2*i+1, RstCancel)
+			st := p.open("ours", FlagFin)
+			p.wantSynStream("ours", 2*i+1)
+			p.sendSynReply(2*i+1, FlagFin)
+			p.endsWith("both halves are closed", st, ErrStreamClosed)
 		}
 		p.sendData(199, "x", 0)
-		p.wantIdle("a recent one")
+		p.wantRst("a recent one", 199, RstProtocolError)
+		p.sendData(199, "x", 0)
+		p.wantIdle("it has been answered")
 		p.sendData(1, "x", 0)
-		p.wantRst("an old one is closed, no more is known", 1, RstProtocolError)
-		p.sendData(1, "x", 0)
-		p.wantIdle("but it is not answered twice")
+		p.wantIdle("its end is forgotten")
+	})
+	story(t, "D1,X3/DATA on a stream that was never opened is answered once", func(t *testing.T) {
+		p := newPeer(t, asClient)
+		p.sendData(7, "x", 0)
+		p.wantRst("unknown", 7, RstInvalidStream)
+		p.sendData(7, "x", 0)
+		p.wantIdle("it has been answered")
 	})
 	story(t, "R11/a name in two HEADERS", func(t *testing.T) {
 		p := newPeer(t, asClient)

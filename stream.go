@@ -55,6 +55,8 @@ type Stream struct {
 	ended     bool
 	onWire    bool // our SYN_STREAM has left, or the peer's has come
 	held      bool // takes one of the session's slots
+	wasReset  bool // we opened the stream, and have sent a RST_STREAM, see resetSlots
+	wasted    bool // the peer cancelled the stream, and its handler still runs, see floods.wasted
 	claimed   bool // a stream of NewClientStream has been given its request
 	released  bool // the application is done with a stream of the peer
 	cancel    context.CancelCauseFunc

@@ -185,10 +185,14 @@ func (st *Stream) freeLocked() {
 		return
 	}
 	st.held = false
-	if st.state.ours {
+	switch {
+	case st.wasReset:
+		st.session.freeResetSlotLocked()
+	case st.state.ours:
 		st.session.freeSlotLocked()
-	} else {
+	default:
 		st.session.peerStreams--
+		st.session.floods.cleanedUpLocked(st)
 	}
 	st.session.alive.restLocked()
 }
@@ -199,6 +203,7 @@ func (s *Session) retireLocked(st *Stream) {
 	if st.ended || !st.state.closed() {
 		return
 	}
+	s.finished.add(st.id)
 	s.finishLocked(st, ErrStreamClosed)
 }
 
@@ -219,6 +224,9 @@ func (s *Session) endLocked(st *Stream, reason error, drop bool) {
 
 func (s *Session) finishLocked(st *Stream, reason error) {
 	st.ended, st.err = true, reason
+	if st.held && !st.state.ours {
+		s.peerOpen--
+	}
 	s.noteLocked(st, true, reason)
 	s.sched.remove(st)
 	s.returnWindowLocked(st)
@@ -234,7 +242,9 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 func (s *Session) resetStream(st *Stream, status RstStatus, reason string) {
 	e := streamErrorf(st.id, status, "%s", reason)
 	s.log.streamError(s, e)
-	s.chargeReset()
+	if status != RstFrameTooLarge { // no frame announces our limit
+		s.violation()
+	}
 	s.abortStream(st, e)
 }
 
@@ -248,6 +258,8 @@ func (s *Session) abortStream(st *Stream, e *StreamError) {
 	}
 	if st.onWire {
 		s.queueResetLocked(st.id, e.Status, !st.state.ours)
+		s.floods.expect()
+		st.wasReset = st.state.ours
 	}
 	s.endLocked(st, e, dropUnread)
 	flooded := s.floodedLocked()

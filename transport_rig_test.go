@@ -235,8 +235,11 @@ func (p *testPeer) answer(id uint32, body string) {
 // wantSilence wants nothing on the wire.
 func (p *testPeer) wantSilence(why string) {
 	p.t.Helper()
-	synctest.Wait()
-	if p.conn.Unread() > 0 {
-		p.fatalf(why, "on the wire is %v", show(p.next(why)))
+	for synctest.Wait(); p.conn.Unread() > 0; synctest.Wait() {
+		frame, err := p.f.ReadFrame()
+		require.NoError(p.t, err, why)
+		if !p.echo(frame) {
+			p.fatalf(why, "on the wire is %v", show(frame))
+		}
 	}
 }

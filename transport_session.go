@@ -63,7 +63,7 @@ func (ps *pooledSession) useless() bool {
 
 func (ps *pooledSession) takeLocked() slotUse {
 	use := slotUse{reused: ps.used}
-	if ps.used && ps.s.ourStreams == 0 {
+	if ps.used && ps.s.activeLocked() == 0 {
 		use.wasIdle, use.idleTime = true, time.Since(ps.since)
 	}
 	ps.used = true
@@ -96,7 +96,12 @@ func (ps *pooledSession) admitLocked() {
 	if ps.origin.waiting.Load() > 0 {
 		ps.pool.admit(ps)
 	}
-	if ps.s.ourStreams == 0 && len(ps.s.openers) == 0 {
+	ps.restLocked()
+}
+
+// restLocked begins to count the idle time if no stream is open.
+func (ps *pooledSession) restLocked() {
+	if ps != nil && ps.s.openErrLocked() == nil && ps.s.activeLocked() == 0 && len(ps.s.openers) == 0 {
 		ps.idleLocked()
 	}
 }
@@ -120,7 +125,7 @@ func (ps *pooledSession) idleLocked() {
 func (ps *pooledSession) expire() {
 	s := ps.s
 	s.mu.Lock()
-	busy := s.ourStreams > 0 || len(s.openers) > 0
+	busy := s.activeLocked() > 0 || len(s.openers) > 0
 	left := ps.idle - time.Since(ps.since)
 	switch {
 	case busy || s.openErrLocked() != nil:
@@ -141,7 +146,7 @@ func (ps *pooledSession) expire() {
 func (ps *pooledSession) closeIfIdle() {
 	s := ps.s
 	s.mu.Lock()
-	if s.ourStreams > 0 || len(s.openers) > 0 || s.openErrLocked() != nil {
+	if s.activeLocked() > 0 || len(s.openers) > 0 || s.openErrLocked() != nil {
 		s.mu.Unlock()
 		return
 	}
@@ -162,7 +167,7 @@ func (ps *pooledSession) retire() {
 	ps.pool.remove(ps)
 	if ps.armed {
 		ps.timer.Reset(0)
-	} else if s.ourStreams == 0 {
+	} else if s.activeLocked() == 0 {
 		ps.idleLocked()
 	}
 }

@@ -77,8 +77,8 @@ func TestWindowsCanStay(t *testing.T) {
 		windows := int64(longTrial / longRTT)
 		assert.LessOrEqual(t, n, (windows+2)*defaultStreamWindow)
 		assert.GreaterOrEqual(t, n, (windows-2)*defaultStreamWindow/2)
-		require.NoError(t, body.Close())
 		require.Zero(t, r.client.nextPing-1, "nothing to measure")
+		require.NoError(t, body.Close())
 	})
 }
 

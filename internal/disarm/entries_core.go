@@ -30,7 +30,7 @@ var coreEntries = []entry{
 	{
 		attack: "A2", what: "blocks that nobody gets count by their size",
 		file: "floods.go",
-		old:  "s.idle(1 + s.inflate.size/idleInflate)",
+		old:  "s.idle(1 + max(0, s.inflate.size-idleRatio*n)/idleInflate)",
 		new:  "s.idle(0)",
 	},
 	{
@@ -48,14 +48,14 @@ var coreEntries = []entry{
 	{
 		attack: "A3", what: "streams are limited",
 		file: "receiver_headers.go",
-		old:  "refused == nil && s.peerStreams >= s.conf.MaxConcurrentStreams {",
-		new:  "refused == nil && s.peerStreams >= 1<<30 {",
+		old:  "	case s.peerStreams >= limit: // SPEC S6\n",
+		new:  "	case s.peerStreams >= 1<<30: // SPEC S6\n",
 	},
 	{
-		attack: "A3", what: "refused streams use up the budget of resets",
-		file: "receiver.go",
-		old:  "		s.queueResetLocked(id, status, true)\n		s.floods.chargeResetLocked()\n",
-		new:  "		s.queueResetLocked(id, status, true)\n",
+		attack: "A3", what: "streams beyond the limit use up the budget of resets",
+		file: "receiver_headers.go",
+		old:  "s.peerOpen >= limit\n",
+		new:  "false\n",
 	},
 	{
 		attack: "A3", what: "raw streams that nobody accepts are limited",
@@ -64,9 +64,9 @@ var coreEntries = []entry{
 		new:  "	full := false\n",
 	},
 	{
-		attack: "A4", what: "streams that the peer resets use up the budget",
+		attack: "A4", what: "handlers that run for cancelled streams use up the budget",
 		file: "receiver_control.go",
-		old:  "	if st.unansweredLocked() {\n		s.floods.chargeResetLocked()\n	}\n",
+		old:  "	s.chargeCancelLocked(st)\n",
 		new:  "",
 	},
 	{
@@ -76,7 +76,7 @@ var coreEntries = []entry{
 		new:  "if !st.held || !st.ended {",
 	},
 	{
-		attack: "A4", what: "the budget of resets ends the session",
+		attack: "A5", what: "the budget of resets ends the session",
 		file: "floods.go",
 		old:  "	case f.flooded:\n",
 		new:  "	case false:\n",
@@ -84,14 +84,14 @@ var coreEntries = []entry{
 	{
 		attack: "A5", what: "streams that the peer has us reset use up the budget",
 		file: "streams.go",
-		old:  "	s.chargeReset()\n	s.abortStream(st, e)\n",
-		new:  "	s.abortStream(st, e)\n",
+		old:  "		s.violation()\n",
+		new:  "",
 	},
 	{
 		attack: "A5", what: "frames for unknown streams use it up too",
 		file: "receiver.go",
-		old:  "		s.queueResetLocked(id, status, true)\n		s.floods.chargeResetLocked()\n",
-		new:  "		s.queueResetLocked(id, status, true)\n",
+		old:  "		if charge {\n",
+		new:  "		if false {\n",
 	},
 	{
 		attack: "A6", what: "replies that are not read are bounded",
@@ -132,7 +132,7 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "empty DATA counts",
 		file: "receiver.go",
-		old:  "	case n == 0 && h.flags&FlagFin == 0: // SPEC F13\n		return s.idleData(0)\n",
+		old:  "	case n == 0 && h.flags&FlagFin == 0: // SPEC F13\n		return s.idleEmpty()\n",
 		new:  "",
 	},
 	{
@@ -162,8 +162,8 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "RST_STREAM of no stream counts",
 		file: "receiver_control.go",
-		old:  "		s.mu.Unlock()\n		return s.idle(1)\n	}\n	if st.unansweredLocked() {",
-		new:  "		s.mu.Unlock()\n		return nil\n	}\n	if st.unansweredLocked() {",
+		old:  "		return s.idle(1)\n	}\n	s.chargeCancelLocked(st)",
+		new:  "		return nil\n	}\n	s.chargeCancelLocked(st)",
 	},
 	{
 		attack: "A7", what: "unknown control frames count",
