@@ -25,7 +25,7 @@ const (
 // sessionBudget is what a session of a role and version may cost with so many streams: of
 // memory in bytes, and of goroutines.
 func sessionBudget(r role, v Version, streams int) (heap int64, goroutines int) {
-	conf := (*Config)(nil).withDefaults(bool(r))
+	conf := (*Config)(nil).withDefaults(bool(r), sending{theirs: true})
 	unread := conf.SessionWindow
 	if v == SPDY3 { // each stream has a window, and all have what they were given beyond it
 		unread = min(streams*conf.StreamWindow, 1<<30) + conf.SessionWindow/2
@@ -45,7 +45,7 @@ func TestSessionBudget(t *testing.T) {
 	require.NoError(t, err)
 	for _, r := range bothRoles {
 		conf := Config{StreamWindow: defaultStreamWindow, MaxStreamWindow: defaultMaxStreamWindow}
-		conf.SessionWindow = (*Config)(nil).withDefaults(bool(r)).SessionWindow
+		conf.SessionWindow = (*Config)(nil).withDefaults(bool(r), sending{theirs: true}).SessionWindow
 		streams := much(defaultMaxStreams)
 		if r == asClient {
 			streams = much(20) // of its own, each with an answer that nobody reads
@@ -174,10 +174,10 @@ func TestBudgetDefaults(t *testing.T) {
 		flow    FlowControl
 		burst   int
 	}{{0, 0, 1000}, {250, 0, 1000}, {251, 0, 1004}, {0, FlowControlPeerUnaware, 16384}, {1<<31 - 1, 0, 1<<31 - 4}} {
-		d := (&Config{MaxConcurrentStreams: c.streams, FlowControl: c.flow}).withDefaults(false)
+		d := (&Config{MaxConcurrentStreams: c.streams, FlowControl: c.flow}).withDefaults(false, sending{theirs: true})
 		require.Equal(t, c.burst, d.ResetBurst)
 	}
-	d := (*Config)(nil).withDefaults(true)
+	d := (*Config)(nil).withDefaults(true, sending{ours: true})
 	require.Equal(t, []int{200, 10000, 1000, 64 << 10}, []int{d.ResetRate, d.IdleFrameBurst, d.IdleFrameRate, d.MaxOwedReplies})
 	require.Equal(t, "Budget(9)", Budget(9).String())
 }

@@ -40,6 +40,10 @@ func (c *Config) NewClientConn(conn net.Conn) (*Client, error) {
 	if conn == nil {
 		return nil, errors.New("spdy: NewClientConn without a connection")
 	}
+	if err := c.check(); err != nil {
+		conn.Close()
+		return nil, err
+	}
 	if err := c.agree(conn); err != nil {
 		conn.Close()
 		return nil, err

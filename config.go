@@ -22,19 +22,36 @@ type Config struct {
 	// keeps windows as they are. Default 16 MiB.
 	MaxStreamWindow int
 
-	// SessionWindow bounds what the peer may send on all streams of a session
-	// together before applications have read it, and with it the memory of a
-	// session's unread data. SessionWindow/StreamWindow streams left unread
-	// stall the others. SPDY/3 has no such window; there StreamWindow times
-	// MaxConcurrentStreams is the bound. In SPDY/2, which has no windows at all,
-	// a session stops reading its connection at this bound. Default 1 MiB for a
-	// session that serves, 32 MiB for one that asks; never less than StreamWindow.
+	// SessionWindow is the number of bytes that the peer may send on all streams of a
+	// session together before applications have read them, and so the bound of a
+	// session's unread bytes. It covers the windows of all streams that may be open, and
+	// a pool by which windows grow, so that streams which nobody reads do not stop the
+	// others. Where SessionWindow is set and others are not, those are derived from it.
+	// SPDY/3 has no such window, and SPDY/2 has no windows at all: there a session
+	// resets the stream with the most unread bytes when it reaches the bound, with
+	// FLOW_CONTROL_ERROR, unless that stream's reader keeps up with the peer or no
+	// other stream of a client is open. Default: StreamWindow times
+	// MaxConcurrentStreams, and twice MaxStreamWindow for windows to grow; 94.5 MiB with
+	// the defaults of these. At least 64 KiB, at most 2^31-1.
 	SessionWindow int
 
-	// MaxConcurrentStreams is how many streams the peer may have open, handlers
-	// still running for streams it gave up included. Further ones are refused
-	// with REFUSED_STREAM, which the peer may retry. Default 250.
+	// MaxConcurrentStreams is the number of streams that the peer may have open,
+	// including those that it has cancelled while their handlers still run. Further
+	// streams are refused with REFUSED_STREAM, which the peer may retry. A session that
+	// opens streams has no more of them open than SessionWindow covers: as many as this,
+	// and at least 250 where SessionWindow allows it. Default 250.
+	//
+	// StreamWindow, SessionWindow and MaxConcurrentStreams that are set and contradict
+	// each other are a *ConfigError.
 	MaxConcurrentStreams int
+
+	// ShedAfter is the time after which a stream that has unread bytes, and whose
+	// application has read none of them, is reset with FLOW_CONTROL_ERROR, while less
+	// than a quarter of the session's window is left. It is for sessions of HTTP in
+	// SPDY/3.1, where it replaces long waits of all other streams; readers that pause,
+	// as players of films do, are resumed by a Range request. SessionStats.Shed counts
+	// such streams, and Trace.StreamEnd shows them. 0, the default, means never.
+	ShedAfter time.Duration
 
 	// MaxHeaderBytes bounds the inflated size of one header block: a larger one
 	// costs its stream a RST_STREAM(FRAME_TOO_LARGE), one beyond four times the
@@ -175,18 +192,16 @@ type Config struct {
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
 	Logger *slog.Logger
+
+	grants grants // what follows from the other fields; set by withDefaults
 }
 
 // The defaults of Config.
 const (
-	defaultStreamWindow        = 256 << 10
-	defaultMaxStreamWindow     = 16 << 20
-	defaultServerSessionWindow = 1 << 20
-	defaultClientSessionWindow = 32 << 20
-	defaultMaxStreams          = 250
-	defaultMaxHeaderBytes      = 256 << 10
-	defaultMaxHeaderFields     = 1000
-	defaultAcceptBacklog       = 1024
+	defaultMaxStreams      = 250
+	defaultMaxHeaderBytes  = 256 << 10
+	defaultMaxHeaderFields = 1000
+	defaultAcceptBacklog   = 1024
 
 	defaultResetBurst     = 1000
 	defaultResetRate      = 200
@@ -209,23 +224,19 @@ const (
 	assumedMaxStreams = 100
 )
 
-// withDefaults returns a copy in which every field has its effective value.
-func (c *Config) withDefaults(client bool) *Config {
+// withDefaults returns a copy in which every field has its effective value, for a session
+// of a client or a server on whose streams the peer sends DATA as
+// data says.
+func (c *Config) withDefaults(client bool, data sending) *Config {
 	var d Config
 	if c != nil {
 		d = *c
 	}
-	sessionWindow := defaultServerSessionWindow
-	if client {
-		sessionWindow = defaultClientSessionWindow
-	}
-	orDefault(&d.StreamWindow, defaultStreamWindow)
-	orDefault(&d.MaxStreamWindow, defaultMaxStreamWindow)
-	orDefault(&d.SessionWindow, sessionWindow)
 	if d.FlowControl == FlowControlPeerUnaware {
-		orDefault(&d.MaxConcurrentStreams, defaultUnawareMaxStreams)
+		d.unawareDefaults(client)
+	} else {
+		d.deriveWindows(data)
 	}
-	orDefault(&d.MaxConcurrentStreams, defaultMaxStreams)
 	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
 	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
 	orDefault(&d.ResetBurst, max(defaultResetBurst, resetsPerStream*min(d.MaxConcurrentStreams, maxWindow/resetsPerStream)))
@@ -239,16 +250,6 @@ func (c *Config) withDefaults(client bool) *Config {
 	orDefault(&d.MaxControlFrame, MAX_DATA_PAYLOAD)
 	if d.Settings == nil {
 		d.Settings = DefaultSettings
-	}
-	d.StreamWindow = min(max(d.StreamWindow, defaultWindow), maxWindow)
-	d.SessionWindow = min(max(d.SessionWindow, d.StreamWindow), maxWindow)
-	d.MaxStreamWindow = min(d.MaxStreamWindow, maxWindow)
-	if d.FlowControl == FlowControlPeerUnaware {
-		d.unawareDefaults()
-	}
-	if client && d.AcceptPush != nil { // a push that nobody reads must leave room, see unclaimedPushes
-		d.StreamWindow = min(d.StreamWindow, maxWindow/2)
-		d.SessionWindow = max(d.SessionWindow, 2*d.StreamWindow)
 	}
 	return &d
 }

@@ -18,6 +18,7 @@ type counters struct {
 	roundTrip        time.Duration // of the latest PING
 	resets           *resetCounts  // nil before the first
 	stalls           uint64        // times that the receiver stopped reading, see awaitRoom
+	shed             uint64        // streams reset because of their unread bytes, see shed.go
 
 	// Written by the receiver. How many bytes it has read, its reader counts.
 	received                          [len(frameCounts{})]atomic.Uint64 // but not DATA
@@ -104,6 +105,7 @@ func (s *Session) Stats() SessionStats {
 		StreamsOpened:    uint64(c.opened),
 		StreamsAccepted:  uint64(c.accepted),
 		Stalls:           c.stalls,
+		Shed:             c.shed,
 		ChargedResets:    s.floods.charged,
 		IdleFrames:       s.floods.idled.Load(),
 		Flooded:          errors.Is(s.err, ErrFlood),

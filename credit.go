@@ -24,8 +24,12 @@ type credit struct {
 	owed    atomic.Int64
 	granted grantMark // the WINDOW_UPDATE for the session that waits for the sender
 
-	limit int64         // unread bytes at which the receiver stops reading; 0 if windows bound them; immutable
+	limit int64         // unread bytes at which the receiver sheds streams or stops reading; 0 if windows bound them; immutable
 	room  chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
+
+	// kept are the bytes that ended streams of ours have left unread, of each no more than
+	// its first window. They take up the session's window as open streams do.
+	kept int64
 
 	tuner      windowTuner
 	peerWindow int64 // INITIAL_WINDOW_SIZE of the peer
@@ -41,7 +45,10 @@ func (c *credit) init(conf *Config, v Version) {
 	}
 	c.peerWindow = defaultWindow
 	if !v.streamFlowControl() {
-		c.peerWindow, c.limit = unlimited, int64(conf.SessionWindow)
+		c.peerWindow = unlimited
+	}
+	if !v.sessionFlowControl() {
+		c.limit = int64(conf.SessionWindow)
 	}
 	c.tuner = conf.newWindowTuner(v)
 }
@@ -53,8 +60,10 @@ func (c *credit) unreadLocked() int64 { return c.in.size - c.in.avail - c.owed.L
 // beCautious prepares for a peer that may speak SPDY/3: until the peer sends a
 // WINDOW_UPDATE for the session, no session window limits what we send, and none limits
 // the peer. Our own grants are sent all the same: SPDY/3 peers ignore them (SPEC W9), a
-// peer of SPDY/3.1 may wait for them.
-func (c *credit) beCautious() { c.cautious, c.out.avail = true, unlimited }
+// peer of SPDY/3.1 may wait for them. limit bounds the unread bytes.
+func (c *credit) beCautious(limit int64) {
+	c.cautious, c.out.avail, c.limit = true, unlimited, limit
+}
 
 // spend charges DATA of n bytes that is about to be sent.
 func (c *credit) spend(n int64) {
@@ -92,38 +101,36 @@ func (s *Session) unread() int64 {
 	return s.flow.unreadLocked()
 }
 
-// awaitRoom holds the receiver back while a session in which nothing else limits the
-// peer has as many bytes as its limit that no application has read. That is so in
-// SPDY/2, with SessionWindow as the limit, and with a peer that does no flow control.
-// It is the one thing besides the network that a receiver ever waits for; the
-// streams of such a session do hold each other up. coming are the bytes of the present
-// frame that have been charged and have not been read from the network.
-func (s *Session) awaitRoom(coming int) {
-	stalled := false
-	for s.flow.limit > 0 && s.unread()-int64(coming) >= s.flow.limit {
-		if s.app.makeRoom() || s.resetFullest() {
-			continue
-		}
-		if !stalled {
-			s.countStall()
-			stalled = true
-		}
-		s.alive.hold(true)
-		select {
-		case <-s.flow.room:
-		case <-s.done:
-		}
-		s.alive.hold(false)
-		if s.ended() {
-			return
-		}
-	}
-}
-
 // ringRoom tells a receiver in awaitRoom that bytes have been read.
 func (c *credit) ringRoom() {
 	if c.limit != 0 {
 		ringBell(c.room)
+	}
+}
+
+// keptSlots is the number of windows that kept bytes take up.
+func (c *credit) keptSlots(window int64) int { return int((c.kept + window - 1) / window) }
+
+// keepLocked notes the unread bytes of a stream of ours that has ended.
+func (s *Session) keepLocked(st *Stream) {
+	if st.state.ours && s.version.streamFlowControl() && s.unaware == nil {
+		st.settles.Store(true) // before looking: a reader that comes between settles again
+		s.settleKeptLocked(st)
+	}
+}
+
+// settleKeptLocked corrects kept for a stream that has ended, and lets openers in whose
+// windows have become free.
+func (s *Session) settleKeptLocked(st *Stream) {
+	if !st.ended || !st.state.ours {
+		return
+	}
+	n := min(st.in.buffered(), int64(s.conf.StreamWindow))
+	less := n < st.kept
+	s.flow.kept += n - st.kept
+	st.kept = n
+	if less && s.err == nil {
+		s.admitOpenersLocked()
 	}
 }
 

@@ -71,7 +71,7 @@ func newFuzzRun(t *testing.T, in program) *fuzzRun {
 	r.version = []Version{SPDY31, SPDY3, SPDY2, SPDY31}[kind>>2&3]
 	conf := &Config{
 		Logger: quietConfig.Logger, Settings: new(MemorySettings), Version: r.version, Compression: CompressionPolicy(kind >> 4 % 3),
-		MaxConcurrentStreams: 1 + int(limits&3), StreamWindow: defaultWindow, SessionWindow: defaultWindow << (limits >> 2 & 1),
+		MaxConcurrentStreams: 1 + int(limits&3), StreamWindow: defaultWindow, SessionWindow: (1 + int(limits&3)) * defaultWindow << (limits >> 2 & 1),
 		MaxHeaderBytes: 2 << 10, MaxHeaderFields: 20, AcceptBacklog: 1 + int(limits>>3&1), KeepFrames: limits&16 != 0,
 	}
 	if limits&32 != 0 {

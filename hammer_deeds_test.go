@@ -13,7 +13,7 @@ import (
 // config is that of both sessions of a round.
 func (h *hammer) config() *Config {
 	conf := &Config{
-		Version: h.version(), StreamWindow: 64 << 10, SessionWindow: 256 << 10, MaxConcurrentStreams: 20,
+		Version: h.version(), StreamWindow: 64 << 10, SessionWindow: 40 * 64 << 10, MaxConcurrentStreams: 20,
 		Logger: textLogger(io.Discard),
 	}
 	if h.seed%2 == 0 {

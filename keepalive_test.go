@@ -174,9 +174,10 @@ func TestSignsOfLife(t *testing.T) {
 	story(t, "a session that does not listen", func(t *testing.T) {
 		conf := watchful
 		conf.Version, conf.SessionWindow = SPDY2, defaultWindow
-		p := newPeer(t, asServer, peerOpts{version: SPDY2, conf: conf})
-		p.sendSynStream(1, 0, plainGet(SPDY2)...)
-		st := p.wantAccept("a request", 1)
+		p := newPeer(t, asClient, peerOpts{version: SPDY2, conf: conf})
+		st := p.open("a request", FlagFin)
+		p.wantSynStream("a request", 1)
+		p.sendSynReply(1, 0)
 		for range 5 {
 			p.sendBulk(1, 20_000, 0)
 		}
@@ -186,7 +187,7 @@ func TestSignsOfLife(t *testing.T) {
 		}
 		p.startReadAll(st)
 		p.advance(10 * time.Second)
-		p.wantPing("now it counts", 2)
+		p.wantPing("now it counts", 1)
 		p.swallow()
 		p.advance(5 * time.Second)
 		requireGaveUp(t, p.served.wait("in time").err, ErrPingTimeout)

@@ -22,10 +22,11 @@ type northbound struct {
 	flow       inflow
 	head, tail *chunk
 	unread     int64
-	end        error // io.EOF after FIN; why it ended otherwise; nil while open
-	discarding bool  // the application wants no more: bytes are thrown away
-	lent       bool  // view has lent out head's bytes
-	marks      marks // where DATA frames end, if that is to be kept
+	end        error     // io.EOF after FIN; why it ended otherwise; nil while open
+	discarding bool      // the application wants no more: bytes are thrown away
+	lent       bool      // view has lent out head's bytes
+	marks      marks     // where DATA frames end, if that is to be kept
+	pace       *readPace // nil unless streams are shed
 }
 
 func (b *northbound) init(window int64) { b.flow = newInflow(window) }
@@ -109,6 +110,7 @@ func (b *northbound) append(p []byte) (discarded int) {
 		return len(p)
 	}
 	b.unread += int64(len(p))
+	b.pace.noteLocked(b.unread, int64(len(p)))
 	for len(p) > 0 {
 		c := b.tail
 		if c == nil || c.w == len(c.data) {
@@ -135,6 +137,7 @@ func (b *northbound) adopt(c *chunk) (discarded int) {
 		return n
 	}
 	b.unread += int64(n)
+	b.pace.noteLocked(b.unread, int64(n))
 	b.linkLocked(c)
 	b.ringLocked()
 	b.mu.Unlock()
@@ -160,6 +163,21 @@ func (b *northbound) finish(end error, drop bool) (dropped int64) {
 		b.end = end
 	}
 	if drop && b.end != io.EOF {
+		dropped = b.dropLocked()
+	}
+	b.ringLocked()
+	b.mu.Unlock()
+	return dropped
+}
+
+// spoil ends the buffer with an error although the peer's FIN may have come, frees unread
+// bytes and returns their number.
+func (b *northbound) spoil(end error) (dropped int64) {
+	b.mu.Lock()
+	if b.end != nil && b.unread > 0 {
+		if b.end == io.EOF {
+			b.end = end
+		}
 		dropped = b.dropLocked()
 	}
 	b.ringLocked()
@@ -242,6 +260,7 @@ func (b *northbound) popIfEmpty(c *chunk) {
 // consumeLocked returns the credit to announce for n more consumed bytes: none
 // once the peer has finished (SPEC W15).
 func (b *northbound) consumeLocked(n int64) int64 {
+	b.pace.passLocked(n)
 	grant := b.flow.consume(n)
 	if b.end != nil {
 		return 0

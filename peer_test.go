@@ -95,11 +95,17 @@ func newPeer(t testing.TB, r role, opts ...peerOpts) *testPeer {
 	if o.version == 0 {
 		o.version = SPDY31
 	}
+	streams := o.conf.MaxConcurrentStreams
+	if o.conf.FlowControl == FlowControlStandard {
+		o.conf.MaxConcurrentStreams = 0 // else it might contradict the windows
+	}
 	if o.conf.StreamWindow == 0 {
 		o.conf.StreamWindow = defaultWindow
 	}
-	if o.conf.SessionWindow == 0 {
-		o.conf.SessionWindow = defaultWindow
+	if o.conf.SessionWindow == 0 && o.version == SPDY2 {
+		o.conf.SessionWindow = 16 << 20 // the limit of unread bytes
+	} else if o.conf.SessionWindow == 0 {
+		o.conf.SessionWindow = max(defaultWindow, o.conf.StreamWindow)
 	}
 	if o.conf.MaxStreamWindow == 0 {
 		o.conf.MaxStreamWindow = 1 // windows stay as they are
@@ -114,7 +120,17 @@ func newPeer(t testing.TB, r role, opts ...peerOpts) *testPeer {
 	}
 	p.ours, p.conn = testconn.Pair(o.conn...)
 	p.f = NewFramer(p.conn, p.conn, o.version)
-	p.s = newSession(p.ours, bool(r), o.version, &o.conf, o.app)
+	conf := o.conf.withDefaults(bool(r), receives(o.app))
+	if conf.FlowControl == FlowControlStandard { // more streams than the windows cover
+		conf.MaxConcurrentStreams, conf.grants.opens = streams, maxStreamID
+		orDefault(&conf.MaxConcurrentStreams, defaultMaxStreams)
+		conf.ResetBurst = o.conf.ResetBurst
+		orDefault(&conf.ResetBurst, max(defaultResetBurst, resetsPerStream*conf.MaxConcurrentStreams))
+	}
+	p.s = setUpSession(p.ours, bool(r), o.version, conf, o.app)
+	if o.version == SPDY3 && p.s.unaware == nil {
+		p.s.flow.limit = 0 // the windows of its streams add up to more
+	}
 	p.served = p.async("Serve", func(c *call) { c.err = p.s.Serve() })
 	t.Cleanup(func() {
 		p.s.shutdown(ErrSessionClosed)
@@ -431,3 +447,9 @@ func testBytes(n int) []byte {
 	}
 	return b
 }
+
+// defaultSessionWindow is the SessionWindow of a Config without windows.
+const defaultSessionWindow = defaultMaxStreams*defaultStreamWindow + defaultPool
+
+// defaultPool is the part of it by which windows grow.
+const defaultPool = 2 * defaultMaxStreamWindow

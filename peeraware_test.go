@@ -145,7 +145,7 @@ func requireWindow(t testing.TB, r *RawStream, unread int64) {
 // Two of ours have full flow control, whichever of them expects nothing of the other.
 func TestAwareBothEnds(t *testing.T) {
 	unaware := &Config{FlowControl: FlowControlPeerUnaware, SessionWindow: 1 << 20}
-	standard := &Config{SessionWindow: 1 << 20}
+	standard := &Config{StreamWindow: defaultStreamWindow, SessionWindow: 4 << 20}
 	for _, setup := range []rigSetup{
 		{client: unaware, server: unaware},
 		{client: unaware, server: standard},

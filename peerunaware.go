@@ -52,8 +52,10 @@ const (
 // The defaults of Config for peers that do no flow control. Kubernetes opens two
 // streams for each connection that it forwards and tries none of them again.
 const (
-	defaultUnreadBudget      = 16 << 20
-	defaultUnawareMaxStreams = 4096
+	defaultUnawareServerWindow = 1 << 20  // SessionWindow
+	defaultUnawareClientWindow = 32 << 20 // SessionWindow
+	defaultUnreadBudget        = 16 << 20
+	defaultUnawareMaxStreams   = 4096
 )
 
 // blindCredit is added to every window that we send in when the peer can be taken to
@@ -85,11 +87,22 @@ type unawareness struct {
 
 // unawareDefaults fits the windows into the budget: what they grant must not stop the
 // session.
-func (c *Config) unawareDefaults() {
+func (c *Config) unawareDefaults(client bool) {
 	orDefault(&c.UnreadBudget, defaultUnreadBudget)
+	orDefault(&c.MaxConcurrentStreams, defaultUnawareMaxStreams)
+	orDefault(&c.StreamWindow, defaultStreamWindow)
+	orDefault(&c.MaxStreamWindow, defaultMaxStreamWindow)
+	window := defaultUnawareServerWindow
+	if client {
+		window = defaultUnawareClientWindow
+	}
+	orDefault(&c.SessionWindow, window)
 	c.UnreadBudget = max(c.UnreadBudget, defaultWindow)
-	c.SessionWindow = min(c.SessionWindow, c.UnreadBudget)
+	c.StreamWindow = min(max(c.StreamWindow, defaultWindow), maxWindow)
+	c.SessionWindow = min(max(c.SessionWindow, c.StreamWindow), c.UnreadBudget, maxWindow)
 	c.StreamWindow = min(c.StreamWindow, c.SessionWindow)
+	c.MaxStreamWindow = min(c.MaxStreamWindow, maxWindow)
+	c.grants = grants{opens: maxStreamID, pool: int64(c.SessionWindow / 2)}
 }
 
 // beUnaware prepares a session for a peer that does no flow control.
@@ -318,31 +331,6 @@ func (s *Session) refusingLocked() bool { return s.unaware != nil && s.unaware.r
 
 // sparesGoAwayLocked reports that a GOAWAY would cost the peer what it has not read yet.
 func (s *Session) sparesGoAwayLocked() bool { return s.blind() && len(s.streams) > 0 }
-
-// resetFullest makes room for what comes by resetting the open stream with the most
-// unread bytes. It reports false if that is not wanted, or none has any.
-func (s *Session) resetFullest() bool {
-	if s.unaware == nil || !s.conf.ResetOverBudget {
-		return false
-	}
-	var fullest *Stream
-	most := int64(0)
-	s.mu.Lock()
-	for _, st := range s.streams {
-		if n := st.in.buffered(); n > most {
-			fullest, most = st, n
-		}
-	}
-	if fullest != nil {
-		s.unaware.resets++
-	}
-	s.mu.Unlock()
-	if fullest == nil {
-		return false
-	}
-	s.resetStream(fullest, RstFlowControlError, "the unread bytes of the session are too many, and it has most of them")
-	return true
-}
 
 // countStall notes that the receiver stops reading.
 func (s *Session) countStall() {

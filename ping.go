@@ -18,6 +18,7 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	}
 	id := s.pingLocked(w)
 	s.mu.Unlock()
+	s.flow.ringRoom() // the echo must not wait for a reader, see shed
 	s.ring()
 	select {
 	case rtt := <-w.verdict:

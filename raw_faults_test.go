@@ -294,7 +294,7 @@ func TestRawFaultsOfEnds(t *testing.T) {
 	}
 	faultTest(t, "X2 what is read is credited", func(t *testing.T, r *rawRig) {
 		opened, accepted := r.pair()
-		const size = 8 * defaultClientSessionWindow / 10 * 2 // more than any window
+		const size = 8 * defaultSessionWindow / 10 * 2 // more than any window
 		for i, st := range []*RawStream{opened, accepted} {
 			go writePattern(t, st, int64(i), size)
 		}

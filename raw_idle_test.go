@@ -47,7 +47,7 @@ func TestRawFaultE14(t *testing.T) {
 			ends := int64(2 * pairs)
 			perEnd := (liveHeap() - heap) / ends
 			routines := float64(runtime.NumGoroutine()-goroutines) / float64(ends)
-			t.Logf("used %v, flow control %d: %d bytes and %.2f goroutines an end", used, conf.withDefaults(true).FlowControl, perEnd, routines)
+			t.Logf("used %v, flow control %d: %d bytes and %.2f goroutines an end", used, conf.withDefaults(true, sending{theirs: true, ours: true}).FlowControl, perEnd, routines)
 			require.LessOrEqual(t, routines, float64(idleGoroutines))
 			if !raceEnabled {
 				require.LessOrEqual(t, perEnd, int64(idleHeap))

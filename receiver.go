@@ -172,22 +172,14 @@ func (s *Session) receiveData(h frameHeader) error {
 	}
 	s.stats.dataFrames++
 	s.stats.dataReceived += n
+	s.shed.watchLocked(s)
 	st, status := s.dataStreamLocked(h)
 	s.mu.Unlock()
 	switch {
-	case st == nil && status != 0:
-		s.replyReset(h.streamID, status, true)
-		return s.strayData(h)
-	case st == nil, status != 0 && s.forgives(st, h, status):
-		s.stray(h.length)
-		return s.strayData(h)
+	case st == nil:
+		return s.receiveStray(h, status)
 	case status != 0:
-		if s.version == SPDY2 && !st.replyCame() { // SPEC D4
-			s.flow.owed.Add(n)
-			return sessionErrorf(GoAwayProtocolError, "DATA on stream %d before its SYN_REPLY", st.id)
-		}
-		s.resetStream(st, status, "unexpected DATA")
-		return s.discardData(h.length)
+		return s.receiveUnexpected(st, h, status)
 	}
 	ok, wanted := st.in.admit(n)
 	if !ok && s.unaware != nil {
@@ -216,6 +208,34 @@ func (s *Session) receiveData(h frameHeader) error {
 		s.finishIn(st)
 	}
 	return nil
+}
+
+// receiveStray deals with DATA whose stream is not open. status is the answer, 0 for none.
+func (s *Session) receiveStray(h frameHeader, status RstStatus) error {
+	switch {
+	case status == RstInvalidStream && h.length > s.conf.StreamWindow: // no stream has such a window
+		s.flow.owed.Add(int64(h.length))
+		return sessionErrorf(GoAwayProtocolError, "DATA of %d bytes on stream %d, which was never opened", h.length, h.streamID)
+	case status != 0:
+		s.replyReset(h.streamID, status, true)
+	default:
+		s.stray(h.length)
+	}
+	return s.strayData(h)
+}
+
+// receiveUnexpected deals with DATA that its stream may not receive in its state.
+func (s *Session) receiveUnexpected(st *Stream, h frameHeader, status RstStatus) error {
+	switch {
+	case s.forgives(st, h, status):
+		s.stray(h.length)
+		return s.strayData(h)
+	case s.version == SPDY2 && !st.replyCame(): // SPEC D4
+		s.flow.owed.Add(int64(h.length))
+		return sessionErrorf(GoAwayProtocolError, "DATA on stream %d before its SYN_REPLY", st.id)
+	}
+	s.resetStream(st, status, "unexpected DATA")
+	return s.discardData(h.length)
 }
 
 // replyCame reports whether the SYN_REPLY of a stream of ours has come.

@@ -194,6 +194,9 @@ func (srv *Server) Serve(ln net.Listener) (err error) {
 		return http.ErrServerClosed
 	}
 	defer srv.forget(&ln)
+	if err := srv.Config.check(); err != nil {
+		return err
+	}
 	hs := srv.httpServer()
 	base := context.Background()
 	if srv.BaseContext != nil {
@@ -242,6 +245,9 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 		return http.ErrServerClosed
 	}
 	defer srv.forget(&ln)
+	if err := srv.Config.check(); err != nil {
+		return err
+	}
 	hs := srv.httpServer()
 	err := hs.ServeTLS(srv.strangers.guard(ln, srv.Config.firstFrameLimit(hs)), certFile, keyFile)
 	if srv.isClosing() { // we have closed ln ourselves, before http.Server knew

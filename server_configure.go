@@ -35,6 +35,9 @@ func ConfigureServer(s *http.Server, conf *Config) error {
 	if s == nil {
 		return errors.New("spdy: ConfigureServer without a server")
 	}
+	if err := conf.check(); err != nil {
+		return err
+	}
 	if s.Protocols == nil && speaksHTTP2(s) { // which a TLSNextProto without h2 would end
 		s.Protocols = new(http.Protocols)
 		s.Protocols.SetHTTP1(true)

@@ -449,7 +449,7 @@ func TestLoggers(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- s.Serve() }()
 		peer := NewFramer(theirs, theirs, SPDY31)
-		require.NoError(t, peer.WriteFrame(&DataFrame{StreamID: 1, Data: make([]byte, defaultServerSessionWindow+1)}))
+		require.NoError(t, peer.WriteFrame(&DataFrame{StreamID: 1, Data: make([]byte, defaultSessionWindow+1)}))
 		theirs.CloseWrite()
 		require.Error(t, <-ended)
 		theirs.Close()

@@ -83,6 +83,8 @@ type Session struct {
 	peerStreams int        // slots taken by streams of the peer, and by their handlers
 	peerOpen    int        // streams of the peer that have not ended
 	ourStreams  int        // slots taken by our streams, and granted to openers
+	leftover    []*Stream  // streams that have ended with unread bytes, and some that have been read since, see leaveUnreadLocked
+	shed        *shedder   // nil unless Config.ShedAfter is set; immutable
 	resetSlots  resetSlots // those of ourStreams whose streams have been reset
 	openers     openerQueue
 	rawHeaders  int // bytes of header blocks that the peer has us keep for raw streams
@@ -148,7 +150,15 @@ func (c *Config) ClientSession(conn net.Conn) *Session {
 }
 
 func newSession(conn net.Conn, client bool, v Version, c *Config, app application) *Session {
-	conf := c.withDefaults(client)
+	s := setUpSession(conn, client, v, c.withDefaults(client, receives(app)), app)
+	if err := c.check(); err != nil {
+		s.shutdown(err) // before it runs: Serve, and every other call, returns the error
+	}
+	return s
+}
+
+// setUpSession makes a session with a configuration that is complete.
+func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app application) *Session {
 	s := &Session{
 		conn: conn, client: client, version: v, conf: conf, app: app,
 		log:        newLogSink(conf.Logger),
@@ -172,6 +182,7 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	s.hooks = newStreamHooks(conf.Trace)
 	s.inflate = newHeaderDecompressor(v)
 	s.flow.init(conf, v)
+	s.shed = s.newShedder()
 	s.alive = newKeepalive(s)
 	s.in.alive = s.alive
 	if s.isRaw() && conf.FlowControl == FlowControlPeerUnaware {
@@ -412,6 +423,8 @@ func (s *Session) shutdown(reason error) {
 	}
 	s.stopTrialLocked()
 	s.stopResetSlotsLocked()
+	s.shed.stopLocked()
+	s.leftover = nil
 	s.alive.stop()
 	close(s.done)
 	s.mu.Unlock()

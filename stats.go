@@ -28,9 +28,9 @@ type SessionStats struct {
 	// begun, and that the application has neither read nor thrown away.
 	UnreadBytes int64
 
-	// UnreadBudget is how many unread bytes make the session stop reading its
-	// connection; 0 if windows bound them. Only SPDY/2 and sessions with
-	// FlowControlPeerUnaware have one.
+	// UnreadBudget is the number of unread bytes at which the session resets the stream
+	// with the most of them, or stops reading its connection; 0 if windows bound them. Only
+	// SPDY/2, SPDY/3 and sessions with FlowControlPeerUnaware have one.
 	UnreadBudget int64
 
 	// UnsentBytes is the DATA in calls of Write, and at the end of answers, that
@@ -73,6 +73,10 @@ type SessionStats struct {
 	// reached, and StrayFrames how many frames it dropped in silence because their
 	// stream had ended, which FlowControlPeerUnaware allows.
 	Stalls, StrayFrames uint64
+
+	// Shed is the number of streams that this side has reset because of their unread bytes:
+	// at UnreadBudget, or by Config.ShedAfter.
+	Shed uint64
 
 	// ChargedResets is how many streams the peer has given up, or had reset or refused,
 	// as Config.ResetBurst counts them, and IdleFrames how much it has sent that brought
@@ -220,6 +224,7 @@ type ServerStats struct {
 	StreamsOpened, StreamsAccepted uint64  // streams opened by the server, which are pushes, and by clients
 	Sent, Received                 Traffic // what has gone to clients, and come from them
 	Stalls                         uint64  // how often sessions have stopped reading, see SessionStats
+	Shed                           uint64  // streams reset because of their unread bytes, see SessionStats
 	ChargedResets, IdleFrames      uint64  // what clients have spent of their budgets, see SessionStats
 	Flooded                        uint64  // sessions that have ended with ErrFlood
 }
@@ -240,6 +245,7 @@ func (t *ServerStats) addTotals(s *SessionStats) {
 	t.Sent.add(&s.Sent)
 	t.Received.add(&s.Received)
 	t.Stalls += s.Stalls
+	t.Shed += s.Shed
 	t.ChargedResets += s.ChargedResets
 	t.IdleFrames += s.IdleFrames
 	if s.Flooded {

@@ -41,7 +41,7 @@ type Stream struct {
 
 	reserved bool // it has a slot already; for the goroutine that opens it
 
-	grown atomic.Bool // the window has been given something from the tuner's pool
+	settles atomic.Bool // what is read has to be settled with the session, see settle
 
 	readDeadline  atomic.Pointer[deadline]
 	writeDeadline atomic.Pointer[deadline]
@@ -51,6 +51,7 @@ type Stream struct {
 	out       outflow
 	granted   grantMark // its WINDOW_UPDATE that waits
 	epoch     windowEpoch
+	kept      int64 // its part of credit.kept
 	err       error // why the stream ended
 	ended     bool
 	onWire    bool // our SYN_STREAM has left, or the peer's has come
@@ -102,6 +103,7 @@ func (st *Stream) init(s *Session, priority uint8) {
 		window = int64(s.conf.StreamWindow)
 	}
 	st.in.init(window)
+	st.in.pace = s.newReadPace()
 }
 
 // String returns the id of the stream as a decimal number, "0" before it is open.
@@ -133,7 +135,7 @@ func (st *Stream) read(p []byte) (int, error) {
 // credit returns what the application has taken to both windows.
 func (st *Stream) credit(n, grant int64) {
 	st.session.creditStream(st, grant)
-	st.returnWindow()
+	st.settle()
 	st.session.credit(n)
 }
 

@@ -50,6 +50,7 @@ func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 		st.in.finish(endOfStream, false)
 	}
 	s.streams[st.id] = st
+	s.flow.ringRoom() // another stream is not alone any more, see shed
 	s.noteLocked(st, false, nil)
 	s.headers.push(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block})
 }
@@ -127,6 +128,7 @@ func (s *Session) takeSlot(ctx context.Context) error {
 	o := &opener{verdict: make(chan error, 1)}
 	s.openers = append(s.openers, o)
 	s.mu.Unlock()
+	s.flow.ringRoom() // this stream would not be alone any more, see shed
 
 	var err error
 	select {
@@ -148,8 +150,15 @@ func (s *Session) takeSlot(ctx context.Context) error {
 	return err
 }
 
+// limitLocked is the number of streams that we may have open: as many as the peer allows,
+// and as many as the session window covers besides the bytes that ended streams have left
+// unread.
 func (s *Session) limitLocked() int {
-	return int(min(s.peerLimit, maxStreamID))
+	limit := int(min(s.peerLimit, maxStreamID))
+	if !s.version.streamFlowControl() || s.unaware != nil {
+		return limit
+	}
+	return min(limit, s.conf.grants.opens-s.flow.keptSlots(int64(s.conf.StreamWindow)))
 }
 
 // freeSlotLocked gives back a slot for a stream of ours.
@@ -229,6 +238,8 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	}
 	s.noteLocked(st, true, reason)
 	s.sched.remove(st)
+	s.keepLocked(st)
+	s.leaveUnreadLocked(st)
 	s.returnWindowLocked(st)
 	delete(s.streams, st.id)
 	st.freeLocked()

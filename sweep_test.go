@@ -41,6 +41,9 @@ func sweepConfigs(version Version) (client, server *Config) {
 	kept := new(MemorySettings)
 	kept.Update(" 192.0.2.2:443", false, []Setting{{ID: SettingRoundTripTime, Value: 1}})
 	conf := Config{Version: version, StreamWindow: 64 << 10, SessionWindow: 128 << 10, Settings: kept}
+	if version == SPDY2 { // which resets a stream at the bound
+		conf.SessionWindow = 64 << 20
+	}
 	pushed := conf
 	pushed.AcceptPush = func(*http.Request, *http.Request) bool { return true }
 	return &pushed, &conf

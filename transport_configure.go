@@ -62,6 +62,9 @@ func ConfigureTransport(t *http.Transport, conf *Config) error {
 	if t == nil {
 		return errors.New("spdy: ConfigureTransport of no transport")
 	}
+	if err := conf.check(); err != nil {
+		return err
+	}
 	for _, name := range protocolNames() {
 		if t.TLSNextProto[name] != nil {
 			return errors.New("spdy: the transport is configured already for " + name)

@@ -33,6 +33,9 @@ func (e *NegotiationError) Unwrap() error { return e.Err }
 
 // connect dials a session, which does not run yet.
 func (t *Transport) connect(ctx context.Context, key originKey) (*Session, error) {
+	if err := t.Config.check(); err != nil {
+		return nil, err
+	}
 	conn, err := t.dialOrigin(ctx, key)
 	if err != nil {
 		return nil, err

@@ -8,9 +8,10 @@ import "time"
 // the session's pool go. A stream that is read slowly keeps its window, whatever the
 // path, because then a larger one would only be a larger buffer.
 //
-// All that streams have been given beyond Config.StreamWindow comes from one pool,
-// half of the session's window (a quarter if the session accepts pushes). So those of them that are left unread later cannot
-// use up the session's window: the other half is left to all the others.
+// All that windows have grown beyond Config.StreamWindow comes from one pool, the part of
+// the session's window that the windows of new streams do not need. So streams that have
+// grown and are left unread cannot exhaust the session's window. No stream gets more than
+// half of the pool, so that the next one can grow too.
 
 // growBelow says when a window has been the bound: when it has been used up and
 // returned within as many round trips. Where nothing else holds the peer up, that
@@ -42,11 +43,7 @@ func (c *Config) newWindowTuner(v Version) windowTuner {
 	if !v.streamFlowControl() || c.MaxStreamWindow <= c.StreamWindow {
 		return windowTuner{}
 	}
-	pool := c.SessionWindow / 2
-	if c.AcceptPush != nil { // pushes that nobody claims may take up half, see unclaimedPushes
-		pool /= 2
-	}
-	return windowTuner{limit: int64(c.MaxStreamWindow), pool: int64(pool)}
+	return windowTuner{limit: int64(c.MaxStreamWindow), pool: c.grants.pool}
 }
 
 // tuneLocked looks at a stream whose application has taken grant bytes more, and
@@ -73,10 +70,10 @@ func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
 		s.measureLocked(now)
 	case took <= growBelow*t.rtt:
 		s.measureLocked(now)
-		extra := min(size, t.limit-size, t.pool)
+		extra := max(min(size, t.limit-size, (t.pool-e.given)/2), 0)
 		t.pool -= extra
 		e.given += extra
-		st.grown.Store(true)
+		st.settles.Store(true)
 		st.in.resize(extra)
 		grant += extra
 	case took > shrinkAbove*t.rtt && e.given > 0:
@@ -122,15 +119,16 @@ func (s *Session) returnWindowLocked(st *Stream) {
 	}
 }
 
-// returnWindow is returnWindowLocked for the application, which has read or discarded
-// something.
-func (st *Stream) returnWindow() {
-	if !st.grown.Load() {
+// settle tells the session that the application has read or discarded bytes, if the
+// session has to know.
+func (st *Stream) settle() {
+	if !st.settles.Load() {
 		return
 	}
 	s := st.session
 	s.mu.Lock()
 	s.returnWindowLocked(st)
+	s.settleKeptLocked(st)
 	s.mu.Unlock()
 }
 
@@ -138,6 +136,6 @@ func (st *Stream) returnWindow() {
 // credit for it.
 func (st *Stream) discard() (dropped int64) {
 	dropped = st.in.discard()
-	st.returnWindow()
+	st.settle()
 	return dropped
 }

@@ -95,7 +95,7 @@ func TestSlowReaderKeepsItsWindow(t *testing.T) {
 		r.client.mu.Lock()
 		pool := r.client.flow.tuner.pool
 		r.client.mu.Unlock()
-		require.EqualValues(t, defaultClientSessionWindow/2, pool)
+		require.EqualValues(t, defaultPool, pool)
 		require.NoError(t, body.Close())
 	})
 }
@@ -114,7 +114,7 @@ func TestGrownStreamsLeaveRoom(t *testing.T) {
 		synctest.Wait()
 		unread := r.client.unread()
 		require.Greater(t, unread, int64(6*defaultStreamWindow), "they have grown")
-		require.LessOrEqual(t, unread, int64(defaultClientSessionWindow/2+6*defaultStreamWindow))
+		require.LessOrEqual(t, unread, int64(defaultPool+6*defaultStreamWindow))
 		body := r.openBody("/")
 		require.Greater(t, readFor(t, body, 2*time.Second), int64(2<<20), "another one goes on")
 		held = append(held, body)
@@ -124,7 +124,7 @@ func TestGrownStreamsLeaveRoom(t *testing.T) {
 		after(time.Second)
 		r.client.mu.Lock()
 		defer r.client.mu.Unlock()
-		require.EqualValues(t, defaultClientSessionWindow/2, r.client.flow.tuner.pool, "all has been given back")
+		require.EqualValues(t, defaultPool, r.client.flow.tuner.pool, "all has been given back")
 	})
 }
 
@@ -143,10 +143,10 @@ func TestFinishedStreamKeepsItsShare(t *testing.T) {
 			defer r.client.mu.Unlock()
 			return r.client.flow.tuner.pool
 		}
-		require.Less(t, pool(), int64(defaultClientSessionWindow/2))
+		require.Less(t, pool(), int64(defaultPool))
 		_, err = io.ReadFull(body, rest)
 		require.NoError(t, err)
-		require.EqualValues(t, defaultClientSessionWindow/2, pool())
+		require.EqualValues(t, defaultPool, pool())
 		require.NoError(t, body.Close())
 	})
 }
@@ -159,7 +159,7 @@ func TestWindowShrinks(t *testing.T) {
 		given := func() int64 {
 			r.client.mu.Lock()
 			defer r.client.mu.Unlock()
-			return defaultClientSessionWindow/2 - r.client.flow.tuner.pool
+			return defaultPool - r.client.flow.tuner.pool
 		}
 		require.Greater(t, given(), int64(2<<20))
 		p := make([]byte, 256<<10)

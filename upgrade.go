@@ -66,6 +66,12 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, 
 		refusal.refuse(w)
 		return nil, "", refusal
 	}
+	if err := u.Config.check(); err != nil {
+		refusal = refuseUpgrade(r, http.StatusInternalServerError, "the configuration of its sessions")
+		refusal.Err = err
+		refusal.refuse(w)
+		return nil, "", refusal
+	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		refusal = refuseUpgrade(r, http.StatusInternalServerError, "the connection cannot be taken over")

@@ -62,6 +62,9 @@ func (d *UpgradeDialer) Dial(ctx context.Context, method, rawURL string) (s *Ses
 	if err != nil {
 		return nil, "", &UpgradeError{URL: publicURL(rawURL), Reason: "the request", Err: err}
 	}
+	if err := d.Config.check(); err != nil {
+		return nil, "", upgradeFailure(req, err)
+	}
 	conn, protocol, err := d.connect(ctx, req)
 	if err != nil {
 		return nil, "", upgradeFailure(req, err)

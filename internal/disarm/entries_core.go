@@ -245,8 +245,8 @@ var coreEntries = []entry{
 	},
 	{
 		attack: "A10", what: "so they are where there are no windows",
-		file: "credit.go",
-		old:  "	for s.flow.limit > 0 && s.unread()-int64(coming) >= s.flow.limit {\n",
+		file: "shed.go",
+		old:  "	for s.unread()-int64(coming) >= s.flow.limit {\n",
 		new:  "	for false {\n",
 	},
 }

@@ -1,0 +1,152 @@
+package spdy
+
+import "fmt"
+
+// This file says which windows and how many streams a session grants. Together they add
+// up to no more than Config.SessionWindow, so that streams which nobody reads never stop
+// the others: each stream that may be open has its window, and what windows grow by comes
+// from a pool of its own.
+
+// A ConfigError reports two fields of a Config that were both set and contradict each
+// other. A session with such a Config does not run: Serve, RoundTrip, and functions that
+// make sessions and return an error return it.
+type ConfigError struct {
+	Field, Other string // names of the fields
+	Reason       string // the contradiction, in words
+}
+
+// Error names both fields.
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("spdy: Config.%s and Config.%s contradict each other: %s", e.Field, e.Other, e.Reason)
+}
+
+// The defaults of Config that are about windows, in bytes.
+const (
+	defaultStreamWindow    = 256 << 10
+	defaultMaxStreamWindow = 16 << 20
+)
+
+// grants is the part of a Config that follows from others, see Config.deriveWindows.
+type grants struct {
+	opens int   // streams that this side may have open itself
+	pool  int64 // bytes by which the windows of all streams together may grow
+}
+
+// A sending says on which streams the peer of a session sends DATA: on those that it
+// opens, and on those that we open.
+type sending struct{ theirs, ours bool }
+
+// kinds is the number of kinds of streams that the session window has to cover.
+func (d sending) kinds() int64 {
+	if d.theirs && d.ours {
+		return 2
+	}
+	return 1
+}
+
+// receives says on which streams of an application the peer sends DATA.
+func receives(app application) sending {
+	switch app := app.(type) {
+	case *acceptQueue:
+		return sending{theirs: true, ours: true}
+	case *httpClientApp:
+		return sending{theirs: app.wanted != nil, ours: true}
+	}
+	return sending{theirs: true} // pushes are one-way
+}
+
+// check reports fields that contradict each other. Fields that are not set never do.
+func (c *Config) check() error {
+	if c == nil || c.FlowControl == FlowControlPeerUnaware {
+		return nil // UnreadBudget takes precedence there
+	}
+	session := int64(max(c.SessionWindow, 0))
+	stream := max(int64(c.StreamWindow), defaultWindow)
+	switch {
+	case session > 0 && c.StreamWindow > 0 && stream > max(session, defaultWindow):
+		return &ConfigError{"StreamWindow", "SessionWindow",
+			fmt.Sprintf("a stream may not have more than its session, %d bytes", session)}
+	case c.MaxConcurrentStreams <= 0:
+		return nil
+	}
+	streams := int64(min(c.MaxConcurrentStreams, maxStreamID))
+	switch {
+	case session > 0 && streams*stream > max(session, defaultWindow):
+		return &ConfigError{"MaxConcurrentStreams", "SessionWindow",
+			fmt.Sprintf("%d streams with windows of %d bytes need %d bytes", streams, stream, streams*stream)}
+	case session <= 0 && c.StreamWindow > 0 && streams*stream > maxWindow:
+		return &ConfigError{"MaxConcurrentStreams", "StreamWindow",
+			fmt.Sprintf("%d streams with windows of %d bytes need more than 2^31-1 bytes", streams, stream)}
+	}
+	return nil
+}
+
+// deriveWindows sets StreamWindow, SessionWindow, MaxConcurrentStreams and grants from
+// those of the fields that are set.
+func (c *Config) deriveWindows(d sending) {
+	orDefault(&c.MaxStreamWindow, defaultMaxStreamWindow)
+	c.MaxStreamWindow = min(c.MaxStreamWindow, maxWindow)
+	if c.SessionWindow > 0 {
+		c.divideSession(d.kinds())
+	} else {
+		c.sumSession(d.kinds())
+	}
+	if c.AcceptPush != nil && d.theirs && d.ours { // a push that nobody reads must leave room, see unclaimedPushes
+		c.StreamWindow = min(c.StreamWindow, maxWindow/2)
+		c.SessionWindow = max(c.SessionWindow, 2*c.StreamWindow)
+	}
+	session, window := int64(c.SessionWindow), int64(c.StreamWindow)
+	theirs, opens := int64(0), int64(0)
+	if d.theirs {
+		theirs = int64(c.MaxConcurrentStreams)
+	}
+	c.grants.opens = maxStreamID
+	if d.ours {
+		most := max(int64(c.MaxConcurrentStreams), defaultMaxStreams)
+		opens = max(min(session/window-theirs, most), 1)
+		c.grants.opens = int(opens)
+	}
+	if c.MaxStreamWindow > c.StreamWindow {
+		c.grants.pool = max(session-window*(opens+theirs), 0)
+	}
+}
+
+// sumSession sets SessionWindow to the sum of what streams need.
+func (c *Config) sumSession(kinds int64) {
+	grow := int64(0)
+	if c.MaxStreamWindow > max(c.StreamWindow, defaultWindow) {
+		grow = min(2*int64(c.MaxStreamWindow), maxWindow/2) // one stream never has all of it
+	}
+	room := maxWindow - grow
+	switch streams := int64(min(c.MaxConcurrentStreams, maxStreamID)); {
+	case c.StreamWindow > 0:
+		c.StreamWindow = min(max(c.StreamWindow, defaultWindow), maxWindow/int(kinds))
+		orDefault(&c.MaxConcurrentStreams, int(min(max(room/kinds/int64(c.StreamWindow), 1), defaultMaxStreams)))
+	case streams > 0:
+		c.StreamWindow = int(min(max(room/kinds/streams, defaultWindow), defaultStreamWindow))
+	default:
+		c.StreamWindow, c.MaxConcurrentStreams = defaultStreamWindow, defaultMaxStreams
+	}
+	c.MaxConcurrentStreams = min(c.MaxConcurrentStreams, maxStreamID)
+	sum := kinds * int64(c.MaxConcurrentStreams) * int64(c.StreamWindow)
+	c.SessionWindow = int(min(sum+grow, maxWindow))
+}
+
+// divideSession divides a SessionWindow that is set among streams. Where both their number
+// and their window are free, half of it is left for windows to grow.
+func (c *Config) divideSession(kinds int64) {
+	session := min(max(int64(c.SessionWindow), defaultWindow), maxWindow)
+	streams := min(int64(c.MaxConcurrentStreams), maxStreamID)
+	switch {
+	case c.StreamWindow > 0:
+		c.StreamWindow = int(min(max(int64(c.StreamWindow), defaultWindow), session))
+		orDefault(&c.MaxConcurrentStreams, int(min(max(session/kinds/int64(c.StreamWindow), 1), defaultMaxStreams)))
+	case streams > 0:
+		c.StreamWindow = int(min(max(session/2/kinds/streams, defaultWindow), defaultStreamWindow))
+	default:
+		c.StreamWindow = int(min(max(session/2/kinds/defaultMaxStreams, defaultWindow), defaultStreamWindow))
+		c.MaxConcurrentStreams = int(min(max(session/kinds/int64(c.StreamWindow), 1), defaultMaxStreams))
+	}
+	c.SessionWindow = int(session)
+	c.MaxConcurrentStreams = min(c.MaxConcurrentStreams, maxStreamID)
+}
