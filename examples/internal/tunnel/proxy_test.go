@@ -52,7 +52,9 @@ func TestFiles(t *testing.T) {
 	require.Equal(t, "/home/?list=1", res.Header.Get("Location"))
 }
 
-func TestRequestAtTheOrigin(t *testing.T) {
+// The proxy's headers about a client reach the origin. The client's own claims, and the
+// headers of its connection with the proxy, do not.
+func TestAttackA30RelayHeaders(t *testing.T) {
 	r := newRelay(t, Replace)
 	r.origin(func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
