@@ -2,10 +2,10 @@ package spdy
 
 import "net/http"
 
-// This file strips a message of the headers that a proxy does not forward.
+// This file removes headers and trailers for the next recipient from forwarded messages.
 
-// forwardedHeader returns the headers of h that travel beyond the next recipient. h
-// itself is returned if it has no others, and never changed.
+// forwardedHeader returns the end-to-end headers of h: h itself if there are only such,
+// else a copy.
 func forwardedHeader(h http.Header) http.Header {
 	for key := range h {
 		if reachOf(lowerName(key)) != endToEnd {
@@ -17,8 +17,7 @@ func forwardedHeader(h http.Header) http.Header {
 	return h
 }
 
-// copyForwarded adds copies of the headers of src that travel beyond the next recipient
-// to dst, and replaces those that dst has.
+// copyForwarded sets the end-to-end headers of src in dst, to copies of the values.
 func copyForwarded(dst, src http.Header) {
 	for key, values := range src {
 		if reachOf(lowerName(key)) == endToEnd {
@@ -27,11 +26,11 @@ func copyForwarded(dst, src http.Header) {
 	}
 }
 
-// A forwardedTrailer is the trailer of a request that a proxy forwards. Its values are
-// known when the body has been read to its end.
+// A forwardedTrailer is the trailer of a request that a proxy forwards. The values arrive
+// behind the body.
 type forwardedTrailer struct {
-	from http.Header // of the request that a handler got
-	to   http.Header // of the request that is sent: the announced names that may be a trailer's
+	from http.Header // trailer of the handler's request
+	to   http.Header // trailer of the forwarded request; valid names only
 }
 
 // forwardTrailer returns the trailer to announce.
@@ -48,8 +47,8 @@ func forwardTrailer(from http.Header) forwardedTrailer {
 	return t
 }
 
-// complete adds the values, those of names that were not announced too. It is called by
-// the goroutine that has read the body.
+// complete adds the values, also of names that were not announced. The goroutine that has
+// read the body calls complete.
 func (t *forwardedTrailer) complete() {
 	if t.to == nil { // the request ends with its body
 		return

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// This file decides which requests a pushed answer satisfies: requests that a cache could
-// answer with it (RFC 9111 §4), from the same user as the request that caused the push.
+// This file matches requests with pushed answers: a push is a stored answer to its cause,
+// the request that it was pushed along with, and is used as a private cache of the user
+// would use it (RFC 9111 §4).
 
-// maxVary bounds the names in the Vary of a pushed answer. An answer with more satisfies
-// no request, as with "Vary: *".
+// maxVary bounds the names in the Vary of a pushed answer. More names count as "*".
 const maxVary = 64
 
 // credentialHeaders are the headers that authenticate the user of a request.
 var credentialHeaders = [...]string{"cookie", "authorization", "proxy-authorization"}
 
-// A pushKey is equal for a push and a request for it: the URL, and the credentials of the
-// request and of the one that caused the push.
+// A pushKey is the URL of a push and the credentials of the cause. A matching request has
+// an equal key.
 type pushKey struct {
 	url         string
 	credentials [len(credentialHeaders)]string
@@ -34,7 +34,7 @@ func newPushKey(url string, header http.Header) pushKey {
 	return k
 }
 
-// pushURL is the URL of a request, without a port that is the default of its scheme.
+// pushURL returns the URL of a request, without a default port.
 func pushURL(scheme string, req *http.Request) string {
 	host := hostOf(req)
 	switch scheme {
@@ -46,8 +46,7 @@ func pushURL(scheme string, req *http.Request) string {
 	return scheme + "://" + host + req.URL.RequestURI()
 }
 
-// joinValues returns the values as one, in the way that several lines of a header are one
-// (RFC 9110 §5.3).
+// joinValues combines the lines of a header (RFC 9110 §5.3).
 func joinValues(name string, values []string) string {
 	separator := ", "
 	if name == "cookie" {
@@ -56,8 +55,8 @@ func joinValues(name string, values []string) string {
 	return strings.Join(trimValues(values), separator)
 }
 
-// suits reports whether the request agrees with the one that caused the push in all headers that
-// the pushed answer's Vary names. It is true while the answer's headers have not arrived.
+// suits reports whether the request and the cause agree in all headers named by the Vary
+// of the pushed answer, or that answer's headers have not arrived yet.
 func (p *push) suits(up *upload) bool {
 	select {
 	case <-p.st.replied:
@@ -83,8 +82,8 @@ func sameValues(name string, a, b []string) bool {
 	return (len(a) == 0) == (len(b) == 0) && joinValues(name, a) == joinValues(name, b)
 }
 
-// sentValues returns the values of a header as the request is sent: with the
-// Accept-Encoding that a Transport adds.
+// sentValues returns the values of a header in the request on the wire, where a Transport
+// has added Accept-Encoding.
 func (u *upload) sentValues(name string) []string {
 	values := headerValues(u.req.Header, name)
 	if name == "accept-encoding" && len(values) == 0 && u.asked.gzip {
@@ -93,8 +92,8 @@ func (u *upload) sentValues(name string) []string {
 	return values
 }
 
-// asCause returns the request for the pushes that it may cause: as it is sent, and out of
-// reach of the caller, who may change his request once he has the answer.
+// asCause returns a copy of the request on the wire, to compare with later requests. The
+// caller may change the original once the answer's body is closed.
 func (u *upload) asCause() *http.Request {
 	if a, ok := u.st.session.app.(*httpClientApp); !ok || a.wanted == nil {
 		return u.req
@@ -112,7 +111,7 @@ func (u *upload) asCause() *http.Request {
 	return cause
 }
 
-// isUnsafe reports whether a request may change what its URL stands for (RFC 9110 §9.2.1).
+// isUnsafe reports whether a request may change the resource (RFC 9110 §9.2.1).
 func isUnsafe(method string) bool {
 	switch method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -125,7 +124,7 @@ func isUnsafe(method string) bool {
 // conditional.
 func isSelective(name string) bool { return name == "range" || strings.HasPrefix(name, "if-") }
 
-// takesStored reports whether a cache could answer the request with an answer of this age.
+// takesStored reports whether a cache could use a stored answer of the given age.
 func takesStored(req *http.Request, age time.Duration) bool {
 	if req.Method != http.MethodGet && req.Method != "" || req.Body != nil && req.Body != http.NoBody {
 		return false
@@ -145,8 +144,8 @@ func takesStored(req *http.Request, age time.Duration) bool {
 // forbidsStored reports whether the value of a Pragma header has no-cache.
 func forbidsStored(line string) bool { return !allowsAge([]string{line}, 0) }
 
-// allowsAge reports whether the values of a request's Cache-Control allow a stored answer of this
-// age (RFC 9111 §5.2.1).
+// allowsAge reports whether the values of a request's Cache-Control allow a stored answer
+// of the given age (RFC 9111 §5.2.1).
 func allowsAge(values []string, age time.Duration) bool {
 	for _, line := range values {
 		for directive := range strings.SplitSeq(line, ",") {
