@@ -90,7 +90,7 @@ type Config struct {
 	// the push's age, it has the same Cookie, Authorization and Proxy-Authorization as
 	// the request that caused the push, and the same values of the headers that the
 	// pushed answer's Vary names. A request with another method than GET, HEAD, OPTIONS
-	// and TRACE drops the pushes of its URL. A GET that no push answers is sent.
+	// and TRACE drops the session's pushes of its URL. A GET that no push answers is sent.
 	//
 	// Pushes that no request claims are dropped, the oldest first, when they reach
 	// MaxConcurrentStreams, or could fill half of SessionWindow, which is at least twice

@@ -47,6 +47,11 @@ var ownershipEntries = []entry{
 		old:  "!takesStored(up.req, time.Since(p.began)) || ", new: "",
 	},
 	{
+		attack: "A30", file: "roundtrip.go", pkg: "tests/ownership",
+		what: "a push is compared with the request as it was sent",
+		old:  "	u.st.request = u.asCause()\n", new: "	u.st.request = u.req\n",
+	},
+	{
 		attack: "A30", file: "push_client.go", pkg: "tests/ownership",
 		what: "a push that a late Vary keeps from its request is not used",
 		old:  "	if !p.suits(up) {\n		a.unclaim", new: "	if false {\n		a.unclaim",

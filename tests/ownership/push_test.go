@@ -59,6 +59,7 @@ func TestAttackA30Pushes(t *testing.T) {
 	testPushAge(t)
 	testLateVary(t)
 	testUnsafe(t)
+	testReusedRequest(t)
 	testPushOfEachUser(t)
 }
 
@@ -229,6 +230,29 @@ func testUnsafe(t *testing.T) {
 			s.wantPushed(client, request(t, "GET", "/a"), 2)
 		})
 	}
+}
+
+// A caller may reuse a request once he has closed the answer's body. The push keeps the
+// headers that were sent.
+func testReusedRequest(t *testing.T) {
+	inEachVersion(t, "reused request", func(t *testing.T, v spdy.Version) {
+		var cause *http.Request
+		s, client := newServer(t, &spdy.Config{Version: v, AcceptPush: func(_, c *http.Request) bool {
+			cause = c
+			return true
+		}})
+		req := request(t, "GET", "/", "X-A: 1", "Cookie: a=1")
+		page := start(client, req)
+		s.requests()
+		s.push(2, 1, "vary", "x-a")
+		s.answer(1, "page")
+		require.Equal(t, "page", page.body(t))
+		req.URL.Path, req.Host = "/a", ""
+		req.Header.Set("X-A", "2")
+		s.wantSent(client, req)
+		require.Equal(t, []string{"1"}, cause.Header["X-A"], "AcceptPush has got a copy")
+		s.wantPushed(client, request(t, "GET", "/a", "X-A: 1", "Cookie: a=1"), 2)
+	})
 }
 
 // The same URL may be pushed to each user.
