@@ -204,7 +204,7 @@ func TestAttackA25Settings(t *testing.T) {
 	}
 	// told is what the next session with a server is told of what was kept.
 	told := func(t *testing.T, v Version, store SettingsStore) (entries []Setting) {
-		p := newPeer(t, asClient, peerOpts{version: v, announce: true, conf: Config{Settings: store}})
+		p := newPeer(t, asClient, peerOpts{version: v, announce: true, conf: Config{Settings: store, SettingsKey: "http://a.example:80"}})
 		for _, f := range p.drain() {
 			if f, ok := f.(*SettingsFrame); ok {
 				for _, e := range f.Entries {
@@ -218,7 +218,7 @@ func TestAttackA25Settings(t *testing.T) {
 	}
 	attackStory(t, "ids without a meaning", victimClient, everyVersion, func(t *testing.T, _ role, v Version) {
 		store := new(MemorySettings)
-		p := newPeer(t, asClient, peerOpts{version: v, conf: Config{Settings: store}})
+		p := newPeer(t, asClient, peerOpts{version: v, conf: Config{Settings: store, SettingsKey: "http://a.example:80"}})
 		for id := SettingID(1); id < 2000; id++ {
 			p.sendSettings(keep(id<<8|200, uint32(id)))
 			p.drain()
@@ -236,14 +236,14 @@ func TestAttackA25Settings(t *testing.T) {
 	})
 	attackStory(t, "nothing asked to be kept", victimClient, everyVersion, func(t *testing.T, _ role, v Version) {
 		store := new(MemorySettings)
-		p := newPeer(t, asClient, peerOpts{version: v, conf: Config{Settings: store}})
+		p := newPeer(t, asClient, peerOpts{version: v, conf: Config{Settings: store, SettingsKey: "http://a.example:80"}})
 		p.sendSettings(Setting{ID: SettingRoundTripTime, Value: 7}, Setting{ID: SettingMaxConcurrentStreams, Value: 9, Flags: FlagPersisted})
 		p.wantAlive("they are read")
 		require.Empty(t, told(t, v, store))
 	})
 	attackStory(t, "forget it all", victimClient, everyVersion, func(t *testing.T, _ role, v Version) {
 		store := new(MemorySettings)
-		p := newPeer(t, asClient, peerOpts{version: v, conf: Config{Settings: store}})
+		p := newPeer(t, asClient, peerOpts{version: v, conf: Config{Settings: store, SettingsKey: "http://a.example:80"}})
 		p.sendSettings(keep(SettingRoundTripTime, 7))
 		p.wantAlive("they are kept")
 		require.Len(t, told(t, v, store), 1)
@@ -253,7 +253,7 @@ func TestAttackA25Settings(t *testing.T) {
 	})
 	attackStory(t, "the last value counts", victimClient, everyVersion, func(t *testing.T, _ role, v Version) {
 		store := new(MemorySettings)
-		p := newPeer(t, asClient, peerOpts{version: v, conf: Config{Settings: store}})
+		p := newPeer(t, asClient, peerOpts{version: v, conf: Config{Settings: store, SettingsKey: "http://a.example:80"}})
 		p.sendSettings(keep(SettingRoundTripTime, 7))
 		p.sendSettings(keep(SettingRoundTripTime, 8))
 		p.wantAlive("they are kept")
@@ -272,7 +272,7 @@ func TestAttackA25Settings(t *testing.T) {
 	})
 	attackStory(t, "servers keep nothing", victimServer, everyVersion, func(t *testing.T, r role, v Version) {
 		store := new(MemorySettings)
-		p := newPeer(t, r, peerOpts{version: v, conf: Config{Settings: store}})
+		p := newPeer(t, r, peerOpts{version: v, conf: Config{Settings: store, SettingsKey: "http://a.example:80"}})
 		p.sendSettings(keep(SettingRoundTripTime, 7), keep(SettingMaxConcurrentStreams, 7))
 		p.wantAlive("they are read")
 		require.Empty(t, store.servers)

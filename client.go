@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -22,7 +23,7 @@ func NewClient(addr string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewClientConn(conn)
+	return (&Config{SettingsKey: "http://" + strings.ToLower(addr)}).NewClientConn(conn)
 }
 
 // NewClientConn makes a client of a connection, which may be a *tls.Conn, an

@@ -97,18 +97,33 @@ type Config struct {
 	// no way to find out secrets letter by letter.
 	Compression CompressionPolicy
 
-	// AcceptPush makes a client take pushes. It is asked for every push of the
-	// server that is in order, in a goroutine of its own, with the request that
-	// the push answers and the one that caused it. What it accepts answers a
-	// later GET of the same URL on the session; of pushes that nobody asks for the
-	// oldest are given up when they reach MaxConcurrentStreams, or could fill half
-	// of SessionWindow, which is never less than two of StreamWindow then. nil
-	// refuses every push.
+	// AcceptPush makes a client accept pushes. It is called for every valid push of the
+	// server, in a goroutine of its own, with the request that the push answers and a
+	// copy of the request that caused it. nil refuses every push.
+	//
+	// An accepted push answers one later GET of its URL on the session, if a cache could
+	// answer that request (RFC 9111 §4): it has neither a body nor Range nor a
+	// conditional header (If-…), its Cache-Control and Pragma allow a stored answer of
+	// the push's age, it has the same Cookie, Authorization and Proxy-Authorization as
+	// the request that caused the push, and the same values of the headers that the
+	// pushed answer's Vary names. A request with another method than GET, HEAD, OPTIONS
+	// and TRACE drops the session's pushes of its URL. A GET that no push answers is sent.
+	//
+	// Pushes that no request claims are dropped, the oldest first, when they reach
+	// MaxConcurrentStreams, or could fill half of SessionWindow, which is at least twice
+	// StreamWindow then.
 	AcceptPush func(promised, cause *http.Request) bool
 
-	// Settings is where a client keeps what servers ask it to keep. nil means
-	// DefaultSettings.
+	// Settings stores the settings that servers ask their clients to keep, by
+	// SettingsKey. nil means DefaultSettings.
 	Settings SettingsStore
+
+	// SettingsKey names the origin of the server, for example
+	// "https://example.com:443". A client session returns to its server the settings that
+	// servers with the same key have asked it to keep, and no others (SPDY/3.1 §2.6.4,
+	// SPEC T9). With "" it keeps and returns none. Transport, ConfigureTransport and NewClient
+	// set the key of each session themselves. Servers ignore it.
+	SettingsKey string
 
 	// Version is the dialect to speak where nothing is negotiated. The zero value
 	// means SPDY/3.1 for a client. A server without TLS tells SPDY/2 from the

@@ -244,17 +244,18 @@ func (forgetful) Load(server string) []spdy.Setting { return nil }
 func (forgetful) Update(server string, clear bool, entries []spdy.Setting) {}
 
 // Servers may ask clients to keep settings for later sessions. A client says where, or
-// that it does not.
+// that it does not, and which server it talks to. A Transport does the latter itself.
 func ExampleSettingsStore() {
-	private := &spdy.Config{Settings: forgetful{}}
-	shared := &spdy.Config{} // spdy.DefaultSettings
-	own := &spdy.Config{Settings: new(spdy.MemorySettings)}
+	const origin = "https://example.com:443"
+	private := &spdy.Config{SettingsKey: origin, Settings: forgetful{}}
+	shared := &spdy.Config{SettingsKey: origin} // spdy.DefaultSettings
+	own := &spdy.Config{SettingsKey: origin, Settings: new(spdy.MemorySettings)}
 	for _, conf := range []*spdy.Config{private, shared, own} {
 		pair := spdytest.NewUnstartedPair(nil)
 		pair.ClientConfig = conf
 		pair.Start()
 		pair.Close()
 	}
-	fmt.Println(len(own.Settings.Load("192.0.2.2:443")), "settings")
+	fmt.Println(len(own.Settings.Load(origin)), "settings")
 	// Output: 0 settings
 }

@@ -63,15 +63,32 @@ func lookupPseudo(v Version, name string) (pseudoHeader, bool) {
 	return 0, false
 }
 
-// isHopByHop reports whether the lower-case name belongs to one HTTP/1.1
-// connection and so neither goes into a block nor comes out of one (SPEC §2.3,
-// H16, H17).
-func isHopByHop(name string) bool {
+// A headerReach is how far a header travels.
+type headerReach uint8
+
+const (
+	// endToEnd headers reach the other end, through any number of proxies.
+	endToEnd headerReach = iota
+
+	// hopOnly headers are for the next recipient. A block carries them, a proxy
+	// does not forward them.
+	hopOnly
+
+	// connectionOnly headers describe an HTTP/1.1 connection. They neither enter a
+	// block nor leave one (SPEC §2.3, H16, H17).
+	connectionOnly
+)
+
+// reachOf returns the reach of a header with a lower-case name. It is the library's only
+// list of hop-by-hop headers (RFC 9110 §7.6.1, §11.7, RFC 7540 §3.2.1).
+func reachOf(name string) headerReach {
 	switch name {
-	case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "upgrade":
-		return true
+	case "connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade":
+		return connectionOnly
+	case "http2-settings", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization":
+		return hopOnly
 	}
-	return false
+	return endToEnd
 }
 
 // A messageError says why a request or an answer of this side cannot be sent.
@@ -150,20 +167,20 @@ func lowerByte(c byte) byte {
 	return c
 }
 
-// connectionTokens returns the values of the Connection header: every header
-// they name stays behind on the connection it came from (SPEC §2.3).
-func connectionTokens(h http.Header) []string {
-	var tokens []string
+// headerValues returns the values of all keys that are name in some case. The result
+// may share memory with h.
+func headerValues(h http.Header, name string) []string {
+	var all []string
 	for k, values := range h {
 		switch {
-		case !equalFold(k, "connection"):
-		case tokens == nil:
-			tokens = values
+		case !equalFold(k, name):
+		case all == nil:
+			all = values
 		default:
-			tokens = append(slices.Clip(tokens), values...)
+			all = append(slices.Clip(all), values...)
 		}
 	}
-	return tokens
+	return all
 }
 
 // trimmed reports whether no value begins or ends with white space, which
@@ -314,7 +331,7 @@ func (m *parsedMessage) addField(v Version, name, value string) string {
 		}
 		m.values = append(m.values, textproto.TrimString(piece))
 	}
-	if isHopByHop(name) {
+	if reachOf(name) == connectionOnly {
 		m.values = m.values[:start]
 		return ""
 	}
@@ -372,10 +389,11 @@ func announcedTrailers(h http.Header) http.Header {
 	return trailer
 }
 
-// validTrailer reports whether a header may come after the body: nothing that
-// frames, routes or authenticates the message may (RFC 9110 §6.5.1).
+// validTrailer reports whether a header may follow the body: no header that frames,
+// routes or authenticates the message may (RFC 9110 §6.5.1), and none that ends at the
+// next recipient.
 func validTrailer(name string) bool {
-	return httpguts.ValidTrailerHeader(name) && !equalFold(name, "upgrade")
+	return httpguts.ValidTrailerHeader(name) && reachOf(lowerName(name)) == endToEnd
 }
 
 // parseLength reads the values of a Content-Length header as net/http does: -1

@@ -36,11 +36,12 @@ func userAgent(v Version) string {
 // *headerError, dst is returned as it was.
 //
 // What goes out is what net/http's Transport would send over HTTP/1.1, with
-// these differences: an invalid host is an error, as in HTTP/2; hop-by-hop
-// headers are left out (SPEC §2.3); several Cookie lines become one; and unless the
-// options say that the body waits, "Expect: 100-continue" is dropped, since no interim
-// answer can be expressed and the body is sent at once (SPEC M11). As there, credentials in the URL are
-// not sent: making an Authorization header of them is http.Client's part.
+// these differences: an invalid host is an error, as in HTTP/2; headers of an HTTP/1.1
+// connection are left out (SPEC §2.3), while those that Connection names are sent, since
+// a proxy may have added them to a client's request; several Cookie lines become one; and
+// unless the options say that the body waits, "Expect: 100-continue" is dropped, since no
+// interim answer can be expressed and the body is sent at once (SPEC M11). As there,
+// credentials in the URL are not sent: making an Authorization header of them is http.Client's part.
 func appendRequestBlock(dst []byte, v Version, req *http.Request, o requestOptions) ([]byte, error) {
 	t, err := outgoingTarget(v, req, &o)
 	if err != nil {
@@ -239,7 +240,6 @@ func addRequestHeader(w *nameValueWriter, v Version, req *http.Request, method s
 	gzip := o.gzip
 	var keys [24]string
 	groups := groupHeader(keys[:0], req.Header)
-	connection := connectionTokens(req.Header)
 	sawAgent := false
 	for {
 		key, values, ok := groups.next()
@@ -254,8 +254,7 @@ func addRequestHeader(w *nameValueWriter, v Version, req *http.Request, method s
 		}
 		name := lowerName(key)
 		sawAgent = sawAgent || name == "user-agent"
-		if len(values) == 0 || notForRequest(v, name) ||
-			connection != nil && httpguts.HeaderValuesContainsToken(connection, name) {
+		if len(values) == 0 || notForRequest(v, name) {
 			continue
 		}
 		gzip = gzip && name != "accept-encoding"
@@ -273,8 +272,8 @@ func addRequestHeader(w *nameValueWriter, v Version, req *http.Request, method s
 	return nil
 }
 
-// notForRequest reports whether a header of a request stays behind: hop-by-hop
-// ones, those made from other fields of the request, and in SPDY/2 those that
+// notForRequest reports whether a header of a request stays behind: those of an
+// HTTP/1.1 connection, those made from other fields of the request, and in SPDY/2 those that
 // would be taken for pseudo headers.
 func notForRequest(v Version, name string) bool {
 	switch name {
@@ -283,7 +282,7 @@ func notForRequest(v Version, name string) bool {
 	case "method", "url", "version", "scheme":
 		return v == SPDY2
 	}
-	return isHopByHop(name)
+	return reachOf(name) == connectionOnly
 }
 
 func addRequestField(w *nameValueWriter, name string, values []string, expect bool) {

@@ -10,10 +10,10 @@ import (
 )
 
 // appendResponseBlock appends the uncompressed header block of an answer to
-// dst. Headers that may not be sent are left out: hop-by-hop ones, invalid
-// names and values, those for trailers (http.TrailerPrefix), a Content-Length
-// that is no number, and the ones that net/http takes from answers without a
-// body. On an error, of type *messageError or *headerError, dst is returned as
+// dst. Headers that may not be sent are left out: those of an HTTP/1.1 connection and
+// those that Connection names, invalid names and values, those for trailers
+// (http.TrailerPrefix), a Content-Length that is no number, and the ones that net/http
+// takes from answers without a body. On an error, of type *messageError or *headerError, dst is returned as
 // it was; a status below 200 is one, since there is a single SYN_REPLY to a
 // stream (SPEC M11).
 func appendResponseBlock(dst []byte, v Version, status int, h http.Header) ([]byte, error) {
@@ -36,7 +36,7 @@ func addResponse(w *nameValueWriter, v Version, status int, h http.Header) {
 	w.add(pseudoVersion.name(v), "HTTP/1.1")
 	var keys [24]string
 	groups := groupHeader(keys[:0], h)
-	connection := connectionTokens(h)
+	connection := headerValues(h, "connection") // of the handler, as all of h
 	for {
 		key, values, ok := groups.next()
 		if !ok {
@@ -83,7 +83,7 @@ func notForResponse(v Version, status int, name string) bool {
 	case "status", "version":
 		return v == SPDY2 // would be taken for pseudo headers
 	}
-	return isHopByHop(name)
+	return reachOf(name) == connectionOnly
 }
 
 // bodyAllowed reports whether an answer with this status may have a body (RFC

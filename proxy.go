@@ -20,7 +20,20 @@ func (s *Session) NewClientStream() *Stream { return s.newLocalStream(0) }
 // NewStreamProxy sends r, a request that a handler got, down the session and
 // writes the answer to w as it arrives, flushing whenever it has nothing more to
 // write. Bodies stream in both directions at once; nothing is buffered whole.
-// Hop-by-hop headers are left out.
+//
+// Headers for the next recipient only are forwarded in neither direction: Connection,
+// Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade, HTTP2-Settings,
+// Proxy-Authenticate, Proxy-Authentication-Info and Proxy-Authorization. The same holds
+// for trailers that RFC 9110 §6.5.1 forbids. Headers that r's Connection names are
+// forwarded, since NewStreamProxy cannot tell those of the client from those that the
+// handler has added. A handler that adds headers should first delete the named ones, as
+// httputil.ReverseProxy does:
+//
+//	for _, line := range r.Header["Connection"] {
+//		for name := range strings.SplitSeq(line, ",") {
+//			r.Header.Del(strings.TrimSpace(name))
+//		}
+//	}
 //
 // If there is no answer, w gets one that says why: 502 Bad Gateway if the other
 // server failed, 503 Service Unavailable if the session takes no requests, 504
@@ -55,7 +68,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	}
 	defer res.Body.Close()
 	st.http = &exchange{header: res.Header}
-	copyHeader(writer.Header(), res.Header)
+	copyForwarded(writer.Header(), res.Header)
 	announced := announceTrailers(writer.Header(), res.Trailer)
 	closeAfterPart(out.Body, writer, duplex)
 	writer.WriteHeader(res.StatusCode)
@@ -94,10 +107,13 @@ func proxiedRequest(r *http.Request) *http.Request {
 			out.URL.Scheme = "https"
 		}
 	}
+	out.Header = forwardedHeader(r.Header)
+	trailer := forwardTrailer(r.Trailer)
+	out.Trailer = trailer.to
 	if r.Body == nil || r.Body == http.NoBody { // a length of 0 may stand for an unknown one
 		out.Body = http.NoBody
 	} else {
-		out.Body = &proxiedBody{ReadCloser: r.Body}
+		out.Body = &proxiedBody{ReadCloser: r.Body, trailer: trailer}
 	}
 	return out
 }
@@ -105,8 +121,9 @@ func proxiedRequest(r *http.Request) *http.Request {
 // A proxiedBody is the body of a request that a handler got. One goroutine reads it.
 type proxiedBody struct {
 	io.ReadCloser
-	state atomic.Int32
-	last  bool // the connection ends with the answer; for the handler's goroutine
+	trailer forwardedTrailer // completed by the Read that returns io.EOF
+	state   atomic.Int32
+	last    bool // the connection ends with the answer; for the handler's goroutine
 }
 
 // The states of a proxiedBody.
@@ -127,6 +144,7 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		next = bodyWhole
+		b.trailer.complete()
 	case err != nil:
 		next = bodyFailed
 	}
@@ -159,12 +177,6 @@ func endUpload(body io.ReadCloser, w http.ResponseWriter) {
 		}
 	}
 	_ = body.Close() // nobody is left to tell
-}
-
-func copyHeader(dst, src http.Header) {
-	for key, values := range src {
-		dst[key] = append(dst[key][:0:0], values...)
-	}
 }
 
 // announceTrailers announces trailers that are known to come, and returns how

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -123,10 +124,14 @@ func (x *exchange) pushRequest(target string, opts *http.PushOptions) (*http.Req
 		return nil, fmt.Errorf("spdy: cannot push %q, which is of another origin", target)
 	}
 	header := x.req.Header.Clone()
-	for _, key := range [...]string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
-		"If-Unmodified-Since", "Content-Length", "Content-Type", "Content-Encoding", "Trailer"} {
-		header.Del(key)
-	}
+	maps.DeleteFunc(header, func(key string, _ []string) bool {
+		switch name := lowerName(key); name {
+		case "content-length", "content-type", "content-encoding", "trailer":
+			return true
+		default:
+			return isSelective(name)
+		}
+	})
 	for key, values := range opts.Header {
 		header[http.CanonicalHeaderKey(key)] = values
 	}

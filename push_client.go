@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // An httpClientApp looks after the streams that a server opens on a client:
@@ -16,15 +17,18 @@ type httpClientApp struct {
 
 	mu     sync.Mutex
 	pushes []*push // oldest first, unclaimed
+	claims []*push // those that a request may turn out to match
 	ending bool    // the session is going away
 }
 
-// A push is an answer that nobody has asked for yet.
+// A push is an answer that no request has been given yet.
 type push struct {
 	st      *Stream
-	url     string
-	decided chan struct{} // latch: wanted has spoken
-	refused bool          // what it said; read after decided
+	key     pushKey
+	cause   http.Header // of the request that it is pushed along with
+	began   time.Time
+	decided chan struct{} // latch: wanted has returned
+	refused bool          // wanted returned false; read after decided
 }
 
 func newHTTPClientApp(c *Config) *httpClientApp {
@@ -54,14 +58,17 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	if a.wanted == nil { // SPEC S5, U16
 		return streamErrorf(st.id, RstRefusedStream, "pushes are not wanted")
 	}
-	p := &push{st: st, url: pushKey(promised.URL.Scheme, promised), decided: make(chan struct{})}
+	p := &push{
+		st: st, key: newPushKey(pushURL(promised.URL.Scheme, promised), cause.Header),
+		cause: cause.Header, began: time.Now(), decided: make(chan struct{}),
+	}
 	st.startPush(h)
 	old, refused := a.add(p, s.conf.unclaimedPushes())
 	if refused != nil {
 		return refused
 	}
 	if old != nil {
-		old.drop()
+		old.drop(unclaimed)
 	}
 	st.release()                    // its slot is free when it ends, read or not
 	go a.decide(p, promised, cause) // ends with the user's verdict
@@ -76,17 +83,21 @@ func (c *Config) unclaimedPushes() int {
 }
 
 // add enters a push. If the number of unclaimed ones has reached the limit, the
-// oldest is taken out and returned.
+// oldest is removed and returned.
 func (a *httpClientApp) add(p *push, limit int) (old *push, refused *StreamError) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.addLocked(p, limit)
+}
+
+func (a *httpClientApp) addLocked(p *push, limit int) (old *push, refused *StreamError) {
 	if a.ending {
 		return nil, streamErrorf(p.st.id, RstRefusedStream, "the session is going away")
 	}
 	a.pushes = slices.DeleteFunc(a.pushes, (*push).lost)
 	for _, other := range a.pushes {
-		if other.url == p.url { // SPEC U18
-			return nil, streamErrorf(p.st.id, RstProtocolError, "%s is being pushed already", p.url)
+		if other.key == p.key { // SPEC U18; each user may have a push of his own
+			return nil, streamErrorf(p.st.id, RstProtocolError, "%s is being pushed already", p.key.url)
 		}
 	}
 	if len(a.pushes) >= limit {
@@ -107,24 +118,77 @@ func (a *httpClientApp) decide(p *push, promised, cause *http.Request) {
 	close(p.decided)
 }
 
-// take takes the push of a URL out of the list, or returns nil.
-func (a *httpClientApp) take(url string) *push {
+// find returns the unclaimed push with this key, nil if there is none.
+func (a *httpClientApp) find(key pushKey) *push {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i, p := range a.pushes {
-		if p.url == url {
-			a.pushes = slices.Delete(a.pushes, i, i+1)
+	for _, p := range a.pushes {
+		if p.key == key {
 			return p
 		}
 	}
 	return nil
 }
 
-// forget takes a push out of the list, if it is there still.
+// claim reserves a push for one request until forget or unclaim is called. It reports
+// false if the push is not unclaimed any more.
+func (a *httpClientApp) claim(p *push) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i := slices.Index(a.pushes, p)
+	if i < 0 {
+		return false
+	}
+	a.pushes = slices.Delete(a.pushes, i, i+1)
+	a.claims = append(a.claims, p)
+	return true
+}
+
+// unclaim makes a push that did not match its request available to others, unless it has
+// been outdated or replaced meanwhile.
+func (a *httpClientApp) unclaim(p *push, limit int) {
+	a.mu.Lock()
+	old := p
+	if i := slices.Index(a.claims, p); i >= 0 {
+		a.claims = slices.Delete(a.claims, i, i+1)
+		var refused *StreamError
+		if old, refused = a.addLocked(p, limit); refused != nil {
+			old = p
+		}
+	}
+	a.mu.Unlock()
+	if old != nil {
+		old.drop(unclaimed)
+	}
+}
+
+// forget removes a push, if it is there still.
 func (a *httpClientApp) forget(p *push) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.pushes = slices.DeleteFunc(a.pushes, func(other *push) bool { return other == p })
+	isP := func(other *push) bool { return other == p }
+	a.pushes = slices.DeleteFunc(a.pushes, isP)
+	a.claims = slices.DeleteFunc(a.claims, isP)
+}
+
+// outdate drops the pushes of a URL, except those pushed along with stream.
+func (a *httpClientApp) outdate(url string, stream uint32) {
+	var old []*push
+	a.mu.Lock()
+	a.pushes = slices.DeleteFunc(a.pushes, func(p *push) bool {
+		if p.key.url != url || p.st.assoc == stream {
+			return false
+		}
+		old = append(old, p)
+		return true
+	})
+	a.claims = slices.DeleteFunc(a.claims, func(p *push) bool { // its request was made before
+		return p.key.url == url && p.st.assoc != stream
+	})
+	a.mu.Unlock()
+	for _, p := range old {
+		p.drop("an unsafe request was sent to the URL of the push")
+	}
 }
 
 // lost reports whether a push has ended before it was complete.
@@ -137,10 +201,13 @@ func (p *push) lost() bool {
 	}
 }
 
-// drop gives up a push that nobody has asked for.
-func (p *push) drop() {
+// unclaimed is why most pushes are dropped.
+const unclaimed = "no request claimed the push"
+
+// drop resets a push that is in no list any more.
+func (p *push) drop(why string) {
 	p.st.session.credit(p.st.discard())
-	p.st.reset(RstCancel, "nobody asked for the push", nil)
+	p.st.reset(RstCancel, why, nil)
 }
 
 // makeRoom gives up the oldest push that nobody has asked for, before a session of
@@ -156,7 +223,7 @@ func (a *httpClientApp) makeRoom() bool {
 	if oldest == nil {
 		return false
 	}
-	oldest.drop()
+	oldest.drop(unclaimed)
 	return true
 }
 
@@ -170,31 +237,50 @@ func (a *httpClientApp) goingAway() {
 	}
 }
 
-// pushKey is what a push and the request for it have in common.
-func pushKey(scheme string, req *http.Request) string {
-	return scheme + "://" + hostOf(req) + req.URL.RequestURI()
-}
-
-// claimPush finds the pushed answer to a request, nil if there is none.
-func (s *Session) claimPush(req *http.Request) *Stream {
+// claimPush returns the stream of the pushed answer to a request, nil if there is none.
+// It waits for AcceptPush and for the headers of the answer, which say what the answer
+// depends on. A push that turns out not to match stays for other requests.
+func (s *Session) claimPush(up *upload) *Stream {
 	a, ok := s.app.(*httpClientApp)
-	if !ok || a.wanted == nil || req.URL == nil || req.Method != http.MethodGet && req.Method != "" ||
-		req.Header.Get("Range") != "" || req.Body != nil && req.Body != http.NoBody {
+	if !ok || a.wanted == nil || up.req.URL == nil {
 		return nil
 	}
-	p := a.take(pushKey(s.schemeOf(req), req))
-	if p == nil {
+	p := a.find(newPushKey(pushURL(s.schemeOf(up.req), up.req), up.req.Header))
+	if p == nil || !takesStored(up.req, time.Since(p.began)) || !p.suits(up) || !a.claim(p) {
 		return nil
 	}
+	over := up.req.Context().Done()
 	select {
 	case <-p.decided:
 		if p.refused || p.lost() {
-			p.drop()
+			a.forget(p)
+			p.drop(unclaimed)
 			return nil
 		}
-	case <-req.Context().Done():
+		select {
+		case <-p.st.replied:
+		case <-p.st.done:
+		case <-over:
+		}
+	case <-over:
 	}
+	if !p.suits(up) {
+		a.unclaim(p, s.conf.unclaimedPushes())
+		return nil
+	}
+	a.forget(p)
 	return p.st
+}
+
+// outdatePushes drops the pushes of the URL of an unsafe request (RFC 9111 §4.4). It is
+// called when the request has been sent, and again when its answer begins, since the
+// server may have pushed in between what the request was about to change. Pushes along
+// with the request itself stay.
+func (s *Session) outdatePushes(up *upload) {
+	a, ok := s.app.(*httpClientApp)
+	if ok && a.wanted != nil && isUnsafe(up.req.Method) {
+		a.outdate(pushURL(s.schemeOf(up.req), up.req), up.st.id)
+	}
 }
 
 // requestOf returns the request of a stream of ours that is open.

@@ -31,7 +31,7 @@ func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, erro
 
 // carry takes a request to the peer and its answer back.
 func (s *Session) carry(up *upload) (*http.Response, error) {
-	if pushed := s.claimPush(up.req); pushed != nil { // SPEC U13
+	if pushed := s.claimPush(up); pushed != nil { // SPEC U13
 		res, err := s.awaitResponse(&upload{st: pushed, req: up.req, trace: up.trace})
 		if err == nil || up.req.Context().Err() != nil {
 			return res, err
@@ -41,7 +41,10 @@ func (s *Session) carry(up *upload) (*http.Response, error) {
 		up.closeBody()
 		return nil, err
 	}
-	return s.awaitResponse(up)
+	s.outdatePushes(up)
+	res, err := s.awaitResponse(up)
+	s.outdatePushes(up)
+	return res, err
 }
 
 // awaitResponse waits for the headers of an answer, that of a push too, for which
@@ -184,7 +187,7 @@ func (u *upload) open() error {
 		return err
 	}
 	*block = b
-	u.st.request = u.req
+	u.st.request = u.asCause()
 	length, err := requestLength(u.req)
 	if err != nil {
 		putBlock(block)

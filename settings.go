@@ -8,14 +8,15 @@ import (
 
 // A SettingsStore keeps the settings that servers ask their clients to keep
 // (SPDY/3.1 §2.6.4), for a client to return in later sessions with the same
-// server. Servers can use that to recognise a client, so whoever clears cookies
-// should clear this too (SPEC T10). Its methods may be called by several sessions
-// at once, must not block, and are called by the session's receiver.
+// server. Servers can use them to recognise a client, so a program that clears cookies
+// should clear its settings too (SPEC T10). server is Config.SettingsKey and never "".
+// The methods may be called by several sessions at once, must not block, and are called
+// by the session's receiver.
 type SettingsStore interface {
-	// Load returns what a server has asked to keep.
+	// Load returns the settings that a server has asked to keep.
 	Load(server string) []Setting
 
-	// Update forgets everything about a server if clear is set, and then keeps
+	// Update forgets all settings of a server if clear is set, and then keeps
 	// the entries, each replacing one with the same ID.
 	Update(server string, clear bool, entries []Setting)
 }
@@ -93,20 +94,24 @@ func (m *MemorySettings) forgetLocked(server string) {
 	}
 }
 
-// serverName is what settings are kept under: the name in the TLS handshake, if
-// there was one, and the address of the peer (SPEC T9).
-func (s *Session) serverName() string {
-	if state := s.tlsState(); state != nil {
-		return state.ServerName + " " + peerName(s)
+// forOrigin returns a copy of the configuration for sessions with an origin.
+func (c *Config) forOrigin(key string) *Config {
+	var d Config
+	if c != nil {
+		d = *c
 	}
-	return peerName(s)
+	d.SettingsKey = key
+	return &d
 }
 
 // returnSettings queues what the server asked us to keep in earlier sessions. It
 // goes in a frame of its own and ahead of our settings, so that a server which
 // takes its old values for ours is put right at once (SPEC T3, T7).
 func (s *Session) returnSettings() {
-	kept := s.conf.Settings.Load(s.serverName())
+	if s.conf.SettingsKey == "" {
+		return
+	}
+	kept := s.conf.Settings.Load(s.conf.SettingsKey)
 	if len(kept) == 0 {
 		return
 	}
@@ -116,11 +121,11 @@ func (s *Session) returnSettings() {
 	s.control = appendSettings(s.control, s.version, 0, kept)
 }
 
-// keepSettings keeps what a server wants kept (SPEC T8). Flags of a client mean
+// keepSettings keeps the settings that the server asks us to keep (SPEC T8). Flags of a client mean
 // nothing (SPEC T6).
 func (s *Session) keepSettings(flags frameFlags, entries []Setting) {
 	clear := flags&FlagClearSettings != 0
-	if s.client && (clear || len(entries) > 0) {
-		s.conf.Settings.Update(s.serverName(), clear, entries)
+	if s.client && s.conf.SettingsKey != "" && (clear || len(entries) > 0) {
+		s.conf.Settings.Update(s.conf.SettingsKey, clear, entries)
 	}
 }

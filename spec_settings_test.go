@@ -93,7 +93,7 @@ func TestSpecSettings(t *testing.T) {
 // testPersistence is about what servers have their clients keep.
 func testPersistence(t *testing.T) {
 	store := func() peerOpts {
-		return peerOpts{announce: true, conf: Config{Settings: new(MemorySettings)}}
+		return peerOpts{announce: true, conf: Config{Settings: new(MemorySettings), SettingsKey: "http://a.example:80"}}
 	}
 	keep := func(id SettingID, value uint32) Setting {
 		return Setting{ID: id, Flags: FlagPersistValue, Value: value}
@@ -103,7 +103,7 @@ func testPersistence(t *testing.T) {
 	}
 	// again starts another session with the same server and returns what it is told.
 	again := func(p *testPeer) []Setting {
-		next := p.fresh(peerOpts{announce: true, conf: Config{Settings: p.s.conf.Settings}})
+		next := p.fresh(peerOpts{announce: true, conf: Config{Settings: p.s.conf.Settings, SettingsKey: p.s.conf.SettingsKey}})
 		frames := next.drain()
 		settings := 0
 		for _, f := range frames {
@@ -128,8 +128,8 @@ func testPersistence(t *testing.T) {
 		p.drain()
 		p.sendSettings(keep(1, 10))
 		p.wantAlive("it is kept")
-		require.Empty(p.t, p.s.conf.Settings.Load("192.0.2.2:444"), "another port is another server")
-		require.NotEmpty(p.t, p.s.conf.Settings.Load(p.s.serverName()))
+		require.Empty(p.t, p.s.conf.Settings.Load("http://a.example:81"), "another port is another server")
+		require.NotEmpty(p.t, p.s.conf.Settings.Load("http://a.example:80"))
 	}, store())
 	ruleClient(t, "T9", everyVersion, "bounded", func(p *testPeer) {
 		m := new(MemorySettings)
@@ -167,7 +167,7 @@ func testPersistence(t *testing.T) {
 		p.drain()
 		p.sendSettings(keep(1, 10))
 		p.wantAlive("it is kept")
-		next := p.fresh(peerOpts{announce: true, conf: Config{Settings: p.s.conf.Settings}})
+		next := p.fresh(peerOpts{announce: true, conf: Config{Settings: p.s.conf.Settings, SettingsKey: p.s.conf.SettingsKey}})
 		for _, f := range next.drain() {
 			if s, ok := f.(*SettingsFrame); ok {
 				require.Zero(p.t, s.Flags, "no CLEAR")

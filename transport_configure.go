@@ -185,7 +185,7 @@ func (g *graft) upgrade(authority string, c *tls.Conn) http.RoundTripper {
 		c.Close()
 		return graftedSessions{g}
 	}
-	s := g.inner.Config.ClientSession(c)
+	s := g.inner.Config.forOrigin(key.origin()).ClientSession(c)
 	g.adding.Lock()
 	wanted := !g.hasRoom(key)
 	var ps *pooledSession

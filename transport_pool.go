@@ -15,6 +15,9 @@ type originKey struct {
 	proxy  string // URL of the proxy; "" for none
 }
 
+// origin returns the origin as Config.SettingsKey has it. Proxies are no part of it.
+func (k originKey) origin() string { return k.scheme + "://" + k.addr }
+
 // A sessionPool keeps the sessions of a Transport by origin. There is at most one dial
 // for an origin at a time; whoever finds no slot waits, in turn, for what comes first:
 // that dial, or a slot of a session that is there.

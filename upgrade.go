@@ -147,11 +147,19 @@ func listValues(lines []string) (values []string) {
 	return values
 }
 
-// frames are the header fields that are part of how a message is sent, or of the
-// upgrade itself; a handler has no say in them.
-var frames = map[string]bool{
-	"Connection": true, "Upgrade": true, "Keep-Alive": true, "Content-Length": true,
-	"Transfer-Encoding": true, "Trailer": true, HeaderStreamProtocol: true,
+// framing returns the names in a handler's header that an answer 101 must not repeat:
+// those of the connection, of the body, and of the upgrade itself.
+func framing(header http.Header) map[string]bool {
+	names := make(map[string]bool)
+	for name := range header {
+		switch http.CanonicalHeaderKey(name) {
+		case "Content-Length", "Trailer", HeaderStreamProtocol:
+			names[name] = true
+		default:
+			names[name] = reachOf(lowerName(name)) == connectionOnly
+		}
+	}
+	return names
 }
 
 // switchProtocols writes the answer 101 and takes away the limits of time that the
@@ -162,7 +170,7 @@ func switchProtocols(conn net.Conn, header http.Header, protocol string) error {
 	if protocol != "" {
 		answer.WriteString(HeaderStreamProtocol + ": " + protocol + "\r\n")
 	}
-	if err := header.WriteSubset(&answer, frames); err != nil {
+	if err := header.WriteSubset(&answer, framing(header)); err != nil {
 		return err
 	}
 	answer.WriteString("\r\n")

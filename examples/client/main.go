@@ -1,10 +1,11 @@
-// Command client fetches URLs from a SPDY/3.1 server without TLS, all of them at
+// Command client fetches URLs from a SPDY/3.1 server without TLS, many of them at
 // once over one connection, and prints the answers in order.
 //
 //	go run ./examples/client http://localhost:8080/hello http://localhost:8080/README.md
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -14,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"github.com/amahi/spdy"
@@ -48,53 +50,94 @@ func run(ctx context.Context, urls []string, verbose bool, out io.Writer) error 
 	}
 	defer client.Close()
 
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
 	answers := make([]*answer, len(urls))
-	for i, u := range urls {
-		a := &answer{done: make(chan struct{})}
-		answers[i] = a
-		go func() { // ends with its request
-			a.res, a.err = get(ctx, client, u)
-			close(a.done)
-		}()
-	}
-	for _, a := range answers {
-		<-a.done
-		if a.err != nil {
-			return a.err
+	started := 0
+	for i := range answers {
+		for ; started < min(i+atOnce, len(urls)); started++ {
+			a := &answer{turn: make(chan struct{}), done: make(chan error, 1)}
+			answers[started] = a
+			target := urls[started]
+			running.Go(func() { a.done <- a.fetch(ctx, client, target, verbose, out) })
 		}
-		if err := a.print(out, verbose); err != nil {
+		close(answers[i].turn)
+		if err := <-answers[i].done; err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// An answer is one of those on their way.
+// atOnce limits the answers that are fetched, or wait in memory for their turn.
+const atOnce = 32
+
+// An answer is fetched by a goroutine of its own, which prints it.
 type answer struct {
-	done chan struct{} // closed when res or err is there
-	res  *http.Response
-	err  error
+	turn chan struct{} // closed when all answers before it are printed
+	done chan error    // capacity 1
+	held bytes.Buffer  // not printed yet
 }
 
+// fetch reads the whole answer as it arrives, whether it is its turn to be printed or
+// not. An unread body would keep a stream of the server and part of the session's window,
+// which the answer before it may be waiting for. If the answer is cut off, that is an
+// error, never a short body.
+func (a *answer) fetch(ctx context.Context, client *spdy.Client, url string, verbose bool, out io.Writer) error {
+	res, err := get(ctx, client, url)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if verbose {
+		fmt.Fprintln(&a.held, res.Proto, res.Status)
+		if err := res.Header.Write(&a.held); err != nil {
+			return err
+		}
+		fmt.Fprintln(&a.held)
+	}
+	for buf := make([]byte, 32<<10); err == nil; {
+		var n int
+		n, err = res.Body.Read(buf)
+		a.held.Write(buf[:n])
+		select {
+		case <-a.turn:
+			if _, err := a.held.WriteTo(out); err != nil {
+				return err
+			}
+		default:
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	select {
+	case <-a.turn:
+	case <-ctx.Done(): // an answer before it has failed
+		return ctx.Err()
+	}
+	_, err = a.held.WriteTo(out)
+	return err
+}
+
+// get sends a request and returns its answer when the headers have arrived. A request
+// that the server refused, because it takes fewer at once than it had said when the
+// request was sent, is sent again.
 func get(ctx context.Context, client *spdy.Client, url string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	return client.Do(req) // returns when the headers have come
+	for try := 1; ; try++ {
+		res, err := client.Do(req)
+		var refused *spdy.StreamError
+		if try == maxTries || !errors.As(err, &refused) || !refused.Retryable() {
+			return res, err
+		}
+	}
 }
 
-// print copies the body as it arrives. If the answer is cut off, that is an
-// error, never a short body.
-func (a *answer) print(out io.Writer, verbose bool) error {
-	defer a.res.Body.Close()
-	if verbose {
-		fmt.Fprintln(out, a.res.Proto, a.res.Status)
-		if err := a.res.Header.Write(out); err != nil {
-			return err
-		}
-		fmt.Fprintln(out)
-	}
-	_, err := io.Copy(out, a.res.Body)
-	return err
-}
+// maxTries limits how often a request is sent.
+const maxTries = 5

@@ -13,10 +13,23 @@ var claims = []string{
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "X-Real-Ip",
 }
 
-// forwarded copies a request as it goes to the origin. Connection, Upgrade and the
-// other hop-by-hop headers are left behind by the library.
+// dropNamed deletes the headers that the client's Connection names: they end at the
+// proxy. It has to run before the proxy adds its own headers, which the client could
+// name as well.
+func dropNamed(h http.Header) {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			h.Del(strings.TrimSpace(name))
+		}
+	}
+}
+
+// forwarded copies a request as it is sent to the origin. NewStreamProxy leaves out
+// Upgrade, Proxy-Authorization and the other headers that end at the proxy whether
+// Connection names them or not.
 func (p *Proxy) forwarded(r *http.Request, name string) *http.Request {
 	out := r.Clone(r.Context())
+	dropNamed(out.Header)
 	for _, claim := range claims {
 		out.Header.Del(claim)
 	}

@@ -52,14 +52,16 @@ func TestFiles(t *testing.T) {
 	require.Equal(t, "/home/?list=1", res.Header.Get("Location"))
 }
 
-func TestRequestAtTheOrigin(t *testing.T) {
+// The proxy's headers about a client reach the origin. The client's own claims, and the
+// headers of its connection with the proxy, do not.
+func TestAttackA30RelayHeaders(t *testing.T) {
 	r := newRelay(t, Replace)
 	r.origin(func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
 		fmt.Fprintf(w, "%s %s %s %s %v\n", req.Method, req.Host, req.RequestURI, body, err)
 		for _, name := range []string{
 			"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix",
-			"Forwarded", "Connection", "Upgrade", "Keep-Alive", "Te", "X-Hop", "X-End",
+			"Forwarded", "Connection", "Upgrade", "Keep-Alive", "Te", "Proxy-Authorization", "X-Hop", "X-End",
 		} {
 			fmt.Fprintf(w, "%s=%q\n", name, req.Header[name])
 		}
@@ -67,8 +69,10 @@ func TestRequestAtTheOrigin(t *testing.T) {
 	_, body := r.get("/home/a%2Fb?q=1", method(http.MethodPost, "hello"), func(req *http.Request) {
 		req.Host = "relay.example"
 		req.Header = http.Header{
-			"Connection": {"Upgrade, X-Hop"}, "Upgrade": {"websocket"}, "Keep-Alive": {"timeout=5"}, "Te": {"trailers"},
-			"X-Hop": {"between two neighbours"}, "X-End": {"for the origin"},
+			"Connection": {"Upgrade, X-Hop", "x-forwarded-for,X-Forwarded-Host, X-Forwarded-Proto , X-Forwarded-Prefix"},
+			"Upgrade":    {"websocket"}, "Keep-Alive": {"timeout=5"}, "Te": {"trailers"},
+			"Proxy-Authorization": {"Basic eDp5"},
+			"X-Hop":               {"between two neighbours"}, "X-End": {"for the origin"},
 			"X-Forwarded-For": {"192.0.2.1"}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"for=192.0.2.1"},
 		}
 	})
@@ -82,6 +86,7 @@ Connection=[]
 Upgrade=[]
 Keep-Alive=[]
 Te=[]
+Proxy-Authorization=[]
 X-Hop=[]
 X-End=["for the origin"]
 `, body)

@@ -1,0 +1,311 @@
+package ownership
+
+import (
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/testconn"
+)
+
+// pushServer returns a client session that takes pushes, and its server, which has got a
+// GET of / with these header lines on stream 1 and has not answered it.
+func pushServer(t *testing.T, v spdy.Version, lines ...string) (*server, *spdy.Session) {
+	s, client := newServer(t, &spdy.Config{Version: v, AcceptPush: func(_, _ *http.Request) bool { return true }})
+	start(client, request(t, "GET", "/", lines...))
+	opened, _ := s.requests()
+	require.Equal(t, []uint32{1}, opened)
+	return s, client
+}
+
+// wantSent wants the request to be sent to the server, and answers it.
+func (s *server) wantSent(rt http.RoundTripper, req *http.Request) {
+	s.t.Helper()
+	c := start(rt, req)
+	opened, reset := s.requests()
+	require.Len(s.t, opened, 1, "the request is not sent")
+	require.Empty(s.t, reset)
+	s.answer(opened[0], "asked for")
+	require.Equal(s.t, "asked for", c.body(s.t))
+}
+
+// wantPushed wants the request to be answered by the push with this id, without a word to
+// the server.
+func (s *server) wantPushed(rt http.RoundTripper, req *http.Request, id uint32) {
+	s.t.Helper()
+	c := start(rt, req)
+	opened, reset := s.requests()
+	require.Empty(s.t, opened, "the request is sent")
+	require.Empty(s.t, reset)
+	require.Equal(s.t, pushed(id), c.body(s.t))
+}
+
+// A pushed answer satisfies only requests that a cache could answer for the same user. A
+// request that it does not satisfy is sent, and leaves the push to others.
+func TestAttackA30Pushes(t *testing.T) {
+	testPushMatches(t)
+	testPushMismatches(t)
+	testPushAge(t)
+	testLateVary(t)
+	testUnsafe(t)
+	testReusedRequest(t)
+	testPushOfEachUser(t)
+}
+
+func testPushMatches(t *testing.T) {
+	tests := map[string]struct {
+		cause, vary, lines []string
+	}{
+		"nothing":         {},
+		"one user":        {cause: []string{"Cookie: a=1", "Authorization: x"}, lines: []string{"Cookie: a=1", "Authorization: x"}},
+		"cookie lines":    {cause: []string{"Cookie: a=1", "Cookie: b=2"}, lines: []string{"Cookie: a=1; b=2"}},
+		"Vary, equal":     {cause: []string{"X-A: 1"}, vary: []string{"vary", "x-a, X-B"}, lines: []string{"X-A: 1"}},
+		"no part of Vary": {cause: []string{"X-A: 1"}, vary: []string{"vary", "x-b"}, lines: []string{"X-A: 2"}},
+		"old is fine":     {lines: []string{"Cache-Control: max-age=60, foo=0"}},
+	}
+	for name, test := range tests {
+		inEachVersion(t, "match/"+name, func(t *testing.T, v spdy.Version) {
+			s, client := pushServer(t, v, test.cause...)
+			s.push(2, 1, test.vary...)
+			s.wantPushed(client, request(t, "GET", "/a", test.lines...), 2)
+			s.wantSent(client, request(t, "GET", "/a", test.lines...)) // a push is used once
+		})
+	}
+	inEachVersion(t, "match/default port", func(t *testing.T, v spdy.Version) {
+		s, client := pushServer(t, v)
+		s.push(2, 1)
+		req := request(t, "GET", "/a")
+		req.URL.Host, req.Host = "EXAMPLE.com:80", ""
+		s.wantPushed(client, req, 2)
+	})
+}
+
+func testPushMismatches(t *testing.T) {
+	tests := map[string]struct {
+		cause, vary, lines []string
+		edit               func(r *http.Request)
+	}{
+		"another cookie":          {cause: []string{"Cookie: user=alice"}, lines: []string{"Cookie: user=bob"}},
+		"no cookie":               {cause: []string{"Cookie: user=alice"}},
+		"a cookie":                {lines: []string{"Cookie: user=bob"}},
+		"another authorization":   {cause: []string{"Authorization: alice"}, lines: []string{"Authorization: bob"}},
+		"no authorization":        {cause: []string{"Authorization: alice"}},
+		"an authorization":        {lines: []string{"Authorization: bob"}},
+		"proxy authorization":     {lines: []string{"Proxy-Authorization: bob"}},
+		"a key in another case":   {edit: func(r *http.Request) { r.Header["cookie"] = []string{"user=bob"} }},
+		"Vary, another value":     {cause: []string{"X-A: 1"}, vary: []string{"vary", "x-b,\tX-A"}, lines: []string{"X-A: 2"}},
+		"Vary, another line":      {cause: []string{"X-A: 1"}, vary: []string{"vary", "x-b\x00x-a"}, lines: []string{"X-A: 2"}},
+		"Vary, absent":            {cause: []string{"X-A: 1"}, vary: []string{"vary", "x-a"}},
+		"Vary, present":           {vary: []string{"vary", "x-a"}, lines: []string{"X-A: 1"}},
+		"Vary, empty":             {vary: []string{"vary", "x-a"}, lines: []string{"X-A: "}},
+		"Range":                   {lines: []string{"Range: bytes=1-2"}},
+		"If-None-Match":           {lines: []string{`If-None-Match: "x"`}},
+		"If-Modified-Since":       {lines: []string{"If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT"}},
+		"no-cache":                {lines: []string{"Cache-Control: foo, No-Cache"}},
+		"no-store":                {lines: []string{"Cache-Control: foo", "Cache-Control: no-store"}},
+		"max-age=0":               {lines: []string{"Cache-Control: max-age=0"}},
+		"max-age that is none":    {lines: []string{"Cache-Control: max-age=x"}},
+		"Pragma":                  {lines: []string{"Pragma: no-cache"}},
+		"HEAD":                    {edit: func(r *http.Request) { r.Method = "HEAD" }},
+		"another host":            {edit: func(r *http.Request) { r.Host = "example.com:81" }},
+		"another query":           {edit: func(r *http.Request) { r.URL.RawQuery = "b" }},
+		"a body of a known size":  {edit: func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("x")), 1 }},
+		"a body of unknown size":  {edit: func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) }},
+		"OPTIONS changes nothing": {edit: func(r *http.Request) { r.Method = "OPTIONS" }},
+	}
+	for name, test := range tests {
+		inEachVersion(t, "no match/"+name, func(t *testing.T, v spdy.Version) {
+			s, client := pushServer(t, v, test.cause...)
+			s.push(2, 1, test.vary...)
+			req := request(t, "GET", "/a", test.lines...)
+			if test.edit != nil {
+				test.edit(req)
+			}
+			c := start(client, req)
+			opened, reset := s.requests()
+			require.Len(t, opened, 1, "the push is not for this request")
+			require.Empty(t, reset)
+			s.answer(opened[0], "")
+			require.Empty(t, c.body(t))
+			s.wantPushed(client, request(t, "GET", "/a", test.cause...), 2)
+		})
+	}
+	for name, vary := range map[string]string{"Vary, anything": "x-a, *", "Vary, too much": strings.Repeat("x-a,", 1000)} {
+		inEachVersion(t, "no match/"+name, func(t *testing.T, v spdy.Version) {
+			s, client := pushServer(t, v)
+			s.push(2, 1, "vary", vary)
+			s.wantSent(client, request(t, "GET", "/a"))
+		})
+	}
+}
+
+// A request that wants a fresh answer gets no push that has waited longer.
+func testPushAge(t *testing.T) {
+	inEachVersion(t, "age", func(t *testing.T, v spdy.Version) {
+		s, client := pushServer(t, v)
+		s.push(2, 1)
+		<-time.After(10 * time.Second)
+		s.wantSent(client, request(t, "GET", "/a", "Cache-Control: max-age=10"))
+		s.wantPushed(client, request(t, "GET", "/a", "Cache-Control: max-age=11"), 2)
+	})
+}
+
+// A request waits for the headers of a promised answer, and is sent if it does not match.
+func testLateVary(t *testing.T) {
+	reply := func(s *server) {
+		s.send(&spdy.HeadersFrame{StreamID: 2, Headers: s.block("status", "200 OK", "version", "HTTP/1.1", "vary", "x-a")})
+	}
+	inEachVersion(t, "late Vary", func(t *testing.T, v spdy.Version) {
+		s, client := pushServer(t, v, "X-A: 1")
+		s.promise(2, 1)
+		bob := start(client, request(t, "GET", "/a", "X-A: 2"))
+		require.True(t, bob.pending())
+		require.Empty(t, s.frames(), "it may be answered by the push")
+		reply(s)
+		opened, reset := s.requests()
+		require.Equal(t, []uint32{3}, opened)
+		require.Empty(t, reset, "the push stays for others")
+		s.answer(3, "asked for")
+		require.Equal(t, "asked for", bob.body(t))
+		s.send(&spdy.DataFrame{StreamID: 2, Flags: spdy.FlagFin, Data: []byte(pushed(2))})
+		s.wantPushed(client, request(t, "GET", "/a", "X-A: 1"), 2)
+	})
+	inEachVersion(t, "late Vary, outdated", func(t *testing.T, v spdy.Version) {
+		s, client := pushServer(t, v, "X-A: 1")
+		s.promise(2, 1)
+		bob := start(client, request(t, "GET", "/a", "X-A: 2"))
+		require.True(t, bob.pending())
+		start(client, request(t, "DELETE", "/a"))
+		opened, _ := s.requests()
+		require.Equal(t, []uint32{3}, opened)
+		reply(s)
+		opened, reset := s.requests()
+		require.Equal(t, []uint32{5}, opened, "Bob's request is sent")
+		require.Equal(t, map[uint32]spdy.RstStatus{2: spdy.RstCancel}, reset, "no other request gets the push")
+	})
+}
+
+// An unsafe request makes the pushes of its URL unusable.
+func testUnsafe(t *testing.T) {
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "PURGE"} {
+		inEachVersion(t, "unsafe/"+method, func(t *testing.T, v spdy.Version) {
+			s, client := pushServer(t, v, "Cookie: a=1")
+			s.promise(2, 1, "status", "200 OK", "version", "HTTP/1.1")
+			c := start(client, request(t, method, "/a"))
+			opened, reset := s.requests()
+			require.Equal(t, []uint32{3}, opened)
+			require.Equal(t, map[uint32]spdy.RstStatus{2: spdy.RstCancel}, reset)
+			s.push(4, 1) // of the time before the change
+			s.push(6, 3) // and after it
+			s.answer(3, "changed")
+			require.Equal(t, "changed", c.body(t))
+			s.wantSent(client, request(t, "GET", "/a", "Cookie: a=1"))
+			s.wantPushed(client, request(t, "GET", "/a"), 6)
+		})
+	}
+	for _, harmless := range []*http.Request{
+		request(t, "HEAD", "/a"), request(t, "OPTIONS", "/a"), request(t, "TRACE", "/a"),
+		request(t, "POST", "/b"), request(t, "POST", "/a?b"),
+	} {
+		inEachVersion(t, "safe/"+harmless.Method+" "+harmless.URL.RequestURI(), func(t *testing.T, v spdy.Version) {
+			s, client := pushServer(t, v)
+			s.push(2, 1)
+			c := start(client, harmless.Clone(t.Context()))
+			opened, reset := s.requests()
+			require.Equal(t, []uint32{3}, opened)
+			require.Empty(t, reset)
+			s.answer(3, "")
+			require.Empty(t, c.body(t))
+			s.wantPushed(client, request(t, "GET", "/a"), 2)
+		})
+	}
+}
+
+// A caller may reuse a request once he has closed the answer's body. The push keeps the
+// headers that were sent.
+func testReusedRequest(t *testing.T) {
+	inEachVersion(t, "reused request", func(t *testing.T, v spdy.Version) {
+		var cause *http.Request
+		s, client := newServer(t, &spdy.Config{Version: v, AcceptPush: func(_, c *http.Request) bool {
+			cause = c
+			return true
+		}})
+		req := request(t, "GET", "/", "X-A: 1", "Cookie: a=1")
+		page := start(client, req)
+		s.requests()
+		s.push(2, 1, "vary", "x-a")
+		s.answer(1, "page")
+		require.Equal(t, "page", page.body(t))
+		req.URL.Path, req.Host = "/a", ""
+		req.Header.Set("X-A", "2")
+		s.wantSent(client, req)
+		require.Equal(t, []string{"1"}, cause.Header["X-A"], "AcceptPush has got a copy")
+		s.wantPushed(client, request(t, "GET", "/a", "X-A: 1", "Cookie: a=1"), 2)
+	})
+}
+
+// The same URL may be pushed to each user.
+func testPushOfEachUser(t *testing.T) {
+	inEachVersion(t, "each user", func(t *testing.T, v spdy.Version) {
+		s, client := pushServer(t, v, "Cookie: user=alice")
+		start(client, request(t, "GET", "/", "Cookie: user=bob"))
+		opened, _ := s.requests()
+		require.Equal(t, []uint32{3}, opened)
+		s.push(2, 1)
+		s.push(4, 3)
+		_, reset := s.requests()
+		require.Empty(t, reset)
+		s.wantPushed(client, request(t, "GET", "/a", "Cookie: user=bob"), 4)
+		s.wantPushed(client, request(t, "GET", "/a", "Cookie: user=alice"), 2)
+	})
+}
+
+// TestPushThroughTransport: two users behind one Transport, with our server. The answer
+// depends on the cookie and on an Accept-Encoding that the Transport adds.
+func TestPushThroughTransport(t *testing.T) {
+	inEachVersion(t, "users", func(t *testing.T, v spdy.Version) {
+		ln := testconn.Listen()
+		srv := &spdy.Server{Config: &spdy.Config{Version: v}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/" {
+				assert.NoError(t, w.(http.Pusher).Push("/account", nil))
+				return
+			}
+			w.Header().Set("Vary", "Accept-Encoding")
+			if r.Header.Get("Accept-Encoding") == "gzip" {
+				w.Header().Set("Content-Encoding", "gzip")
+				z := gzip.NewWriter(w)
+				defer z.Close()
+				fmt.Fprint(z, "page of ", r.Header.Get("Cookie"))
+				return
+			}
+			fmt.Fprint(w, "page of ", r.Header.Get("Cookie"))
+		})}
+		go srv.Serve(ln)
+		tr := &spdy.Transport{
+			Config:      &spdy.Config{Version: v, AcceptPush: func(_, _ *http.Request) bool { return true }},
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return ln.Dial() },
+		}
+		get := func(path string, lines ...string) string {
+			body := start(tr, request(t, "GET", path, lines...)).body(t)
+			synctest.Wait() // what is pushed along has arrived
+			return body
+		}
+		get("/", "Cookie: alice")
+		require.Equal(t, "page of bob", get("/account", "Cookie: bob"))
+		require.Equal(t, "page of alice", get("/account", "Cookie: alice", "Accept-Encoding: identity"))
+		require.Equal(t, "page of alice", get("/account", "Cookie: alice"), "the push, decompressed")
+		tr.CloseIdleConnections()
+		require.NoError(t, srv.Close())
+	})
+}
