@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// maxTries is the number of times that a request is sent at most. retryPause is the pause
-// before the third try; it doubles with each further one. The second try follows at once:
-// most often another session takes the request, or a handler has returned meanwhile.
-// golang.org/x/net/http2 sends eight times, with pauses of 1 to 32 seconds; here they add
-// up to a second and a half, for which most callers wait.
+// maxTries limits the tries of a request. retryPause is the pause before the third try,
+// and doubles with each further try. The second try follows at once: most often another
+// session has room for the request, or a handler has returned meanwhile.
+// golang.org/x/net/http2 sends a request up to eight times, with pauses of 1 to 32
+// seconds. The pauses here add up to a second and a half, for which most callers wait.
 const (
 	maxTries   = 6
 	retryPause = 100 * time.Millisecond
 )
 
-// pause waits before a request is sent again after the given number of tries. It varies
-// by a quarter, so that requests that were refused together do not return together.
+// pause waits between two tries, of which the first has the given number. The pause varies
+// by a quarter, so requests refused at the same time return at different times.
 func pause(ctx context.Context, tries int) error {
 	if tries > 1 {
 		d := retryPause << (tries - 2)
@@ -33,24 +33,24 @@ func pause(ctx context.Context, tries int) error {
 	return context.Cause(ctx)
 }
 
-// An outlook is what the failure of a try means for the next one.
+// An outlook is the consequence of a failed try for the next try.
 type outlook int
 
 const (
 	outlookNone     outlook = iota // the request is not sent again
 	outlookUnseen                  // the server has not processed the request
-	outlookDoubtful                // the server may have processed it, and it may be repeated
+	outlookDoubtful                // the server may have processed the request once, and may do so again
 )
 
-// tries counts how often a request has been sent. One goroutine uses it.
+// tries counts the tries of a request. A single goroutine uses them.
 type tries struct {
-	n        int  // number of tries
-	doubtful bool // one of them followed a try that the server may have processed
+	n        int  // number of failed tries
+	doubtful bool // a try has followed a doubtful failure
 }
 
-// again counts a try that has failed, and reports whether another one may follow. After a
-// doubtful failure only one does: a request that makes servers fail ends two sessions,
-// not all of them.
+// again counts a failed try, and reports whether another try may follow. Doubtful failures
+// allow a single further try: a request with which servers fail ends two sessions, not
+// all of them.
 func (t *tries) again(o outlook) bool {
 	t.n++
 	if t.n >= maxTries || o == outlookNone || o == outlookDoubtful && t.doubtful {
@@ -60,8 +60,8 @@ func (t *tries) again(o outlook) bool {
 	return true
 }
 
-// outlook judges the failure err of the stream of a request. reused reports that its
-// session had carried another request before.
+// outlook judges the failure err of a request on st. reused is true if the session had
+// carried another request before.
 func (st *Stream) outlook(req *http.Request, err error, reused bool) outlook {
 	if req.Context().Err() != nil {
 		return outlookNone
@@ -84,7 +84,7 @@ func (st *Stream) outlook(req *http.Request, err error, reused bool) outlook {
 			return outlookUnseen
 		}
 	}
-	// A new session without an answer may have been cut because of the request.
+	// Without an answer on the session, the request may be the cause of the loss.
 	proven := reused || s.stats.received[FrameSynReply].Load() > 0
 	if lost != nil && s.farewell == nil && proven && isReplayable(req) {
 		return outlookDoubtful
@@ -102,14 +102,14 @@ func (st *Stream) outlookOfResetLocked(reset *StreamError) outlook {
 	return outlookUnseen // SPEC X6, G5
 }
 
-// answerBegunLocked reports that the peer has sent something of the answer, an interim
-// one or a push included.
+// answerBegunLocked reports whether the peer has sent any part of the answer, such as an
+// interim answer or a push.
 func (st *Stream) answerBegunLocked() bool {
 	return st.state.replied || st.state.interim || len(st.pushes) > 0
 }
 
-// isReplayable reports whether a request may be sent again after a server may have
-// processed it. The rules are those of net/http.
+// isReplayable reports whether a server may process the request twice, by the rules of
+// net/http.
 func isReplayable(req *http.Request) bool {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return false

@@ -13,11 +13,11 @@ import (
 type tryBody struct {
 	body   io.ReadCloser // of the request, or of GetBody
 	second bool          // body is of GetBody
-	kept   bool          // the caller closes the body of the request itself
+	kept   bool          // the caller closes the request's body
 	tried  *triedBody    // body as the current try sees it, nil between two tries
 }
 
-// newTryBody returns the body of a request; kept reports that the caller closes it.
+// newTryBody returns the body of a request. With kept set the caller closes the body.
 func newTryBody(req *http.Request, kept bool) *tryBody {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil
@@ -39,8 +39,8 @@ func (b *tryBody) attach(req *http.Request) *http.Request {
 	return req
 }
 
-// rewind prepares the body for another try. It reports false if the body has been read and
-// GetBody returns no other.
+// rewind prepares the body for another try. It reports false if a try has read the body
+// and GetBody returns no other.
 func (b *tryBody) rewind(req *http.Request) bool {
 	switch {
 	case b == nil:
@@ -62,14 +62,14 @@ func (b *tryBody) rewind(req *http.Request) bool {
 	return true
 }
 
-// settle ends the retries: the current try is the last one.
+// settle ends the retries: no try follows the current try.
 func (b *tryBody) settle() {
 	if b != nil && b.tried.settle() && b.closes() {
 		_ = b.body.Close() // an error has no reader
 	}
 }
 
-// release hands the body, which no try reads, to another RoundTripper.
+// release moves the unread body to req, for another RoundTripper.
 func (b *tryBody) release(req *http.Request) {
 	if b != nil {
 		b.tried.takeBack()
@@ -147,8 +147,8 @@ func (b *triedBody) takeBack() bool {
 	return b.taken
 }
 
-// settle makes this the last try. It reports whether the body still has to be closed,
-// because the try closed it before.
+// settle makes this the last try. It reports whether the caller has to close the body,
+// because an earlier Close of the try had no effect.
 func (b *triedBody) settle() (open bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// persist is roundTrip for a request that a handler got, whose body the caller closes.
-// If the peer refuses the request and the session takes further ones, persist sends it
-// again, on new streams that succeed st.
+// persist is roundTrip for a proxy, which closes the request's body. If the peer refuses
+// the request and the session is not going away, persist sends the request again, on
+// successors of st.
 func (s *Session) persist(st *Stream, req *http.Request) (*http.Response, error) {
 	body := newTryBody(req, true)
 	var sent tries
@@ -30,15 +30,16 @@ func (s *Session) persist(st *Stream, req *http.Request) (*http.Response, error)
 	}
 }
 
-// takesRequests reports whether the session has neither ended nor is going away.
+// takesRequests reports whether new streams can be opened: the session has not ended and is
+// not going away.
 func (s *Session) takesRequests() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.openErrLocked() == nil
 }
 
-// successor makes a stream for the request of st, which the peer has refused. The
-// deadlines of st are those of its successor, also if they move later.
+// successor returns a new stream for the request of st, which the peer has refused. Both
+// streams share their deadlines, so SetReadDeadline and SetWriteDeadline of st still work.
 func (st *Stream) successor() *Stream {
 	next := st.session.newLocalStream(st.priority)
 	shareDeadline(&st.readDeadline, &next.readDeadline)
