@@ -13,9 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A20, retries that multiply (golang/go#20985, #39086): a request goes out again only if
-// the server says that it has not looked at it, and can be sent again; a few times at
-// most, with pauses; and nothing is done twice that a server has begun to do.
+// A20, retries that multiply (golang/go#20985, #39086): on a new session a request is sent
+// again only if the server reports that it has not processed it, and the body can be sent
+// again; six times at most, with pauses. TestAttackA27 has sessions that carried requests
+// before.
 func TestAttackA20Retries(t *testing.T) {
 	type fate struct {
 		name   string
@@ -55,6 +56,10 @@ func TestAttackA20Retries(t *testing.T) {
 						seen := r.playAll(call, f.do)
 						call.wait("it does not go on for ever")
 						if f.unseen && repeatable {
+							if v == SPDY2 && strings.HasPrefix(f.name, "GOAWAY") { // which may be for an error
+								require.Equal(t, 2, seen)
+								return
+							}
 							require.Equal(t, maxTries, seen)
 						} else {
 							require.Equal(t, 1, seen, "once is all")

@@ -10,6 +10,7 @@ import (
 // moved at any moment. The zero value never passes.
 type deadline struct {
 	mu     sync.Mutex
+	at     time.Time // zero for never
 	timer  *time.Timer
 	passed chan struct{} // latch: closed when the time has come
 	closed bool          // passed has been closed
@@ -25,7 +26,20 @@ func (d *deadline) set(t time.Time) { d.setThen(t, nil) }
 func (d *deadline) setThen(t time.Time, then func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.then = then
+	d.setLocked(t, then)
+}
+
+// resume continues a deadline whose stream has ended, for the stream that succeeds it.
+func (d *deadline) resume() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.setLocked(d.at, d.then)
+	}
+}
+
+func (d *deadline) setLocked(t time.Time, then func()) {
+	d.at, d.then = t, then
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil

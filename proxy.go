@@ -35,9 +35,14 @@ func (s *Session) NewClientStream() *Stream { return s.newLocalStream(0) }
 //		}
 //	}
 //
+// A request that the other server refuses (REFUSED_STREAM, SPEC X6), which is how a
+// server reports that it is short of streams, is sent again on the same session, six
+// times in all, with the pauses that a Transport makes, within the request's context. Its
+// body must not have been read, or Request.GetBody has to return another one.
+//
 // If there is no answer, w gets one that says why: 502 Bad Gateway if the other
-// server failed, 503 Service Unavailable if the session takes no requests, 504
-// Gateway Timeout if a deadline passed. Once the answer has begun, a failure
+// server failed, 503 Service Unavailable if the session takes no requests or has
+// refused this one for the last time, 504 Gateway Timeout if a deadline passed. Once the answer has begun, a failure
 // aborts it, so that the client cannot take a part for the whole: the stream is
 // reset or the connection closed, and if w allows neither, NewStreamProxy panics
 // with http.ErrAbortHandler. In every case the error is returned, also when it was
@@ -50,7 +55,8 @@ func (s *Session) NewStreamProxy(r *http.Request, w http.ResponseWriter) (err er
 var errUsedStream = errors.New("spdy: the stream has carried its request already")
 
 // Request sends one request and writes its answer to writer; see
-// Session.NewStreamProxy for how.
+// Session.NewStreamProxy for how. If the request is sent again, another stream carries
+// it, with the deadlines of this one. A second call fails.
 func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (err error) {
 	if !st.claim() {
 		return errUsedStream
@@ -60,7 +66,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
 	out := proxiedRequest(request)
 	defer endUpload(out.Body, writer) // the caller's handler is about to return
-	res, err := st.session.roundTrip(st, out)
+	res, err := st.session.persist(st, out)
 	if err != nil {
 		closeAfterPart(out.Body, writer, duplex)
 		refuseProxied(writer, err)

@@ -37,7 +37,10 @@ func TestProxyStatus(t *testing.T) {
 		err    error
 	}{
 		{"refused", http.StatusServiceUnavailable, func(t *testing.T, s *Session, l *frameLog, _ context.CancelCauseFunc) {
-			l.send(t, &RstStreamFrame{StreamID: 1, Status: RstRefusedStream})
+			for i := range uint32(maxTries) {
+				l.send(t, &RstStreamFrame{StreamID: 1 + 2*i, Status: RstRefusedStream})
+				after(time.Second)
+			}
 		}, nil},
 		{"reset", http.StatusBadGateway, func(t *testing.T, s *Session, l *frameLog, _ context.CancelCauseFunc) {
 			l.send(t, &RstStreamFrame{StreamID: 1, Status: RstInternalError})

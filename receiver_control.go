@@ -195,8 +195,9 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	return s.idle(1)
 }
 
-// receiveGoAway stops us from opening streams. Our streams above the last good
-// one were not processed and may be tried again elsewhere (SPEC G5).
+// receiveGoAway stops us from opening streams. Our streams above the last good one were
+// not processed and may be tried again elsewhere (SPEC G5), unless the peer reports an
+// error: one of these streams may be its cause, and would end the next session as well.
 func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	last, status, err := parseGoAway(s.version, h, p)
 	if err != nil {
@@ -214,18 +215,26 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 		}
 	}
 	for _, st := range failed {
-		s.endLocked(st, goneAway(st.id), dropUnread)
+		s.endLocked(st, s.goneReasonLocked(st), dropUnread)
 	}
 	s.openers.failLocked()
 	s.pooled.leaveLocked()
 	s.mu.Unlock()
 	for _, st := range failed {
-		st.cancelContext(errGoingAway)
+		st.cancelContext(st.endReason())
 	}
 	s.app.goingAway()
 	s.ring()
 	s.endIfDrained()
 	return s.idleOverStreams()
+}
+
+// goneReasonLocked is why a stream above the last good one ends.
+func (s *Session) goneReasonLocked(st *Stream) error {
+	if s.farewell != nil && st.onWire {
+		return s.farewell
+	}
+	return goneAway(st.id)
 }
 
 // goneAway is why a stream failed that the peer, going away, has not looked at.

@@ -19,8 +19,8 @@ import (
 // told to the server by RST_STREAM.
 //
 // If the server takes no more streams at present, RoundTrip waits for one. A
-// request that the server did not look at fails with a *StreamError that is
-// Retryable.
+// request is sent once. If the server did not process it, it fails with a
+// *StreamError that is Retryable; a Transport sends it again.
 func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 	return s.roundTrip(s.newLocalStream(priorityOf(req)), req)
 }

@@ -29,12 +29,24 @@ import (
 //
 // What it does with a request follows http.Transport, as do the names of its fields. A
 // dial is shared by all who wait for it, goes on while anybody does, and is cancelled
-// when nobody does. A session that has ended or is going away gets no more requests. A
-// request that the server has not looked at, because it refused the stream, or went away
-// before it, or the session ended before the request was sent, is sent again, up to five
-// times and with growing pauses after the first, if its body has not been read or
-// Request.GetBody gives another one. Nothing else is sent twice: when a connection is
-// lost after a request was sent, the request fails, whatever its method.
+// when nobody does. A session that has ended or is going away gets no more requests.
+//
+// A request is sent again, six times in all, if the server has not processed it: it
+// refused the stream (SPEC X6), it went away before the stream (SPEC G5), or the session
+// ended before the SYN_STREAM left. The second try follows at once, the others after 100,
+// 200, 400 and 800 milliseconds, each varied by a quarter, within the request's context.
+// The body must not have been read, or Request.GetBody has to return another one.
+//
+// A request that the server may have processed is sent again once, on another session, if
+// its connection was lost before anything of the answer arrived and it may be repeated, by
+// the rules of http.Transport: the session carried a request before; the method is GET,
+// HEAD, OPTIONS or TRACE, or there is a header Idempotency-Key or X-Idempotency-Key; and
+// there is no body, or GetBody returns another one. Connections that Config.PingTimeout or
+// Config.WriteTimeout ended are lost too; sessions that this side closed are not.
+//
+// A request that met a GOAWAY with an error status is not sent again: it may be the cause,
+// and would end the next session for all who share it. It fails with a *SessionError. In
+// SPDY/2, whose GOAWAY has no status, it is sent again once.
 //
 // Hooks of httptrace.ClientTrace are called as by http.Transport: GetConn, GotConn (a
 // session that carries other requests is Reused, and WasIdle if it carried none), those
@@ -143,12 +155,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // roundTripOf is RoundTrip. Unless announce is set, the hook GetConn has been called.
 func (t *Transport) roundTripOf(req *http.Request, announce bool) (*http.Response, error) {
-	body := newTryBody(req)
+	body := newTryBody(req, false)
 	res, err := t.roundTrip(req, body, announce)
 	switch err {
 	case nil:
 		res.Request = req
-	case errNoSession: // the one who dials wants the body
+	case errNoSession: // t.host dials, and sends the body
 		body.handBack()
 	default:
 		body.Close()
@@ -165,14 +177,17 @@ func (t *Transport) sessions() *sessionPool {
 	return &t.pool
 }
 
-// roundTrip tries until there is an answer or no use in trying again.
+// roundTrip sends a request until there is an answer, or a failure that forbids another
+// try.
 func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (*http.Response, error) {
 	key, err := t.originOf(req)
 	if err != nil {
 		return nil, err
 	}
+	sent := t.triesOf(req)
+	first := sent.n
 	var last attempt
-	for n := 1; ; n++ {
+	for {
 		a := attempt{announce: announce}
 		res, err := t.try(&a, body.attach(req), key)
 		switch {
@@ -181,10 +196,14 @@ func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (
 			return res, nil
 		case err == errNoSession && last.hopeless:
 			return nil, last.err
-		case !a.again || n == maxTries || !body.rewind(req):
+		case err == errNoSession && first == 0 && sent.n > 0:
+			return t.sendElsewhere(req, body, sent)
+		case err == errNoSession:
+			return nil, err
+		case !sent.again(a.outlook) || !body.rewind(req):
 			return nil, err
 		}
-		if err := pause(req.Context(), n); err != nil {
+		if err := pause(req.Context(), sent.n); err != nil {
 			return nil, err
 		}
 		last = a
@@ -196,7 +215,7 @@ type attempt struct {
 	announce bool // GetConn is to be called
 
 	err      error
-	again    bool // the server cannot have looked at the request
+	outlook  outlook
 	hopeless bool // another new session would not do better
 }
 
@@ -228,7 +247,7 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 		ps.retire()
 	}
 	if err != nil {
-		a.err, a.again = err, req.Context().Err() == nil && untouched(up.st, err)
+		a.err, a.outlook = err, up.st.outlook(req, err, use.reused)
 		a.hopeless = !use.reused && ps.useless()
 		return nil, err
 	}

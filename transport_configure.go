@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"maps"
@@ -41,7 +42,7 @@ const briefIdleTimeout = 90 * time.Second
 // shared by all requests for the same host and port, as those of HTTP/2 are, whatever
 // Proxy says of each request. For a request that no session has a stream for t dials
 // another one, and as with HTTP/2 MaxConnsPerHost does not count those that are full.
-// What the server has not looked at is sent again as by Transport.
+// Requests are sent again as by Transport.
 //
 // It has to be called before t is used, and before HTTP/2 is configured on t by
 // golang.org/x/net/http2: http.Transport has one place for a protocol that takes its
@@ -229,6 +230,26 @@ type graftedSessions struct{ g *graft }
 // RoundTrip sends a request by a session that is there, or has t dial.
 func (r graftedSessions) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.g.inner.RoundTrip(req)
+}
+
+// triesKey is the key of the *tries in the context of a request that t.host sends for t.
+type triesKey struct{ t *Transport }
+
+// triesOf returns the tries that the request has behind it.
+func (t *Transport) triesOf(req *http.Request) *tries {
+	if sent, ok := req.Context().Value(triesKey{t}).(*tries); ok {
+		return sent
+	}
+	return new(tries)
+}
+
+// sendElsewhere has t.host send a request again for which no session has a stream. The
+// host does not know that it has been sent; its context remembers that, in all of the
+// host's tries.
+func (t *Transport) sendElsewhere(req *http.Request, body *tryBody, sent *tries) (*http.Response, error) {
+	again := req.WithContext(context.WithValue(req.Context(), triesKey{t}, sent))
+	body.release(again)
+	return t.host.RoundTrip(again)
 }
 
 // An httpsHook is asked by t before it looks for a connection. That it has one field,

@@ -156,7 +156,10 @@ func TestTransportPings(t *testing.T) {
 	poolTest(t, slowHandler, func(r *poolRig) {
 		r.tr.Config = &Config{PingInterval: 10 * time.Second, PingTimeout: 5 * time.Second, Logger: quietConfig.Logger}
 	}, func(t *testing.T, r *poolRig) {
-		calls := []*poolCall{r.startGet("http://a.example/slow"), r.startGet("http://a.example/slow")}
+		var calls []*poolCall
+		for range 2 {
+			calls = append(calls, r.start(r.request("POST", "http://a.example/slow", nil))) // not sent again
+		}
 		synctest.Wait()
 		start := time.Now()
 		r.conns[0].SetBlackHole(true)

@@ -228,7 +228,7 @@ func TestTriedBody(t *testing.T) {
 	newBody := func() (*countedBody, *tryBody, *triedBody) {
 		c := &countedBody{Reader: strings.NewReader("text")}
 		req := &http.Request{Body: c}
-		b := newTryBody(req)
+		b := newTryBody(req, false)
 		return c, b, b.attach(req).Body.(*triedBody)
 	}
 	p := make([]byte, 4)
@@ -272,9 +272,9 @@ func TestTriedBody(t *testing.T) {
 	})
 	t.Run("before the first try", func(t *testing.T) {
 		c := &countedBody{Reader: strings.NewReader("text")}
-		newTryBody(&http.Request{Body: c}).Close()
+		newTryBody(&http.Request{Body: c}, false).Close()
 		require.EqualValues(t, 1, c.closes.Load())
-		newTryBody(&http.Request{}).Close()
+		newTryBody(&http.Request{}, false).Close()
 	})
 }
 

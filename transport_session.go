@@ -54,11 +54,11 @@ func (ps *pooledSession) take() (use slotUse, ok bool) {
 	return ps.takeLocked(), true
 }
 
-// useless reports whether nobody will get a slot, as far as is known.
+// useless reports whether the server lets no request have a stream.
 func (ps *pooledSession) useless() bool {
 	ps.s.mu.Lock()
 	defer ps.s.mu.Unlock()
-	return ps.s.openErrLocked() != nil || ps.s.limitLocked() == 0
+	return ps.s.limitLocked() == 0
 }
 
 func (ps *pooledSession) takeLocked() slotUse {

@@ -133,7 +133,7 @@ var (
 	byPeer = ends{ // for a stream of ours
 		"RST_STREAM":           wasReset,
 		"GOAWAY":               is(errGoingAway),
-		"GOAWAY with an error": is(errGoingAway),
+		"GOAWAY with an error": as[*SessionError],
 	}
 	noStream = join(byContext, bySession, ends{ // for a call that waits to open one
 		"Session.Shutdown without time": is(errGoingAway),

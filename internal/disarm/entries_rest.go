@@ -59,9 +59,9 @@ var restEntries = []entry{
 		old:  "		if st.state.ours && st.id > last {", new: "		if st.state.ours && st.id > last+1000 {",
 	},
 	{
-		attack: "A20", file: "transport_retry.go",
-		what: "only what a server has not looked at is sent again",
-		old:  "		return reset.Remote && reset.Retryable()", new: "		return true",
+		attack: "A20", file: "retry.go",
+		what: "only what a server has not processed is sent again",
+		old:  "	case !reset.Remote || !reset.Retryable():\n", new: "	case false:\n",
 	},
 	{
 		attack: "A21", file: "push_client.go",

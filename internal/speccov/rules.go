@@ -173,7 +173,7 @@ var goAwayRules = []Rule{
 	{"G2", all, "A session error is a GOAWAY with its status, then the end.", "nginx and Chrome 33 just close.", ""},
 	{"G3", all, "The last good id is the highest of the peer's streams that we took.", "node-spdy sends the highest of both sides.", ""},
 	{"G4", all, "After our GOAWAY we take and open no streams.", "", ""},
-	{"G5", all, "Our streams above the peer's last good id fail as retryable, the others finish.", "node-spdy ends all above it, whoever opened them; nginx ignores it.", ""},
+	{"G5", all, "Our streams above the peer's last good id fail, as retryable if the status is OK; the others finish.", "node-spdy ends all above it, whoever opened them; nginx ignores it.", ""},
 	{"G6", all, "A draining session serves what is open and ends with it.", "moby stops reading at once.", ""},
 	{"G7", all, "A second GOAWAY is legal; we send at most two.", "", ""},
 	{"G8", v3, "Unknown statuses are information only; 11 is INTERNAL_ERROR.", "", ""},
