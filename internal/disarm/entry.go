@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,7 +33,7 @@ type edit struct{ file, old, new string }
 
 // entries is the whole table. Each of those who wrote attack tests has a file.
 func entries() []entry {
-	return append(append([]entry{}, coreEntries...), restEntries...)
+	return slices.Concat(coreEntries, restEntries, headerEntries)
 }
 
 // edits are all of an entry's.
