@@ -8,37 +8,38 @@ import (
 	"strings"
 )
 
-// SPDY announces no limit for headers, so each side has to know when a block is too
-// large before it is sent, and a receiver has to put up with what an honest sender may
-// send. This file has the limits of both directions.
+// SPDY announces no limit for headers. A sender therefore checks the size of a block
+// before it queues the block, and a receiver inflates every block of an honest sender.
+// This file holds the limits of both directions.
 
 const (
-	// A SPDY block is larger than the HTTP/1.1 header with the same fields: a pair takes
-	// up to five bytes more, and proxies add fields. blockShare is the part of a limit
-	// that is added for that, and blockSlop what net/http adds to its own limit.
+	// A SPDY block is larger than the HTTP/1.1 header with the same fields: each pair
+	// needs up to five bytes more, and proxies add fields. A block may be larger than a
+	// limit of net/http by the fraction 1/blockShare for this reason, and by the
+	// blockSlop bytes that net/http adds to its limit.
 	blockShare = 16
 	blockSlop  = 4096
 
-	// What blockBytes makes of net/http's defaults: http.DefaultMaxHeaderBytes for a
-	// request, and 10 MiB for an answer.
+	// blockBytes of net/http's defaults: http.DefaultMaxHeaderBytes for a request, and
+	// 10 MiB for an answer.
 	defaultMaxHeaderBytes       = http.DefaultMaxHeaderBytes + http.DefaultMaxHeaderBytes/blockShare + blockSlop
 	defaultMaxAnswerHeaderBytes = 10<<20 + 10<<20/blockShare + blockSlop
 
-	// largestHeaderLimit is the largest limit for a block that is received. Its multiples
-	// (hardHeaderFactor, rawHeaderFactor) fit in 32 bits.
+	// largestHeaderLimit is the largest MaxHeaderBytes. Its products with
+	// hardHeaderFactor and rawHeaderFactor fit in 32 bits.
 	largestHeaderLimit = math.MaxInt32 / rawHeaderFactor
 
-	// hardHeaderFactor times MaxHeaderBytes is where inflating stops, but never below
-	// leastHardLimit: no honest sender's block is larger, whatever its own limits are,
-	// unless it compresses better than to a sixteenth of what a frame can carry.
+	// Inflating stops, and the session ends, at hardHeaderFactor times MaxHeaderBytes or
+	// at leastHardLimit, whichever is larger. The block of an honest sender is smaller
+	// than leastHardLimit, however small our own limit is.
 	hardHeaderFactor = 4
 	leastHardLimit   = 16 << 20
 
-	// largestSentBlock bytes fit in a frame even if compressing them makes them longer:
-	// the fixed codes of deflate take at most nine bits for a byte, a match takes fewer
-	// than its bytes do, and stored blocks add five bytes to each 65,535. blockOverhead
-	// is more than the fields of the frame, the header of the zlib stream and the end
-	// of a block take.
+	// A block of largestSentBlock bytes fits in a frame even if compression makes it
+	// longer: a literal of deflate's fixed code has at most nine bits, a match has fewer
+	// than its literals, and a stored block adds five bytes to 65,535. blockOverhead
+	// covers the fields of the frame, the header of the zlib stream and the end of the
+	// block.
 	largestSentBlock = (MAX_DATA_PAYLOAD - blockOverhead) / 9 * 8
 	blockOverhead    = 64
 )
@@ -50,7 +51,7 @@ func blockBytes(n int64) int {
 	return int(min(n+n/blockShare+blockSlop, largestHeaderLimit))
 }
 
-// headerDefaults gives the limits for header blocks their effective values. A client
+// headerDefaults sets the limits for header blocks to their effective values. A client
 // receives answers and sends requests.
 func (c *Config) headerDefaults(client bool) {
 	receive, send := defaultMaxHeaderBytes, defaultMaxAnswerHeaderBytes
@@ -64,8 +65,8 @@ func (c *Config) headerDefaults(client bool) {
 	c.MaxSendHeaderBytes = min(c.MaxSendHeaderBytes, largestSentBlock)
 }
 
-// rawHeaders returns a configuration with the limits of a raw session, whose two sides
-// are alike.
+// rawHeaders returns a copy of c with the limits of a raw session, which are equal on
+// both sides.
 func (c *Config) rawHeaders() *Config {
 	var d Config
 	if c != nil {
@@ -76,14 +77,13 @@ func (c *Config) rawHeaders() *Config {
 	return &d
 }
 
-// hardHeaderLimit is the size of an inflated block that ends the session.
+// hardHeaderLimit returns the size from which on an inflated block ends the session.
 func (c *Config) hardHeaderLimit() int {
 	return max(hardHeaderFactor*c.MaxHeaderBytes, leastHardLimit)
 }
 
-// sideHeaderLimit is the limit for header blocks that are not the answer to a request
-// of a client: pushes, and all late HEADERS of a stream together. A client allows
-// answers much more than that.
+// sideHeaderLimit returns the limit for a SYN_STREAM, and for all late HEADERS of a
+// stream together. A client of HTTP allows pushes and trailers much less than answers.
 func (s *Session) sideHeaderLimit() int {
 	if s.client && !s.isRaw() {
 		return min(s.conf.MaxHeaderBytes, defaultMaxHeaderBytes)
@@ -91,29 +91,30 @@ func (s *Session) sideHeaderLimit() int {
 	return s.conf.MaxHeaderBytes
 }
 
-// A HeaderTooLargeError is the error of a header block that this side did not send
-// because it is too large: larger than Config.MaxSendHeaderBytes, with too many names, or
-// with a name or value that SPDY/2 cannot express. Nothing of the block has been sent,
-// and neither the session nor any other stream is affected. It matches ErrInvalidHeader.
+// A HeaderTooLargeError is the error of a header block that this side did not send: the
+// block is larger than Config.MaxSendHeaderBytes, has too many names, or has a name or
+// value of more than the 65,535 bytes of SPDY/2 (SPEC H14, H15). Nothing of the block has
+// been sent, and the session and all other streams are unaffected. It matches
+// ErrInvalidHeader.
 type HeaderTooLargeError struct {
 	Part  string // "request", "answer", "trailers", "push", or "headers" of a raw stream
-	Size  int    // in bytes, uncompressed; of the block or of the name or value that is too large
+	Size  int    // bytes of the uncompressed block, or of the name or value in Err
 	Limit int    // the largest Size that can be sent
-	Names bool   // Size and Limit count the names in the block instead of bytes
-	Err   error  // which name or value is too large; nil if the block is
+	Names bool   // true if Size and Limit count the names in the block, not bytes
+	Err   error  // names the name or value that is too large; nil if the whole block is
 }
 
-// Error says what is too large. It shows no values.
+// Error names the part and its size. It shows no values.
 func (e *HeaderTooLargeError) Error() string {
-	what := "bytes"
+	unit := "bytes"
 	if e.Names {
-		what = "names"
+		unit = "names"
 	}
-	text := fmt.Sprintf("spdy: header block too large to send: %s of %d %s, more than %d", e.Part, e.Size, what, e.Limit)
+	text := "spdy: header block too large to send: " + e.Part
 	if e.Err != nil {
-		text = "spdy: header block too large to send: " + e.Part + ": " + strings.TrimPrefix(e.Err.Error(), "spdy: ")
+		return text + ": " + strings.TrimPrefix(e.Err.Error(), "spdy: ")
 	}
-	return text
+	return fmt.Sprintf("%s of %d %s, more than %d", text, e.Size, unit, e.Limit)
 }
 
 // Is reports whether target is ErrInvalidHeader.
@@ -131,10 +132,10 @@ const (
 	partRaw      = "headers"
 )
 
-// keepBlock takes over an encoded block b, whose memory is that of buf, which comes from
-// blockPool. If encoding it has failed with err, or it is too large to be sent, buf goes
-// back to the pool and the error is returned. All blocks that the sender gets have passed
-// here: it relies on their size, and compresses none that it could not send.
+// keepBlock stores the encoded block b in buf, a buffer of blockPool that b was appended
+// to. If encoding failed with err, or if b is too large to be sent, keepBlock returns buf
+// to the pool and returns the error. Every block in the header queue has passed keepBlock,
+// and the sender relies on its size (SPEC H15).
 func (s *Session) keepBlock(part string, buf *[]byte, b []byte, err error) error {
 	if err == nil {
 		err = s.checkSize(part, b)
@@ -147,8 +148,8 @@ func (s *Session) keepBlock(part string, buf *[]byte, b []byte, err error) error
 	return nil
 }
 
-// tooLargeToSend turns the error of a block that could not be encoded because of a size
-// into a *HeaderTooLargeError. It returns other errors as they are.
+// tooLargeToSend converts an encoding error about a size to a *HeaderTooLargeError. It
+// returns other errors unchanged.
 func tooLargeToSend(part string, err error) error {
 	var he *headerError
 	if errors.As(err, &he) && he.tooLarge {
@@ -157,7 +158,7 @@ func tooLargeToSend(part string, err error) error {
 	return err
 }
 
-// checkSize checks that an encoded block may be sent.
+// checkSize returns an error if an encoded block is too large to be sent.
 func (s *Session) checkSize(part string, b []byte) error {
 	names, most := int(nvInt(s.version, b)), max(s.conf.MaxHeaderFields, defaultMaxHeaderFields)
 	switch {
@@ -169,12 +170,12 @@ func (s *Session) checkSize(part string, b []byte) error {
 	return nil
 }
 
-// tooLarge reports whether a stream error is about the size of a header block.
+// tooLarge reports whether e is our error about the size of a header block.
 func (e *StreamError) tooLarge() bool { return e != nil && e.Status == RstFrameTooLarge && !e.Remote }
 
-// answersTooLarge returns the application that answers the SYN_STREAM f, whose block is
-// too large, with status 431 as net/http's server does (RFC 6585 §5). It is nil if the
-// stream is to be reset.
+// answersTooLarge returns the application that answers f, a SYN_STREAM whose block is too
+// large, with status 431 (RFC 6585 §5) as net/http's server does. It returns nil if the
+// stream has to be reset instead.
 func (s *Session) answersTooLarge(f synStream, spoilt *StreamError) *httpServerApp {
 	if !spoilt.tooLarge() || f.assoc != 0 || f.flags&FlagUnidirectional != 0 {
 		return nil
