@@ -22,7 +22,7 @@ var headerEntries = []entry{
 		file: "headerlimit.go",
 		old:  "	c.MaxSendHeaderBytes = min(c.MaxSendHeaderBytes, largestSentBlock)\n",
 		new:  "",
-		test: "^TestAttackA26Sent$/^frame$/^spdy$/safe",
+		test: "^TestAttackA26Sent$/^frame$/^spdy$/^3.1_safe$",
 	},
 	{
 		attack: "A26", pkg: "tests/headers", what: "a handler's answer is replaced",

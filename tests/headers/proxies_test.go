@@ -128,7 +128,7 @@ func reverseProxy(t *testing.T, b back, films chan<- struct{}) {
 		res.Body.Close()
 		require.Equal(t, fmt.Sprint(n), string(text), "what the handler sees")
 	}
-	for range 20 {
+	for range 5 {
 		res, err := get("/", sized(3<<20))
 		require.Equal(t, b.huge, status(t, res, err))
 	}

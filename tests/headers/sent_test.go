@@ -243,35 +243,44 @@ func sentValue(t *testing.T) {
 	})
 }
 
-// sentFrame sends the largest block of all, of bytes that compression makes longer, by
-// every policy. It fits in a frame. A larger one is refused, whatever MaxSendHeaderBytes is.
+// sentFrame sends blocks of bytes that compression makes longer, by every policy and the
+// largest of all by the default one. They fit in a frame. A larger one is refused,
+// whatever MaxSendHeaderBytes is.
 func sentFrame(t *testing.T) {
 	const largest = 14_913_016
 	for _, c := range []struct {
 		v      spdy.Version
 		policy spdy.CompressionPolicy
+		limit  int
+		want   int
 	}{
-		{spdy.SPDY31, spdy.CompressSafe}, {spdy.SPDY31, spdy.CompressNone}, {spdy.SPDY31, spdy.CompressFull},
-		{spdy.SPDY2, spdy.CompressSafe}, {spdy.SPDY3, spdy.CompressSafe},
+		{spdy.SPDY31, spdy.CompressSafe, math.MaxInt, largest}, {spdy.SPDY31, spdy.CompressNone, math.MaxInt, largest},
+		{spdy.SPDY31, spdy.CompressFull, 1 << 20, 1 << 20},
+		{spdy.SPDY2, spdy.CompressSafe, 1 << 20, 1 << 20}, {spdy.SPDY3, spdy.CompressSafe, 1 << 20, 1 << 20},
 	} {
 		t.Run(fmt.Sprint(c.v, " ", c.policy), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				sender := &spdy.Config{MaxSendHeaderBytes: math.MaxInt, Compression: c.policy}
+				sender := &spdy.Config{MaxSendHeaderBytes: c.limit, Compression: c.policy}
 				p := rawPair(t, c.v, sender, &spdy.Config{MaxHeaderBytes: math.MaxInt})
-				h := longValues(largest)
+				h := longValues(c.want)
 				_, err := p.Client.OpenStream(t.Context(), h, spdy.StreamOptions{})
 				e := wantTooLarge(t, err, "headers")
-				require.Equal(t, largest, e.Limit)
+				require.Equal(t, c.want, e.Limit)
 				_, err = p.Client.OpenStream(t.Context(), longValues(17<<20), spdy.StreamOptions{})
 				wantTooLarge(t, err, "headers")
 				last := &h[len(h)-1]
 				last.Value = last.Value[:len(last.Value)-(e.Size-e.Limit)]
-				for _, h := range []spdy.HeaderBlock{h, h[:1]} { // what follows is in step
+				most := int64(c.want + c.want/8 + 64)            // the bound for what compression may add
+				for i, h := range []spdy.HeaderBlock{h, h[:1]} { // what follows is in step
 					_, err = p.Client.OpenStream(t.Context(), h, spdy.StreamOptions{})
 					require.NoError(t, err)
 					st, err := p.Server.AcceptStream(t.Context())
 					require.NoError(t, err)
 					require.True(t, len(h) == len(st.Header()) && h[len(h)-1] == st.Header()[len(h)-1])
+					if sent := p.Client.Stats().Sent; i == 0 {
+						require.LessOrEqual(t, sent.CompressedHeaderBytes, most)
+						require.Greater(t, sent.CompressedHeaderBytes, int64(c.want))
+					}
 				}
 			})
 		})
