@@ -17,20 +17,29 @@ import (
 // What a session can cost at the default Config, whatever the peer sends. docs/budgets.md
 // says how these come about; TestSessionBudget holds sessions to them, and the page.
 const (
-	streamCost      = 768 << 10 // of memory, for a stream with its headers and its handler
-	sessionCost     = 1 << 20   // of memory, for a session without streams: buffers, compression, what is queued
+	streamCost      = 64 << 10 // of memory, for a stream with its handler and without headers
+	nameCost        = 256      // of memory, for each name of a header block, in the maps of net/http too
+	sessionCost     = 1 << 20  // of memory, for a session without streams: buffers, compression, what is queued
 	sessionRoutines = 2
 )
 
+// headerCost is what the headers of a stream may cost: a block, and late ones.
+func headerCost(r role, conf *Config) int64 {
+	late := conf.MaxHeaderBytes
+	if r == asClient {
+		late = min(late, defaultMaxHeaderBytes)
+	}
+	const leastPair = 5 // bytes, of a name of one and no value in SPDY/2
+	names := min(conf.MaxHeaderFields, conf.MaxHeaderBytes/leastPair)
+	return int64(conf.MaxHeaderBytes + late + names*nameCost)
+}
+
 // sessionBudget is what a session of a role and version may cost with so many streams: of
 // memory in bytes, and of goroutines.
-func sessionBudget(r role, v Version, streams int) (heap int64, goroutines int) {
-	conf := (*Config)(nil).withDefaults(bool(r), sending{theirs: true})
+func sessionBudget(r role, conf *Config, streams int) (heap int64, goroutines int) {
+	conf = conf.withDefaults(bool(r), sending{theirs: r == asServer, ours: r == asClient})
 	unread := conf.SessionWindow
-	if v == SPDY3 { // each stream has a window, and all have what they were given beyond it
-		unread = min(streams*conf.StreamWindow, 1<<30) + conf.SessionWindow/2
-	}
-	heap = sessionCost + int64(unread+unread/4+readBufferSize) + int64(streams)*streamCost
+	heap = sessionCost + int64(unread+unread/4+readBufferSize) + int64(streams)*(streamCost+headerCost(r, conf))
 	goroutines = sessionRoutines
 	if r == asServer {
 		goroutines += streams
@@ -38,14 +47,15 @@ func sessionBudget(r role, v Version, streams int) (heap int64, goroutines int) 
 	return heap, goroutines
 }
 
-// TestSessionBudget drives every type of frame at a session with the default Config, as
-// far as the budgets go, and measures what that costs while it lasts.
+// TestSessionBudget drives every type of frame at a session with the default Config, but
+// for smaller headers, as far as the budgets go, and measures what that costs while it lasts.
 func TestSessionBudget(t *testing.T) {
 	text, err := os.ReadFile("docs/budgets.md")
 	require.NoError(t, err)
 	for _, r := range bothRoles {
 		conf := Config{StreamWindow: defaultStreamWindow, MaxStreamWindow: defaultMaxStreamWindow}
-		conf.SessionWindow = (*Config)(nil).withDefaults(bool(r), sending{theirs: true}).SessionWindow
+		conf.SessionWindow = defaultSessionWindow
+		conf.MaxHeaderBytes, conf.MaxHeaderFields = 256<<10, 500 // with the defaults it would take gigabytes
 		streams := much(defaultMaxStreams)
 		if r == asClient {
 			streams = much(20) // of its own, each with an answer that nobody reads
@@ -61,7 +71,7 @@ func TestSessionBudget(t *testing.T) {
 			if r == asServer {
 				full = defaultMaxStreams
 			}
-			heap, _ := sessionBudget(r, a.version, full)
+			heap, _ := sessionBudget(r, nil, full)
 			line := fmt.Sprintf("| %s | %s | %d | %d MiB |", r, a.version, full, (heap+1<<20-1)>>20)
 			require.Contains(a.t, string(text), line, "docs/budgets.md")
 
@@ -70,10 +80,11 @@ func TestSessionBudget(t *testing.T) {
 				big = big[:60<<10]
 			}
 			blocks := newBlocks(a)
+			const names = 200 // a share of them, and of the bytes, in each block
 			large := func(h HeaderBlock) []byte {
-				return blocks(append(h, HeaderField{"a", big}, HeaderField{"b", big}))
+				return blocks(append(append(h, HeaderField{"a", big}, HeaderField{"b", big}), manyNames("e", names)...))
 			}
-			late := func() []byte { return blocks(HeaderBlock{{"c", big}, {"d", big}}) }
+			late := func() []byte { return blocks(append(HeaderBlock{{"c", big}, {"d", big}}, manyNames("f", names)...)) }
 			before, routines := heapInUse(), runtime.NumGoroutine()
 			var ours []*Stream
 			for i := range streams {
@@ -96,7 +107,7 @@ func TestSessionBudget(t *testing.T) {
 			synctest.Wait()
 			require.NoError(a.t, a.s.Err(), "all of it is within the budgets")
 			require.Equal(a.t, streams, openStreams(a.s))
-			heap, goroutines := sessionBudget(r, a.version, streams)
+			heap, goroutines := sessionBudget(r, &conf, streams)
 			cost := heapInUse() - before
 			a.t.Logf("%d streams: %d of %d KiB, %d of %d goroutines", streams, cost>>10, heap>>10, runtime.NumGoroutine()-routines, goroutines)
 			require.Less(a.t, cost, heap)
@@ -104,6 +115,14 @@ func TestSessionBudget(t *testing.T) {
 			runtime.KeepAlive(ours)
 		})
 	}
+}
+
+// manyNames returns a block of n names.
+func manyNames(prefix string, n int) (h HeaderBlock) {
+	for i := range n {
+		h = append(h, HeaderField{fmt.Sprint(prefix, i), "v"})
+	}
+	return h
 }
 
 // newBlocks returns what makes all header blocks of a peer.

@@ -53,15 +53,35 @@ type Config struct {
 	// such streams, and Trace.StreamEnd shows them. 0, the default, means never.
 	ShedAfter time.Duration
 
-	// MaxHeaderBytes bounds the inflated size of one header block: a larger one
-	// costs its stream a RST_STREAM(FRAME_TOO_LARGE), one beyond four times the
-	// limit the session. It also bounds all late HEADERS of a stream together,
-	// which cost it a RST_STREAM(PROTOCOL_ERROR). Default 256 KiB.
+	// MaxHeaderBytes is the largest header block that is received, in bytes of the
+	// inflated block. A larger one costs its stream a RST_STREAM(FRAME_TOO_LARGE), which
+	// is PROTOCOL_ERROR in SPDY/2; a session that serves HTTP answers a larger request
+	// with status 431 instead. A block of more than four times the limit, and more than
+	// 16 MiB, ends the session. All late HEADERS of a stream together have the same
+	// limit, beyond which they cost it a RST_STREAM(PROTOCOL_ERROR); pushes, and late
+	// HEADERS that a client of HTTP receives, never get more than 1,118,208 bytes.
+	//
+	// The default is the block that holds what net/http's defaults accept in HTTP/1.1:
+	// 1,118,208 bytes for requests and on raw sessions (http.DefaultMaxHeaderBytes and a
+	// sixteenth of it for SPDY's encoding and for what proxies add, and the 4096
+	// bytes that net/http allows besides), and 11,145,216 bytes for a client of HTTP
+	// (likewise for 10 MiB of an answer). At most 128 MiB less one byte.
 	MaxHeaderBytes int
 
-	// MaxHeaderFields bounds the number of names in one header block; a block
-	// with more costs its stream a RST_STREAM(FRAME_TOO_LARGE). Default 1000.
+	// MaxHeaderFields is the largest number of names in a header block that is received;
+	// a block with more is treated as one that is larger than MaxHeaderBytes.
+	// Default 10,000.
 	MaxHeaderFields int
+
+	// MaxSendHeaderBytes is the largest header block that is sent, in bytes before it is
+	// compressed. A larger one fails with a *HeaderTooLargeError before anything is sent:
+	// a request and a raw stream with their caller, an answer with its handler, whose
+	// client gets status 500, trailers with their stream. SPDY has no way to learn the
+	// peer's limit. The default is what a peer with the defaults accepts: 1,118,208 bytes
+	// for requests and on raw sessions, and 11,145,216 bytes for a session that serves
+	// HTTP. At most 14,913,016 bytes, which fit in a frame in any case. A block with more
+	// names than MaxHeaderFields, and more than 10,000, fails likewise.
+	MaxSendHeaderBytes int
 
 	// AcceptBacklog is how many streams of a raw session may wait for
 	// Session.AcceptStream. Further ones are refused with REFUSED_STREAM, which the
@@ -214,8 +234,7 @@ type Config struct {
 // The defaults of Config.
 const (
 	defaultMaxStreams      = 250
-	defaultMaxHeaderBytes  = 256 << 10
-	defaultMaxHeaderFields = 1000
+	defaultMaxHeaderFields = 10000
 	defaultAcceptBacklog   = 1024
 
 	defaultResetBurst     = 1000
@@ -230,9 +249,6 @@ const (
 
 	defaultPingTimeout       = 15 * time.Second
 	defaultFirstFrameTimeout = 10 * time.Second
-
-	// hardHeaderFactor times MaxHeaderBytes is where inflating stops.
-	hardHeaderFactor = 4
 
 	// assumedMaxStreams is how many streams we open before the peer has said
 	// how many it takes. SPDY has no default; Chrome assumed as much.
@@ -252,8 +268,7 @@ func (c *Config) withDefaults(client bool, data sending) *Config {
 	} else {
 		d.deriveWindows(data)
 	}
-	orDefault(&d.MaxHeaderBytes, defaultMaxHeaderBytes)
-	orDefault(&d.MaxHeaderFields, defaultMaxHeaderFields)
+	d.headerDefaults(client)
 	orDefault(&d.ResetBurst, max(defaultResetBurst, resetsPerStream*min(d.MaxConcurrentStreams, maxWindow/resetsPerStream)))
 	orDefault(&d.ResetRate, defaultResetRate)
 	orDefault(&d.IdleFrameBurst, defaultIdleFrameBurst)

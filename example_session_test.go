@@ -2,7 +2,6 @@ package spdy_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -190,14 +189,15 @@ func ExampleConfig() {
 		log.Fatal(err)
 	}
 	req.Header.Set("X-Large", strings.Repeat("x", 100_000))
-	_, err = pair.Client.RoundTrip(req)
-	var reset *spdy.StreamError
-	if errors.As(err, &reset) {
-		fmt.Println(reset.Status)
+	res, err := pair.Client.RoundTrip(req)
+	if err != nil {
+		log.Fatal(err)
 	}
+	defer res.Body.Close()
+	fmt.Println(res.Status)
 	fmt.Println("streams:", pair.Client.Stats().PeerMaxStreams)
 	// Output:
-	// FRAME_TOO_LARGE
+	// 431 Request Header Fields Too Large
 	// streams: 100
 }
 

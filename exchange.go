@@ -34,6 +34,7 @@ type exchange struct {
 	written  int64   // bytes of body that the handler has written
 	trailers []string
 	err      error    // why Write fails from now on
+	replaced bool     // the handler's answer could not be sent, and the client got another one
 	push     *promise // the answer is a push, nil if it was asked for
 }
 
@@ -231,13 +232,10 @@ func (st *Stream) begin(body []byte, fin bool) error {
 	}
 	block := getBlock()
 	b, err := appendResponseBlock((*block)[:0], st.session.version, x.status, header)
-	if err != nil {
-		putBlock(block)
-		x.err = err
-		st.reset(RstInternalError, "the answer's headers cannot be sent", err)
+	if err := st.session.keepBlock(partAnswer, block, b, err); err != nil {
+		st.replaceAnswer(err)
 		return err
 	}
-	*block = b
 	x.thaw()
 	if err := st.sendHeaders(FrameSynReply, block, fin); err != nil {
 		x.err = err
@@ -245,6 +243,34 @@ func (st *Stream) begin(body []byte, fin bool) error {
 	}
 	return nil
 }
+
+// replaceAnswer answers with status 500 instead of the handler, whose headers cannot be
+// sent. Nothing of its answer is sent, and it gets err from its next calls.
+func (st *Stream) replaceAnswer(err error) {
+	x := st.http
+	x.err, x.replaced = err, true
+	x.releaseBuffer()
+	st.session.log.replaced(st.session, st, err)
+	text := http.StatusText(http.StatusInternalServerError) + "\n"
+	block := getBlock()
+	*block, _ = appendResponseBlock((*block)[:0], st.session.version, http.StatusInternalServerError, http.Header{
+		"Content-Length":         {strconv.Itoa(len(text))},
+		"Content-Type":           {"text/plain; charset=utf-8"},
+		"Date":                   {dateHeader(time.Now())},
+		"X-Content-Type-Options": {"nosniff"},
+	})
+	head := x.isHead()
+	if st.sendHeaders(FrameSynReply, block, head) != nil || head {
+		return
+	}
+	st.writeDeadline.Load().waive() // nothing waits for the client any more
+	body := getAnswerBuffer()
+	*body = append(*body, text...)
+	_ = st.writeOwned(body) // fails only with the stream
+}
+
+// answerReplaced reports whether the client has got another answer than the handler's.
+func (st *Stream) answerReplaced() bool { return st.http != nil && st.http.replaced }
 
 // finish completes the answer after the handler has returned.
 func (st *Stream) finish() {
@@ -258,6 +284,9 @@ func (st *Stream) finish() {
 	}
 	x.finished = true
 	defer x.releaseBuffer()
+	if x.replaced {
+		return
+	}
 	if x.err != nil { // a stream that ended by itself is not reset again
 		st.reset(RstInternalError, "the answer could not be completed", x.err)
 		return
@@ -298,7 +327,9 @@ func (st *Stream) cutShort() {
 	if st.flush(nil) == nil {
 		_ = st.awaitHeaders() // fails only with the stream, or late, which the reset is about to say
 	}
-	st.reset(RstInternalError, "the handler wrote less than its Content-Length", http.ErrContentLength)
+	if !st.http.replaced {
+		st.reset(RstInternalError, "the handler wrote less than its Content-Length", http.ErrContentLength)
+	}
 }
 
 // countable reports whether the answer of a handler that has returned gets a
@@ -337,12 +368,11 @@ func (st *Stream) finishBody(trailer http.Header) {
 	}
 	block := getBlock()
 	b, err := appendTrailerBlock((*block)[:0], st.session.version, trailer)
-	if err != nil {
-		putBlock(block)
-		_ = st.closeWrite()
+	if err := st.session.keepBlock(partTrailers, block, b, err); err != nil {
+		st.session.log.unsentTrailers(st.session, st, err)
+		st.reset(RstInternalError, "the trailers cannot be sent", err) // not FIN: the client would miss nothing
 		return
 	}
-	*block = b
 	_ = st.sendHeaders(FrameHeaders, block, true)
 }
 

@@ -150,6 +150,12 @@ func finishFrame(frame []byte) error {
 	if n > MAX_DATA_PAYLOAD {
 		return sessionErrorf(GoAwayInternalError, "header block makes a frame of %d bytes", n)
 	}
-	frame[5], frame[6], frame[7] = byte(n>>16), byte(n>>8), byte(n)
+	setFrameLength(frame)
 	return nil
+}
+
+// setFrameLength is finishFrame for a frame that is known to be short enough.
+func setFrameLength(frame []byte) {
+	n := len(frame) - frameHeaderSize
+	frame[5], frame[6], frame[7] = byte(n>>16), byte(n>>8), byte(n)
 }

@@ -57,6 +57,16 @@ func (l *logSink) stalled(s *Session) {
 		"peer", peerName(s), "budget", s.flow.limit)
 }
 
+// replaced reports an answer that could not be sent, so that the client got status 500.
+func (l *logSink) replaced(s *Session, st *Stream, err error) {
+	l.logger().Warn("spdy: the headers of an answer cannot be sent", "peer", peerName(s), "stream", st.id, "error", err)
+}
+
+// unsentTrailers reports trailers that could not be sent, which cost their stream.
+func (l *logSink) unsentTrailers(s *Session, st *Stream, err error) {
+	l.logger().Warn("spdy: the trailers of an answer cannot be sent", "peer", peerName(s), "stream", st.id, "error", err)
+}
+
 // panicked reports a handler's panic.
 func (l *logSink) panicked(s *Session, st *Stream, value any, stack []byte) {
 	l.logger().Error("spdy: panic serving", "peer", peerName(s), "stream", st.id,

@@ -18,16 +18,20 @@ type headerError struct {
 	rule     string // of SPEC §4.2
 	text     string
 	tooLarge bool
+
+	size, limit int  // of a block that cannot be sent: what has size, and may have limit bytes
+	names       bool // size and limit count names
 }
 
 func (e *headerError) Error() string {
 	return "spdy: header block: " + e.text + " (" + e.rule + ")"
 }
 
-// status is the code to reset the stream with (SPEC F3, H12).
-func (e *headerError) status(v Version) RstStatus {
+// status is the code to reset the stream with (SPEC F3, H12). SPDY/2 has another one on
+// the wire, see RstStatus.forVersion.
+func (e *headerError) status() RstStatus {
 	if e.tooLarge {
-		return RstFrameTooLarge.forVersion(v)
+		return RstFrameTooLarge
 	}
 	return RstProtocolError
 }
@@ -100,16 +104,9 @@ func (w *nameValueWriter) begin(name string, valueSize int) bool {
 	if w.err != nil {
 		return false
 	}
-	limit := w.maxInt()
-	switch {
-	case uint64(w.count) >= limit:
-		w.err = headerErrorf("H14", "more than %d headers", limit)
-	case uint64(len(name)) > limit:
-		w.err = headerErrorf("H14", "name of %d bytes", len(name))
-	case uint64(valueSize) > limit:
-		w.err = headerErrorf("H14", "value of %s has %d bytes", shortName(name), valueSize)
-	}
-	if w.err != nil {
+	if e := w.unfit(name, valueSize); e != nil {
+		e.tooLarge, e.limit = true, int(min(w.maxInt(), math.MaxInt))
+		w.err = e
 		return false
 	}
 	w.count++
@@ -117,6 +114,24 @@ func (w *nameValueWriter) begin(name string, valueSize int) bool {
 	w.dst = append(w.dst, name...)
 	w.dst = w.appendInt(w.dst, valueSize)
 	return true
+}
+
+// unfit says why a pair does not fit into the block, whose lengths and count have only
+// 16 bits in SPDY/2; nil if it does.
+func (w *nameValueWriter) unfit(name string, valueSize int) (e *headerError) {
+	limit := w.maxInt()
+	switch {
+	case uint64(w.count) >= limit:
+		e = headerErrorf("H14", "more than %d names", limit)
+		e.size, e.names = w.count+1, true
+	case uint64(len(name)) > limit:
+		e = headerErrorf("H14", "name of %d bytes", len(name))
+		e.size = len(name)
+	case uint64(valueSize) > limit:
+		e = headerErrorf("H14", "value of %s has %d bytes", shortName(name), valueSize)
+		e.size = valueSize
+	}
+	return e
 }
 
 // finish completes the block and returns dst with it, or as it was before

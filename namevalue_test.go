@@ -182,7 +182,7 @@ func TestParseNameValueMalformed(t *testing.T) {
 			requireRule(t, rule, err, "%v %q", v, tt.texts)
 			var he *headerError
 			require.ErrorAs(t, err, &he)
-			require.Equal(t, RstProtocolError, he.status(v))
+			require.Equal(t, RstProtocolError, he.status())
 		}
 	}
 }
@@ -220,11 +220,7 @@ func TestParseNameValueMaxPairs(t *testing.T) {
 		requireRule(t, "H12", err)
 		var he *headerError
 		require.ErrorAs(t, err, &he)
-		if v == SPDY2 {
-			require.Equal(t, RstProtocolError, he.status(v))
-		} else {
-			require.Equal(t, RstFrameTooLarge, he.status(v))
-		}
+		require.Equal(t, RstFrameTooLarge, he.status())
 	}
 }
 

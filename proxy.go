@@ -41,8 +41,10 @@ func (s *Session) NewClientStream() *Stream { return s.newLocalStream(0) }
 // body must not have been read, or Request.GetBody has to return another one.
 //
 // If there is no answer, w gets one that says why: 502 Bad Gateway if the other
-// server failed, 503 Service Unavailable if the session takes no requests or has
-// refused this one for the last time, 504 Gateway Timeout if a deadline passed. Once the answer has begun, a failure
+// server failed or its headers are too large, 503 Service Unavailable if the session
+// takes no requests or has refused this one for the last time, 504 Gateway Timeout if a
+// deadline passed, 431 Request Header Fields Too Large if the headers of r are too large
+// to be sent, or for the other server. Once the answer has begun, a failure
 // aborts it, so that the client cannot take a part for the whole: the stream is
 // reset or the connection closed, and if w allows neither, NewStreamProxy panics
 // with http.ErrAbortHandler. In every case the error is returned, also when it was
@@ -236,14 +238,20 @@ func proxyStatus(err error) int {
 		reset   *StreamError
 		session *SessionError
 		lost    *ConnError
+		large   *HeaderTooLargeError
 	)
 	switch {
+	case errors.As(err, &large):
+		return http.StatusRequestHeaderFieldsTooLarge
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
 		errors.As(err, &timeout) && timeout.Timeout():
 		return http.StatusGatewayTimeout
 	case errors.As(err, &reset):
-		if reset.Retryable() {
+		switch {
+		case reset.Retryable():
 			return http.StatusServiceUnavailable
+		case reset.Remote && reset.Status == RstFrameTooLarge: // an origin that does not answer 431 itself
+			return http.StatusRequestHeaderFieldsTooLarge
 		}
 		return http.StatusBadGateway
 	case errors.Is(err, ErrSessionClosed):
@@ -257,7 +265,9 @@ func proxyStatus(err error) int {
 // abortAnswer cuts an answer off that has begun and cannot be completed.
 func abortAnswer(r *http.Request, w http.ResponseWriter, cause error) {
 	if st := streamOf(w); st != nil {
-		st.reset(RstInternalError, "the proxied answer was cut off", cause)
+		if !st.answerReplaced() {
+			st.reset(RstInternalError, "the proxied answer was cut off", cause)
+		}
 		return
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()

@@ -159,11 +159,8 @@ func (st *Stream) beginPush(header http.Header, fin bool) error {
 	}
 	block := getBlock()
 	b, err := appendPushBlock((*block)[:0], s.version, x.req, x.status, header)
-	if err == nil {
-		*block = b
+	if err = s.keepBlock(partPush, block, b, err); err == nil {
 		err = s.openPush(x.push.parent, st, block, fin)
-	} else {
-		putBlock(block)
 	}
 	x.err = err
 	x.push.decide(err)

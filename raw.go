@@ -22,7 +22,7 @@ func NewRawSession(conn net.Conn, client bool) *Session {
 // RawSession is NewRawSession with a configuration. What a TLS connection has
 // negotiated counts if its handshake is complete and it was a dialect of SPDY.
 func (c *Config) RawSession(conn net.Conn, client bool) *Session {
-	return newSession(conn, client, c.dialect(conn), c, newAcceptQueue(c))
+	return newSession(conn, client, c.dialect(conn), c.rawHeaders(), newAcceptQueue(c))
 }
 
 // StreamOptions says how OpenStream opens a stream. The zero value is an ordinary

@@ -92,11 +92,9 @@ func (s *Session) encodeHeaders(h HeaderBlock) (*[]byte, error) {
 	}
 	block := getBlock()
 	b, err := appendNameValue((*block)[:0], s.version, h)
-	if err != nil { // SPEC H14
-		putBlock(block)
-		return nil, fmt.Errorf("%w: %w", ErrInvalidHeader, err)
+	if err := s.keepBlock(partRaw, block, b, err); err != nil { // SPEC H14
+		return nil, err
 	}
-	*block = b
 	return block, nil
 }
 

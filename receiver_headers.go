@@ -1,15 +1,18 @@
 package spdy
 
-import "errors"
+import (
+	"errors"
+	"net/http"
+)
 
 // readBlock inflates and parses a header block. Every block is inflated, in wire
 // order, whatever becomes of its stream, because all later ones build on it
 // (SPEC H1). A *SessionError means that the compression context is lost, any
-// other error that only this stream is spoilt.
-func (s *Session) readBlock(id uint32, block []byte) (HeaderBlock, error) {
+// other error that only this stream is spoilt. The block may have limit bytes.
+func (s *Session) readBlock(id uint32, block []byte, limit int) (HeaderBlock, error) {
 	buf := getBlock()
 	defer putBlock(buf)
-	nv, tooLarge, err := s.inflate.appendBlock(*buf, block, s.conf.MaxHeaderBytes, hardHeaderFactor*s.conf.MaxHeaderBytes)
+	nv, tooLarge, err := s.inflate.appendBlock(*buf, block, limit, s.conf.hardHeaderLimit())
 	if cap(nv) <= maxPooledBlock {
 		*buf = nv[:0]
 	}
@@ -22,14 +25,14 @@ func (s *Session) readBlock(id uint32, block []byte) (HeaderBlock, error) {
 		if err := s.idleBlock(len(block)); err != nil {
 			return nil, err
 		}
-		return nil, streamErrorf(id, RstFrameTooLarge, "header block of more than %d bytes", s.conf.MaxHeaderBytes)
+		return nil, streamErrorf(id, RstFrameTooLarge, "header block of more than %d bytes", limit)
 	}
 	h, err := parseNameValue(s.version, nv, s.conf.MaxHeaderFields)
 	if err != nil {
 		status := RstProtocolError
 		var he *headerError
 		if errors.As(err, &he) {
-			status = he.status(s.version)
+			status = he.status()
 		}
 		return nil, &StreamError{StreamID: id, Status: status, Reason: "bad header block", Err: err}
 	}
@@ -55,15 +58,23 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 		s.traceReceived(h, p, nil, nil)
 		return err
 	}
-	header, err := s.readBlock(f.id, block)
+	header, err := s.readBlock(f.id, block, s.sideHeaderLimit())
 	s.traceReceived(h, p, header, err)
 	refused, err := onlyStream(err)
 	if err != nil {
 		return err
 	}
+	answers, tooLarge := s.answersTooLarge(f, refused), refused
+	if answers != nil {
+		refused = nil
+	}
 	st, err := s.admitStream(f, refused, len(block))
 	if err != nil || st == nil {
 		return err
+	}
+	if answers != nil {
+		answers.refuse(st, &requestError{http.StatusRequestHeaderFieldsTooLarge, tooLarge.Reason})
+		return nil
 	}
 	if refused := s.app.accept(st, header); refused != nil {
 		s.resetStream(st, refused.Status, refused.Reason)
@@ -158,7 +169,7 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		s.traceReceived(h, p, nil, nil)
 		return err
 	}
-	header, err := s.readBlock(id, block)
+	header, err := s.readBlock(id, block, s.conf.MaxHeaderBytes)
 	s.traceReceived(h, p, header, err)
 	spoilt, err := onlyStream(err)
 	if err != nil {
@@ -231,7 +242,7 @@ func (s *Session) takeBlockLocked(st *Stream, h frameHeader, header HeaderBlock,
 	default:
 		status = st.state.receiveHeaders(fin)
 		ignore := s.version == SPDY2 && s.client && st.state.gotData && st.raw == nil // SPEC R12
-		if status == 0 && !ignore && !st.addLateLocked(header, s.conf.MaxHeaderBytes) {
+		if status == 0 && !ignore && !st.addLateLocked(header, s.sideHeaderLimit()) {
 			status, reason = RstProtocolError, "repeated or too many late headers" // SPEC R11
 		}
 	}

@@ -182,11 +182,9 @@ func (u *upload) open() error {
 	b, err := appendRequestBlock((*block)[:0], s.version, u.req, requestOptions{
 		scheme: scheme, gzip: u.asked.gzip, expect: u.asked.continueTimeout > 0,
 	})
-	if err != nil {
-		putBlock(block)
+	if err := s.keepBlock(partRequest, block, b, err); err != nil {
 		return err
 	}
-	*block = b
 	u.st.request = u.asCause()
 	length, err := requestLength(u.req)
 	if err != nil {
@@ -276,12 +274,10 @@ func (u *upload) sendTrailer() error {
 	}
 	block := getBlock()
 	b, err := appendTrailerBlock((*block)[:0], u.st.session.version, u.req.Trailer)
-	if err != nil {
-		putBlock(block)
+	if err := u.st.session.keepBlock(partTrailers, block, b, err); err != nil {
 		u.st.reset(RstInternalError, "request trailers", err)
 		return err
 	}
-	*block = b
 	return u.st.sendHeaders(FrameHeaders, block, true) // fails only with the stream
 }
 

@@ -92,13 +92,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		job := s.headers.pop()
 		s.startLocked(job)
 		s.mu.Unlock()
-		var err error
-		b, err = s.appendHeaderFrame(b, job)
-		if err != nil {
-			s.fail(err)
-			s.mu.Lock()
-			break
-		}
+		b = s.appendHeaderFrame(b, job)
 		s.mu.Lock()
 	}
 	if s.headers.empty() {
@@ -111,7 +105,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		}
 	}
 	drained := len(b) == 0 && s.parcel == nil && s.drainedLocked()
-	ended = s.err != nil && len(s.control) == 0 // a failure above has left a GOAWAY
+	ended = s.err != nil && len(s.control) == 0 // a failure meanwhile may have left a GOAWAY
 	s.mu.Unlock()
 	if drained {
 		s.endDrained()
@@ -162,8 +156,9 @@ func (s *Session) cancelRestLocked(st *Stream) {
 	s.endLocked(st, &StreamError{StreamID: st.id, Status: RstCancel, Reason: "the rest is not wanted"}, dropUnread)
 }
 
-// appendHeaderFrame compresses one header block into its frame.
-func (s *Session) appendHeaderFrame(b []byte, job headerJob) ([]byte, error) {
+// appendHeaderFrame compresses one header block into its frame. The block fits, see
+// largestSentBlock: what has been compressed cannot be taken back (SPEC H15).
+func (s *Session) appendHeaderFrame(b []byte, job headerJob) []byte {
 	start := len(b)
 	switch job.typ {
 	case FrameSynStream:
@@ -184,10 +179,8 @@ func (s *Session) appendHeaderFrame(b []byte, job headerJob) ([]byte, error) {
 	s.stats.headersSent.Add(int64(len(*job.block)))
 	s.stats.deflatedSent.Add(int64(len(b) - fixed))
 	putBlock(job.block)
-	if err := finishFrame(b[start:]); err != nil { // SPEC H15: the context is lost
-		return b[:start], sessionErrorf(GoAwayInternalError, "stream %d: header block too large to send", job.st.id)
-	}
-	return b, nil
+	setFrameLength(b[start:])
+	return b
 }
 
 // appendDataLocked takes a frame's worth of a stream's loan, within both windows

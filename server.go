@@ -262,7 +262,9 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 	handler, returned := a.handler(req), false
 	defer func() {
 		if !returned { // a panic, or runtime.Goexit
-			st.reset(RstInternalError, "the handler did not return", nil)
+			if !st.answerReplaced() {
+				st.reset(RstInternalError, "the handler did not return", nil)
+			}
 			st.http.finished = true
 			st.http.releaseBuffer()
 		}

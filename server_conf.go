@@ -12,8 +12,8 @@ func (c *Config) serving(hs *http.Server) *Config {
 	if c != nil {
 		d = *c
 	}
-	if d.MaxHeaderBytes <= 0 {
-		d.MaxHeaderBytes = hs.MaxHeaderBytes
+	if d.MaxHeaderBytes <= 0 && hs.MaxHeaderBytes > 0 {
+		d.MaxHeaderBytes = blockBytes(int64(hs.MaxHeaderBytes))
 	}
 	if d.IdleTimeout == 0 {
 		d.IdleTimeout = firstSet(hs.IdleTimeout, hs.ReadTimeout)

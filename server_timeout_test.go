@@ -296,13 +296,16 @@ func TestMaxHeaderBytesOfServer(t *testing.T) {
 		res, err := c.Do(req)
 		if err == nil {
 			res.Body.Close()
+			if res.StatusCode != http.StatusOK {
+				err = errors.New(res.Status)
+			}
 		}
 		return err
 	}
 	ok := func(w http.ResponseWriter, r *http.Request) {}
 	eachServer(t, ok, func(hs *http.Server) { hs.MaxHeaderBytes = 10_000 }, func(s *site) {
 		c := s.client()
-		requireReset(s.t, "too large", big(s, c), RstFrameTooLarge, true)
+		require.EqualError(s.t, big(s, c), "431 Request Header Fields Too Large")
 		_, err := fetchURL(c, s.url("/"))
 		require.NoError(s.t, err)
 		require.NoError(s.t, c.Close())
@@ -320,7 +323,7 @@ func TestMaxHeaderBytesOfServer(t *testing.T) {
 func TestServingOptions(t *testing.T) {
 	hs := &http.Server{IdleTimeout: time.Minute, ReadTimeout: time.Hour, ReadHeaderTimeout: -1, MaxHeaderBytes: 5}
 	d := (*Config)(nil).serving(hs)
-	require.Equal(t, &Config{IdleTimeout: time.Minute, MaxHeaderBytes: 5, FirstFrameTimeout: -1}, d)
+	require.Equal(t, &Config{IdleTimeout: time.Minute, MaxHeaderBytes: blockBytes(5), FirstFrameTimeout: -1}, d)
 	own := &Config{IdleTimeout: -1, MaxHeaderBytes: 7, Logger: quietConfig.Logger}
 	d = own.serving(&http.Server{ReadTimeout: time.Hour, MaxHeaderBytes: 5, ErrorLog: quietLog})
 	require.Equal(t, &Config{IdleTimeout: -1, MaxHeaderBytes: 7, Logger: quietConfig.Logger, FirstFrameTimeout: time.Hour}, d)

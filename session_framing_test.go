@@ -475,9 +475,10 @@ func testBlockLimits(t *testing.T) {
 	})
 	story(t, "H12/zip bomb", func(t *testing.T) {
 		p := newPeer(t, asServer, limited)
-		p.sendSynStream(1, 0, large(4*8<<10-100))
+		bombs := hardBombs(t, p.version)
+		p.send(&SynStreamFrame{StreamID: 1, Block: bombs[0]})
 		p.wantRst("as far as we inflate it", 1, RstFrameTooLarge)
-		p.sendSynStream(3, 0, large(4*8<<10))
+		p.send(&SynStreamFrame{StreamID: 3, Block: bombs[1]})
 		p.wantSessionError("and no further", 0, GoAwayProtocolError)
 	})
 	story(t, "H12/too many names", func(t *testing.T) {
@@ -503,12 +504,10 @@ func testBlockLimits(t *testing.T) {
 		p := newPeer(t, asClient, peerOpts{conf: Config{Compression: CompressNone}})
 		other := p.open("other", 0)
 		p.wantSynStream("another stream", 1)
-		st := p.s.newLocalStream(0)
-		block := p.block(HeaderField{"large", strings.Repeat("a", 17<<20)})
-		p.async("open", func(c *call) { c.err = p.s.open(t.Context(), st, block, 0) }).ok("it is queued")
-		p.wantSessionError("the compression context is lost", 0, GoAwayInternalError)
-		var e *SessionError
-		require.ErrorAs(t, other.endReason(), &e)
-		require.ErrorAs(t, st.endReason(), &e)
+		_, err := p.s.OpenStream(t.Context(), HeaderBlock{large(17 << 20)}, StreamOptions{})
+		var e *HeaderTooLargeError
+		require.ErrorAs(t, err, &e)
+		p.isOpen("another stream", other)
+		p.wantUsable("afterwards", 2)
 	})
 }

@@ -119,6 +119,12 @@ type Transport struct {
 	// stream is reset. 0 means no limit.
 	ResponseHeaderTimeout time.Duration
 
+	// MaxResponseHeaderBytes is the largest header of an answer, in bytes as they would
+	// be in HTTP/1.1; a larger one fails its request. It applies unless
+	// Config.MaxHeaderBytes is set, which counts bytes of the SPDY header block. 0 means
+	// 10 MiB.
+	MaxResponseHeaderBytes int64
+
 	// ExpectContinueTimeout is for requests with a body and "Expect: 100-continue". If
 	// it is not 0 the header is sent, and the body after an interim answer, or after
 	// this time; a final answer that comes first keeps the body from being sent. SPDY
@@ -272,6 +278,20 @@ func (t *Transport) asks(req *http.Request) (a uploadOptions) {
 		a.continueTimeout = t.ExpectContinueTimeout
 	}
 	return a
+}
+
+// sessionConfig is the configuration of the sessions.
+func (t *Transport) sessionConfig() *Config {
+	c := t.Config
+	if t.MaxResponseHeaderBytes <= 0 || c != nil && c.MaxHeaderBytes > 0 {
+		return c
+	}
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	d.MaxHeaderBytes = blockBytes(t.MaxResponseHeaderBytes)
+	return &d
 }
 
 // mayHave reports whether an origin with n sessions may get another one.

@@ -35,9 +35,9 @@ const briefIdleTimeout = 90 * time.Second
 // sessions; nil means the defaults.
 //
 // t dials, so DialContext, TLSClientConfig, Proxy and TLSHandshakeTimeout keep their
-// meaning, and so do ResponseHeaderTimeout, ExpectContinueTimeout (see Transport),
-// IdleConnTimeout, DisableCompression, DisableKeepAlives, Request.Close and
-// CloseIdleConnections for what it dials. A DialTLSContext has to offer SPDY itself;
+// meaning, and so do ResponseHeaderTimeout, MaxResponseHeaderBytes, ExpectContinueTimeout
+// (see Transport), IdleConnTimeout, DisableCompression, DisableKeepAlives, Request.Close
+// and CloseIdleConnections for what it dials. A DialTLSContext has to offer SPDY itself;
 // connections that are no *tls.Conn carry HTTP/1.1, as they do without SPDY. Sessions are
 // shared by all requests for the same host and port, as those of HTTP/2 are, whatever
 // Proxy says of each request. For a request that no session has a stream for t dials
@@ -158,6 +158,7 @@ func (g *graft) setUp() {
 		g.inner.DisableKeepAlives = t.DisableKeepAlives
 		g.inner.IdleConnTimeout = t.IdleConnTimeout
 		g.inner.ResponseHeaderTimeout = t.ResponseHeaderTimeout
+		g.inner.MaxResponseHeaderBytes = t.MaxResponseHeaderBytes
 		g.inner.ExpectContinueTimeout = t.ExpectContinueTimeout
 		if g.http2 == nil {
 			return
@@ -186,7 +187,7 @@ func (g *graft) upgrade(authority string, c *tls.Conn) http.RoundTripper {
 		c.Close()
 		return graftedSessions{g}
 	}
-	s := g.inner.Config.forOrigin(key.origin()).ClientSession(c)
+	s := g.inner.sessionConfig().forOrigin(key.origin()).ClientSession(c)
 	g.adding.Lock()
 	wanted := !g.hasRoom(key)
 	var ps *pooledSession

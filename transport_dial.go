@@ -40,7 +40,7 @@ func (t *Transport) connect(ctx context.Context, key originKey) (*Session, error
 	if err != nil {
 		return nil, err
 	}
-	return t.Config.forOrigin(key.origin()).ClientSession(conn), nil
+	return t.sessionConfig().forOrigin(key.origin()).ClientSession(conn), nil
 }
 
 // dialOrigin makes the connection to an origin, through TLS and proxies.

@@ -84,6 +84,8 @@ func NewConnectionWithOptions(conn net.Conn, server bool, opts ...spdy.FramerOpt
 		MaxHeaderBytes:  set.Block(),
 		MaxHeaderFields: int(min(set.Fields, 1<<30)),
 		MaxControlFrame: int(set.Control),
+
+		MaxSendHeaderBytes: 1 << 30, // as much as fits in a frame: spdystream has no limit
 	}
 	c.session = config.RawSession(c.conn, !server)
 	c.conn.heard = func() bool {

@@ -102,7 +102,7 @@ func (e *Encoder) plan(steps *plan, p []byte, i int) (n int, long copyOf) {
 	}
 	steps[0].cost = 0
 	if room := maxMatch - e.pending.length; e.pending.length > 0 && room > 0 {
-		m := min(e.matchLen(p, i, e.pending.distance), room)
+		m := e.matchUpTo(room, p, i, e.pending.distance)
 		if m >= longEnough {
 			return 0, copyOf{length: m, distance: e.pending.distance}
 		}
@@ -130,7 +130,7 @@ func (e *Encoder) searchAt(steps *plan, p []byte, i, n int) (long copyOf) {
 	s := e.searcher
 	pos := uint16(e.pos) + uint16(at)
 	longest := minMatch - 1
-	if d := int(pos - s.near[hash(p[at:], minMatch, len(s.near))]); e.reaches(d) && e.matchLen(p, at, d) >= minMatch {
+	if d := int(pos - s.near[hash(p[at:], minMatch, len(s.near))]); e.reaches(d) && e.matchUpTo(minMatch, p, at, d) == minMatch {
 		steps.offer(n+minMatch, cost+matchCost(minMatch, d), minMatch, d)
 		longest = minMatch
 	}
@@ -146,7 +146,7 @@ func (e *Encoder) searchAt(steps *plan, p []byte, i, n int) (long copyOf) {
 		if e.at(p, at+longest-d) != p[at+longest] {
 			continue // no longer than what is known
 		}
-		m := min(e.matchLen(p, at, d), most)
+		m := e.matchUpTo(most, p, at, d)
 		if m >= longEnough && m > longest {
 			long = copyOf{length: m, distance: d}
 		} else {
@@ -159,6 +159,12 @@ func (e *Encoder) searchAt(steps *plan, p []byte, i, n int) (long copyOf) {
 		}
 	}
 	return long
+}
+
+// matchUpTo is matchLen for a match of at most n bytes. It compares no more than that: a
+// long run of equal bytes would otherwise be compared to its end again and again.
+func (e *Encoder) matchUpTo(n int, p []byte, i, d int) int {
+	return e.matchLen(p[:min(len(p), i+n)], i, d)
 }
 
 // offer takes a way to write the text up to the byte k, if it is the best yet.

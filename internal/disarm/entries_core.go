@@ -18,8 +18,8 @@ var coreEntries = []entry{
 	{
 		attack: "A2", what: "inflating stops at the hard limit",
 		file: "receiver_headers.go",
-		old:  "s.inflate.appendBlock(*buf, block, s.conf.MaxHeaderBytes, hardHeaderFactor*s.conf.MaxHeaderBytes)",
-		new:  "s.inflate.appendBlock(*buf, block, s.conf.MaxHeaderBytes, 1<<30)",
+		old:  "s.inflate.appendBlock(*buf, block, limit, s.conf.hardHeaderLimit())",
+		new:  "s.inflate.appendBlock(*buf, block, limit, 1<<30)",
 	},
 	{
 		attack: "A2", what: "a block beyond the limit is not kept",
