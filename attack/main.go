@@ -35,8 +35,23 @@ func main() {
 	page := report(measure(chosen, max(*rounds, 1)), max(*rounds, 1))
 	fmt.Print(page)
 	if *write {
-		exitOn(os.WriteFile("../docs/attacks.md", []byte(page), 0o666))
+		exitOn(writePage("../docs/attacks.md", page))
 	}
+}
+
+// strangers begins what another suite has put into the page, see tests/strangers.
+const strangers = "\n## Strangers\n"
+
+// writePage puts the table into the page at a path, and leaves the rest as it is.
+func writePage(path, page string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if _, rest, found := strings.Cut(string(old), strangers); found {
+		page += strangers + rest
+	}
+	return os.WriteFile(path, []byte(page), 0o666)
 }
 
 func exitOn(err error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,6 +45,16 @@ func TestDeadVictim(t *testing.T) {
 	_, err := withVictim("nobody", func(string) error { return nil })
 	require.ErrorIs(t, err, errDied)
 	require.Contains(t, playOnce(&attacks[0], "nobody").outcome, "failed")
+}
+
+// What another suite has put into the page stays there.
+func TestWritePage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.md")
+	require.NoError(t, os.WriteFile(path, []byte("old\n"+strangers+"theirs\n"), 0o666))
+	require.NoError(t, writePage(path, "new\n"))
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "new\n"+strangers+"theirs\n", string(text))
 }
 
 func TestEveryAttackHasVictims(t *testing.T) {

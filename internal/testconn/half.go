@@ -161,7 +161,7 @@ func (h *half) cannotWrite(now time.Time) error {
 // put queues a first part of p, at most a segment, and returns its size.
 func (h *half) put(p []byte, now time.Time) int {
 	if h.bandwidth > 0 {
-		p = p[:min(len(p), slowSegment)]
+		p = p[:min(len(p), max(slowSegment, h.bandwidth/1000))]
 	}
 	ready := h.schedule(len(p), now)
 	k := 0

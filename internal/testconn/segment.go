@@ -8,7 +8,7 @@ import (
 const (
 	bigSegment   = 64 << 10 // what bulk travels in, pooled
 	smallSegment = 512      // the least a segment has room for
-	slowSegment  = 1 << 10  // what a line with a bandwidth delivers at a time
+	slowSegment  = 1 << 10  // the least that a line with a bandwidth delivers at a time; a fast line delivers a millisecond's bytes
 )
 
 // A segment is bytes that arrive together.
