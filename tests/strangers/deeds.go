@@ -66,7 +66,7 @@ func Deeds() []Deed {
 				c.send(ctx, http.MethodPost, "/early", bytes.NewReader(make([]byte, 1<<20)), nil)
 			})
 		}},
-		{Name: "makes the handler answer with a header of 2 MiB", Lasts: time.Second, act: func(c *crowd) {
+		{Name: "makes the handler answer with a header of 12 MiB", Lasts: time.Second, act: func(c *crowd) {
 			c.waves(4, 1, 250*time.Millisecond, func(ctx context.Context, i int) {
 				defer c.down.want()()
 				c.get(ctx, "/large", nil)

@@ -40,7 +40,7 @@ func newOrigin() *origin {
 		panic("as a stranger has asked")
 	})
 	o.mux.HandleFunc("/early", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "enough") })
-	o.mux.HandleFunc("/large", func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Large", letters(2<<20)) })
+	o.mux.HandleFunc("/large", func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Large", letters(12<<20)) })
 	return o
 }
 

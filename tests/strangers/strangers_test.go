@@ -18,7 +18,7 @@ var knownOfHTTP2 = strangers.Known{"x/net/http2": {
 	"hangs up in the middle of an upload":             "the connection's window of 1 MiB is less than the link carries",
 	"uploads to a handler that never reads":           "the connection's window is 1 MiB, as much as one stream may fill",
 	"reads, or is read, one byte a second":            "the same window",
-	"makes the handler answer with a header of 2 MiB": "the frames of a header hold up all others",
+	"makes the handler answer with a header of 12 MiB": "the frames of a header hold up all others",
 	"all of them together":                            "all of the above",
 }}
 
