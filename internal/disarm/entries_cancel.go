@@ -61,6 +61,16 @@ var cancelEntries = []entry{
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "a peer is not charged for exceeding a limit that no frame announces",
+		old:  "return bad, bad.Status != RstFrameTooLarge // no frame announces our limit\n", new: "return bad, true\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "streams.go",
+		what: "nor when the stream is open",
+		old:  "	if status != RstFrameTooLarge { // no frame announces our limit\n", new: "	if true {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
 		what: "a peer is charged for streams beyond the limit that it knows",
 		old:  "s.peerOpen >= limit\n", new: "false\n",
 	},

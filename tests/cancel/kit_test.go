@@ -277,10 +277,15 @@ type pair struct {
 }
 
 func newPair(v spdy.Version, server spdy.Config, h http.HandlerFunc, opts ...testconn.Option) *pair {
+	return newPairOf(quiet(spdy.Config{}, v), quiet(server, v), h, opts...)
+}
+
+// newPairOf is newPair with both configurations.
+func newPairOf(client, server *spdy.Config, h http.HandlerFunc, opts ...testconn.Option) *pair {
 	cc, sc := testconn.Pair(opts...)
 	r := &pair{clientEnd: make(chan error, 1), serverEnd: make(chan error, 1)}
-	r.client = quiet(spdy.Config{}, v).ClientSession(cc)
-	r.server = quiet(server, v).ServerSession(sc, &http.Server{Handler: h})
+	r.client = client.ClientSession(cc)
+	r.server = server.ServerSession(sc, &http.Server{Handler: h})
 	go func() { r.clientEnd <- r.client.Serve() }()
 	go func() { r.serverEnd <- r.server.Serve() }()
 	return r

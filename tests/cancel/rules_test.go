@@ -1,6 +1,7 @@
 package cancel_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -201,5 +202,40 @@ func TestAttackA28SlowRuleBreaker(t *testing.T) {
 			b.times(p, i, 1)
 			pass(100 * time.Millisecond)
 		}
+	})
+}
+
+// TestAttackA28TooManyFields: no frame announces our limit of header fields, so a peer that
+// exceeds it breaks no rule. Strangers decide what a proxy sends.
+func TestAttackA28TooManyFields(t *testing.T) {
+	inVersions(t, func(t *testing.T, v spdy.Version) {
+		const limit = 50
+		fields := func(h http.Header) {
+			for i := range limit {
+				h.Set(fmt.Sprintf("X-%d", i), "v")
+			}
+		}
+		r := newPair(v, spdy.Config{MaxHeaderFields: limit, ResetBurst: 1, ResetRate: 1}, func(http.ResponseWriter, *http.Request) {})
+		defer r.close()
+		client := quiet(spdy.Config{MaxHeaderFields: limit, ResetBurst: 1, ResetRate: 1}, v)
+		q := newPairOf(client, quiet(spdy.Config{}, v), func(w http.ResponseWriter, _ *http.Request) { fields(w.Header()) })
+		defer q.close()
+		for range 10 {
+			req, err := http.NewRequest("GET", "http://cancel.example/", nil)
+			require.NoError(t, err)
+			_, err = q.client.RoundTrip(req)
+			var reset *spdy.StreamError
+			require.ErrorAs(t, err, &reset)
+			require.Equal(t, spdy.RstFrameTooLarge, reset.Status)
+
+			fields(req.Header)
+			_, err = r.client.RoundTrip(req)
+			require.ErrorAs(t, err, &reset)
+			require.True(t, reset.Remote)
+		}
+		r.wantAlive(t)
+		q.wantAlive(t)
+		require.Zero(t, r.server.Stats().ChargedResets)
+		require.Zero(t, q.client.Stats().ChargedResets)
 	})
 }
