@@ -113,12 +113,12 @@ func (f *floods) cleanedUpLocked(st *Stream) {
 }
 
 // expect notes that we have reset or refused a stream. Before the peer knows, it may send
-// a reply or trailers, FIN and a RST_STREAM of its own for that stream, which are not
-// charged. DATA never is.
+// a reply or trailers, FIN, a RST_STREAM of its own for that stream and a PING behind that,
+// which are not charged. DATA never is.
 func (f *floods) expect() { f.late.Add(4) }
 
-// expected reports whether a frame for a stream that is not open may belong to a stream
-// that we have reset or refused, and counts it. Receiver only.
+// expected reports whether a PING, or a frame for a stream that is not open, may belong to
+// a stream that we have reset or refused, and counts it. Receiver only.
 func (f *floods) expected() bool {
 	if f.late.Load() == 0 {
 		return false

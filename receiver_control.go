@@ -173,6 +173,9 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 			return flooded
 		}
 		s.ring()
+		if s.floods.expected() { // behind the RST_STREAM of a stream that we have refused
+			return nil
+		}
 		return s.idle(1)
 	}
 	s.mu.Lock()

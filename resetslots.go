@@ -55,6 +55,7 @@ func (s *Session) askForResetsLocked() {
 	r.asked, r.fresh = r.fresh, 0
 	r.ping, r.next = s.nextPingLocked(), s.nextID
 	s.control = appendPing(s.control, s.version, r.ping)
+	s.ringLocked()
 	wait := max(resetSlotWait, resetSlotTrips*s.stats.roundTrip)
 	r.sent = time.Now()
 	r.due = r.sent.Add(wait)
@@ -83,11 +84,16 @@ func (s *Session) answeredLocked(id uint32) {
 	}
 }
 
-// resetsSeenLocked frees the slots of the resets that the server has seen.
+// resetsSeenLocked frees the slots of the resets that the server has seen, or those of all
+// resets if the server answers no PING.
 func (s *Session) resetsSeenLocked() {
 	r := &s.resetSlots
 	n := r.asked
 	r.asked, r.ping = 0, 0
+	if r.mute {
+		n += r.fresh
+		r.fresh = 0
+	}
 	if r.fresh > 0 {
 		s.askForResetsLocked()
 	} else {

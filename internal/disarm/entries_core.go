@@ -156,8 +156,8 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "PINGs count",
 		file: "receiver_control.go",
-		old:  "			return flooded\n		}\n		s.ring()\n		return s.idle(1)\n",
-		new:  "			return flooded\n		}\n		s.ring()\n		return nil\n",
+		old:  "a stream that we have refused\n			return nil\n		}\n		return s.idle(1)\n",
+		new:  "a stream that we have refused\n			return nil\n		}\n		return nil\n",
 	},
 	{
 		attack: "A7", what: "RST_STREAM of no stream counts",

@@ -1,0 +1,173 @@
+package main
+
+// cancelEntries are the defences against A28: streams that are cancelled, by a peer or by
+// us, and frames that arrive for them afterwards.
+var cancelEntries = []entry{
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver.go",
+		what: "late DATA on streams that we reset is dropped in silence",
+		old:  "	case s.finished.remove(id): // SPEC D7\n", new: "	case true:\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver.go",
+		what: "DATA after FIN is answered once",
+		old:  "	case s.finished.remove(id): // SPEC D7\n", new: "	case slices.Contains(s.finished.ids[:], id):\n",
+		also: []edit{{"receiver.go", "		s.finished.remove(id)\n", ""}},
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver.go",
+		what: "DATA on a stream that was never opened is answered once",
+		old:  "	case neverOpened && s.answered.add(id): // SPEC D1, R4, R8, X3\n", new: "	case neverOpened:\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver.go",
+		what: "late DATA is not charged",
+		old:  "	if h.length == 0 && !(fin && s.floods.expected()) {\n", new: "	if !(fin && s.floods.expected()) {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver.go",
+		what: "the FIN of a stream that we reset is not charged",
+		old:  "	if h.length == 0 && !(fin && s.floods.expected()) {\n", new: "	if fin = fin && h.length > 0; h.length == 0 && !fin {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver.go",
+		what: "the credit of late DATA is returned",
+		old:  "	s.credit(int64(n))\n	return nil\n}\n\n// strayData", new: "	return nil\n}\n\n// strayData",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_control.go",
+		what: "RST_STREAM that crosses ours is not charged",
+		old:  "		if s.floods.expected() { // it crossed ours\n", new: "		if false {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_control.go",
+		what: "the PING behind the RST_STREAM of a refused stream is not charged",
+		old:  "		if s.floods.expected() { // behind", new: "		if false { // behind",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "late header blocks are not charged",
+		old:  "		if s.floods.expected() {\n", new: "		if false {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "floods.go",
+		what: "header blocks for streams that were never opened are charged",
+		old:  "	if f.late.Load() == 0 {\n", new: "	if false {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "a peer is not charged for handlers that still run",
+		old:  "s.peerOpen >= limit\n", new: "true\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "a peer is not charged for exceeding a limit that no frame announces",
+		old:  "return bad, bad.Status != RstFrameTooLarge // no frame announces our limit\n", new: "return bad, true\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "streams.go",
+		what: "nor when the stream is open",
+		old:  "	if status != RstFrameTooLarge { // no frame announces our limit\n", new: "	if true {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "a peer is charged for streams beyond the limit that it knows",
+		old:  "s.peerOpen >= limit\n", new: "false\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "streams are refused while ResetBurst handlers run for cancelled streams",
+		old:  "	case s.floods.wasted >= s.conf.ResetBurst:\n", new: "	case false:\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "floods.go",
+		what: "a cancelled stream is not charged when its handler has returned",
+		old:  "		f.wasted--\n", new: "",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "floods.go",
+		what: "a cancelled stream does not use up the budget of violations",
+		old:  "	s.floods.wasted++\n	s.floods.charged++\n", new: "	s.floods.wasted++\n	s.floods.violationLocked()\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "a peer that has broken too many rules is refused streams",
+		old:  "	case s.floods.overLocked():\n", new: "	case false:\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "floods.go",
+		what: "streams are refused before the session ends",
+		old:  "f.resets.left < -int64(f.conf.ResetBurst)\n", new: "true\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "floods.go",
+		what: "the session of a rule breaker ends",
+		old:  "f.resets.left < -int64(f.conf.ResetBurst)\n", new: "false\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "floods.go",
+		what: "the budget of a rule breaker refills",
+		old:  "		gain = int64(passed.Seconds() * float64(rate))\n", new: "		gain = 0\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "streams.go",
+		what: "the slot of a cancelled stream waits",
+		old:  "	case st.wasReset:\n", new: "	case false:\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "the echo of the PING frees slots",
+		old:  "	if id == r.ping && id != 0 {\n", new: "	if false {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "the response to a later stream frees slots",
+		old:  "r.ping != 0 && s.isOurs(id) && id >= r.next {\n", new: "false {\n		_ = r\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "the response to an earlier stream frees none",
+		old:  "r.ping != 0 && s.isOurs(id) && id >= r.next {\n", new: "r.ping != 0 {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "the wait for the echo ends",
+		old:  "		r.timer = time.AfterFunc(wait, s.giveUpResets)\n", new: "		r.timer = time.AfterFunc(100*wait, s.giveUpResets)\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "the wait for the echo is as long as the path needs",
+		old:  "max(resetSlotWait, resetSlotTrips*s.stats.roundTrip)", new: "max(resetSlotWait, s.stats.roundTrip)",
+		also: []edit{{"resetslots.go", "	resetSlotTrips = 4\n", "	_ = 4\n"}},
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "a server that answers no PING is not waited for again",
+		old:  "		r.mute = !r.heard\n", new: "		r.mute = false\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "a server that begins to answer PINGs is waited for again",
+		old:  "	r.heard, r.mute = true, false\n", new: "	r.heard = true\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "a server that answers no PING is not waited for in between",
+		old:  "		n += r.fresh\n		r.fresh = 0\n", new: "		n += 0\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "one PING asks for many resets",
+		old:  "	if r.fresh++; r.ping == 0 {\n", new: "	if r.fresh++; true {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "the next PING is sent at once",
+		old:  "	s.ringLocked()\n	wait :=", new: "	wait :=",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
+		what: "held slots do not keep a session",
+		old:  "return s.ourStreams - s.resetSlots.held() }", new: "return s.ourStreams }",
+	},
+}
