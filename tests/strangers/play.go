@@ -38,7 +38,7 @@ type play struct {
 func Play(way Way, deed Deed) Verdict {
 	p := &play{deed: deed, way: way, origin: newOrigin()}
 	p.stage = &Stage{Link: newLink(), Handler: p.origin}
-	v := Verdict{Deed: deed.Name, Way: way.Name, Library: way.Library, PingAdds: way.PingAdds}
+	v := Verdict{Deed: deed.Name, Way: way.Name, Library: way.Library, Dials: way.Dials}
 	var err error
 	if p.road, err = way.Open(p.stage); err != nil {
 		v.Errors = append(v.Errors, err)

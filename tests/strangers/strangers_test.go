@@ -14,12 +14,12 @@ const page = "../../docs/attacks.md"
 // knownOfHTTP2 are the deeds from which x/net/http2 does not protect other users. The table
 // shows the figures.
 var knownOfHTTP2 = strangers.Known{"x/net/http2": {
-	"makes the handler answer before it has read":     "the connection's window again, which unread uploads fill",
-	"hangs up in the middle of an upload":             "the connection's window of 1 MiB is less than the link carries",
-	"uploads to a handler that never reads":           "the connection's window is 1 MiB, as much as one stream may fill",
-	"reads, or is read, one byte a second":            "the same window",
+	"makes the handler answer before it has read":      "the connection's window again, which unread uploads fill",
+	"hangs up in the middle of an upload":              "the connection's window of 1 MiB is less than the link carries",
+	"uploads to a handler that never reads":            "the connection's window is 1 MiB, as much as one stream may fill",
+	"reads, or is read, one byte a second":             "the same window",
 	"makes the handler answer with a header of 12 MiB": "the frames of a header hold up all others",
-	"all of them together":                            "all of the above",
+	"all of them together":                             "all of the above",
 }}
 
 // No deed of strangers affects the honest users of the same session.

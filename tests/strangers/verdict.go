@@ -31,8 +31,8 @@ type Verdict struct {
 	// Silent is true if a PING was lost.
 	Silent bool
 
-	// PingAdds is Way.PingAdds.
-	PingAdds time.Duration
+	// Dials is that of the Way.
+	Dials bool
 
 	// Sessions is the number of connections to the origin.
 	Sessions int
@@ -57,8 +57,8 @@ func (v Verdict) Faults() (faults []string) {
 	fault(v.Cut > 0, "%d honest transfers were cut", v.Cut)
 	fault(v.Share < leastShare, "%s got %.2f of its fair share", v.Poorest, v.Share)
 	fault(v.Silent, "a ping was not answered")
-	fault(!v.Silent && v.Ping > roundTrip+pingSlack+v.PingAdds, "a ping took %v", v.Ping)
-	fault(v.Sessions != 1, "%d sessions were used", v.Sessions)
+	fault(!v.Silent && v.Ping > roundTrip+pingSlack, "a ping took %v", v.Ping)
+	fault(v.Sessions == 0 || v.Sessions > 1 && !v.Dials, "%d sessions were used", v.Sessions)
 	fault(v.Ended, "a session has ended")
 	fault(v.Left != 0, "%d streams were left", v.Left)
 	for _, err := range v.Errors {

@@ -24,8 +24,8 @@ type Way struct {
 	// Open sets the way up. Play calls it in a bubble.
 	Open func(s *Stage) (*Road, error)
 
-	// PingAdds is a delay of PINGs that the library documents.
-	PingAdds time.Duration
+	// Dials is true if the way dials another session when the streams of one are used up.
+	Dials bool
 }
 
 // A Road is an open Way.

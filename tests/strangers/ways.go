@@ -23,21 +23,14 @@ func Ways() []Way {
 	for _, v := range dialects {
 		ways = append(ways, spdyWay("NewStreamProxy", v, openStreamProxy))
 	}
-	return append(ways,
-		spdyWay("ReverseProxy", spdy.SPDY31, openReverseProxy),
-		Way{Name: "ReverseProxy", Library: "x/net/http2", Open: openReverseProxyHTTP2})
+	pooled := spdyWay("ReverseProxy", spdy.SPDY31, openReverseProxy)
+	pooled.Dials = true
+	return append(ways, pooled,
+		Way{Name: "ReverseProxy", Library: "x/net/http2", Open: openReverseProxyHTTP2, Dials: true})
 }
 
-// spdy2Adds is the delay of a PING that the documentation allows in SPDY/2, which has no flow
-// control.
-const spdy2Adds = 0
-
 func spdyWay(name string, v spdy.Version, open func(*Stage, spdy.Version) (*Road, error)) Way {
-	w := Way{Name: name, Library: v.String(), Open: func(s *Stage) (*Road, error) { return open(s, v) }}
-	if v == spdy.SPDY2 {
-		w.PingAdds = spdy2Adds
-	}
-	return w
+	return Way{Name: name, Library: v.String(), Open: func(s *Stage) (*Road, error) { return open(s, v) }}
 }
 
 // A spdyOrigin is the origin as a server of SPDY.
