@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/testconn"
 )
 
 // A breach is a way to break a rule that a peer can keep.
@@ -229,13 +230,40 @@ func TestAttackA28TooManyFields(t *testing.T) {
 			require.Equal(t, spdy.RstFrameTooLarge, reset.Status)
 
 			fields(req.Header)
-			_, err = r.client.RoundTrip(req)
-			require.ErrorAs(t, err, &reset)
-			require.True(t, reset.Remote)
+			res, err := r.client.RoundTrip(req)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, res.StatusCode)
+			require.NoError(t, res.Body.Close())
 		}
 		r.wantAlive(t)
 		q.wantAlive(t)
 		require.Zero(t, r.server.Stats().ChargedResets)
 		require.Zero(t, q.client.Stats().ChargedResets)
+	})
+}
+
+// TestAttackA28TooManyFieldsRaw: nor does a peer that opens a raw stream with too many.
+func TestAttackA28TooManyFieldsRaw(t *testing.T) {
+	inVersions(t, func(t *testing.T, v spdy.Version) {
+		ours, conn := testconn.Pair()
+		p := &peer{t: t, v: v, conn: conn, end: make(chan error, 1)}
+		p.s = quiet(spdy.Config{MaxHeaderFields: 10, ResetBurst: 1, ResetRate: 1}, v).RawSession(ours, false)
+		p.f, p.tap = newFramer(conn, v)
+		go func() { p.end <- p.s.Serve() }()
+		defer p.close()
+		p.frames()
+		var headers spdy.HeaderBlock
+		for i := range 11 {
+			headers = append(headers, spdy.HeaderField{Name: fmt.Sprintf("x-%d", i), Value: "v"})
+		}
+		status := spdy.RstFrameTooLarge
+		if v == spdy.SPDY2 {
+			status = spdy.RstProtocolError
+		}
+		for i := range uint32(10) {
+			p.send(&spdy.SynStreamFrame{StreamID: 2*i + 1, Headers: headers})
+			p.want("too many", fmt.Sprintf("RST_STREAM %d %v", 2*i+1, status))
+		}
+		require.Zero(t, p.s.Stats().ChargedResets)
 	})
 }
