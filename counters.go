@@ -17,8 +17,8 @@ type counters struct {
 	dataReceived     int64
 	roundTrip        time.Duration // of the latest PING
 	resets           *resetCounts  // nil before the first
-	stalls           uint64        // times that the receiver stopped reading, see awaitRoom
-	shed             uint64        // streams reset because of their unread bytes, see shed.go
+	stalls           uint32        // times that the receiver stopped reading, see awaitRoom
+	shed             uint32        // streams reset because of their unread bytes, see shed.go
 
 	// Written by the receiver. How many bytes it has read, its reader counts.
 	received                          [len(frameCounts{})]atomic.Uint64 // but not DATA
@@ -104,8 +104,8 @@ func (s *Session) Stats() SessionStats {
 		PeerGoingAway:    s.heardGoAway,
 		StreamsOpened:    uint64(c.opened),
 		StreamsAccepted:  uint64(c.accepted),
-		Stalls:           c.stalls,
-		Shed:             c.shed,
+		Stalls:           uint64(c.stalls),
+		Shed:             uint64(c.shed),
 		ChargedResets:    s.floods.charged,
 		IdleFrames:       s.floods.idled.Load(),
 		Flooded:          errors.Is(s.err, ErrFlood),

@@ -45,10 +45,9 @@ func (c *credit) init(conf *Config, v Version) {
 	}
 	c.peerWindow = defaultWindow
 	if !v.streamFlowControl() {
-		c.peerWindow = unlimited
-	}
-	if !v.sessionFlowControl() {
-		c.limit = int64(conf.SessionWindow)
+		c.peerWindow, c.limit = unlimited, int64(conf.SessionWindow)
+	} else if !v.sessionFlowControl() {
+		c.limit = int64(conf.SessionWindow) + 1 // which streams with windows do not reach
 	}
 	c.tuner = conf.newWindowTuner(v)
 }

@@ -360,7 +360,7 @@ func (s *Session) unawareStats() unawareStats {
 		return unawareStats{unread: unread}
 	}
 	return unawareStats{
-		blind: !u.aware, unread: unread, budget: s.flow.limit, stalls: s.stats.stalls, resets: u.resets,
+		blind: !u.aware, unread: unread, budget: s.flow.limit, stalls: uint64(s.stats.stalls), resets: u.resets,
 		strayFrames: u.strayFrames, strayBytes: u.strayBytes,
 	}
 }

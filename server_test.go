@@ -449,16 +449,16 @@ func TestLoggers(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- s.Serve() }()
 		peer := NewFramer(theirs, theirs, SPDY31)
-		require.NoError(t, peer.WriteFrame(&DataFrame{StreamID: 1, Data: make([]byte, defaultSessionWindow+1)}))
+		require.NoError(t, peer.WriteFrame(&DataFrame{StreamID: 1, Data: make([]byte, defaultStreamWindow+1)}))
 		theirs.CloseWrite()
 		require.Error(t, <-ended)
 		theirs.Close()
 		if conf == nil {
-			require.Contains(t, shared.String(), "overruns the session window")
+			require.Contains(t, shared.String(), "which was never opened")
 			require.Empty(t, own.String())
 			shared.Reset()
 		} else {
-			require.Contains(t, own.String(), "overruns the session window")
+			require.Contains(t, own.String(), "which was never opened")
 			require.Empty(t, shared.String())
 		}
 	}

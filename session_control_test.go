@@ -39,7 +39,7 @@ func TestAnnouncement(t *testing.T) {
 		p.s = newSession(ours, false, SPDY31, nil, &rawApp{})
 		served := p.async("Serve", func(c *call) { c.err = p.s.Serve() })
 		p.wantSettings("see Config", entry(4, 250), entry(7, 256<<10))
-		p.wantWindowUpdate("see Config", 0, 1<<20-65536)
+		p.wantWindowUpdate("see Config", 0, defaultSessionWindow-65536)
 		conn.Close()
 		served.ok("the peer leaves")
 	})

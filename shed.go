@@ -13,8 +13,8 @@ import (
 // FlowControlPeerUnaware.
 
 // shedWait is the longest time for which a receiver without windows waits for a reader that
-// has kept up with the peer so far, before the reader's stream is reset. Other
-// streams wait as long.
+// has kept up with the peer so far, or for the reader of the only stream, before that
+// stream is reset. Other streams wait as long.
 const shedWait = time.Second
 
 // A reader keeps up if it reads one in keepUpAmong bytes that its peer sends, or one in
@@ -92,9 +92,13 @@ func (s *Session) awaitRoom(coming int) {
 		return
 	}
 	var wait *time.Timer // of this stall
-	late := false
-	for s.unread()-int64(coming) >= s.flow.limit {
-		if s.app.makeRoom() || s.resetFullest(late) {
+	stuck := false
+	unread := s.unread() - int64(coming)
+	if unread < s.flow.limit/2 {
+		s.fullSince = time.Time{}
+	}
+	for ; unread >= s.flow.limit; unread = s.unread() - int64(coming) {
+		if s.app.makeRoom() || s.resetFullest(stuck) {
 			continue
 		}
 		if wait == nil {
@@ -102,7 +106,7 @@ func (s *Session) awaitRoom(coming int) {
 			wait = time.NewTimer(shedWait)
 			defer wait.Stop()
 		}
-		late = s.stall(wait.C) || late
+		stuck = s.stall(wait.C) || stuck
 		if s.ended() {
 			return
 		}
@@ -125,11 +129,16 @@ func (s *Session) stall(limit <-chan time.Time) (late bool) {
 }
 
 // resetFullest resets the stream with the most unread bytes. It reports false if the
-// receiver has to wait instead. late says that it has waited for shedWait.
-func (s *Session) resetFullest(late bool) bool {
+// receiver has to wait instead. stuck says that it has waited for shedWait, and nothing
+// was read.
+func (s *Session) resetFullest(stuck bool) bool {
+	now := time.Now()
+	if s.fullSince.IsZero() {
+		s.fullSince = now
+	}
 	s.mu.Lock()
 	fullest := s.fullestLocked()
-	spared := fullest == nil || s.sparesLocked(fullest, late)
+	spared := fullest == nil || s.sparesLocked(fullest, stuck, now.Sub(s.fullSince) < shedWait)
 	if !spared {
 		s.stats.shed++
 		if s.unaware != nil {
@@ -145,9 +154,10 @@ func (s *Session) resetFullest(late bool) bool {
 }
 
 // sparesLocked reports that a stream is not reset although it has the most unread bytes:
-// the only stream of a client, behind which nothing waits, and one whose application keeps
-// up with the peer.
-func (s *Session) sparesLocked(st *Stream, late bool) bool {
+// the only stream of a client, behind which nothing waits; one whose application keeps up
+// with the peer; and the only stream, if the peer opened it, while fresh says that the
+// application may not have begun to read.
+func (s *Session) sparesLocked(st *Stream, stuck, fresh bool) bool {
 	if s.unaware != nil {
 		return !s.conf.ResetOverBudget
 	}
@@ -156,7 +166,13 @@ func (s *Session) sparesLocked(st *Stream, late bool) bool {
 	if alone {
 		part = keepUpAlone
 	}
-	return alone && s.waitsForNothingLocked(st) || !late && st.in.keepsUp(part)
+	switch {
+	case alone && s.waitsForNothingLocked(st):
+		return true
+	case stuck:
+		return false
+	}
+	return alone && fresh && !st.state.ours || st.in.keepsUp(part)
 }
 
 // fullestLocked is the stream with the most unread bytes, nil if no bytes are unread.
@@ -256,7 +272,7 @@ func (s *Session) sweep() {
 		return
 	}
 	stuck := s.stuckLocked()
-	s.stats.shed += uint64(len(stuck))
+	s.stats.shed += uint32(len(stuck))
 	d.timer.Reset(d.after)
 	s.mu.Unlock()
 	for _, st := range stuck {

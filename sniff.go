@@ -67,7 +67,7 @@ func (c *Config) recognize(first []byte) (g greeting) {
 func (s *Session) beCautious() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.flow.beCautious(int64(s.conf.SessionWindow))
+	s.flow.beCautious(int64(s.conf.SessionWindow) + 1)
 }
 
 // A readAheadConn is a connection of which something has been read already.

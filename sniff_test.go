@@ -224,6 +224,7 @@ func TestCautiousBooks(t *testing.T) {
 	cautious := func(t *testing.T) (*testPeer, *Stream) {
 		p := newPeer(t, asServer, peerOpts{conf: Config{StreamWindow: 128 << 10, SessionWindow: 128 << 10}})
 		p.s.beCautious()
+		p.s.flow.limit = 0 // the windows of its streams add up to more
 		p.sendSetting(SettingInitialWindowSize, 1<<20)
 		st := p.theirs("a stream", 1, 0)
 		p.reply(st, 0)

@@ -477,7 +477,7 @@ func TestStatsOfUnaware(t *testing.T) {
 		require.Zero(t, p.s.Stats().Streams)
 	})
 	story(t, "SPDY/2 stalls too", func(t *testing.T) {
-		p := newPeer(t, asServer, peerOpts{version: SPDY2})
+		p := newPeer(t, asServer, peerOpts{version: SPDY2, conf: Config{SessionWindow: defaultWindow}})
 		p.sendSynStream(1, 0)
 		st := p.wantAccept("a stream", 1)
 		text := p.sendBulk(1, defaultWindow, 0)

@@ -30,10 +30,11 @@ type pooledSession struct {
 	idle   time.Duration // how long it may have no stream of ours; 0 for ever
 
 	// Guarded by Session.mu.
-	used  bool        // has carried a request
-	since time.Time   // when the last of its streams ended, or it was made
-	timer *time.Timer // runs expire; nil until it is first needed
-	armed bool        // the timer runs, or expire is about to
+	used    bool        // has carried a request
+	resting bool        // no stream of ours is open, since that time
+	since   time.Time   // when the last of its streams ended, or it was made
+	timer   *time.Timer // runs expire; nil until it is first needed
+	armed   bool        // the timer runs, or expire is about to
 }
 
 // A slotUse is what a request learns of the session it got: see httptrace.GotConnInfo.
@@ -66,7 +67,7 @@ func (ps *pooledSession) takeLocked() slotUse {
 	if ps.used && ps.s.activeLocked() == 0 {
 		use.wasIdle, use.idleTime = true, time.Since(ps.since)
 	}
-	ps.used = true
+	ps.used, ps.resting = true, false
 	ps.s.ourStreams++
 	return use
 }
@@ -101,7 +102,8 @@ func (ps *pooledSession) admitLocked() {
 
 // restLocked begins to count the idle time if no stream is open.
 func (ps *pooledSession) restLocked() {
-	if ps != nil && ps.s.openErrLocked() == nil && ps.s.activeLocked() == 0 && len(ps.s.openers) == 0 {
+	if ps != nil && !ps.resting && ps.s.openErrLocked() == nil && ps.s.activeLocked() == 0 && len(ps.s.openers) == 0 {
+		ps.resting = true
 		ps.idleLocked()
 	}
 }
