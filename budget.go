@@ -12,7 +12,7 @@ type Budget uint8
 
 // The budgets of a session.
 const (
-	// BudgetResets is for streams that the peer gives up, or makes us reset or refuse:
+	// BudgetResets is for streams that we reset or refuse because the peer breaks a rule:
 	// Config.ResetBurst and ResetRate.
 	BudgetResets Budget = iota + 1
 	// BudgetIdleFrames is for frames that bring nothing: Config.IdleFrameBurst and

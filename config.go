@@ -88,19 +88,22 @@ type Config struct {
 	// peer may retry. Default 1024.
 	AcceptBacklog int
 
-	// ResetBurst is how many streams the peer may give up before anything of the answer
-	// is on its way, or have us reset or refuse because of what it did, at once;
-	// ResetRate is how many more it may each second. It is a Budget: a peer that passes it gets a GOAWAY with
-	// PROTOCOL_ERROR, the connection is closed, and calls fail with ErrFlood. Streams
-	// that this side opened count only when the peer breaks the protocol on them.
-	// Default 1000, or four times MaxConcurrentStreams if that is more, and 200 a second.
+	// ResetBurst is the number of handlers that may run for streams which the peer has
+	// cancelled before the response begins; at the limit new streams are refused. It is also
+	// the number of streams that the peer may have us reset or refuse in a burst because it
+	// breaks a rule, and ResetRate the number of those that it may each second besides: beyond
+	// it new streams are refused, and a peer that breaks as many rules again gets a GOAWAY
+	// with PROTOCOL_ERROR, the connection is closed, and calls fail with ErrFlood, see Budget.
+	// docs/budgets.md lists what counts. Default 1000, or four times MaxConcurrentStreams if
+	// that is more, and 200 a second.
 	ResetBurst, ResetRate int
 
 	// IdleFrameBurst is how many frames that bring nothing the peer may send at once,
 	// and IdleFrameRate how many more each second: empty DATA and HEADERS, PINGs,
 	// SETTINGS, GOAWAY, frames of unknown types, frames for streams that are gone, and
 	// WINDOW_UPDATEs. A frame that costs more counts as several: a header block that
-	// nobody gets as one for each 4 KiB inflated. What is of use allows for more: each
+	// no stream receives as one for each 4 KiB that it inflates to beyond 16 times its
+	// compressed size. What is of use allows for more: each
 	// DATA frame with something in it for one, each stream and each DATA frame that
 	// we send for two, and each 64 bytes that we send for one. DATA of a single byte is
 	// of use, unless it is a smaller window than 256 bytes that makes us send so little.

@@ -38,6 +38,12 @@ func newHTTPClientApp(c *Config) *httpClientApp {
 	return &httpClientApp{wanted: c.AcceptPush}
 }
 
+// wantsPushes reports that the session is a client with Config.AcceptPush.
+func (s *Session) wantsPushes() bool {
+	a, ok := s.app.(*httpClientApp)
+	return ok && a.wanted != nil
+}
+
 // accept checks a push and leaves the rest to AcceptPush.
 func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	s := st.session

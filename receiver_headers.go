@@ -77,7 +77,12 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 		return nil
 	}
 	if refused := s.app.accept(st, header); refused != nil {
-		s.resetStream(st, refused.Status, refused.Reason)
+		if s.wantsPushes() { // handlers of the server choose them, see floods
+			s.log.streamError(s, refused)
+			s.abortStream(st, refused)
+		} else {
+			s.resetStream(st, refused.Status, refused.Reason)
+		}
 		st.release()
 	}
 	return nil

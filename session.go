@@ -45,10 +45,9 @@ type Session struct {
 	receiveEnd chan struct{} // latch: the receiver has ended
 
 	// Receiver only.
-	in        reader
-	inflate   *headerDecompressor
-	tls       *tls.ConnectionState // known once the first frame has come
-	fullSince time.Time            // when unread bytes reached the limit; zero once half of them are read, see awaitRoom
+	in      reader
+	inflate *headerDecompressor
+	tls     *tls.ConnectionState // known once the first frame has come
 
 	// Sender only.
 	deflate     *headerCompressor

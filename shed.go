@@ -27,10 +27,11 @@ const (
 // A readPace tells how fast the application reads a stream, compared to the peer. Guarded
 // by northbound.mu.
 type readPace struct {
-	read  int64 // bytes that the application has read or discarded
-	since int64 // value of read when unread last rose to mark
-	mark  int64 // a quarter of the session's limit; 0 if there is none
-	swept int64 // value of read at the latest sweep, see shedder
+	born  time.Time // immutable
+	read  int64     // bytes that the application has read or discarded
+	since int64     // value of read when unread last rose to mark
+	mark  int64     // a quarter of the session's limit; 0 if there is none
+	swept int64     // value of read at the latest sweep, see shedder
 }
 
 // noteLocked looks whether n bytes that have been added take unread to the mark.
@@ -78,7 +79,7 @@ func (s *Session) newReadPace() *readPace {
 	if s.unaware != nil || s.flow.limit == 0 && s.shed == nil {
 		return nil
 	}
-	return &readPace{mark: s.flow.limit / 4, swept: -1}
+	return &readPace{born: time.Now(), mark: s.flow.limit / 4, swept: -1}
 }
 
 // awaitRoom makes room for bytes that are coming in while a session in which no window
@@ -93,11 +94,7 @@ func (s *Session) awaitRoom(coming int) {
 	}
 	var wait *time.Timer // of this stall
 	stuck := false
-	unread := s.unread() - int64(coming)
-	if unread < s.flow.limit/2 {
-		s.fullSince = time.Time{}
-	}
-	for ; unread >= s.flow.limit; unread = s.unread() - int64(coming) {
+	for s.unread()-int64(coming) >= s.flow.limit {
 		if s.app.makeRoom() || s.resetFullest(stuck) {
 			continue
 		}
@@ -132,13 +129,9 @@ func (s *Session) stall(limit <-chan time.Time) (late bool) {
 // receiver has to wait instead. stuck says that it has waited for shedWait, and nothing
 // was read.
 func (s *Session) resetFullest(stuck bool) bool {
-	now := time.Now()
-	if s.fullSince.IsZero() {
-		s.fullSince = now
-	}
 	s.mu.Lock()
 	fullest := s.fullestLocked()
-	spared := fullest == nil || s.sparesLocked(fullest, stuck, now.Sub(s.fullSince) < shedWait)
+	spared := fullest == nil || s.sparesLocked(fullest, stuck)
 	if !spared {
 		s.stats.shed++
 		if s.unaware != nil {
@@ -155,9 +148,9 @@ func (s *Session) resetFullest(stuck bool) bool {
 
 // sparesLocked reports that a stream is not reset although it has the most unread bytes:
 // the only stream of a client, behind which nothing waits; one whose application keeps up
-// with the peer; and the only stream, if the peer opened it, while fresh says that the
-// application may not have begun to read.
-func (s *Session) sparesLocked(st *Stream, stuck, fresh bool) bool {
+// with the peer; and the only stream, if the peer opened it so lately that the application
+// may not have begun to read.
+func (s *Session) sparesLocked(st *Stream, stuck bool) bool {
 	if s.unaware != nil {
 		return !s.conf.ResetOverBudget
 	}
@@ -172,7 +165,8 @@ func (s *Session) sparesLocked(st *Stream, stuck, fresh bool) bool {
 	case stuck:
 		return false
 	}
-	return alone && fresh && !st.state.ours || st.in.keepsUp(part)
+	fresh := !st.state.ours && st.in.pace != nil && time.Since(st.in.pace.born) < shedWait
+	return alone && fresh || st.in.keepsUp(part)
 }
 
 // fullestLocked is the stream with the most unread bytes, nil if no bytes are unread.

@@ -78,9 +78,10 @@ type SessionStats struct {
 	// at UnreadBudget, or by Config.ShedAfter.
 	Shed uint64
 
-	// ChargedResets is how many streams the peer has given up, or had reset or refused,
-	// as Config.ResetBurst counts them, and IdleFrames how much it has sent that brought
-	// nothing, as IdleFrameBurst does. Flooded says that it used up a Budget.
+	// ChargedResets is the number of streams that the peer has cancelled while their handler
+	// ran, or had reset or refused by breaking a rule, as Config.ResetBurst counts them, and
+	// IdleFrames the number of frames without a use, as IdleFrameBurst does. Flooded is true
+	// if the peer has ended the session by exhausting a Budget.
 	ChargedResets, IdleFrames uint64
 	Flooded                   bool // see ChargedResets
 }

@@ -423,7 +423,7 @@ func TestGetVerbose(t *testing.T) {
 		"< SYN_REPLY 1 -",
 		":status: 200 OK",
 		"set-cookie: [7 bytes]",
-		"< DATA 1 FIN 14 window 262130, session window 33554418",
+		"< DATA 1 FIN 14 window 262130, session window 99090418",
 		"> GOAWAY - - 8 last good stream 0, 0 OK",
 		"* " + s.addr + ": 1 stream",
 		"* sent ",
