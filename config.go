@@ -17,8 +17,9 @@ type Config struct {
 
 	// MaxStreamWindow is how far the window of a stream grows, in bytes, while its
 	// application reads as fast as the bytes come and the window is what holds the
-	// peer up: on a path of 100 ms, 256 KiB are 2.6 MB/s. All that windows have grown
-	// together is at most half of SessionWindow. A value of at most StreamWindow
+	// peer up: on a path of 100 ms, 256 KiB are 2.6 MB/s. Windows grow
+	// by the part of SessionWindow that new streams do not need, and one of them by no more
+	// than half of what is left of it. A value of at most StreamWindow
 	// keeps windows as they are. Default 16 MiB.
 	MaxStreamWindow int
 
@@ -39,7 +40,9 @@ type Config struct {
 	// including those that it has cancelled while their handlers still run. Further
 	// streams are refused with REFUSED_STREAM, which the peer may retry. A session that
 	// opens streams has no more of them open than SessionWindow covers: as many as this,
-	// and at least 250 where SessionWindow allows it. Default 250.
+	// and at least 250 where SessionWindow allows it. Default 250, at most 32,767, which
+	// windows of 64 KiB cover with 2^31-1 bytes; half of that for raw sessions and for
+	// clients that accept pushes, whose peers send on streams of both sides.
 	//
 	// StreamWindow, SessionWindow and MaxConcurrentStreams that are set and contradict
 	// each other are a *ConfigError.
@@ -50,7 +53,7 @@ type Config struct {
 	// than a quarter of the session's window is left. It is for sessions of HTTP in
 	// SPDY/3.1, where it replaces long waits of all other streams; readers that pause,
 	// as players of films do, are resumed by a Range request. SessionStats.Shed counts
-	// such streams, and Trace.StreamEnd shows them. 0, the default, means never.
+	// such streams, and Trace.StreamClosed shows them. 0, the default, means never.
 	ShedAfter time.Duration
 
 	// MaxHeaderBytes is the largest header block that is received, in bytes of the

@@ -14,7 +14,7 @@ const unlimited = 1 << 62
 // inflow in its northbound buffer and the outflow beside its loan.
 //
 // It is arithmetic: it never waits, so it has no goroutine. Session.mu guards all
-// fields but owed and room.
+// fields but owed, step and room.
 type credit struct {
 	in  inflow  // DATA of the peer, on all streams
 	out outflow // DATA of ours, on all streams
@@ -22,10 +22,13 @@ type credit struct {
 	// owed is credit for bytes that applications have read or discarded, and that no
 	// WINDOW_UPDATE has granted yet.
 	owed    atomic.Int64
-	granted grantMark // the WINDOW_UPDATE for the session that waits for the sender
+	step    atomic.Int64 // owed credit that is worth a WINDOW_UPDATE, see paceLocked
+	granted grantMark    // the WINDOW_UPDATE for the session that waits for the sender
 
 	limit int64         // unread bytes at which the receiver sheds streams or stops reading; 0 if windows bound them; immutable
 	room  chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
+
+	shortStep int64 // value of step while the window is short; immutable
 
 	// kept are the bytes that ended streams of ours have left unread, of each no more than
 	// its first window. They take up the session's window as open streams do.
@@ -50,6 +53,19 @@ func (c *credit) init(conf *Config, v Version) {
 		c.limit = int64(conf.SessionWindow) + 1 // which streams with windows do not reach
 	}
 	c.tuner = conf.newWindowTuner(v)
+	c.shortStep = min(c.in.size/4, int64(conf.StreamWindow)/2)
+	c.step.Store(c.in.size / 4)
+}
+
+// paceLocked sets step: a quarter of the window saves frames, but unread streams may leave
+// less than that to the others. So half a stream's window is enough while the peer has less
+// than half of the session's window.
+func (c *credit) paceLocked() {
+	if c.in.avail < c.in.size/2 {
+		c.step.Store(c.shortStep)
+	} else {
+		c.step.Store(c.in.size / 4)
+	}
 }
 
 // unreadLocked is the number of DATA bytes that the peer has been charged for, and that
@@ -83,14 +99,21 @@ func (c *credit) grow(delta int64) bool {
 }
 
 // chargeLocked charges DATA of n bytes to the session window. It reports false if the peer
-// overran it. Bytes are only counted while the peer does not have to know the window: a
+// overran it. If the window becomes short, credit that is owed is granted
+// at once. Bytes are only counted while the peer does not have to know the window: a
 // peer that may speak SPDY/3, or one that may do no flow control.
 func (s *Session) chargeLocked(n int64) bool {
 	if s.flow.cautious || s.unaware != nil {
 		s.flow.in.avail -= n
-		return true
+	} else if !s.flow.in.take(n) {
+		return false
 	}
-	return s.flow.in.take(n)
+	s.flow.paceLocked()
+	if s.flow.owed.Load() >= s.flow.step.Load() { // after the change of step: a reader looks in the other order
+		s.settleLocked()
+		s.ringLocked()
+	}
+	return true
 }
 
 // unread is credit.unreadLocked for callers that do not hold mu.
@@ -140,7 +163,7 @@ func (s *Session) credit(n int64) {
 	}
 	owed := s.flow.owed.Add(n)
 	s.flow.ringRoom()
-	if owed < s.flow.in.size/4 {
+	if owed < s.flow.step.Load() {
 		return
 	}
 	s.mu.Lock()
@@ -154,7 +177,7 @@ func (s *Session) creditLocked(n int64) {
 	if n == 0 {
 		return
 	}
-	if s.flow.owed.Add(n) >= s.flow.in.size/4 {
+	if s.flow.owed.Add(n) >= s.flow.step.Load() {
 		s.settleLocked()
 	}
 	s.flow.ringRoom()
@@ -164,6 +187,7 @@ func (s *Session) creditLocked(n int64) {
 func (s *Session) settleLocked() {
 	n := s.flow.owed.Swap(0)
 	s.flow.in.avail += n
+	s.flow.paceLocked()
 	if s.unaware != nil && !s.unaware.announced {
 		s.unaware.silent += n
 		return

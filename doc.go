@@ -105,7 +105,7 @@
 // SessionWindow and StreamWindow, streams and running handlers by
 // MaxConcurrentStreams, headers by MaxHeaderBytes and MaxHeaderFields. A nil *Config
 // means the defaults. SPDY/3 has windows for streams only; SPDY/2 has none, so that a
-// session of it is not read on while SessionWindow bytes are unread. Headers are
+// session of it resets streams when SessionWindow bytes are unread. Headers are
 // compressed in a way that does not let an attacker who chooses a part of a request
 // find out the rest letter by letter, see CompressSafe.
 //

@@ -11,7 +11,10 @@ import "time"
 // All that windows have grown beyond Config.StreamWindow comes from one pool, the part of
 // the session's window that the windows of new streams do not need. So streams that have
 // grown and are left unread cannot exhaust the session's window. No stream gets more than
-// half of the pool, so that the next one can grow too.
+// is left in the pool, so that the next one can grow too; and a stream that has more
+// because others have grown since returns half of the difference each time that its window
+// is used up. So n streams that are read fast converge to equal windows, in whatever
+// order they began.
 
 // growBelow says when a window has been the bound: when it has been used up and
 // returned within as many round trips. Where nothing else holds the peer up, that
@@ -66,6 +69,8 @@ func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
 	took := now.Sub(e.began)
 	e.began, e.bytes = now, 0
 	switch {
+	case e.given > t.pool:
+		grant -= s.shrinkLocked(st, min(grant, (e.given-t.pool+1)/2))
 	case t.rtt == 0:
 		s.measureLocked(now)
 	case took <= growBelow*t.rtt:
@@ -77,13 +82,18 @@ func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
 		st.in.resize(extra)
 		grant += extra
 	case took > shrinkAbove*t.rtt && e.given > 0:
-		less := min(grant, e.given)
-		t.pool += less
-		e.given -= less
-		st.in.resize(-less)
-		grant -= less
+		grant -= s.shrinkLocked(st, min(grant, e.given))
 	}
 	return grant
+}
+
+// shrinkLocked returns bytes of a stream's window, which the peer is not granted again, to
+// the pool.
+func (s *Session) shrinkLocked(st *Stream, less int64) int64 {
+	s.flow.tuner.pool += less
+	st.epoch.given -= less
+	st.in.resize(-less)
+	return less
 }
 
 // measureLocked sends a PING that measures a round trip, unless one is under way.

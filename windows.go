@@ -60,26 +60,32 @@ func (c *Config) check() error {
 	if c == nil || c.FlowControl == FlowControlPeerUnaware {
 		return nil // UnreadBudget takes precedence there
 	}
-	session := int64(max(c.SessionWindow, 0))
-	stream := max(int64(c.StreamWindow), defaultWindow)
-	switch {
-	case session > 0 && c.StreamWindow > 0 && stream > max(session, defaultWindow):
-		return &ConfigError{"StreamWindow", "SessionWindow",
-			fmt.Sprintf("a stream may not have more than its session, %d bytes", session)}
-	case c.MaxConcurrentStreams <= 0:
-		return nil
+	session, stream := int64(maxWindow), int64(defaultWindow)
+	if c.SessionWindow > 0 {
+		session = clampWindow(c.SessionWindow)
+	}
+	if c.StreamWindow > 0 {
+		stream = clampWindow(c.StreamWindow)
 	}
 	streams := int64(min(c.MaxConcurrentStreams, maxStreamID))
 	switch {
-	case session > 0 && streams*stream > max(session, defaultWindow):
+	case c.SessionWindow > 0 && stream > session:
+		return &ConfigError{"StreamWindow", "SessionWindow",
+			fmt.Sprintf("a stream may not have more than its session, %d bytes", session)}
+	case streams <= 0 || streams*stream <= session:
+		return nil
+	case c.SessionWindow > 0:
 		return &ConfigError{"MaxConcurrentStreams", "SessionWindow",
 			fmt.Sprintf("%d streams with windows of %d bytes need %d bytes", streams, stream, streams*stream)}
-	case session <= 0 && c.StreamWindow > 0 && streams*stream > maxWindow:
+	case c.StreamWindow > 0:
 		return &ConfigError{"MaxConcurrentStreams", "StreamWindow",
 			fmt.Sprintf("%d streams with windows of %d bytes need more than 2^31-1 bytes", streams, stream)}
 	}
-	return nil
+	return nil // as many streams are granted as a session can cover
 }
+
+// clampWindow returns the size of a window that is set.
+func clampWindow(n int) int64 { return min(max(int64(n), defaultWindow), maxWindow) }
 
 // deriveWindows sets StreamWindow, SessionWindow, MaxConcurrentStreams and grants from
 // those of the fields that are set.
@@ -123,6 +129,7 @@ func (c *Config) sumSession(kinds int64) {
 		c.StreamWindow = min(max(c.StreamWindow, defaultWindow), maxWindow/int(kinds))
 		orDefault(&c.MaxConcurrentStreams, int(min(max(room/kinds/int64(c.StreamWindow), 1), defaultMaxStreams)))
 	case streams > 0:
+		c.MaxConcurrentStreams = int(min(streams, maxWindow/kinds/defaultWindow))
 		c.StreamWindow = int(min(max(room/kinds/streams, defaultWindow), defaultStreamWindow))
 	default:
 		c.StreamWindow, c.MaxConcurrentStreams = defaultStreamWindow, defaultMaxStreams

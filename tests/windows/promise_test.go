@@ -1,0 +1,267 @@
+package windows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/testconn"
+)
+
+const (
+	smallest = 64 << 10 // window, in bytes
+	largest  = 1<<31 - 1
+)
+
+// values are those of a field, 0 included.
+var values = map[string][]int{
+	"StreamWindow":         {0, -1, 1, smallest, 256 << 10, 1<<20 + 1, largest, math.MaxInt},
+	"SessionWindow":        {0, -1, 1, smallest, 256 << 10, 1<<20 + 1, largest, math.MaxInt},
+	"MaxConcurrentStreams": {0, -1, 1, 4, 250, 1000, 100000, largest, math.MaxInt},
+}
+
+// A setup is a kind of session.
+type setup struct {
+	name string
+	make func(c *spdy.Config, conn net.Conn) *spdy.Session
+	both bool // the peer sends DATA on streams of either side
+}
+
+var setups = []setup{
+	{"server", func(c *spdy.Config, conn net.Conn) *spdy.Session { return c.ServerSession(conn, &http.Server{}) }, false},
+	{"client", func(c *spdy.Config, conn net.Conn) *spdy.Session { return c.ClientSession(conn) }, false},
+	{"client that accepts pushes", func(c *spdy.Config, conn net.Conn) *spdy.Session {
+		c.AcceptPush = func(promised, cause *http.Request) bool { return true }
+		return c.ClientSession(conn)
+	}, true},
+	{"raw client", func(c *spdy.Config, conn net.Conn) *spdy.Session { return c.RawSession(conn, true) }, true},
+	{"raw server", func(c *spdy.Config, conn net.Conn) *spdy.Session { return c.RawSession(conn, false) }, true},
+}
+
+// contradicts says whether the fields that are set ask for more than a window can have.
+func contradicts(c spdy.Config) bool {
+	stream, session, streams := uint64(smallest), uint64(largest), uint64(1)
+	if c.StreamWindow > 0 {
+		stream = min(max(uint64(c.StreamWindow), smallest), largest)
+	}
+	if c.SessionWindow > 0 {
+		session = min(max(uint64(c.SessionWindow), smallest), largest)
+	}
+	if c.MaxConcurrentStreams > 0 {
+		streams = min(uint64(c.MaxConcurrentStreams), largest)
+	}
+	set := 0
+	for _, v := range []int{c.StreamWindow, c.SessionWindow, c.MaxConcurrentStreams} {
+		if v > 0 {
+			set++
+		}
+	}
+	return set > 1 && streams*stream > session
+}
+
+// announced reads a session's first frames.
+func announced(t *testing.T, p *peer) (streams, window, session int64) {
+	session = smallest
+	for _, f := range p.frames() {
+		switch f := f.(type) {
+		case *spdy.SettingsFrame:
+			for _, e := range f.Entries {
+				switch e.ID {
+				case spdy.SettingMaxConcurrentStreams:
+					streams = int64(e.Value)
+				case spdy.SettingInitialWindowSize:
+					window = int64(e.Value)
+				}
+			}
+		case *spdy.WindowUpdateFrame:
+			require.Zero(t, f.StreamID)
+			require.NotZero(t, f.Delta)
+			session += int64(f.Delta)
+		}
+	}
+	require.LessOrEqual(t, session, int64(largest))
+	return streams, window, session
+}
+
+// Whatever a Config says, the windows that a session announces cover the streams that it
+// announces, or the Config is an error.
+func TestAttackA29Announced(t *testing.T) {
+	for _, kind := range setups {
+		bubble(t, kind.name, func(t *testing.T) {
+			for _, streams := range values["MaxConcurrentStreams"] {
+				for _, window := range values["StreamWindow"] {
+					for _, session := range values["SessionWindow"] {
+						checkAnnounced(t, kind, spdy.Config{StreamWindow: window, SessionWindow: session, MaxConcurrentStreams: streams})
+					}
+				}
+			}
+		})
+	}
+}
+
+func checkAnnounced(t *testing.T, kind setup, c spdy.Config) {
+	about := fmt.Sprintf("StreamWindow %d, SessionWindow %d, MaxConcurrentStreams %d", c.StreamWindow, c.SessionWindow, c.MaxConcurrentStreams)
+	ours, theirs := testconn.Pair()
+	p := newPeer(t, spdy.SPDY31, theirs)
+	s := kind.make(quiet(c, spdy.SPDY31), ours)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	defer p.conn.Close()
+	defer s.Close()
+	synctest.Wait()
+	if contradicts(c) {
+		var conflict *spdy.ConfigError
+		require.ErrorAs(t, <-served, &conflict, about)
+		require.Empty(t, p.frames(), about)
+		return
+	}
+	streams, window, all := announced(t, p)
+	if kind.name == "client" {
+		require.Zero(t, streams, about)
+		streams = 1 // of its own
+	}
+	require.Positive(t, streams, about)
+	require.LessOrEqual(t, streams*window, all, "%s: %d streams of %d bytes", about, streams, window)
+	wantKept(t, about, c.StreamWindow, window, smallest, kind.both)
+	if kind.name != "client that accepts pushes" {
+		wantKept(t, about, c.SessionWindow, all, smallest, false)
+	}
+	if kind.name != "client" && c.MaxConcurrentStreams <= largest/smallest/2 {
+		wantKept(t, about, c.MaxConcurrentStreams, streams, 1, false)
+	}
+}
+
+// wantKept wants a field that is set to have its value, if it is not out of range.
+func wantKept(t *testing.T, about string, field int, value, lowest int64, halved bool) {
+	t.Helper()
+	if field <= 0 {
+		return
+	}
+	want := min(max(int64(field), lowest), largest)
+	if halved { // each side's streams have half of the largest window
+		want, value = min(want, largest/2), min(value, largest/2)
+	}
+	require.Equal(t, want, value, about)
+}
+
+// A session with a peer that may do no flow control keeps what is set and reports no
+// contradiction.
+func TestUnawareConfig(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		ours, theirs := testconn.Pair()
+		p := newPeer(t, spdy.SPDY31, theirs)
+		conf := quiet(spdy.Config{
+			FlowControl: spdy.FlowControlPeerUnaware, StreamWindow: 512 << 10, SessionWindow: 600 << 10, MaxConcurrentStreams: 20,
+		}, spdy.SPDY31)
+		serve(t, conf.RawSession(ours, false))
+		require.Empty(t, p.frames())
+		p.send(&spdy.PingFrame{ID: 1})
+		streams, window, session := announced(t, p)
+		require.Equal(t, [3]int64{20, 512 << 10, 600 << 10}, [3]int64{streams, window, session})
+	})
+}
+
+// conflicts are contradictory configurations, and the fields that each error names.
+var conflicts = []struct {
+	conf   spdy.Config
+	fields [2]string
+}{
+	{spdy.Config{StreamWindow: 1 << 20, SessionWindow: 1 << 19}, [2]string{"StreamWindow", "SessionWindow"}},
+	{spdy.Config{MaxConcurrentStreams: 5, SessionWindow: 1 << 18}, [2]string{"MaxConcurrentStreams", "SessionWindow"}},
+	{spdy.Config{MaxConcurrentStreams: 5000, StreamWindow: 1 << 20}, [2]string{"MaxConcurrentStreams", "StreamWindow"}},
+}
+
+// Every function that makes or runs sessions reports a contradictory Config and closes the
+// connection.
+func TestAttackA29Contradictions(t *testing.T) {
+	ways := map[string]func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error{
+		"Config.NewClientConn": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			_, err := c.NewClientConn(conn)
+			return err
+		},
+		"Session.Serve": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error { return c.ClientSession(conn).Serve() },
+		"Session.Serve, of a server": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			return c.ServerSession(conn, &http.Server{}).Serve()
+		},
+		"Session.Serve, of a raw session": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			return c.RawSession(conn, false).Serve()
+		},
+		"Session.RoundTrip": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			s := c.ClientSession(conn)
+			_, err := s.RoundTrip(request(t, "GET", "/", nil))
+			return err
+		},
+		"Session.OpenStream": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			_, err := c.RawSession(conn, true).OpenStream(context.Background(), nil, spdy.StreamOptions{})
+			return err
+		},
+		"Session.AcceptStream": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			_, err := c.RawSession(conn, true).AcceptStream(context.Background())
+			return err
+		},
+		"Server.ServeConn": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			_, _ = conn.Peer().Write([]byte{0x80, 3})
+			return (&spdy.Server{Config: c}).ServeConn(conn, nil)
+		},
+		"Server.Serve": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			conn.Close()
+			return (&spdy.Server{Config: c}).Serve(testconn.Listen())
+		},
+		"Server.ServeTLS": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			conn.Close()
+			return (&spdy.Server{Config: c}).ServeTLS(testconn.Listen(), "", "")
+		},
+		"ConfigureServer": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			conn.Close()
+			return spdy.ConfigureServer(&http.Server{}, c)
+		},
+		"ConfigureTransport": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			conn.Close()
+			return spdy.ConfigureTransport(&http.Transport{}, c)
+		},
+		"Transport.RoundTrip": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			conn.Close()
+			_, err := (&spdy.Transport{Config: c}).RoundTrip(request(t, "GET", "/", nil))
+			return err
+		},
+		"Upgrader.Upgrade": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			conn.Close()
+			req := httptest.NewRequest("POST", "/", nil)
+			req.Header.Set("Connection", "Upgrade")
+			req.Header.Set("Upgrade", "SPDY/3.1")
+			w := httptest.NewRecorder()
+			_, _, err := (&spdy.Upgrader{Config: c}).Upgrade(w, req)
+			require.Equal(t, http.StatusInternalServerError, w.Code)
+			return err
+		},
+		"UpgradeDialer.Dial": func(t *testing.T, c *spdy.Config, conn *testconn.Conn) error {
+			conn.Close()
+			_, _, err := (&spdy.UpgradeDialer{Config: c}).Dial(context.Background(), "POST", "http://origin.example/")
+			return err
+		},
+	}
+	for name, way := range ways {
+		bubble(t, name, func(t *testing.T) {
+			for _, c := range conflicts {
+				ours, theirs := testconn.Pair()
+				err := way(t, quiet(c.conf, spdy.SPDY31), ours)
+				var conflict *spdy.ConfigError
+				require.True(t, errors.As(err, &conflict), "%v", err)
+				require.Equal(t, c.fields, [2]string{conflict.Field, conflict.Other})
+				require.Contains(t, err.Error(), "Config."+c.fields[0])
+				require.Contains(t, err.Error(), "Config."+c.fields[1])
+				_, err = theirs.Read(make([]byte, 1))
+				require.Error(t, err, "the connection is closed")
+			}
+		})
+	}
+}
