@@ -240,8 +240,8 @@ var coreEntries = []entry{
 	{
 		attack: "A10", what: "all unread bytes of a session are bounded",
 		file: "credit.go",
-		old:  "	return s.flow.in.take(n)\n",
-		new:  "	s.flow.in.take(n)\n	return true\n",
+		old:  "	} else if !s.flow.in.take(n) {\n		return false\n	}\n",
+		new:  "	} else {\n		s.flow.in.take(n)\n	}\n",
 	},
 	{
 		attack: "A10", what: "so they are where there are no windows",
