@@ -280,6 +280,7 @@ func (c *Config) withDefaults(client bool, data sending) *Config {
 	orDefault(&d.IdleFrameBurst, defaultIdleFrameBurst)
 	orDefault(&d.IdleFrameRate, defaultIdleFrameRate)
 	orDefault(&d.MaxOwedReplies, defaultMaxOwedReplies)
+	d.MaxOwedReplies = min(d.MaxOwedReplies, maxWindow/2) // what streams owe besides must not overflow
 	if d.PingTimeout <= 0 {
 		d.PingTimeout = defaultPingTimeout
 	}

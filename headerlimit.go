@@ -183,3 +183,12 @@ func (s *Session) answersTooLarge(f synStream, spoilt *StreamError) *httpServerA
 	app, _ := s.app.(*httpServerApp)
 	return app
 }
+
+// honestBlock is the size in bytes of the largest header block that a peer sends by default.
+// It costs no more than one that is accepted, so it is not charged where a limit is lower.
+func (s *Session) honestBlock() int {
+	if _, http := s.app.(*httpClientApp); http {
+		return defaultMaxAnswerHeaderBytes
+	}
+	return defaultMaxHeaderBytes
+}

@@ -8,6 +8,18 @@ type headerJob struct {
 	typ   FrameType
 	flags frameFlags
 	block *[]byte // uncompressed name/value block, from blockPool
+
+	// parent is the stream that a push accompanies, nil if the job opens no push. DATA of the
+	// parent must not overtake the push (SPEC U8).
+	parent *Stream
+}
+
+// waits adds n to the jobs that DATA of the job's streams has to wait for.
+func (j headerJob) waits(n int) {
+	j.st.headerJobs += n
+	if j.parent != nil {
+		j.parent.pushJobs += n
+	}
 }
 
 // A headerQueue holds header blocks in wire order: stream ids are given when the
@@ -20,7 +32,7 @@ type headerQueue struct {
 func (q *headerQueue) empty() bool { return q.head == len(q.jobs) }
 
 func (q *headerQueue) push(j headerJob) {
-	j.st.headerJobs++
+	j.waits(1)
 	if q.head > 0 && len(q.jobs) == cap(q.jobs) {
 		n := copy(q.jobs, q.jobs[q.head:])
 		clear(q.jobs[n:])
@@ -36,9 +48,12 @@ func (q *headerQueue) pop() headerJob {
 	if q.empty() {
 		q.jobs, q.head = q.jobs[:0], 0
 	}
-	j.st.headerJobs--
+	j.waits(-1)
 	return j
 }
+
+// size is the size of the oldest block in bytes. The queue must not be empty.
+func (q *headerQueue) size() int { return len(*q.jobs[q.head].block) }
 
 // drop removes what a stream has queued. The blocks have not been compressed, so
 // nothing is lost (SPEC §2.5).
@@ -50,13 +65,14 @@ func (q *headerQueue) drop(st *Stream) {
 	for _, j := range q.jobs[q.head:] {
 		if j.st == st {
 			putBlock(j.block)
+			j.waits(-1)
 			continue
 		}
 		kept = append(kept, j)
 	}
 	clear(q.jobs[len(kept):])
 	q.jobs = kept
-	st.headerJobs, st.headerLoss = 0, true
+	st.headerLoss = true
 	if q.empty() {
 		q.jobs, q.head = q.jobs[:0], 0
 	}
@@ -65,7 +81,50 @@ func (q *headerQueue) drop(st *Stream) {
 func (q *headerQueue) clear() {
 	for _, j := range q.jobs[q.head:] {
 		putBlock(j.block)
-		j.st.headerJobs, j.st.headerLoss = 0, true
+		j.waits(-1)
+		j.st.headerLoss = true
 	}
 	q.jobs, q.head = nil, 0
+}
+
+// A headerTurn divides the connection between header blocks and DATA while both wait, so
+// that no series of large header blocks starves the bodies. Blocks are sent before
+// DATA, but after a large one DATA gets as many bytes, and after small ones of turnQuantum
+// bytes together likewise. Guarded by Session.mu.
+type headerTurn struct {
+	large, small int // bytes of header frames that DATA has not matched
+}
+
+const (
+	// turnQuantum is how many bytes of small header frames go before DATA.
+	turnQuantum = maxDataFrame
+	// smallBlock is the size in bytes up to which a header block is small.
+	smallBlock = 4 << 10
+)
+
+// yields reports whether a header block of the given size has to wait for DATA.
+func (t *headerTurn) yields(size int) bool {
+	if size > smallBlock {
+		return t.large > 0
+	}
+	return t.small >= turnQuantum
+}
+
+// sent notes a header frame of n bytes with a block of the given size. waiting says that
+// DATA could have been sent instead.
+func (t *headerTurn) sent(size, n int, waiting bool) {
+	switch {
+	case !waiting:
+		*t = headerTurn{}
+	case size > smallBlock:
+		t.large += n
+	default:
+		t.small += n
+	}
+}
+
+// matched notes n bytes of DATA.
+func (t *headerTurn) matched(n int64) {
+	t.large = int(max(int64(t.large)-n, 0))
+	t.small = int(max(int64(t.small)-n, 0))
 }

@@ -59,6 +59,8 @@ type keepalive struct {
 	// peer may talk as much as it likes, nobody listens.
 	holding atomic.Bool
 
+	greeted bool // the peer has completed its first frame; receiver only
+
 	// Sender only.
 	inPieces bool
 	piece    int   // how much to write at once
@@ -264,7 +266,20 @@ func (a *keepalive) frameBegun() {
 
 func (a *keepalive) frameDone() {
 	if a != nil {
+		a.greeted = true
 		a.frame.end()
+	}
+}
+
+// frameProgress is how many bytes of a control frame are progress: one with a large header
+// block takes its time on a slow connection, and must not end the session of others.
+const frameProgress = 4 << 10
+
+// frameMoved notes that frameProgress more bytes of a frame have come. The first frame gets
+// no more time. Called by the receiver.
+func (a *keepalive) frameMoved() {
+	if a != nil && a.greeted {
+		a.frame.moved(a.now())
 	}
 }
 

@@ -290,7 +290,7 @@ func (s *Session) unmuteLocked(st *Stream) {
 	}
 	st.muted = false
 	for _, job := range st.raw.held {
-		s.headers.push(job)
+		s.queueHeadersLocked(job)
 	}
 	st.raw.held = nil
 	s.sched.place(st)

@@ -185,7 +185,7 @@ func (s *Session) openPush(parent, st *Stream, block *[]byte, fin bool) error {
 	}
 	s.ourStreams++
 	st.assoc = parent.id
-	s.enterLocked(st, block, flags)
+	s.enterPushLocked(parent, st, block, flags)
 	parent.pushes = append(parent.pushes, st)
 	s.mu.Unlock()
 	s.ring()

@@ -149,7 +149,7 @@ func (r *RawStream) replyLocked(block *[]byte, fin bool) {
 	}
 	st.state.replied, st.finHeaders = true, fin
 	r.answered.Store(true)
-	st.session.headers.push(headerJob{st: st, typ: FrameSynReply, flags: flags, block: block})
+	st.session.queueHeadersLocked(headerJob{st: st, typ: FrameSynReply, flags: flags, block: block})
 }
 
 // replyEmpty replies with an empty block unless that has been done, and reports

@@ -161,6 +161,7 @@ func (r *reader) exactly(n int) ([]byte, error) {
 
 func (r *reader) gather(n int) ([]byte, error) {
 	r.long = nil
+	moved := 0
 	for len(r.long) < n {
 		p, err := r.some(n - len(r.long))
 		if err != nil {
@@ -168,6 +169,10 @@ func (r *reader) gather(n int) ([]byte, error) {
 			return nil, err
 		}
 		r.long = append(r.long, p...)
+		if len(r.long)-moved >= frameProgress {
+			moved = len(r.long)
+			r.alive.frameMoved()
+		}
 	}
 	p := r.long
 	r.long = nil

@@ -22,8 +22,10 @@ func (s *Session) readBlock(id uint32, block []byte, limit int) (HeaderBlock, er
 		return nil, err
 	}
 	if tooLarge { // SPEC F3, H12
-		if err := s.idleBlock(len(block)); err != nil {
-			return nil, err
+		if s.inflate.size > s.honestBlock() {
+			if err := s.idleBlock(len(block)); err != nil {
+				return nil, err
+			}
 		}
 		return nil, streamErrorf(id, RstFrameTooLarge, "header block of more than %d bytes", limit)
 	}

@@ -38,6 +38,7 @@ func (sc *scheduler) place(st *Stream) {
 	var to *ring
 	switch {
 	case st.muted: // the peer is not ready for it
+	case st.headerJobs > 0 || st.pushJobs > 0: // DATA must not overtake header blocks
 	case len(st.loan) > 0 && st.out.avail > 0:
 		to = &sc.ready[st.priority&(priorities-1)]
 	case len(st.loan) > 0:

@@ -88,21 +88,10 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	if cap(s.control) > defaultMaxOwedReplies {
 		s.control = nil
 	}
-	for !s.headers.empty() && len(b) < batchFull {
-		job := s.headers.pop()
-		s.startLocked(job)
-		s.mu.Unlock()
-		b = s.appendHeaderFrame(b, job)
-		s.mu.Lock()
-	}
-	if s.headers.empty() {
-		for len(b) < batchFull && s.parcel == nil {
-			st := s.sched.pick(s.flow.out.avail > 0)
-			if st == nil {
-				break
-			}
-			b = s.appendDataLocked(b, st, batchSize+frameHeaderSize-len(b))
-		}
+	for before := -1; len(b) > before && len(b) < batchFull && s.parcel == nil; {
+		before = len(b)
+		b = s.appendHeadersLocked(b)
+		b = s.appendBodiesLocked(b)
 	}
 	drained := len(b) == 0 && s.parcel == nil && s.drainedLocked()
 	ended = s.err != nil && len(s.control) == 0 // a failure meanwhile may have left a GOAWAY
@@ -112,6 +101,59 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		return s.assemble(b)
 	}
 	return b, ended
+}
+
+// queueHeadersLocked queues a header block. DATA of its stream waits for it.
+func (s *Session) queueHeadersLocked(job headerJob) {
+	s.headers.push(job)
+	s.placeLocked(job)
+}
+
+// placeLocked schedules the streams of a job that was queued or has left the queue.
+func (s *Session) placeLocked(job headerJob) {
+	if !job.st.ended {
+		s.sched.place(job.st)
+	}
+	if job.parent != nil && !job.parent.ended {
+		s.sched.place(job.parent)
+	}
+}
+
+// appendHeadersLocked appends header blocks until it is the turn of DATA. It releases the
+// lock while it compresses.
+func (s *Session) appendHeadersLocked(b []byte) []byte {
+	for !s.headers.empty() && len(b) < batchFull {
+		waiting, size := s.sched.levels != 0 && s.flow.out.avail > 0, s.headers.size()
+		if waiting && s.turn.yields(size) {
+			break
+		}
+		job := s.headers.pop()
+		s.startLocked(job)
+		s.placeLocked(job)
+		s.mu.Unlock()
+		start := len(b)
+		b = s.appendHeaderFrame(b, job)
+		s.mu.Lock()
+		s.turn.sent(size, len(b)-start, waiting)
+	}
+	return b
+}
+
+// appendBodiesLocked appends DATA until it is the turn of a header block.
+func (s *Session) appendBodiesLocked(b []byte) []byte {
+	for len(b) < batchFull && s.parcel == nil {
+		if !s.headers.empty() && !s.turn.yields(s.headers.size()) {
+			break
+		}
+		st := s.sched.pick(s.flow.out.avail > 0)
+		if st == nil {
+			break
+		}
+		sent := s.stats.dataSent
+		b = s.appendDataLocked(b, st, batchSize+frameHeaderSize-len(b))
+		s.turn.matched(s.stats.dataSent - sent)
+	}
+	return b
 }
 
 // startLocked notes that a header frame is on its way: from now on a SYN_STREAM

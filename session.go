@@ -92,6 +92,7 @@ type Session struct {
 	control   []byte // control frames that are ready to go
 	batch     uint64 // counts how often the sender has taken control
 	headers   headerQueue
+	turn      headerTurn
 	sched     scheduler
 	peerLimit uint32 // MAX_CONCURRENT_STREAMS of the peer
 	pings     map[uint32]pingWaiter

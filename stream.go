@@ -70,6 +70,7 @@ type Stream struct {
 	cancelRest bool // reset the stream once our FIN is on its way
 
 	headerJobs int     // in Session.headers
+	pushJobs   int     // in Session.headers, of pushes that accompany the stream
 	headerLoss bool    // some of them were dropped, because the stream has ended
 	flushing   bool    // awaitHeaders waits for the sender to take them
 	finHeaders bool    // one of them carries our FIN
@@ -400,7 +401,7 @@ func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 	if st.muted {
 		st.raw.held = append(st.raw.held, job)
 	} else {
-		s.headers.push(job)
+		s.queueHeadersLocked(job)
 	}
 	s.mu.Unlock()
 	s.ring()

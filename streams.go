@@ -39,6 +39,11 @@ func (s *Session) open(ctx context.Context, st *Stream, block *[]byte, flags fra
 
 // enterLocked gives a stream, which has a slot, its id and queues its SYN_STREAM.
 func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
+	s.enterPushLocked(nil, st, block, flags)
+}
+
+// enterPushLocked is enterLocked for a push that accompanies parent, nil for none.
+func (s *Session) enterPushLocked(parent, st *Stream, block *[]byte, flags frameFlags) {
 	st.id, st.held = s.nextID, true
 	st.out.avail = s.flow.peerWindow
 	s.nextID += 2
@@ -52,7 +57,7 @@ func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 	s.streams[st.id] = st
 	s.flow.ringRoom() // another stream is not alone any more, see shed
 	s.noteLocked(st, false, nil)
-	s.headers.push(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block})
+	s.queueHeadersLocked(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block, parent: parent})
 }
 
 // newLocalStream makes a stream that this side will open.
@@ -223,6 +228,9 @@ func (s *Session) endLocked(st *Stream, reason error, drop bool) {
 		return
 	}
 	s.headers.drop(st)
+	if parent := s.streams[st.assoc]; parent != nil && st.state.ours {
+		s.sched.place(parent) // which may have waited for this push
+	}
 	s.creditLocked(st.in.finish(&TruncatedError{Err: reason}, drop))
 	if st.owned != nil {
 		putAnswerBuffer(st.owned)

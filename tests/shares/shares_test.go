@@ -1,0 +1,270 @@
+// Package shares tests how one user of a session can divide it unfairly without leaving
+// anything unread for long, hanging up, or breaking a limit.
+package shares
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/testconn"
+)
+
+var versions = []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31}
+
+// A pair is a client and a server on a slow line, 25 ms each way.
+type pair struct {
+	client, server *spdy.Session
+	ended          chan error
+}
+
+// newPair connects them with a line of rate bytes per second and sockets of 256 KiB.
+func newPair(v spdy.Version, rate int, client spdy.Config, h http.HandlerFunc) *pair {
+	a, b := testconn.Pair(testconn.Latency(25*time.Millisecond), testconn.Bandwidth(rate), testconn.WriteCap(256<<10))
+	client.Version = v
+	server := spdy.Config{Version: v}
+	p := &pair{ended: make(chan error, 2)}
+	p.client, p.server = client.ClientSession(a), server.ServerSession(b, &http.Server{Handler: h})
+	for _, s := range []*spdy.Session{p.client, p.server} {
+		go func() { p.ended <- s.Serve() }()
+	}
+	return p
+}
+
+func (p *pair) close() {
+	p.client.Close()
+	p.server.Close()
+	<-p.ended
+	<-p.ended
+}
+
+func request(ctx context.Context, method, path string, body io.Reader) *http.Request {
+	req, err := http.NewRequestWithContext(ctx, method, "http://origin"+path, body)
+	if err != nil {
+		panic(err)
+	}
+	return req
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// large is a header of about 960 kB, with values that SPDY/2 can express.
+func large(h http.Header) {
+	value := strings.Repeat("abcdefghijklmnopqrstuvwxyz012345", 1875)
+	for i := range 16 {
+		h.Set(fmt.Sprint("X-Large-", i), value)
+	}
+}
+
+const (
+	linkRate = 4_000_000 // bytes per second
+	honest   = 4         // transfers
+)
+
+// Large header blocks, one behind the other, leave bodies at least half of their fair share
+// of the line, in the direction of responses and in that of requests.
+func TestHeaderBlocksTakeTurns(t *testing.T) {
+	for _, v := range versions {
+		for _, strangers := range []int{2, 8} {
+			for _, up := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v/%d strangers/upload %t", v, strangers, up), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { testTurns(t, v, strangers, up) })
+				})
+			}
+		}
+	}
+}
+
+func testTurns(t *testing.T, v spdy.Version, strangers int, up bool) {
+	var got atomic.Int64 // bytes of honest bodies
+	count := func(r io.Reader) {
+		p := make([]byte, 32<<10)
+		for {
+			n, err := r.Read(p)
+			got.Add(int64(n))
+			if err != nil {
+				return
+			}
+		}
+	}
+	p := newPair(v, linkRate, spdy.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/stranger" && !up:
+			large(w.Header())
+			w.WriteHeader(http.StatusNoContent)
+		case r.URL.Path == "/stranger":
+		case up:
+			count(r.Body)
+		default:
+			_, _ = io.Copy(w, zeros{})
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	for range honest {
+		go func() {
+			req := request(ctx, http.MethodGet, "/honest", nil)
+			if up {
+				req = request(ctx, http.MethodPost, "/honest", zeros{})
+			}
+			if res, err := p.client.RoundTrip(req); err == nil {
+				count(res.Body)
+				res.Body.Close()
+			}
+		}()
+	}
+	time.Sleep(2 * time.Second)
+	for range strangers {
+		go func() {
+			for ctx.Err() == nil {
+				req := request(ctx, http.MethodGet, "/stranger", nil)
+				if up {
+					large(req.Header)
+				}
+				if res, err := p.client.RoundTrip(req); err == nil {
+					res.Body.Close()
+				}
+			}
+		}()
+	}
+	time.Sleep(2 * time.Second)
+	before := got.Load()
+	const watched = 20
+	time.Sleep(watched * time.Second)
+	share := float64(got.Load()-before) / (watched * linkRate)
+	fair := float64(honest) / float64(honest+strangers)
+	require.Greater(t, share, fair/2, "share of the line")
+	cancel()
+	p.close()
+}
+
+// A large header on a line that needs more than FirstFrameTimeout for it does not end the
+// session. A peer that stops in the middle of a frame is cut.
+func TestSlowHeaderBlock(t *testing.T) {
+	for _, v := range versions {
+		t.Run(v.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPair(v, 80_000, spdy.Config{}, func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+				})
+				done := make(chan error, 1)
+				go func() {
+					res, err := p.client.RoundTrip(request(t.Context(), http.MethodPost, "/honest", io.LimitReader(zeros{}, 2<<20)))
+					if err == nil {
+						res.Body.Close()
+					}
+					done <- err
+				}()
+				time.Sleep(time.Second)
+				req := request(t.Context(), http.MethodGet, "/stranger", nil)
+				large(req.Header)
+				res, err := p.client.RoundTrip(req)
+				require.NoError(t, err)
+				res.Body.Close()
+				require.NoError(t, <-done)
+				require.NoError(t, p.client.Err())
+				p.close()
+			})
+		})
+	}
+}
+
+// A reader that has been fast and becomes slow does not hold a session of SPDY/2 back for
+// longer than a second or two, although bytes are read all the time.
+func TestReaderThatBecomesSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate = 2_000_000
+		p := newPair(spdy.SPDY2, rate, spdy.Config{SessionWindow: 8 << 20}, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(w, zeros{})
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var got atomic.Int64
+		go func() {
+			res, err := p.client.RoundTrip(request(ctx, http.MethodGet, "/honest", nil))
+			if err != nil {
+				return
+			}
+			buf := make([]byte, 32<<10)
+			for {
+				n, err := res.Body.Read(buf)
+				got.Add(int64(n))
+				if err != nil {
+					return
+				}
+			}
+		}()
+		go func() {
+			res, err := p.client.RoundTrip(request(ctx, http.MethodGet, "/stranger", nil))
+			if err != nil {
+				return
+			}
+			time.Sleep(6 * time.Second) // 6 MB are unread
+			buf := make([]byte, 32<<10)
+			for n := 0; n < 3<<20; { // faster than they come
+				k, err := res.Body.Read(buf)
+				if n += k; err != nil {
+					return
+				}
+				time.Sleep(1500 * time.Microsecond)
+			}
+			for {
+				if _, err := io.ReadFull(res.Body, buf); err != nil {
+					return
+				}
+				time.Sleep(300 * time.Millisecond)
+			}
+		}()
+		time.Sleep(20 * time.Second)
+		before := got.Load()
+		time.Sleep(16 * time.Second)
+		require.Greater(t, (got.Load()-before)/16, int64(rate/4), "half of a fair share, in bytes per second")
+		cancel()
+		p.close()
+	})
+}
+
+// Headers that are far beyond a server's limit, and compress well, cost their request alone,
+// however many there are.
+func TestManyLargeHeaders(t *testing.T) {
+	for _, v := range versions {
+		t.Run(v.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := testconn.Pair()
+				client, server := spdy.Config{Version: v}, spdy.Config{Version: v}
+				c := client.ClientSession(a)
+				s := server.ServerSession(b, &http.Server{MaxHeaderBytes: 16 << 10, Handler: http.NotFoundHandler()})
+				ended := make(chan error, 2)
+				go func() { ended <- c.Serve() }()
+				go func() { ended <- s.Serve() }()
+				for range 150 {
+					req := request(t.Context(), http.MethodGet, "/", nil)
+					for _, name := range []string{"Accept", "Accept-Language", "User-Agent"} { // values that are compressed
+						n := 300_000
+						if v == spdy.SPDY2 {
+							n = 60_000
+						}
+						req.Header.Set(name, strings.Repeat("a", n))
+					}
+					res, err := c.RoundTrip(req)
+					require.NoError(t, err)
+					require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, res.StatusCode)
+					res.Body.Close()
+				}
+				c.Close()
+				s.Close()
+				<-ended
+				<-ended
+			})
+		})
+	}
+}
