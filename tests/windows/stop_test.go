@@ -37,7 +37,8 @@ func TestAttackA29EndedUnreadWithoutWindows(t *testing.T) {
 	})
 }
 
-// A reader that has kept up and then stops holds the others up for no more than a second.
+// A reader that has kept up and then stops, or reads a little each second, holds the
+// others up for some seconds only.
 func TestAttackA29ReaderThatStops(t *testing.T) {
 	for name, trickle := range map[string]int64{"stops": 0, "trickles": 64 << 10} {
 		bubble(t, name, func(t *testing.T) {
@@ -67,7 +68,6 @@ func TestAttackA29ReaderThatStops(t *testing.T) {
 			began := time.Now()
 			g.wg.Wait()
 			require.EqualValues(t, 1, g.done.Load())
-			t.Log(time.Since(began), p.client.Stats().Stalls)
 			require.Less(t, time.Since(began), 8*time.Second)
 			require.EqualValues(t, 1, p.client.Stats().Shed)
 		})
