@@ -53,7 +53,7 @@ func TestAttackA29EndedUnreadWithoutWindows(t *testing.T) {
 func TestAttackA29ReaderThatStops(t *testing.T) {
 	for name, trickle := range map[string]int64{"stops": 0, "trickles": 64 << 10} {
 		bubble(t, name, func(t *testing.T) {
-			const limit, bandwidth, tick = 1 << 20, 8 << 20, 10 * time.Millisecond
+			const limit, bandwidth, tick = 2 << 20, 8 << 20, 10 * time.Millisecond
 			p := newPair(t, spdy.SPDY2, spdy.Config{SessionWindow: limit}, spdy.Config{}, sized,
 				testconn.Bandwidth(bandwidth), testconn.WriteCap(inFlight))
 			body := get(t, p.client, "/1000000000").Body
