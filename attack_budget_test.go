@@ -192,7 +192,7 @@ func TestBudgetDefaults(t *testing.T) {
 		streams int
 		flow    FlowControl
 		burst   int
-	}{{0, 0, 1000}, {250, 0, 1000}, {251, 0, 1004}, {0, FlowControlPeerUnaware, 16384}, {1<<31 - 1, 0, 4 * (maxWindow / defaultWindow)}} {
+	}{{0, 0, 1000}, {250, 0, 1000}, {251, 0, 1004}, {0, FlowControlPeerUnaware, 16384}, {1<<31 - 1, 0, 4 * 32767}} {
 		d := (&Config{MaxConcurrentStreams: c.streams, FlowControl: c.flow}).withDefaults(false, sending{theirs: true})
 		require.Equal(t, c.burst, d.ResetBurst)
 	}

@@ -48,6 +48,7 @@ type Session struct {
 	in      reader
 	inflate *headerDecompressor
 	tls     *tls.ConnectionState // known once the first frame has come
+	stalls  stallShare           // what the receiver has waited for readers
 
 	// Sender only.
 	deflate     *headerCompressor

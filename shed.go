@@ -24,6 +24,37 @@ const (
 	keepUpAlone = 32
 )
 
+// While other streams are open, a receiver waits for readers no longer than keptWaiting of
+// each stallPeriod, unless it receives half of the session's limit in it. A reader of one
+// in keepUpAmong bytes needs no more. One that has kept up for long and then reads a little
+// each second would hold the others up for minutes.
+const (
+	stallPeriod = keepUpAmong * shedWait
+	keptWaiting = stallPeriod - shedWait
+)
+
+// A stallShare is the time for which a receiver has waited for readers in the present
+// stallPeriod. The receiver alone uses it.
+type stallShare struct {
+	since    time.Time     // beginning of the period; zero before the first stall
+	waited   time.Duration // since then
+	received int64         // DATA bytes of the session before the period
+}
+
+// add counts a stall. received are the DATA bytes of the session so far.
+func (h *stallShare) add(began, ended time.Time, received int64) {
+	if began.Sub(h.since) >= stallPeriod {
+		*h = stallShare{since: began, received: received}
+	}
+	h.waited += ended.Sub(began)
+}
+
+// starvesLocked reports that readers hold the session up.
+func (s *Session) starvesLocked(now time.Time) bool {
+	return s.stalls.waited > keptWaiting && now.Sub(s.stalls.since) < 2*stallPeriod &&
+		s.stats.dataReceived-s.stalls.received < s.flow.limit/2
+}
+
 // A readPace tells how fast the application reads a stream, compared to the peer. Guarded
 // by northbound.mu.
 type readPace struct {
@@ -115,6 +146,8 @@ func (s *Session) awaitRoom(coming int) {
 func (s *Session) stall(limit <-chan time.Time) (late bool) {
 	s.alive.hold(true)
 	defer s.alive.hold(false)
+	began := time.Now()
+	defer func() { s.stalls.add(began, time.Now(), s.stats.dataReceived) }()
 	select {
 	case <-s.flow.room:
 		return false
@@ -162,7 +195,7 @@ func (s *Session) sparesLocked(st *Stream, stuck bool) bool {
 	switch {
 	case alone && s.waitsForNothingLocked(st):
 		return true
-	case stuck:
+	case stuck, !alone && s.starvesLocked(time.Now()):
 		return false
 	}
 	fresh := !st.state.ours && st.in.pace != nil && time.Since(st.in.pace.born) < shedWait

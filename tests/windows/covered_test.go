@@ -204,3 +204,40 @@ func TestAttackA29EndedUnread(t *testing.T) {
 		require.Greater(t, o.dialled(), 10)
 	})
 }
+
+// Credit that a session owes when its window becomes short is granted at once, although no
+// further byte is read.
+func TestAttackA29CreditThatIsOwed(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		const window, many = 64 << 10, 16
+		p, s := scripted(t, spdy.SPDY31, spdy.Config{StreamWindow: window, SessionWindow: many * window})
+		var trips []*trip
+		for i := range many {
+			trips = append(trips, start(s, request(t, "GET", "/", nil)))
+			synctest.Wait()
+			p.reply(uint32(2*i+1), 0)
+		}
+		for i, c := range trips[:3] { // less than a quarter of the session's window
+			p.data(uint32(2*i+1), window, 0)
+			_, err := io.CopyN(io.Discard, c.answered(t).Body, window)
+			require.NoError(t, err)
+		}
+		session := int64(0)
+		granted := func() int64 {
+			for _, f := range p.frames() {
+				if f, ok := f.(*spdy.WindowUpdateFrame); ok && f.StreamID == 0 {
+					session += int64(f.Delta)
+				}
+			}
+			return session
+		}
+		require.EqualValues(t, (many-1)*window, granted())
+		for i := 3; i < many; i++ {
+			p.data(uint32(2*i+1), window, 0)
+		}
+		require.EqualValues(t, (many+2)*window, granted())
+		for _, c := range trips {
+			c.answered(t).Body.Close()
+		}
+	})
+}

@@ -45,7 +45,7 @@ func TestAttackA29GrowthLeavesHalf(t *testing.T) {
 }
 
 // Ten readers of a long path get within a factor of two of each other.
-func TestGrowthIsFair(t *testing.T) {
+func TestAttackA29GrowthIsFair(t *testing.T) {
 	inVersions(t, "", withWindows, func(t *testing.T, v spdy.Version) {
 		p := newPair(t, v, spdy.Config{}, spdy.Config{}, sized, testconn.Latency(50*time.Millisecond))
 		var read [10]atomic.Int64

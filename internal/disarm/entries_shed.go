@@ -66,12 +66,17 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "a reader that keeps up is spared",
-		old:  "!late && st.in.keepsUp(part)", new: "false",
+		old:  " || st.in.keepsUp(part)", new: " || st.in.keepsUp(0*part)",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "a reader that has stopped is not waited for",
-		old:  "		late = s.stall(wait.C) || late\n", new: "		late = s.stall(nil) || late\n",
+		old:  "		stuck = s.stall(wait.C) || stuck\n", new: "		stuck = s.stall(nil) || stuck\n",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/windows",
+		what: "a reader that trickles is not waited for each second",
+		old:  "	case stuck, !alone && s.starvesLocked(time.Now()):\n", new: "	case stuck:\n",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
