@@ -6,8 +6,8 @@ var coreEntries = []entry{
 	{
 		attack: "A1", what: "memory for a control frame grows with the bytes that come",
 		file: "reader.go",
-		old:  "	r.long = nil\n	for len(r.long) < n {",
-		new:  "	r.long = make([]byte, 0, n)\n	for len(r.long) < n {",
+		old:  "	r.long = nil\n	moved := 0\n",
+		new:  "	r.long = make([]byte, 0, n)\n	moved := 0\n",
 	},
 	{
 		attack: "A1", what: "SETTINGS have the length that their entries need",

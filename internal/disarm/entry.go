@@ -33,7 +33,7 @@ type edit struct{ file, old, new string }
 
 // entries is the whole table. Each of those who wrote attack tests has a file.
 func entries() []entry {
-	return slices.Concat(coreEntries, restEntries, headerEntries, retryEntries, ownershipEntries, cancelEntries, windowEntries)
+	return slices.Concat(coreEntries, restEntries, headerEntries, retryEntries, ownershipEntries, cancelEntries, windowEntries, shareEntries)
 }
 
 // edits are all of an entry's.

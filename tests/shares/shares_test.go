@@ -55,6 +55,9 @@ func request(ctx context.Context, method, path string, body io.Reader) *http.Req
 	return req
 }
 
+// pass waits in fake time.
+func pass(d time.Duration) { <-time.NewTimer(d).C }
+
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
@@ -77,6 +80,9 @@ const (
 func TestHeaderBlocksTakeTurns(t *testing.T) {
 	for _, v := range versions {
 		for _, strangers := range []int{2, 8} {
+			if strangers > 2 && v != spdy.SPDY31 {
+				continue
+			}
 			for _, up := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%v/%d strangers/upload %t", v, strangers, up), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) { testTurns(t, v, strangers, up) })
@@ -123,7 +129,7 @@ func testTurns(t *testing.T, v spdy.Version, strangers int, up bool) {
 			}
 		}()
 	}
-	time.Sleep(2 * time.Second)
+	pass(2 * time.Second)
 	for range strangers {
 		go func() {
 			for ctx.Err() == nil {
@@ -137,10 +143,10 @@ func testTurns(t *testing.T, v spdy.Version, strangers int, up bool) {
 			}
 		}()
 	}
-	time.Sleep(2 * time.Second)
+	pass(2 * time.Second)
 	before := got.Load()
-	const watched = 20
-	time.Sleep(watched * time.Second)
+	const watched = 10
+	pass(watched * time.Second)
 	share := float64(got.Load()-before) / (watched * linkRate)
 	fair := float64(honest) / float64(honest+strangers)
 	require.Greater(t, share, fair/2, "share of the line")
@@ -165,7 +171,7 @@ func TestSlowHeaderBlock(t *testing.T) {
 					}
 					done <- err
 				}()
-				time.Sleep(time.Second)
+				pass(time.Second)
 				req := request(t.Context(), http.MethodGet, "/stranger", nil)
 				large(req.Header)
 				res, err := p.client.RoundTrip(req)
@@ -208,25 +214,25 @@ func TestReaderThatBecomesSlow(t *testing.T) {
 			if err != nil {
 				return
 			}
-			time.Sleep(6 * time.Second) // 6 MB are unread
+			pass(6 * time.Second) // 6 MB are unread
 			buf := make([]byte, 32<<10)
 			for n := 0; n < 3<<20; { // faster than they come
 				k, err := res.Body.Read(buf)
 				if n += k; err != nil {
 					return
 				}
-				time.Sleep(1500 * time.Microsecond)
+				pass(1500 * time.Microsecond)
 			}
 			for {
 				if _, err := io.ReadFull(res.Body, buf); err != nil {
 					return
 				}
-				time.Sleep(300 * time.Millisecond)
+				pass(300 * time.Millisecond)
 			}
 		}()
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		before := got.Load()
-		time.Sleep(16 * time.Second)
+		pass(16 * time.Second)
 		require.Greater(t, (got.Load()-before)/16, int64(rate/4), "half of a fair share, in bytes per second")
 		cancel()
 		p.close()
