@@ -285,6 +285,9 @@ const wholeFrame = 4 << 10
 
 // deliver moves n bytes from the network to a stream's northbound buffer.
 func (s *Session) deliver(st *Stream, n int) error {
+	if n == 0 { // a FIN needs no room
+		return nil
+	}
 	if n <= wholeFrame {
 		s.awaitRoom(n)
 		p, err := s.in.exactly(n)
@@ -292,9 +295,7 @@ func (s *Session) deliver(st *Stream, n int) error {
 			s.flow.owed.Add(int64(n)) // it will never come
 			return err
 		}
-		if n > 0 {
-			s.credit(int64(st.in.append(p)))
-		}
+		s.credit(int64(st.in.append(p)))
 		return nil
 	}
 	for n > 0 {
