@@ -30,8 +30,9 @@ type service struct {
 	dial   func() (net.Conn, error)
 }
 
-// maxStreams is what the servers are told to take, so that none is held back.
-const maxStreams = 20_000
+// maxStreams is the number of streams that the servers take and our clients open, a little
+// more than the largest workload needs: their windows are as large as fits 2^31-1 bytes.
+const maxStreams = 10_200
 
 // A network is where a service is.
 type network func() (ln net.Listener, dial func() (net.Conn, error), err error)
@@ -96,7 +97,7 @@ func (s *service) client() (roundTripper, error) {
 		return nil, err
 	}
 	if s.target == "spdy" {
-		return spdy.NewClientConn(conn)
+		return (&spdy.Config{MaxConcurrentStreams: maxStreams, Version: spdy.SPDY31}).NewClientConn(conn)
 	}
 	t := &http2.Transport{
 		AllowHTTP:          true,
