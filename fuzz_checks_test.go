@@ -92,10 +92,10 @@ func (r *fuzzRun) checkCounts() {
 	if theirs > s.peerStreams || s.peerStreams > s.conf.MaxConcurrentStreams {
 		r.t.Errorf("%d streams of the peer in %d slots, the limit is %d", theirs, s.peerStreams, s.conf.MaxConcurrentStreams)
 	}
-	if ours != s.ourStreams || ours > max(r.ours, s.limitLocked()) {
-		r.t.Errorf("%d streams of ours in %d slots, the limit is %d", ours, s.ourStreams, s.limitLocked())
+	if ours != s.activeLocked() || s.ourStreams > max(r.ours, s.limitLocked()) {
+		r.t.Errorf("%d streams of ours in %d slots, of which %d wait, the limit is %d", ours, s.ourStreams, s.resetSlots.held(), s.limitLocked())
 	}
-	r.ours = ours
+	r.ours = s.ourStreams
 }
 
 // checkWaiters: nobody waits for what is there.

@@ -3,6 +3,7 @@ package spdy
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"io"
 	"sync"
 	"testing"
@@ -94,6 +95,16 @@ func fuzzRaw(t *testing.T, mode byte, sent []byte) {
 	if n := openStreams(s); n != 0 {
 		t.Errorf("%d streams are left", n)
 	}
+}
+
+// refused reports whether a stream was refused in b.
+func refused(b []byte, id uint32) (yes bool) {
+	walkFrames(b, func(h frameHeader, frame []byte) {
+		if h.control && h.typ == FrameRstStream && len(frame) >= 16 && binary.BigEndian.Uint32(frame[8:])&maxStreamID == id {
+			yes = yes || RstStatus(binary.BigEndian.Uint32(frame[12:])) == RstRefusedStream
+		}
+	})
+	return yes
 }
 
 // finSent reports whether there may be a frame with the FIN of a stream in b.

@@ -220,7 +220,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	for _, st := range failed {
 		s.endLocked(st, s.goneReasonLocked(st), dropUnread)
 	}
-	s.openers.failLocked()
+	s.openers.failLocked(goneAway(0))
 	s.pooled.leaveLocked()
 	s.mu.Unlock()
 	for _, st := range failed {

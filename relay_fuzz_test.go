@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -21,8 +22,9 @@ import (
 // FuzzRelay is the way of a relay: bytes of an HTTP/1.1 client go through net/http into
 // NewStreamProxy and down a session, to an origin that answers with the given header
 // block and then follows a program. The origin gets no more requests than the client has
-// made, and those in its order; the client gets no more answers, no line that is not the
-// origin's or net/http's, and no part of an answer that looks whole.
+// made, in its order, and again only those whose streams it has refused; the client gets
+// no more answers, no line that is not the origin's or net/http's, and no part of an
+// answer that looks whole.
 func FuzzRelay(f *testing.F) {
 	get, post := "GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n", "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
 	chunked := "PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: Sum\r\n\r\n3\r\nabc\r\n0\r\nSum: 1\r\n\r\n"
@@ -181,6 +183,7 @@ func (r *relayRun) checkRequests() (asked []*http.Request) {
 		}
 	}
 	f, left := NewFramer(nil, bytes.NewReader(r.heard), r.version), asked
+	var again []*http.Request // a stream that the origin refuses is opened anew
 	for {
 		frame, err := f.ReadFrame()
 		if err != nil {
@@ -193,12 +196,24 @@ func (r *relayRun) checkRequests() (asked []*http.Request) {
 		}
 		got, err := parseRequestBlock(context.Background(), r.version, syn.Headers)
 		require.NoError(r.t, err, "stream %d", syn.StreamID)
-		for len(left) > 0 && !sameRequest(left[0], got) {
-			left = left[1:] // net/http or the session has refused it
+		again, left = r.takeRequest(got, again, left)
+		if refused(r.sent, syn.StreamID) {
+			again = append(again, got)
 		}
-		require.NotEmpty(r.t, left, "the origin got %s %s, which the client has not sent", got.Method, got.URL)
-		left = left[1:]
 	}
+}
+
+// takeRequest takes a request that the origin got out of those whose streams it had
+// refused, or else of those that the client had sent.
+func (r *relayRun) takeRequest(got *http.Request, refused, sent []*http.Request) (again, left []*http.Request) {
+	if i := slices.IndexFunc(refused, func(a *http.Request) bool { return sameRequest(a, got) }); i >= 0 {
+		return slices.Delete(refused, i, i+1), sent
+	}
+	for len(sent) > 0 && !sameRequest(sent[0], got) {
+		sent = sent[1:] // net/http or the session has refused it
+	}
+	require.NotEmpty(r.t, sent, "the origin got %s %s, which the client has not sent", got.Method, got.URL)
+	return refused, sent[1:]
 }
 
 // sameRequest reports that b is what a has become on its way.

@@ -1,5 +1,11 @@
 package spdy
 
+import (
+	"errors"
+	"net"
+	"time"
+)
+
 // maxDataFrame is the most bytes of DATA in one frame while several streams have
 // something to send: small enough to interleave them well (SPEC D11).
 const maxDataFrame = 16 << 10
@@ -45,10 +51,32 @@ func (s *Session) writeBatch() bool {
 			err = s.writeParcelFrame()
 		}
 		if err != nil {
-			s.fail(err)
+			s.writeFailed(err)
 			return false
 		}
 	}
+}
+
+// writeFailed ends a session that can write no more. What its peer had sent before may
+// still be unread, to the end of an answer: the receiver goes on until the connection has
+// no more to give, for the time of linger at most, and its end is the session's. No stream
+// is opened or taken meanwhile.
+func (s *Session) writeFailed(err error) {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		s.fail(err)
+		return
+	}
+	s.mu.Lock()
+	s.lost, s.writeErr = true, &ConnError{Err: err}
+	s.saidGoAway = true // to nobody
+	s.openers.failLocked(s.reasonLocked(nil))
+	s.pooled.leaveLocked()
+	s.mu.Unlock()
+	s.drain()
+	timer := time.AfterFunc(linger, func() { s.conn.Close() })
+	<-s.receiveEnd
+	timer.Stop()
 }
 
 // writeOut writes a batch to the network.

@@ -78,6 +78,7 @@ type Session struct {
 	heardGoAway bool        // the peer takes no new streams
 	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
 	farewell    error       // the error that the peer's GOAWAY reported
+	writeErr    *ConnError  // what has ended the sender, while the receiver may go on, see writeFailed
 	finished    idRing      // streams on which no DATA of the peer may follow: it sent FIN or RST_STREAM
 	answered    idRing      // streams that were never opened, and that we have answered with RST_STREAM
 
@@ -347,7 +348,7 @@ func (s *Session) goAwayLocked() {
 		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		s.saidGoAway = true
 	}
-	s.openers.failLocked()
+	s.openers.failLocked(goneAway(0))
 	s.pooled.leaveLocked()
 }
 
@@ -368,16 +369,24 @@ func (s *Session) endIfDrained() {
 	}
 }
 
-// endDrained ends a session on which nothing is open, for the reason that the peer
-// gave if it gave one.
+// endDrained ends a session on which nothing is open.
 func (s *Session) endDrained() {
 	s.mu.Lock()
-	reason := s.farewell
+	reason := s.reasonLocked(ErrSessionClosed)
 	s.mu.Unlock()
-	if reason == nil {
-		reason = ErrSessionClosed
-	}
 	s.shutdown(reason)
+}
+
+// reasonLocked is why the session ends, if other is what has just come to light: what the
+// peer's GOAWAY said, what happened to the sender before, or that.
+func (s *Session) reasonLocked(other error) error {
+	switch {
+	case s.farewell != nil:
+		return s.farewell
+	case s.writeErr != nil:
+		return s.writeErr
+	}
+	return other
 }
 
 func (s *Session) drainedLocked() bool {
@@ -453,16 +462,14 @@ func (s *Session) fail(err error) {
 	}
 	s.mu.Lock()
 	s.lost = true
-	idle, farewell := len(s.streams) == 0, s.farewell
-	s.mu.Unlock()
-	switch {
-	case farewell != nil:
-		s.shutdown(farewell)
-	case err == io.EOF && idle: // the peer closed between two frames
-		s.shutdown(ErrSessionClosed)
-	default:
-		s.shutdown(&ConnError{Err: unexpected(err)})
+	var reason error
+	if err == io.EOF && len(s.streams) == 0 { // the peer closed between two frames
+		reason = s.reasonLocked(ErrSessionClosed)
+	} else {
+		reason = s.reasonLocked(&ConnError{Err: unexpected(err)})
 	}
+	s.mu.Unlock()
+	s.shutdown(reason)
 }
 
 // ring wakes the sender. Nobody holds a lock, since hooks may be called.

@@ -72,6 +72,8 @@ func (s *Session) openErrLocked() error {
 	switch {
 	case s.err != nil:
 		return s.err
+	case s.writeErr != nil:
+		return s.reasonLocked(nil)
 	case s.saidGoAway || s.heardGoAway || s.refusingLocked(): // SPEC S14, G4
 		return goneAway(0)
 	}
@@ -104,10 +106,10 @@ func (q *openerQueue) remove(o *opener) bool {
 	return true
 }
 
-// failLocked turns everybody away because the session is going away.
-func (q *openerQueue) failLocked() {
+// failLocked turns everybody away because the session takes no new streams.
+func (q *openerQueue) failLocked(why error) {
 	for len(*q) > 0 {
-		q.pop().decide(goneAway(0))
+		q.pop().decide(why)
 	}
 }
 
