@@ -155,7 +155,9 @@ type Config struct {
 	// means SPDY/3.1 for a client. A server without TLS tells SPDY/2 from the
 	// others by its client's first frame, but not SPDY/3 from SPDY/3.1: with the
 	// zero value it takes the client for one of SPDY/3 until a WINDOW_UPDATE for
-	// the session shows otherwise, see SPEC §7. With SPDY3 or SPDY31 it knows.
+	// the session shows otherwise, see SPEC §7. It sends 64 KiB, the session window
+	// of SPDY/3.1, and then waits once for that WINDOW_UPDATE, for one round trip
+	// and a second at most. With SPDY3 or SPDY31 it knows.
 	Version Version
 
 	// FlowControl says whether the peer of a raw session can be expected to do flow

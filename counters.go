@@ -111,7 +111,7 @@ func (s *Session) Stats() SessionStats {
 		Flooded:          errors.Is(s.err, ErrFlood),
 	}
 	open := s.unaware != nil && s.unaware.credit > 0 // nothing that the peer has granted counts
-	if s.flow.cautious {
+	if s.flow.doubt != nil {
 		t.Version = SPDY3
 	} else if s.version.sessionFlowControl() {
 		t.ReceiveWindow = s.flow.in.avail

@@ -35,9 +35,8 @@ type credit struct {
 	kept int64
 
 	tuner      windowTuner
-	peerWindow int64 // INITIAL_WINDOW_SIZE of the peer
-	cautious   bool  // the peer may speak SPDY/3 or SPDY/3.1, see beCautious
-	sentBlind  int64 // DATA bytes sent while cautious
+	peerWindow int64  // INITIAL_WINDOW_SIZE of the peer
+	doubt      *doubt // not nil while the peer may speak SPDY/3 or SPDY/3.1
 }
 
 func (c *credit) init(conf *Config, v Version) {
@@ -72,29 +71,18 @@ func (c *credit) paceLocked() {
 // no application has read or discarded.
 func (c *credit) unreadLocked() int64 { return c.in.size - c.in.avail - c.owed.Load() }
 
-// beCautious prepares for a peer that may speak SPDY/3: until the peer sends a
-// WINDOW_UPDATE for the session, no session window limits what we send, and none limits
-// the peer. Our own grants are sent all the same: SPDY/3 peers ignore them (SPEC W9), a
-// peer of SPDY/3.1 may wait for them. limit bounds the unread bytes.
-func (c *credit) beCautious(limit int64) {
-	c.cautious, c.out.avail, c.limit = true, unlimited, limit
-}
-
 // spend charges DATA of n bytes that is about to be sent.
 func (c *credit) spend(n int64) {
 	c.out.spend(n)
-	if c.cautious {
-		c.sentBlind += n
+	if c.doubt != nil {
+		c.doubt.sent += n
 	}
 }
 
 // grow adds a WINDOW_UPDATE for the session, which only a peer of SPDY/3.1 sends. It
 // reports false if the delta is 0 or the window would pass 2^31-1 (SPEC W5, W7).
 func (c *credit) grow(delta int64) bool {
-	if c.cautious {
-		c.cautious = false
-		c.out.avail = defaultWindow - c.sentBlind
-	}
+	c.resolveLocked()
 	return delta > 0 && c.out.grow(delta)
 }
 
@@ -103,7 +91,7 @@ func (c *credit) grow(delta int64) bool {
 // at once. Bytes are only counted while the peer does not have to know the window: a
 // peer that may speak SPDY/3, or one that may do no flow control.
 func (s *Session) chargeLocked(n int64) bool {
-	if s.flow.cautious || s.unaware != nil {
+	if s.flow.doubt != nil || s.unaware != nil {
 		s.flow.in.avail -= n
 	} else if !s.flow.in.take(n) {
 		return false

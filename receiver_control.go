@@ -186,6 +186,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 		s.stats.roundTrip = rtt
 	}
 	s.endTrialLocked(id)
+	s.askedLocked(id)
 	s.measuredLocked(id)
 	s.echoedLocked(id)
 	s.mu.Unlock()

@@ -282,6 +282,7 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
 	s.flow.spend(int64(n))
+	s.askLocked()
 	s.stats.sent[FrameData]++
 	s.stats.dataSent += int64(n)
 	if last {

@@ -433,6 +433,7 @@ func (s *Session) shutdown(reason error) {
 		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
 	s.stopTrialLocked()
+	s.flow.doubt.stopLocked()
 	s.stopResetSlotsLocked()
 	s.shed.stopLocked()
 	s.leftover = nil
@@ -497,7 +498,7 @@ func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 func (s *Session) Version() Version {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flow.cautious {
+	if s.flow.doubt != nil {
 		return SPDY3
 	}
 	return s.version

@@ -63,13 +63,6 @@ func (c *Config) recognize(first []byte) (g greeting) {
 	return g
 }
 
-// beCautious makes a session that may have a SPDY/3 peer, see credit.beCautious.
-func (s *Session) beCautious() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.flow.beCautious(int64(s.conf.SessionWindow) + 1)
-}
-
 // A readAheadConn is a connection of which something has been read already.
 type readAheadConn struct {
 	net.Conn

@@ -232,16 +232,48 @@ func TestCautiousBooks(t *testing.T) {
 		require.Equal(t, SPDY3, p.s.Version())
 		return p, st
 	}
-	story(t, "a client of SPDY/3", func(t *testing.T) {
+	for name, answer := range map[string]func(p *testPeer){
+		"answers PINGs":    func(p *testPeer) { p.sendPing(2) },
+		"answers no PINGs": func(p *testPeer) { p.advance(doubtTime) },
+	} {
+		story(t, "a client of SPDY/3 that "+name, func(t *testing.T) {
+			p, st := cautious(t)
+			w := p.startWrite(st, testBytes(300<<10), 0)
+			p.wantData("as much as a client of SPDY/3.1 allows", 1, 64<<10)
+			p.wantPing("is there a session window?", 2)
+			p.wantIdle("nothing before the answer")
+			answer(p)
+			w.wrote("no session window holds it back", 300<<10)
+			p.wantData("no session window holds it back", 1, (300-64)<<10)
+			for i := range 3 { // more than there would be a session window for
+				other := p.theirs("another", uint32(3+2*i), 0)
+				p.sendBulk(other.id, 128<<10, 0)
+				p.isOpen("nor is the client held to one", other)
+			}
+			p.wantAlive("all is well")
+		})
+	}
+	story(t, "a client of SPDY/3.1 that answers PINGs", func(t *testing.T) {
 		p, st := cautious(t)
-		p.startWrite(st, testBytes(300<<10), 0).wrote("no session window holds it back", 300<<10)
-		p.wantData("no session window holds it back", 1, 300<<10)
-		for i := range 3 { // more than there would be a session window for
-			other := p.theirs("another", uint32(3+2*i), 0)
-			p.sendBulk(other.id, 128<<10, 0)
-			p.isOpen("nor is the client held to one", other)
-		}
-		p.wantAlive("all is well")
+		w := p.startWrite(st, testBytes(300<<10), 0)
+		p.wantData("no more than the session window", 1, 64<<10)
+		p.wantPing("is there a session window?", 2)
+		p.sendWindowUpdate(0, 50<<10)
+		p.sendPing(2)
+		p.wantData("there is one", 1, 50<<10)
+		w.pending("the window is used up")
+		p.advance(2 * doubtTime)
+		p.wantIdle("for good")
+		require.Equal(t, SPDY31, p.s.Version())
+	})
+	story(t, "a client that leaves it open", func(t *testing.T) {
+		p, st := cautious(t)
+		p.startWrite(st, testBytes(100<<10), 0)
+		p.wantData("the first window", 1, 64<<10)
+		p.wantPing("is there a session window?", 2)
+		p.conn.Close()
+		p.advance(2 * doubtTime)
+		require.Equal(t, SPDY3, p.s.Version())
 	})
 	story(t, "a client of SPDY/3.1", func(t *testing.T) {
 		p, st := cautious(t)
