@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // stuck is a server whose handlers of /stuck run until stop is called.
@@ -60,7 +61,7 @@ func TestAttackA28HandlersStillRun(t *testing.T) {
 		"one of many": {spdy.Config{MaxConcurrentStreams: 20, ResetBurst: 1}, 1, 5000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inVersions(t, func(t *testing.T, v spdy.Version) {
+			bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 				p, stop := stuck(t, v, c.conf)
 				defer p.close()
 				refused, id := 0, uint32(1)
@@ -88,7 +89,7 @@ func TestAttackA28HandlersStillRun(t *testing.T) {
 
 // TestAttackA28OneHandlerReturns: each handler that returns makes room for a stream.
 func TestAttackA28OneHandlerReturns(t *testing.T) {
-	inVersions(t, func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		told := make(chan struct{})
 		p := newPeer(t, v, spdy.Config{MaxConcurrentStreams: 20, ResetBurst: 3}, func(http.ResponseWriter, *http.Request) { <-told })
 		defer p.close()

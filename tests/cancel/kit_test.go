@@ -6,39 +6,16 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
-
-var versions = []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31}
-
-// inVersions runs f in each version, in a bubble of its own.
-func inVersions(t *testing.T, f func(t *testing.T, v spdy.Version)) {
-	t.Helper()
-	for _, v := range versions {
-		t.Run(v.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { f(t, v) })
-		})
-	}
-}
-
-// pass lets d of the bubble's time pass.
-func pass(d time.Duration) { <-time.NewTimer(d).C }
-
-// quiet is conf for a session of version v that logs nothing.
-func quiet(conf spdy.Config, v spdy.Version) *spdy.Config {
-	conf.Version = v
-	conf.Logger = slog.New(slog.DiscardHandler)
-	return &conf
-}
 
 // A peer is the scripted end of a connection whose other end is a session of ours.
 type peer struct {
@@ -56,9 +33,9 @@ func newPeer(t *testing.T, v spdy.Version, conf spdy.Config, h http.HandlerFunc)
 	ours, conn := testconn.Pair()
 	p := &peer{t: t, v: v, conn: conn, end: make(chan error, 1)}
 	if h != nil {
-		p.s = quiet(conf, v).ServerSession(ours, &http.Server{Handler: h})
+		p.s = bubble.Quiet(conf, v).ServerSession(ours, &http.Server{Handler: h})
 	} else {
-		p.s = quiet(conf, v).ClientSession(ours)
+		p.s = bubble.Quiet(conf, v).ClientSession(ours)
 	}
 	p.f, p.tap = newFramer(conn, v)
 	go func() { p.end <- p.s.Serve() }()
@@ -277,7 +254,7 @@ type pair struct {
 }
 
 func newPair(v spdy.Version, server spdy.Config, h http.HandlerFunc, opts ...testconn.Option) *pair {
-	return newPairOf(quiet(spdy.Config{}, v), quiet(server, v), h, opts...)
+	return newPairOf(bubble.Quiet(spdy.Config{}, v), bubble.Quiet(server, v), h, opts...)
 }
 
 // newPairOf is newPair with both configurations.

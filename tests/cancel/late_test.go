@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // refusing is a server of ours whose only slot a handler holds that still runs for a
@@ -96,7 +97,7 @@ func TestAttackA28LateData(t *testing.T) {
 		require.Zero(p.t, after.UnreadBytes)
 	}
 	t.Run("refused by a server", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			p, stop := refusing(t, v, conf)
 			defer p.close()
 			for i := range streams {
@@ -108,7 +109,7 @@ func TestAttackA28LateData(t *testing.T) {
 					}
 				}
 			}
-			pass(time.Hour)
+			bubble.Pass(time.Hour)
 			flood(p)
 			stop()
 			synctest.Wait()
@@ -116,10 +117,10 @@ func TestAttackA28LateData(t *testing.T) {
 		})
 	})
 	t.Run("cancelled by a client", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			p := cancelled(t, v, conf, streams+1)
 			defer p.close()
-			pass(time.Hour)
+			bubble.Pass(time.Hour)
 			flood(p)
 			p.wantAnswered("afterwards")
 		})
@@ -131,7 +132,7 @@ func TestAttackA28LateData(t *testing.T) {
 func eachRole(t *testing.T, f func(t *testing.T, p *peer)) {
 	t.Helper()
 	t.Run("server", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			p := newPeer(t, v, spdy.Config{}, func(http.ResponseWriter, *http.Request) {})
 			defer p.close()
 			p.wantServed("before", 1)
@@ -140,7 +141,7 @@ func eachRole(t *testing.T, f func(t *testing.T, p *peer)) {
 		})
 	})
 	t.Run("client", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			p := newPeer(t, v, spdy.Config{}, nil)
 			defer p.close()
 			p.wantAnswered("before")
@@ -187,7 +188,7 @@ func TestAttackA28StrayData(t *testing.T) {
 func TestAttackA28LateHeaders(t *testing.T) {
 	const streams = 200
 	t.Run("cancelled", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			p := cancelled(t, v, spdy.Config{}, streams)
 			defer p.close()
 			before := p.s.Stats().IdleFrames
@@ -198,7 +199,7 @@ func TestAttackA28LateHeaders(t *testing.T) {
 		})
 	})
 	t.Run("never sent", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			p := newPeer(t, v, spdy.Config{}, nil)
 			defer p.close()
 			p.sendLarge(streams + 100)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // A service is a server and the transport of its clients, over connections of 5 ms.
@@ -31,10 +32,10 @@ func path() testconn.Option { return testconn.Latency(5 * time.Millisecond) }
 // spdyService is a Server of ours and a Transport of ours, which speak v.
 func spdyService(t *testing.T, v spdy.Version, h http.Handler) service {
 	ln := testconn.Listen()
-	srv := &spdy.Server{Handler: h, Config: quiet(spdy.Config{}, v), Logger: slog.New(slog.DiscardHandler)}
+	srv := &spdy.Server{Handler: h, Config: bubble.Quiet(spdy.Config{}, v), Logger: slog.New(slog.DiscardHandler)}
 	end := make(chan error, 1)
 	go func() { end <- srv.Serve(ln) }()
-	tr := &spdy.Transport{Config: quiet(spdy.Config{}, v), DialContext: func(context.Context, string, string) (net.Conn, error) {
+	tr := &spdy.Transport{Config: bubble.Quiet(spdy.Config{}, v), DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return ln.Dial(path())
 	}}
 	return service{transport: tr, close: func() {
@@ -67,7 +68,7 @@ func TestAttackA28Overload(t *testing.T) {
 	t.Run("http2", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { overload(t, http2Service) })
 	})
-	inVersions(t, func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		overload(t, func(h http.Handler) service { return spdyService(t, v, h) })
 	})
 }
@@ -80,11 +81,11 @@ func overload(t *testing.T, serve func(h http.Handler) service) {
 			tick(w, r)
 			return
 		}
-		pass(5 * time.Second) // whatever the client does
+		bubble.Pass(5 * time.Second) // whatever the client does
 	}))
 	defer s.close()
 	live := startTicking(t, s.transport, "http://overload.example/tick")
-	pass(time.Second)
+	bubble.Pass(time.Second)
 	end := time.Now().Add(total)
 	var asked, answered atomic.Int64
 	var wg sync.WaitGroup
@@ -102,7 +103,7 @@ func overload(t *testing.T, serve func(h http.Handler) service) {
 					res.Body.Close()
 				}
 				cancel()
-				pass(10 * time.Millisecond)
+				bubble.Pass(10 * time.Millisecond)
 			}
 		})
 	}
@@ -111,13 +112,13 @@ func overload(t *testing.T, serve func(h http.Handler) service) {
 	require.Greater(t, asked.Load(), int64(callers*40))
 	require.InDelta(t, 10*(total+time.Second).Seconds(), live.ticks.Load(), 50)
 	live.wantOn(t)
-	pass(10 * time.Second) // the last handlers return
+	bubble.Pass(10 * time.Second) // the last handlers return
 	res, err := s.transport.RoundTrip(patient(t))
 	require.NoError(t, err, "the server has recovered")
 	res.Body.Close()
 	live.cancel()
 	require.ErrorIs(t, <-live.err, context.Canceled)
-	pass(10 * time.Second)
+	bubble.Pass(10 * time.Second)
 }
 
 // patient is a request without a deadline.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // A breach is a way to break a rule that a peer can keep.
@@ -136,7 +137,7 @@ func eachBreach(t *testing.T, f func(t *testing.T, v spdy.Version, b *breach)) {
 	for i := range breaches {
 		b := &breaches[i]
 		t.Run(b.name+"/"+b.role, func(t *testing.T) {
-			inVersions(t, func(t *testing.T, v spdy.Version) {
+			bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 				if v != spdy.SPDY2 || !b.v3 {
 					f(t, v, b)
 				}
@@ -180,10 +181,10 @@ func TestAttackA28RuleBreakerRecovers(t *testing.T) {
 			p.send(rst(1), rst(3))
 			p.frames()
 		}
-		pass(time.Second - 1)
+		bubble.Pass(time.Second - 1)
 		p.send(p.open(id + 2))
 		p.want("still over budget", "RST_STREAM 200003 REFUSED_STREAM")
-		pass(time.Second)
+		bubble.Pass(time.Second)
 		p.wantServed("the budget has refilled", id+4)
 		for range 100 {
 			id += 4
@@ -201,7 +202,7 @@ func TestAttackA28SlowRuleBreaker(t *testing.T) {
 		defer stop()
 		for i := range 5 * burst {
 			b.times(p, i, 1)
-			pass(100 * time.Millisecond)
+			bubble.Pass(100 * time.Millisecond)
 		}
 	})
 }
@@ -209,7 +210,7 @@ func TestAttackA28SlowRuleBreaker(t *testing.T) {
 // TestAttackA28TooManyFields: no frame announces our limit of header fields, so a peer that
 // exceeds it breaks no rule. Strangers decide what a proxy sends.
 func TestAttackA28TooManyFields(t *testing.T) {
-	inVersions(t, func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		const limit = 50
 		fields := func(h http.Header) {
 			for i := range limit {
@@ -218,8 +219,8 @@ func TestAttackA28TooManyFields(t *testing.T) {
 		}
 		r := newPair(v, spdy.Config{MaxHeaderFields: limit, ResetBurst: 1, ResetRate: 1}, func(http.ResponseWriter, *http.Request) {})
 		defer r.close()
-		client := quiet(spdy.Config{MaxHeaderFields: limit, ResetBurst: 1, ResetRate: 1}, v)
-		q := newPairOf(client, quiet(spdy.Config{}, v), func(w http.ResponseWriter, _ *http.Request) { fields(w.Header()) })
+		client := bubble.Quiet(spdy.Config{MaxHeaderFields: limit, ResetBurst: 1, ResetRate: 1}, v)
+		q := newPairOf(client, bubble.Quiet(spdy.Config{}, v), func(w http.ResponseWriter, _ *http.Request) { fields(w.Header()) })
 		defer q.close()
 		for range 10 {
 			req, err := http.NewRequest("GET", "http://cancel.example/", nil)
@@ -244,10 +245,10 @@ func TestAttackA28TooManyFields(t *testing.T) {
 
 // TestAttackA28TooManyFieldsRaw: nor does a peer that opens a raw stream with too many.
 func TestAttackA28TooManyFieldsRaw(t *testing.T) {
-	inVersions(t, func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		ours, conn := testconn.Pair()
 		p := &peer{t: t, v: v, conn: conn, end: make(chan error, 1)}
-		p.s = quiet(spdy.Config{MaxHeaderFields: 10, ResetBurst: 1, ResetRate: 1}, v).RawSession(ours, false)
+		p.s = bubble.Quiet(spdy.Config{MaxHeaderFields: 10, ResetBurst: 1, ResetRate: 1}, v).RawSession(ours, false)
 		p.f, p.tap = newFramer(conn, v)
 		go func() { p.end <- p.s.Serve() }()
 		defer p.close()

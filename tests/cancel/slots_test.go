@@ -12,6 +12,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // TestAttackA28SlotWaitsForEcho: the slot of a cancelled stream is free when the echo of
@@ -19,7 +20,7 @@ import (
 func TestAttackA28SlotWaitsForEcho(t *testing.T) {
 	for _, limit := range []uint32{1, 3} {
 		t.Run(fmt.Sprint("of ", limit), func(t *testing.T) {
-			inVersions(t, func(t *testing.T, v spdy.Version) {
+			bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 				p := newPeer(t, v, spdy.Config{}, nil)
 				defer p.close()
 				p.limit(limit)
@@ -38,7 +39,7 @@ func TestAttackA28SlotWaitsForEcho(t *testing.T) {
 				require.ErrorIs(t, <-first.err, context.Canceled)
 				p.want("RST_STREAM, then PING", "RST_STREAM 1 CANCEL", "PING 1")
 				require.False(t, p.s.CanTakeNewRequest())
-				pass(700 * time.Millisecond)
+				bubble.Pass(700 * time.Millisecond)
 				p.want("the echo has not arrived")
 				p.send(&spdy.PingFrame{ID: 1})
 				p.want("the echo has arrived", fmt.Sprint("SYN_STREAM ", 2*limit+1))
@@ -54,7 +55,7 @@ func TestAttackA28SlotWaitsForEcho(t *testing.T) {
 // TestAttackA28SlotOfFinishedStream: a stream that is cancelled after its response has no
 // slot to wait for, and a RST_STREAM of the server needs no echo.
 func TestAttackA28SlotOfFinishedStream(t *testing.T) {
-	inVersions(t, func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		p := newPeer(t, v, spdy.Config{}, nil)
 		defer p.close()
 		p.limit(1)
@@ -84,7 +85,7 @@ func TestAttackA28LaterAnswerIsProof(t *testing.T) {
 		"RST_STREAM": func(p *peer, id uint32) spdy.Frame { return rst(id) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inVersions(t, func(t *testing.T, v spdy.Version) {
+			bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 				p := newPeer(t, v, spdy.Config{}, nil)
 				defer p.close()
 				p.limit(4)
@@ -99,10 +100,10 @@ func TestAttackA28LaterAnswerIsProof(t *testing.T) {
 				p.want("the streams after the PING", "SYN_STREAM 5", "SYN_STREAM 7")
 				p.get("/waits")
 				p.want("no slot is free")
-				pass(300 * time.Millisecond)
+				bubble.Pass(300 * time.Millisecond)
 				p.send(&spdy.SynReplyFrame{StreamID: 3, Headers: answer(v)})
 				p.want("that response proves nothing")
-				pass(300 * time.Millisecond)
+				bubble.Pass(300 * time.Millisecond)
 				require.Zero(t, p.s.Stats().WaitingPings)
 				p.send(frame(p, 5))
 				if name == "RST_STREAM" { // frees a slot of its own too
@@ -128,7 +129,7 @@ func TestAttackA28SlotWaitsInVain(t *testing.T) {
 		600 * time.Millisecond: 2400 * time.Millisecond,
 	} {
 		t.Run(roundTrip.String(), func(t *testing.T) {
-			inVersions(t, func(t *testing.T, v spdy.Version) {
+			bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 				p := newPeer(t, v, spdy.Config{}, nil)
 				defer p.close()
 				p.limit(1)
@@ -142,9 +143,9 @@ func TestAttackA28SlotWaitsInVain(t *testing.T) {
 					first.cancel()
 					second := p.get("/")
 					require.Len(t, pings(p.frames()), 1)
-					pass(wait - 1)
+					bubble.Pass(wait - 1)
 					p.want("the wait is not over")
-					pass(1)
+					bubble.Pass(1)
 					got := p.frames()
 					require.Len(t, got, 1, "the wait is over")
 					p.send(p.reply(got[0].(*spdy.SynStreamFrame).StreamID))
@@ -168,7 +169,7 @@ func (p *peer) measure(d time.Duration) {
 	}()
 	ids := pings(p.frames())
 	require.Len(p.t, ids, 1)
-	pass(d)
+	bubble.Pass(d)
 	p.send(&spdy.PingFrame{ID: ids[0]})
 	require.NoError(p.t, <-done)
 	require.Equal(p.t, d, p.s.Stats().RoundTrip)
@@ -177,7 +178,7 @@ func (p *peer) measure(d time.Duration) {
 // TestAttackA28MuteServer: a server that never answers a PING is waited for once, and
 // again as soon as it answers one.
 func TestAttackA28MuteServer(t *testing.T) {
-	inVersions(t, func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		p := newPeer(t, v, spdy.Config{}, nil)
 		defer p.close()
 		p.limit(3)
@@ -185,15 +186,15 @@ func TestAttackA28MuteServer(t *testing.T) {
 		p.want("three slots", "SYN_STREAM 1", "SYN_STREAM 3", "SYN_STREAM 5")
 		a.cancel()
 		p.want("the first", "RST_STREAM 1 CANCEL", "PING 1")
-		pass(500 * time.Millisecond)
+		bubble.Pass(500 * time.Millisecond)
 		b.cancel()
 		p.want("one PING at a time", "RST_STREAM 3 CANCEL")
 		for range 3 {
 			p.get("/")
 		}
-		pass(500*time.Millisecond - 1)
+		bubble.Pass(500*time.Millisecond - 1)
 		p.want("the wait is not over")
-		pass(1)
+		bubble.Pass(1)
 		p.want("the wait is over, for all resets", "SYN_STREAM 7", "SYN_STREAM 9")
 		c.cancel()
 		p.want("no wait", "RST_STREAM 5 CANCEL", "SYN_STREAM 11")
@@ -214,7 +215,7 @@ func TestAttackA28MuteServer(t *testing.T) {
 // TestAttackA28OnePingForMany: streams that are cancelled together cost two PINGs at
 // most, and those cancelled while a PING is out one more, which is sent at once.
 func TestAttackA28OnePingForMany(t *testing.T) {
-	inVersions(t, func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		p := newPeer(t, v, spdy.Config{}, nil)
 		defer p.close()
 		p.limit(100)
@@ -255,7 +256,7 @@ func TestAttackA28NextPing(t *testing.T) {
 		"SYN_REPLY": func(p *peer) spdy.Frame { return p.reply(7) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inVersions(t, func(t *testing.T, v spdy.Version) {
+			bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 				p := newPeer(t, v, spdy.Config{}, nil)
 				defer p.close()
 				a, b, c := p.get("/"), p.get("/"), p.get("/")
@@ -284,7 +285,7 @@ type dialled struct {
 
 func newDialled(t *testing.T, v spdy.Version) *dialled {
 	d := &dialled{t: t, v: v, conns: make(chan *testconn.Conn, 10)}
-	d.tr = &spdy.Transport{Config: quiet(spdy.Config{}, v), MaxSessionsPerHost: 1, DialContext: func(context.Context, string, string) (net.Conn, error) {
+	d.tr = &spdy.Transport{Config: bubble.Quiet(spdy.Config{}, v), MaxSessionsPerHost: 1, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := testconn.Pair()
 		d.conns <- theirs
 		return ours, nil
@@ -318,7 +319,7 @@ func (p *peer) wantGone(why string) {
 // is idle, and ends at once.
 func TestAttackA28HeldSlotsKeepNothing(t *testing.T) {
 	t.Run("CloseIdleConnections", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			d := newDialled(t, v)
 			c := start(t, d.tr, "/")
 			p := d.peer()
@@ -330,36 +331,36 @@ func TestAttackA28HeldSlotsKeepNothing(t *testing.T) {
 		})
 	})
 	t.Run("IdleConnTimeout", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			d := newDialled(t, v)
 			d.tr.IdleConnTimeout = 300 * time.Millisecond
 			c := start(t, d.tr, "/")
 			p := d.peer()
 			p.frames()
-			pass(time.Second)
+			bubble.Pass(time.Second)
 			c.cancel()
 			p.want("cancelled", "RST_STREAM 1 CANCEL", "PING 1")
-			pass(300*time.Millisecond - 1)
+			bubble.Pass(300*time.Millisecond - 1)
 			p.want("not idle long enough")
-			pass(1)
+			bubble.Pass(1)
 			p.wantGone("idle long enough")
 		})
 	})
 	t.Run("IdleTimeout", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			p := newPeer(t, v, spdy.Config{IdleTimeout: 300 * time.Millisecond}, nil)
 			c := p.get("/")
 			p.frames()
-			pass(time.Second)
+			bubble.Pass(time.Second)
 			c.cancel()
 			p.want("cancelled", "RST_STREAM 1 CANCEL", "PING 1")
-			pass(300 * time.Millisecond)
+			bubble.Pass(300 * time.Millisecond)
 			p.wantGone("idle long enough")
 			require.NoError(t, <-p.end)
 		})
 	})
 	t.Run("Shutdown", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			p := newPeer(t, v, spdy.Config{}, nil)
 			c := p.get("/")
 			p.frames()
@@ -377,7 +378,7 @@ func TestAttackA28HeldSlotsKeepNothing(t *testing.T) {
 // TestAttackA28SlotsEndWithSession: requests that wait for a held slot fail, or go to
 // another session, when the session ends.
 func TestAttackA28SlotsEndWithSession(t *testing.T) {
-	inVersions(t, func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		p := newPeer(t, v, spdy.Config{}, nil)
 		p.limit(1)
 		c := p.get("/")
@@ -393,7 +394,7 @@ func TestAttackA28SlotsEndWithSession(t *testing.T) {
 		<-p.end
 	})
 	t.Run("Transport", func(t *testing.T) {
-		inVersions(t, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 			d := newDialled(t, v)
 			c := start(t, d.tr, "/")
 			p := d.peer()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // ticking is a request whose response never ends; ticks counts the bytes that arrived.
@@ -68,7 +69,7 @@ func (k *ticking) Write(p []byte) (int, error) {
 func (k *ticking) wantOn(t *testing.T) {
 	t.Helper()
 	before := k.ticks.Load()
-	pass(time.Second)
+	bubble.Pass(time.Second)
 	require.InDelta(t, 10, k.ticks.Load()-before, 2, "ticks in a second")
 	require.False(t, k.ended())
 }
@@ -93,18 +94,18 @@ func TestAttackA28Storm(t *testing.T) {
 	}
 	for _, n := range []int{70, 100, 249} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			inVersions(t, func(t *testing.T, v spdy.Version) {
+			bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 				// SPDY/2 has no windows: the connection holds the server back.
 				r := newPair(v, spdy.Config{}, handler, testconn.Latency(50*time.Millisecond), testconn.WriteCap(512<<10))
 				defer r.close()
-				pass(time.Second) // the client knows MAX_CONCURRENT_STREAMS
+				bubble.Pass(time.Second) // the client knows MAX_CONCURRENT_STREAMS
 				window := r.client.Stats().ReceiveWindow
 				live := startTicking(t, r.client, "http://cancel.example/tick")
 				var downloads []*call
 				for range n {
 					downloads = append(downloads, start(t, r.client, "/download"))
 				}
-				pass(500 * time.Millisecond)
+				bubble.Pass(500 * time.Millisecond)
 				require.Equal(t, n+1, r.client.Stats().Streams.Total())
 				before := r.client.Stats().Received
 				for _, d := range downloads {
@@ -113,7 +114,7 @@ func TestAttackA28Storm(t *testing.T) {
 				for _, d := range downloads {
 					require.ErrorIs(t, <-d.err, context.Canceled)
 				}
-				pass(time.Second)
+				bubble.Pass(time.Second)
 				r.wantAlive(t)
 				s := r.client.Stats()
 				require.Greater(t, s.Received.Frames[spdy.FrameData]-before.Frames[spdy.FrameData], uint64(100), "DATA was in flight")
@@ -141,7 +142,7 @@ func TestAttackA28Storm(t *testing.T) {
 func TestAttackA28HangUp(t *testing.T) {
 	for name, deaf := range map[string]time.Duration{"handlers notice": 0, "handlers notice after a second": time.Second} {
 		t.Run(name, func(t *testing.T) {
-			inVersions(t, func(t *testing.T, v spdy.Version) {
+			bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 				const callers, each, limit = 100, 100, 60
 				var now, most, seen atomic.Int64
 				handler := func(w http.ResponseWriter, r *http.Request) {
@@ -154,12 +155,12 @@ func TestAttackA28HangUp(t *testing.T) {
 					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 					}
 					<-r.Context().Done()
-					pass(deaf)
+					bubble.Pass(deaf)
 					now.Add(-1)
 				}
 				r := newPair(v, spdy.Config{MaxConcurrentStreams: limit}, handler, testconn.Latency(2*time.Millisecond))
 				defer r.close()
-				pass(time.Second)
+				bubble.Pass(time.Second)
 				live := startTicking(t, r.client, "http://cancel.example/tick")
 				synctest.Wait()
 				var sent atomic.Int64
@@ -179,7 +180,7 @@ func TestAttackA28HangUp(t *testing.T) {
 				require.Zero(t, r.client.Stats().ChargedResets)
 				live.wantOn(t)
 				live.cancel()
-				pass(2 * time.Second)
+				bubble.Pass(2 * time.Second)
 				require.Zero(t, now.Load())
 				require.Zero(t, r.server.Stats().Streams.Total())
 			})

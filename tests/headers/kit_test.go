@@ -20,17 +20,6 @@ import (
 	"github.com/amahi/spdy/spdytest"
 )
 
-var versions = []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31}
-
-// everyVersion runs f in a bubble for each version.
-func everyVersion(t *testing.T, f func(t *testing.T, v spdy.Version)) {
-	for _, v := range versions {
-		t.Run(v.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { f(t, v) })
-		})
-	}
-}
-
 // quiet is a logger that prints nothing.
 var quiet = slog.New(slog.DiscardHandler)
 

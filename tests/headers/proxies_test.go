@@ -18,14 +18,15 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/spdytest"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // TestAttackA26Proxies: through the proxies that carry the requests of many, a header that
 // is too large costs the request that has it, and what HTTP/1.1 lets through passes whole.
 func TestAttackA26Proxies(t *testing.T) {
 	t.Run("ReverseProxy", reverseProxies)
-	t.Run("NewStreamProxy", func(t *testing.T) { everyVersion(t, streamProxy) })
-	t.Run("SPDY in front", func(t *testing.T) { everyVersion(t, spdyInFront) })
+	t.Run("NewStreamProxy", func(t *testing.T) { bubble.InVersions(t, "", streamProxy) })
+	t.Run("SPDY in front", func(t *testing.T) { bubble.InVersions(t, "", spdyInFront) })
 	t.Run("ConfigureTransport", configuredTransport)
 }
 
@@ -50,7 +51,7 @@ func backs(t *testing.T, h http.Handler) []back {
 		{name: "h1", url: h1.URL, trans: h1.Client().Transport, huge: 431},
 		{name: "h2", url: h2.URL, trans: h2.Client().Transport, huge: 502},
 	}
-	for _, v := range versions {
+	for _, v := range bubble.Versions {
 		conns := new(atomic.Int32)
 		s := spdytest.NewUnstartedServer(h)
 		s.Config.Config = conf(&spdy.Config{Trace: &spdy.Trace{SessionStart: func(*spdy.Session) { conns.Add(1) }}}, v)

@@ -14,20 +14,21 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // TestAttackA26Received: what is too large for the side that receives it costs its stream,
 // and the client of a server is told why.
 func TestAttackA26Received(t *testing.T) {
-	t.Run("request", func(t *testing.T) { everyVersion(t, receivedRequest) })
-	t.Run("largest requests", func(t *testing.T) { everyVersion(t, receivedLargest) })
-	t.Run("upload", func(t *testing.T) { everyVersion(t, receivedUpload) })
-	t.Run("names", func(t *testing.T) { everyVersion(t, receivedNames) })
-	t.Run("answer", func(t *testing.T) { everyVersion(t, receivedAnswer) })
-	t.Run("trailers", func(t *testing.T) { everyVersion(t, receivedTrailers) })
-	t.Run("raw", func(t *testing.T) { everyVersion(t, receivedRaw) })
-	t.Run("limits", func(t *testing.T) { everyVersion(t, receivedLimits) })
-	t.Run("reset by the server", func(t *testing.T) { everyVersion(t, receivedReset) })
+	t.Run("request", func(t *testing.T) { bubble.InVersions(t, "", receivedRequest) })
+	t.Run("largest requests", func(t *testing.T) { bubble.InVersions(t, "", receivedLargest) })
+	t.Run("upload", func(t *testing.T) { bubble.InVersions(t, "", receivedUpload) })
+	t.Run("names", func(t *testing.T) { bubble.InVersions(t, "", receivedNames) })
+	t.Run("answer", func(t *testing.T) { bubble.InVersions(t, "", receivedAnswer) })
+	t.Run("trailers", func(t *testing.T) { bubble.InVersions(t, "", receivedTrailers) })
+	t.Run("raw", func(t *testing.T) { bubble.InVersions(t, "", receivedRaw) })
+	t.Run("limits", func(t *testing.T) { bubble.InVersions(t, "", receivedLimits) })
+	t.Run("reset by the server", func(t *testing.T) { bubble.InVersions(t, "", receivedReset) })
 }
 
 const small = 16 << 10 // a limit that is much smaller than the default

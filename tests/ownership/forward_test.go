@@ -19,6 +19,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // A backend is the server behind a proxy. It remembers the last request.
@@ -124,7 +125,7 @@ func overHTTP1(t *testing.T, front http.Handler, requests ...string) http.Header
 // and what a client and a proxy say to each other reaches nobody else.
 func TestAttackA30ForwardedHeaders(t *testing.T) {
 	for name, proxy := range proxies {
-		inEachVersion(t, "HTTP1/"+name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "HTTP1/"+name, func(t *testing.T, v spdy.Version) {
 			b := new(backend)
 			answer := overHTTP1(t, proxy(b.session(t, v)), "GET / HTTP/1.1\r\nHost: front.example\r\nConnection: X-Hop, x-user, Upgrade\r\n"+
 				"X-User: root\r\nX-Hop: 1\r\nX-End: 1\r\n"+hopByHop+"\r\n")
@@ -146,7 +147,7 @@ func TestAttackA30ForwardedHeaders(t *testing.T) {
 				require.NotContains(t, answer, key)
 			}
 		})
-		inEachVersion(t, "SPDY/"+name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "SPDY/"+name, func(t *testing.T, v spdy.Version) {
 			b := new(backend)
 			next := proxy(b.session(t, v))
 			client := pair(t, v, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -168,7 +169,7 @@ func testForwardedTrailers(t *testing.T) {
 		if name == "ReverseProxy" { // whose copy of a request has no values in its Trailer
 			continue
 		}
-		inEachVersion(t, "trailers/"+name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "trailers/"+name, func(t *testing.T, v spdy.Version) {
 			b := new(backend)
 			post := "POST / HTTP/1.1\r\nHost: front.example\r\nTransfer-Encoding: chunked\r\nTrailer: "
 			const end = "\r\n\r\n4\r\nbody\r\n0\r\n"
@@ -203,7 +204,7 @@ func testOtherTransports(t *testing.T) {
 		b.header.Del("Connection")
 		return b.header
 	}
-	inEachVersion(t, "RoundTrip", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "RoundTrip", func(t *testing.T, v spdy.Version) {
 		oracle := new(backend)
 		ln := testconn.Listen()
 		srv := &http.Server{Handler: oracle}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // pushServer returns a client session that takes pushes, and its server, which has got a
@@ -75,14 +76,14 @@ func testPushMatches(t *testing.T) {
 		"old is fine":     {lines: []string{"Cache-Control: max-age=60, foo=0"}},
 	}
 	for name, test := range tests {
-		inEachVersion(t, "match/"+name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "match/"+name, func(t *testing.T, v spdy.Version) {
 			s, client := pushServer(t, v, test.cause...)
 			s.push(2, 1, test.vary...)
 			s.wantPushed(client, request(t, "GET", "/a", test.lines...), 2)
 			s.wantSent(client, request(t, "GET", "/a", test.lines...)) // a push is used once
 		})
 	}
-	inEachVersion(t, "match/default port", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "match/default port", func(t *testing.T, v spdy.Version) {
 		s, client := pushServer(t, v)
 		s.push(2, 1)
 		req := request(t, "GET", "/a")
@@ -125,7 +126,7 @@ func testPushMismatches(t *testing.T) {
 		"OPTIONS changes nothing": {edit: func(r *http.Request) { r.Method = "OPTIONS" }},
 	}
 	for name, test := range tests {
-		inEachVersion(t, "no match/"+name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "no match/"+name, func(t *testing.T, v spdy.Version) {
 			s, client := pushServer(t, v, test.cause...)
 			s.push(2, 1, test.vary...)
 			req := request(t, "GET", "/a", test.lines...)
@@ -142,7 +143,7 @@ func testPushMismatches(t *testing.T) {
 		})
 	}
 	for name, vary := range map[string]string{"Vary, anything": "x-a, *", "Vary, too much": strings.Repeat("x-a,", 1000)} {
-		inEachVersion(t, "no match/"+name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "no match/"+name, func(t *testing.T, v spdy.Version) {
 			s, client := pushServer(t, v)
 			s.push(2, 1, "vary", vary)
 			s.wantSent(client, request(t, "GET", "/a"))
@@ -152,7 +153,7 @@ func testPushMismatches(t *testing.T) {
 
 // A request that wants a fresh answer gets no push that has waited longer.
 func testPushAge(t *testing.T) {
-	inEachVersion(t, "age", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "age", func(t *testing.T, v spdy.Version) {
 		s, client := pushServer(t, v)
 		s.push(2, 1)
 		<-time.After(10 * time.Second)
@@ -166,7 +167,7 @@ func testLateVary(t *testing.T) {
 	reply := func(s *server) {
 		s.send(&spdy.HeadersFrame{StreamID: 2, Headers: s.block("status", "200 OK", "version", "HTTP/1.1", "vary", "x-a")})
 	}
-	inEachVersion(t, "late Vary", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "late Vary", func(t *testing.T, v spdy.Version) {
 		s, client := pushServer(t, v, "X-A: 1")
 		s.promise(2, 1)
 		bob := start(client, request(t, "GET", "/a", "X-A: 2"))
@@ -181,7 +182,7 @@ func testLateVary(t *testing.T) {
 		s.send(&spdy.DataFrame{StreamID: 2, Flags: spdy.FlagFin, Data: []byte(pushed(2))})
 		s.wantPushed(client, request(t, "GET", "/a", "X-A: 1"), 2)
 	})
-	inEachVersion(t, "late Vary, outdated", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "late Vary, outdated", func(t *testing.T, v spdy.Version) {
 		s, client := pushServer(t, v, "X-A: 1")
 		s.promise(2, 1)
 		bob := start(client, request(t, "GET", "/a", "X-A: 2"))
@@ -199,7 +200,7 @@ func testLateVary(t *testing.T) {
 // An unsafe request makes the pushes of its URL unusable.
 func testUnsafe(t *testing.T) {
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "PURGE"} {
-		inEachVersion(t, "unsafe/"+method, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "unsafe/"+method, func(t *testing.T, v spdy.Version) {
 			s, client := pushServer(t, v, "Cookie: a=1")
 			s.promise(2, 1, "status", "200 OK", "version", "HTTP/1.1")
 			c := start(client, request(t, method, "/a"))
@@ -218,7 +219,7 @@ func testUnsafe(t *testing.T) {
 		request(t, "HEAD", "/a"), request(t, "OPTIONS", "/a"), request(t, "TRACE", "/a"),
 		request(t, "POST", "/b"), request(t, "POST", "/a?b"),
 	} {
-		inEachVersion(t, "safe/"+harmless.Method+" "+harmless.URL.RequestURI(), func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "safe/"+harmless.Method+" "+harmless.URL.RequestURI(), func(t *testing.T, v spdy.Version) {
 			s, client := pushServer(t, v)
 			s.push(2, 1)
 			c := start(client, harmless.Clone(t.Context()))
@@ -235,7 +236,7 @@ func testUnsafe(t *testing.T) {
 // A caller may reuse a request once he has closed the answer's body. The push keeps the
 // headers that were sent.
 func testReusedRequest(t *testing.T) {
-	inEachVersion(t, "reused request", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "reused request", func(t *testing.T, v spdy.Version) {
 		var cause *http.Request
 		s, client := newServer(t, &spdy.Config{Version: v, AcceptPush: func(_, c *http.Request) bool {
 			cause = c
@@ -257,7 +258,7 @@ func testReusedRequest(t *testing.T) {
 
 // The same URL may be pushed to each user.
 func testPushOfEachUser(t *testing.T) {
-	inEachVersion(t, "each user", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "each user", func(t *testing.T, v spdy.Version) {
 		s, client := pushServer(t, v, "Cookie: user=alice")
 		start(client, request(t, "GET", "/", "Cookie: user=bob"))
 		opened, _ := s.requests()
@@ -274,7 +275,7 @@ func testPushOfEachUser(t *testing.T) {
 // TestPushThroughTransport: two users behind one Transport, with our server. The answer
 // depends on the cookie and on an Accept-Encoding that the Transport adds.
 func TestPushThroughTransport(t *testing.T) {
-	inEachVersion(t, "users", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "users", func(t *testing.T, v spdy.Version) {
 		ln := testconn.Listen()
 		srv := &spdy.Server{Config: &spdy.Config{Version: v}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/" {

@@ -18,17 +18,6 @@ import (
 	"github.com/amahi/spdy/internal/testconn"
 )
 
-var versions = []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31}
-
-// inEachVersion runs f once for each version, in fake time.
-func inEachVersion(t *testing.T, name string, f func(t *testing.T, v spdy.Version)) {
-	for _, v := range versions {
-		t.Run(name+"/"+v.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { f(t, v) })
-		})
-	}
-}
-
 // A server is the scripted peer of a client session.
 type server struct {
 	t       *testing.T

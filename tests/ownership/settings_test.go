@@ -18,6 +18,7 @@ import (
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/localcert"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // A keeper is a server that asks each client to keep a value. It answers all requests.
@@ -126,7 +127,7 @@ func TestAttackA25SettingsByOrigin(t *testing.T) {
 		},
 	}
 	for name, client := range clients {
-		inEachVersion(t, name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, name, func(t *testing.T, v spdy.Version) {
 			a, b := &keeper{version: v, value: 1}, &keeper{version: v, value: 2}
 			conf := &spdy.Config{Version: v, Settings: new(spdy.MemorySettings), Logger: slog.New(slog.DiscardHandler)}
 			rt, scheme := client(keepers{"localhost:1001": a, "localhost:1002": b}, conf)
@@ -161,7 +162,7 @@ func testSettingsOfSessions(t *testing.T) {
 		"two servers":  {"http://a.example:80", "http://b.example:80"},
 		"key and none": {"http://a.example:80", ""},
 	} {
-		inEachVersion(t, "session/"+name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "session/"+name, func(t *testing.T, v spdy.Version) {
 			store := new(spdy.MemorySettings)
 			visit := func(k *keeper, key string) []uint32 {
 				ours, theirs := testconn.Pair()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // proxyStatus has the status of a proxy's answer, by failure, if other than 502.
@@ -44,7 +45,7 @@ func unavailableInSPDY2(v spdy.Version) int {
 func TestAttackA27Proxy(t *testing.T) {
 	for _, f := range failures {
 		for _, k := range kinds {
-			inEachVersion(t, f.name+"/"+k.name, func(t *testing.T, v spdy.Version) {
+			bubble.InVersions(t, f.name+"/"+k.name, func(t *testing.T, v spdy.Version) {
 				o := newOrigin(t, v)
 				o.conf.PingInterval, o.conf.PingTimeout = 10*time.Second, 5*time.Second
 				o.fate = f.fate
@@ -78,7 +79,7 @@ func TestAttackA27Proxy(t *testing.T) {
 // with 503, and that the request arrives whole.
 func TestProxySeeks(t *testing.T) {
 	for _, k := range kinds {
-		inEachVersion(t, k.name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, k.name, func(t *testing.T, v spdy.Version) {
 			if !k.rewindable {
 				return
 			}
@@ -106,7 +107,7 @@ func TestProxySeeks(t *testing.T) {
 
 // TestProxyContext shows that a proxy stops sending when the request's context ends.
 func TestProxyContext(t *testing.T) {
-	inEachVersion(t, "deadline in a pause", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "deadline in a pause", func(t *testing.T, v spdy.Version) {
 		o := newOrigin(t, v)
 		o.fate = (*exchange).refuse
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -122,7 +123,7 @@ func TestProxyContext(t *testing.T) {
 
 // TestProxyGoesAway shows that a proxy does not wait for a session that is going away.
 func TestProxyGoesAway(t *testing.T) {
-	inEachVersion(t, "refused", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "refused", func(t *testing.T, v spdy.Version) {
 		o := newOrigin(t, v)
 		o.fate = func(e *exchange) {
 			e.goAway(e.id, spdy.GoAwayOK)
@@ -139,7 +140,7 @@ func TestProxyGoesAway(t *testing.T) {
 
 // TestProxyUpload shows that a proxy answers 503 before the client has sent the whole body.
 func TestProxyUpload(t *testing.T) {
-	inEachVersion(t, "HTTP/1.1 in front", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "HTTP/1.1 in front", func(t *testing.T, v spdy.Version) {
 		// The origin refuses a stream when a part of the body has arrived.
 		ours, theirs := testconn.Pair()
 		f := spdy.NewFramer(theirs, theirs, v)
@@ -188,7 +189,7 @@ func TestProxyUpload(t *testing.T) {
 // TestRequest shows that a stream of NewClientStream keeps its single request, its headers
 // and its deadlines if other streams carry the request.
 func TestRequest(t *testing.T) {
-	inEachVersion(t, "one request", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "one request", func(t *testing.T, v spdy.Version) {
 		o := newOrigin(t, v)
 		o.fate = func(e *exchange) {
 			if e.n < 3 {
@@ -217,7 +218,7 @@ func TestRequest(t *testing.T) {
 			time.AfterFunc(time.Second, func() { _ = st.SetReadDeadline(at) })
 		},
 	} {
-		inEachVersion(t, "deadline, "+name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, "deadline, "+name, func(t *testing.T, v spdy.Version) {
 			o := newOrigin(t, v)
 			o.fate = func(e *exchange) {
 				if e.n < 3 {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // A27: a request that makes servers fail must not end one session after another, with the
@@ -159,7 +160,7 @@ func TestAttackA27Retries(t *testing.T) {
 			for _, k := range c.kinds {
 				for _, warm := range []int{0, 1, 3} {
 					name := fmt.Sprintf("%s/%s/%s/%d warm", c.name, f.name, k.name, warm)
-					inEachVersion(t, name, func(t *testing.T, v spdy.Version) {
+					bubble.InVersions(t, name, func(t *testing.T, v spdy.Version) {
 						o := newOrigin(t, v)
 						o.conf.PingInterval, o.conf.PingTimeout = 10*time.Second, 5*time.Second
 						o.single, o.fate = true, f.fate
@@ -186,7 +187,7 @@ func TestAsHTTP1(t *testing.T) {
 		}
 		for _, k := range kinds {
 			for _, warm := range []int{0, 1} {
-				bubble(t, fmt.Sprintf("%s/%s/%d warm", f.name, k.name, warm), func(t *testing.T) {
+				bubble.Run(t, fmt.Sprintf("%s/%s/%d warm", f.name, k.name, warm), func(t *testing.T) {
 					o := newOrigin(t, 0)
 					o.fate = f.h1
 					rt := http1Client(o)
@@ -206,7 +207,7 @@ func TestSecondTry(t *testing.T) {
 	for _, f := range failures {
 		for _, c := range clients {
 			for _, k := range c.kinds {
-				inEachVersion(t, c.name+"/"+f.name+"/"+k.name, func(t *testing.T, v spdy.Version) {
+				bubble.InVersions(t, c.name+"/"+f.name+"/"+k.name, func(t *testing.T, v spdy.Version) {
 					if f.sends(v, k, 1) == 1 {
 						return
 					}
@@ -240,7 +241,7 @@ func TestSecondTry(t *testing.T) {
 func TestAttackA27OthersAnswered(t *testing.T) {
 	for _, c := range clients {
 		for _, answered := range []bool{false, true} {
-			inEachVersion(t, fmt.Sprintf("%s/%v", c.name, answered), func(t *testing.T, v spdy.Version) {
+			bubble.InVersions(t, fmt.Sprintf("%s/%v", c.name, answered), func(t *testing.T, v spdy.Version) {
 				o := newOrigin(t, v)
 				var first *exchange
 				o.fate = func(e *exchange) {
@@ -277,7 +278,7 @@ func TestAttackA27OthersAnswered(t *testing.T) {
 // TestCancelled shows that a request is not sent again after its context ends.
 func TestCancelled(t *testing.T) {
 	for _, c := range clients {
-		inEachVersion(t, c.name+"/in a pause", func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, c.name+"/in a pause", func(t *testing.T, v spdy.Version) {
 			o := newOrigin(t, v)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -291,7 +292,7 @@ func TestCancelled(t *testing.T) {
 			require.ErrorIs(t, err, context.Canceled)
 			require.Equal(t, 3, o.sends())
 		})
-		inEachVersion(t, c.name+"/before the connection is lost", func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, c.name+"/before the connection is lost", func(t *testing.T, v spdy.Version) {
 			o := newOrigin(t, v)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -310,7 +311,7 @@ func TestCancelled(t *testing.T) {
 
 // TestAttackA27Pauses shows the pauses between tries.
 func TestAttackA27Pauses(t *testing.T) {
-	inEachVersion(t, "Transport", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "Transport", func(t *testing.T, v spdy.Version) {
 		o := newOrigin(t, v)
 		var at []time.Time
 		o.fate = func(e *exchange) {
@@ -337,7 +338,7 @@ func requirePauses(t *testing.T, at []time.Time) {
 // TestNeverSent shows that a request of any method is sent again if its SYN_STREAM never
 // left, and not if the connection began to write the SYN_STREAM.
 func TestNeverSent(t *testing.T) {
-	inEachVersion(t, "Transport", func(t *testing.T, v spdy.Version) {
+	bubble.InVersions(t, "Transport", func(t *testing.T, v spdy.Version) {
 		o := newOrigin(t, v)
 		o.fate = func(e *exchange) { e.answer("done") }
 		rt := clients[0].make(o)
@@ -372,7 +373,7 @@ func TestSingleTry(t *testing.T) {
 		"Session": func(c *spdy.Client) http.RoundTripper { return c.Session() },
 		"Client":  func(c *spdy.Client) http.RoundTripper { return c },
 	} {
-		inEachVersion(t, name, func(t *testing.T, v spdy.Version) {
+		bubble.InVersions(t, name, func(t *testing.T, v spdy.Version) {
 			o := newOrigin(t, v)
 			o.fate = (*exchange).refuse
 			_, err := fetch(roundTripper(o.client()), o.request("GET", "/", nil))

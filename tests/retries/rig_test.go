@@ -21,20 +21,6 @@ import (
 	"github.com/amahi/spdy/internal/testconn"
 )
 
-var versions = []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31}
-
-// bubble runs f in fake time.
-func bubble(t *testing.T, name string, f func(t *testing.T)) {
-	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
-}
-
-// inEachVersion runs f in fake time, once for each version.
-func inEachVersion(t *testing.T, name string, f func(t *testing.T, v spdy.Version)) {
-	for _, v := range versions {
-		bubble(t, name+"/"+v.String(), func(t *testing.T) { f(t, v) })
-	}
-}
-
 // An origin is a scripted server. warmUp answers requests for /warm, fate handles all others.
 type origin struct {
 	t       *testing.T

@@ -17,9 +17,8 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
-
-var versions = []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31}
 
 // A pair is a client and a server on a slow line, 25 ms each way.
 type pair struct {
@@ -55,9 +54,6 @@ func request(ctx context.Context, method, path string, body io.Reader) *http.Req
 	return req
 }
 
-// pass waits in fake time.
-func pass(d time.Duration) { <-time.NewTimer(d).C }
-
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
@@ -78,7 +74,7 @@ const (
 // Large header blocks, one behind the other, leave bodies at least half of their fair share
 // of the line, in the direction of responses and in that of requests.
 func TestHeaderBlocksTakeTurns(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range bubble.Versions {
 		for _, strangers := range []int{2, 8} {
 			if strangers > 2 && v != spdy.SPDY31 {
 				continue
@@ -129,7 +125,7 @@ func testTurns(t *testing.T, v spdy.Version, strangers int, up bool) {
 			}
 		}()
 	}
-	pass(2 * time.Second)
+	bubble.Pass(2 * time.Second)
 	for range strangers {
 		go func() {
 			for ctx.Err() == nil {
@@ -143,10 +139,10 @@ func testTurns(t *testing.T, v spdy.Version, strangers int, up bool) {
 			}
 		}()
 	}
-	pass(2 * time.Second)
+	bubble.Pass(2 * time.Second)
 	before := got.Load()
 	const watched = 10
-	pass(watched * time.Second)
+	bubble.Pass(watched * time.Second)
 	share := float64(got.Load()-before) / (watched * linkRate)
 	fair := float64(honest) / float64(honest+strangers)
 	require.Greater(t, share, fair/2, "share of the line")
@@ -157,7 +153,7 @@ func testTurns(t *testing.T, v spdy.Version, strangers int, up bool) {
 // A large header on a line that needs more than FirstFrameTimeout for it does not end the
 // session. A peer that stops in the middle of a frame is cut.
 func TestSlowHeaderBlock(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range bubble.Versions {
 		t.Run(v.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPair(v, 80_000, spdy.Config{}, func(w http.ResponseWriter, r *http.Request) {
@@ -171,7 +167,7 @@ func TestSlowHeaderBlock(t *testing.T) {
 					}
 					done <- err
 				}()
-				pass(time.Second)
+				bubble.Pass(time.Second)
 				req := request(t.Context(), http.MethodGet, "/stranger", nil)
 				large(req.Header)
 				res, err := p.client.RoundTrip(req)
@@ -214,25 +210,25 @@ func TestReaderThatBecomesSlow(t *testing.T) {
 			if err != nil {
 				return
 			}
-			pass(6 * time.Second) // 6 MB are unread
+			bubble.Pass(6 * time.Second) // 6 MB are unread
 			buf := make([]byte, 32<<10)
 			for n := 0; n < 3<<20; { // faster than they come
 				k, err := res.Body.Read(buf)
 				if n += k; err != nil {
 					return
 				}
-				pass(1500 * time.Microsecond)
+				bubble.Pass(1500 * time.Microsecond)
 			}
 			for {
 				if _, err := io.ReadFull(res.Body, buf); err != nil {
 					return
 				}
-				pass(300 * time.Millisecond)
+				bubble.Pass(300 * time.Millisecond)
 			}
 		}()
-		pass(20 * time.Second)
+		bubble.Pass(20 * time.Second)
 		before := got.Load()
-		pass(16 * time.Second)
+		bubble.Pass(16 * time.Second)
 		require.Greater(t, (got.Load()-before)/16, int64(rate/4), "half of a fair share, in bytes per second")
 		cancel()
 		p.close()
@@ -242,7 +238,7 @@ func TestReaderThatBecomesSlow(t *testing.T) {
 // Headers that are far beyond a server's limit, and compress well, cost their request alone,
 // however many there are.
 func TestManyLargeHeaders(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range bubble.Versions {
 		t.Run(v.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a, b := testconn.Pair()

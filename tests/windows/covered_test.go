@@ -15,6 +15,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // four is a configuration whose session window covers four streams.
@@ -23,7 +24,7 @@ var four = spdy.Config{StreamWindow: 64 << 10, SessionWindow: 256 << 10}
 // A client opens as many streams as its session window covers. Further requests wait, with
 // their contexts, until a body has been read or closed.
 func TestAttackA29CoveredStreams(t *testing.T) {
-	inVersions(t, "session", withWindows, func(t *testing.T, v spdy.Version) {
+	bubble.In(t, "session", withWindows, func(t *testing.T, v spdy.Version) {
 		p, s := scripted(t, v, four)
 		var trips []*trip
 		for range 6 {
@@ -57,7 +58,7 @@ func TestAttackA29CoveredStreams(t *testing.T) {
 			require.NoError(t, c.answered(t).Body.Close())
 		}
 	})
-	bubble(t, "without windows", func(t *testing.T) {
+	bubble.Run(t, "without windows", func(t *testing.T) {
 		p, s := scripted(t, spdy.SPDY2, four)
 		for range 6 {
 			start(s, request(t, "GET", "/", nil))
@@ -77,7 +78,7 @@ type origin struct {
 
 func (o *origin) dial(context.Context, string, string) (net.Conn, error) {
 	a, b := testconn.Pair()
-	s := quiet(spdy.Config{}, o.v).ServerSession(b, &http.Server{Handler: http.HandlerFunc(sized)})
+	s := bubble.Quiet(spdy.Config{}, o.v).ServerSession(b, &http.Server{Handler: http.HandlerFunc(sized)})
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -92,7 +93,7 @@ func (o *origin) dial(context.Context, string, string) (net.Conn, error) {
 
 // transport returns a Transport for an origin.
 func (o *origin) transport(conf spdy.Config, sessions int) *spdy.Transport {
-	c := quiet(conf, o.v)
+	c := bubble.Quiet(conf, o.v)
 	c.Trace = &spdy.Trace{SessionStart: func(s *spdy.Session) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -111,7 +112,7 @@ func (o *origin) dialled() int {
 // by what ended ones have left unread; with MaxSessionsPerHost requests wait.
 func TestAttackA29TransportOfUnread(t *testing.T) {
 	for name, path := range map[string]string{"open": "/100000000", "ended": "/61440"} {
-		inVersions(t, name, withWindows, func(t *testing.T, v spdy.Version) {
+		bubble.In(t, name, withWindows, func(t *testing.T, v spdy.Version) {
 			o := &origin{t: t, v: v}
 			rt := o.transport(four, 0)
 			for range 8 {
@@ -120,7 +121,7 @@ func TestAttackA29TransportOfUnread(t *testing.T) {
 			}
 			require.Equal(t, 2, o.dialled())
 		})
-		inVersions(t, name+", one session", withWindows, func(t *testing.T, v spdy.Version) {
+		bubble.In(t, name+", one session", withWindows, func(t *testing.T, v spdy.Version) {
 			o := &origin{t: t, v: v}
 			rt := o.transport(four, 1)
 			var bodies []io.Closer
@@ -153,7 +154,7 @@ func TestAttackA29TransportOfUnread(t *testing.T) {
 // waits until the application has read some of them.
 func TestAttackA29EndedUnread(t *testing.T) {
 	const many = 1000
-	inVersions(t, "defaults", versions, func(t *testing.T, v spdy.Version) {
+	bubble.In(t, "defaults", bubble.Versions, func(t *testing.T, v spdy.Version) {
 		p := newPair(t, v, spdy.Config{}, spdy.Config{}, sized)
 		for range many {
 			get(t, p.client, "/61440")
@@ -165,7 +166,7 @@ func TestAttackA29EndedUnread(t *testing.T) {
 		g.wg.Wait()
 		require.EqualValues(t, 10, g.done.Load())
 	})
-	inVersions(t, "small windows", withWindows, func(t *testing.T, v spdy.Version) {
+	bubble.In(t, "small windows", withWindows, func(t *testing.T, v spdy.Version) {
 		p := newPair(t, v, spdy.Config{StreamWindow: 64 << 10, SessionWindow: 4 << 20}, spdy.Config{}, sized)
 		gate := make(chan struct{})
 		var wg sync.WaitGroup
@@ -185,7 +186,7 @@ func TestAttackA29EndedUnread(t *testing.T) {
 				res.Body.Close()
 			})
 		}
-		pass(time.Minute)
+		bubble.Pass(time.Minute)
 		require.GreaterOrEqual(t, len(answered), 64)
 		require.LessOrEqual(t, len(answered), 70, "64 windows hold 68 answers")
 		require.Equal(t, time.Duration(0), ping(t, p.client))
@@ -194,7 +195,7 @@ func TestAttackA29EndedUnread(t *testing.T) {
 		wg.Wait()
 		require.Len(t, answered, many)
 	})
-	inVersions(t, "Transport", withWindows, func(t *testing.T, v spdy.Version) {
+	bubble.In(t, "Transport", withWindows, func(t *testing.T, v spdy.Version) {
 		o := &origin{t: t, v: v}
 		rt := o.transport(spdy.Config{StreamWindow: 64 << 10, SessionWindow: 4 << 20}, 0)
 		for range many {
@@ -208,7 +209,7 @@ func TestAttackA29EndedUnread(t *testing.T) {
 // Credit that a session owes when its window becomes short is granted at once, although no
 // further byte is read.
 func TestAttackA29CreditThatIsOwed(t *testing.T) {
-	bubble(t, "", func(t *testing.T) {
+	bubble.Run(t, "", func(t *testing.T) {
 		const window, many = 64 << 10, 16
 		p, s := scripted(t, spdy.SPDY31, spdy.Config{StreamWindow: window, SessionWindow: many * window})
 		var trips []*trip

@@ -12,6 +12,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // paused reads a download for a while, and returns the bytes of it that are unread when the
@@ -23,14 +24,14 @@ func paused(t *testing.T, s *spdy.Session) int64 {
 		_, err := io.CopyN(io.Discard, body, 16<<10)
 		require.NoError(t, err)
 	}
-	pass(time.Second)
+	bubble.Pass(time.Second)
 	return s.Stats().UnreadBytes - before
 }
 
 // A download whose window has grown, and that is paused, leaves half of the pool to the
 // next.
 func TestAttackA29GrowthLeavesHalf(t *testing.T) {
-	inVersions(t, "", withWindows, func(t *testing.T, v spdy.Version) {
+	bubble.In(t, "", withWindows, func(t *testing.T, v spdy.Version) {
 		const window, pool = 64 << 10, 8 << 20
 		conf := spdy.Config{StreamWindow: window, SessionWindow: 250*window + pool, MaxStreamWindow: 1 << 30}
 		p := newPair(t, v, conf, spdy.Config{}, sized, testconn.Latency(50*time.Millisecond))
@@ -46,7 +47,7 @@ func TestAttackA29GrowthLeavesHalf(t *testing.T) {
 
 // Ten readers of a long path get within a factor of two of each other.
 func TestAttackA29GrowthIsFair(t *testing.T) {
-	inVersions(t, "", withWindows, func(t *testing.T, v spdy.Version) {
+	bubble.In(t, "", withWindows, func(t *testing.T, v spdy.Version) {
 		p := newPair(t, v, spdy.Config{}, spdy.Config{}, sized, testconn.Latency(50*time.Millisecond))
 		var read [10]atomic.Int64
 		var wg sync.WaitGroup

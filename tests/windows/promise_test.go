@@ -15,6 +15,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 const (
@@ -96,7 +97,7 @@ func announced(t *testing.T, p *peer) (streams, window, session int64) {
 // announces, or the Config is an error.
 func TestAttackA29Announced(t *testing.T) {
 	for _, kind := range setups {
-		bubble(t, kind.name, func(t *testing.T) {
+		bubble.Run(t, kind.name, func(t *testing.T) {
 			for _, streams := range values["MaxConcurrentStreams"] {
 				for _, window := range values["StreamWindow"] {
 					for _, session := range values["SessionWindow"] {
@@ -112,7 +113,7 @@ func checkAnnounced(t *testing.T, kind setup, c spdy.Config) {
 	about := fmt.Sprintf("StreamWindow %d, SessionWindow %d, MaxConcurrentStreams %d", c.StreamWindow, c.SessionWindow, c.MaxConcurrentStreams)
 	ours, theirs := testconn.Pair()
 	p := newPeer(t, spdy.SPDY31, theirs)
-	s := kind.make(quiet(c, spdy.SPDY31), ours)
+	s := kind.make(bubble.Quiet(c, spdy.SPDY31), ours)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()
 	defer p.conn.Close()
@@ -156,10 +157,10 @@ func wantKept(t *testing.T, about string, field int, value, lowest int64, halved
 // A session with a peer that may do no flow control keeps what is set and reports no
 // contradiction.
 func TestUnawareConfig(t *testing.T) {
-	bubble(t, "", func(t *testing.T) {
+	bubble.Run(t, "", func(t *testing.T) {
 		ours, theirs := testconn.Pair()
 		p := newPeer(t, spdy.SPDY31, theirs)
-		conf := quiet(spdy.Config{
+		conf := bubble.Quiet(spdy.Config{
 			FlowControl: spdy.FlowControlPeerUnaware, StreamWindow: 512 << 10, SessionWindow: 600 << 10, MaxConcurrentStreams: 20,
 		}, spdy.SPDY31)
 		serve(t, conf.RawSession(ours, false))
@@ -250,10 +251,10 @@ func TestAttackA29Contradictions(t *testing.T) {
 		},
 	}
 	for name, way := range ways {
-		bubble(t, name, func(t *testing.T) {
+		bubble.Run(t, name, func(t *testing.T) {
 			for _, c := range conflicts {
 				ours, theirs := testconn.Pair()
-				err := way(t, quiet(c.conf, spdy.SPDY31), ours)
+				err := way(t, bubble.Quiet(c.conf, spdy.SPDY31), ours)
 				var conflict *spdy.ConfigError
 				require.True(t, errors.As(err, &conflict), "%v", err)
 				require.Equal(t, c.fields, [2]string{conflict.Field, conflict.Other})

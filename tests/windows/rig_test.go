@@ -6,7 +6,6 @@ package windows
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"sync"
@@ -20,30 +19,8 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
-
-var versions = []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31}
-
-// bubble runs f in fake time.
-func bubble(t *testing.T, name string, f func(t *testing.T)) {
-	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
-}
-
-// inVersions runs f in fake time, once for each version.
-func inVersions(t *testing.T, name string, vs []spdy.Version, f func(t *testing.T, v spdy.Version)) {
-	for _, v := range vs {
-		bubble(t, name+"/"+v.String(), func(t *testing.T) { f(t, v) })
-	}
-}
-
-// pass lets d of the bubble's time pass.
-func pass(d time.Duration) { <-time.NewTimer(d).C }
-
-// quiet returns a copy of a configuration for a version, without a log.
-func quiet(conf spdy.Config, v spdy.Version) *spdy.Config {
-	conf.Version, conf.Logger = v, slog.New(slog.DiscardHandler)
-	return &conf
-}
 
 // serve runs a session until the test ends.
 func serve(t *testing.T, s *spdy.Session) {
@@ -68,8 +45,8 @@ type pair struct {
 func newPair(t *testing.T, v spdy.Version, client, server spdy.Config, h http.HandlerFunc, opts ...testconn.Option) *pair {
 	a, b := testconn.Pair(opts...)
 	p := &pair{t: t}
-	p.client = quiet(client, v).ClientSession(a)
-	p.server = quiet(server, v).ServerSession(b, &http.Server{Handler: h})
+	p.client = bubble.Quiet(client, v).ClientSession(a)
+	p.server = bubble.Quiet(server, v).ServerSession(b, &http.Server{Handler: h})
 	serve(t, p.client)
 	serve(t, p.server)
 	return p
@@ -178,7 +155,7 @@ func newPeer(t *testing.T, v spdy.Version, conn *testconn.Conn) *peer {
 // scripted returns a client session and its scripted server.
 func scripted(t *testing.T, v spdy.Version, conf spdy.Config) (*peer, *spdy.Session) {
 	ours, theirs := testconn.Pair()
-	s := quiet(conf, v).ClientSession(ours)
+	s := bubble.Quiet(conf, v).ClientSession(ours)
 	serve(t, s)
 	return newPeer(t, v, theirs), s
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 const shedAfter = 10 * time.Second
@@ -55,7 +56,7 @@ func isShed(err error) bool {
 // window is short. It spares one that is read slowly.
 func TestAttackA29ShedDownloads(t *testing.T) {
 	for _, after := range []time.Duration{0, shedAfter} {
-		inVersions(t, after.String()+", ended", versions, func(t *testing.T, v spdy.Version) {
+		bubble.In(t, after.String()+", ended", bubble.Versions, func(t *testing.T, v spdy.Version) {
 			var ends shedTrace
 			conf := spdy.Config{StreamWindow: 64 << 10, SessionWindow: 256 << 10, ShedAfter: after, Trace: ends.trace()}
 			p := newPair(t, v, conf, spdy.Config{}, sized, testconn.WriteCap(16<<10))
@@ -65,18 +66,18 @@ func TestAttackA29ShedDownloads(t *testing.T) {
 				bodies = append(bodies, get(t, p.client, size).Body)
 			}
 			synctest.Wait()
-			pass(shedAfter - time.Nanosecond)
+			bubble.Pass(shedAfter - time.Nanosecond)
 			require.Zero(t, p.client.Stats().Shed)
 			_, err := bodies[0].Read(make([]byte, 1))
 			require.NoError(t, err)
-			pass(time.Nanosecond)
+			bubble.Pass(time.Nanosecond)
 			synctest.Wait()
 			require.Zero(t, p.client.Stats().Shed, "streams that have ended are not reset")
 			for _, body := range bodies {
 				body.Close()
 			}
 		})
-		inVersions(t, after.String()+", open", withWindows, func(t *testing.T, v spdy.Version) {
+		bubble.In(t, after.String()+", open", withWindows, func(t *testing.T, v spdy.Version) {
 			var ends shedTrace
 			conf := spdy.Config{StreamWindow: 64 << 10, SessionWindow: 256 << 10, ShedAfter: after, Trace: ends.trace()}
 			p := newPair(t, v, conf, spdy.Config{}, sized, testconn.WriteCap(16<<10))
@@ -84,11 +85,11 @@ func TestAttackA29ShedDownloads(t *testing.T) {
 			for range 4 {
 				bodies = append(bodies, get(t, p.client, "/1000000000").Body)
 			}
-			pass(shedAfter - time.Nanosecond)
+			bubble.Pass(shedAfter - time.Nanosecond)
 			require.Zero(t, p.client.Stats().Shed)
 			_, err := bodies[0].Read(make([]byte, 1))
 			require.NoError(t, err, "progress")
-			pass(time.Hour)
+			bubble.Pass(time.Hour)
 			if after == 0 || v != spdy.SPDY31 {
 				require.Zero(t, p.client.Stats().Shed)
 				return
@@ -112,12 +113,12 @@ func TestAttackA29ShedDownloads(t *testing.T) {
 // A server does so with uploads, and counts them.
 func TestAttackA29ShedUploads(t *testing.T) {
 	for _, after := range []time.Duration{0, shedAfter} {
-		bubble(t, after.String(), func(t *testing.T) {
+		bubble.Run(t, after.String(), func(t *testing.T) {
 			var ends shedTrace
 			end := make(chan struct{})
 			failed := make(chan error, 4)
 			srv := &spdy.Server{
-				Config: quiet(spdy.Config{
+				Config: bubble.Quiet(spdy.Config{
 					StreamWindow: 64 << 10, SessionWindow: 256 << 10, ShedAfter: after, Trace: ends.trace(),
 				}, spdy.SPDY31),
 				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -127,7 +128,7 @@ func TestAttackA29ShedUploads(t *testing.T) {
 				}),
 			}
 			a, b := testconn.Pair()
-			client := quiet(spdy.Config{}, spdy.SPDY31).ClientSession(a)
+			client := bubble.Quiet(spdy.Config{}, spdy.SPDY31).ClientSession(a)
 			serve(t, client)
 			anyTime(t, func() { _ = srv.ServeConn(b, nil) }) // ends with the client
 			ctx, cancel := context.WithCancel(context.Background())
@@ -135,7 +136,7 @@ func TestAttackA29ShedUploads(t *testing.T) {
 			for range 4 {
 				start(client, request(t, "POST", "/", endless{}).WithContext(ctx))
 			}
-			pass(time.Hour)
+			bubble.Pass(time.Hour)
 			want := 0
 			if after > 0 {
 				want = 2

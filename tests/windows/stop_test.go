@@ -10,11 +10,12 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 // Answers that have ended unread are reset too, where no window bounds them.
 func TestAttackA29EndedUnreadWithoutWindows(t *testing.T) {
-	bubble(t, "", func(t *testing.T) {
+	bubble.Run(t, "", func(t *testing.T) {
 		const limit = 1 << 20
 		p := newPair(t, spdy.SPDY2, spdy.Config{SessionWindow: limit}, spdy.Config{}, sized)
 		for range 3 {
@@ -52,7 +53,7 @@ func TestAttackA29EndedUnreadWithoutWindows(t *testing.T) {
 // others up for some seconds only.
 func TestAttackA29ReaderThatStops(t *testing.T) {
 	for name, trickle := range map[string]int64{"stops": 0, "trickles": 64 << 10} {
-		bubble(t, name, func(t *testing.T) {
+		bubble.Run(t, name, func(t *testing.T) {
 			const limit, bandwidth, tick = 2 << 20, 8 << 20, 10 * time.Millisecond
 			p := newPair(t, spdy.SPDY2, spdy.Config{SessionWindow: limit}, spdy.Config{}, sized,
 				testconn.Bandwidth(bandwidth), testconn.WriteCap(inFlight))
@@ -63,7 +64,7 @@ func TestAttackA29ReaderThatStops(t *testing.T) {
 			for range 200 { // two seconds at a quarter of the connection's speed
 				_, err := io.CopyN(io.Discard, body, bandwidth/3/100)
 				require.NoError(t, err)
-				pass(tick)
+				bubble.Pass(tick)
 			}
 			require.Zero(t, p.client.Stats().Shed, "it keeps up")
 			if trickle > 0 {
@@ -72,7 +73,7 @@ func TestAttackA29ReaderThatStops(t *testing.T) {
 						if _, err := io.CopyN(io.Discard, body, trickle); err != nil {
 							return
 						}
-						pass(900 * time.Millisecond)
+						bubble.Pass(900 * time.Millisecond)
 					}
 				})
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
+	"github.com/amahi/spdy/tests/bubble"
 )
 
 const (
@@ -42,13 +43,13 @@ func downloads(t *testing.T, rt http.RoundTripper) {
 		})
 	}
 	g.wg.Wait()
-	pass(10 * latency)
+	bubble.Pass(10 * latency)
 }
 
 // A download goes on beside 249 that the client has begun to read and then leaves unread,
 // with windows that have grown. HTTP/2 does the same.
 func TestAttackA29UnreadDownloads(t *testing.T) {
-	inVersions(t, "SPDY", withWindows, func(t *testing.T, v spdy.Version) {
+	bubble.In(t, "SPDY", withWindows, func(t *testing.T, v spdy.Version) {
 		p := newPair(t, v, spdy.Config{}, spdy.Config{}, sized, testconn.Latency(latency))
 		downloads(t, p.client)
 		require.GreaterOrEqual(t, p.client.Stats().UnreadBytes, int64(crowd)<<16)
@@ -61,7 +62,7 @@ func TestAttackA29UnreadDownloads(t *testing.T) {
 		require.Zero(t, p.client.Stats().Shed)
 		require.Equal(t, crowd, p.client.Stats().Streams.Open+p.client.Stats().Streams.HalfClosedLocal)
 	})
-	bubble(t, "HTTP/2", func(t *testing.T) {
+	bubble.Run(t, "HTTP/2", func(t *testing.T) {
 		rt := oracle(t)
 		downloads(t, rt)
 		var g group
@@ -86,13 +87,13 @@ func oracle(t *testing.T) *http2.ClientConn {
 	cc, err := t2.NewClientConn(a)
 	require.NoError(t, err)
 	t.Cleanup(func() { cc.Close() })
-	pass(2 * latency) // for the server's SETTINGS
+	bubble.Pass(2 * latency) // for the server's SETTINGS
 	return cc
 }
 
 // An upload goes on beside 249 that the server's handlers never read.
 func TestAttackA29UnreadUploads(t *testing.T) {
-	inVersions(t, "", withWindows, func(t *testing.T, v spdy.Version) {
+	bubble.In(t, "", withWindows, func(t *testing.T, v spdy.Version) {
 		end := make(chan struct{})
 		p := newPair(t, v, spdy.Config{}, spdy.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/unread" {
@@ -111,7 +112,7 @@ func TestAttackA29UnreadUploads(t *testing.T) {
 				assert.ErrorIs(t, err, context.Canceled)
 			})
 		}
-		pass(10 * latency)
+		bubble.Pass(10 * latency)
 		require.EqualValues(t, crowd*256<<10, p.server.Stats().UnreadBytes)
 		upload := start(p.client, request(t, "POST", "/read", zeros(moved)))
 		require.Equal(t, 2*latency, ping(t, p.client))
@@ -121,7 +122,7 @@ func TestAttackA29UnreadUploads(t *testing.T) {
 		require.Equal(t, http.StatusOK, upload.res.StatusCode)
 		require.Zero(t, p.server.Stats().Shed)
 		cancel()
-		pass(time.Second)
+		bubble.Pass(time.Second)
 		close(end)
 		synctest.Wait()
 	})
@@ -130,7 +131,7 @@ func TestAttackA29UnreadUploads(t *testing.T) {
 // A client of SPDY/2, which has no windows, resets downloads that nothing is read of, the
 // fullest first, and a download goes on.
 func TestAttackA29UnreadDownloadsWithoutWindows(t *testing.T) {
-	bubble(t, "", func(t *testing.T) {
+	bubble.Run(t, "", func(t *testing.T) {
 		const limit = 8 << 20
 		p := newPair(t, spdy.SPDY2, spdy.Config{SessionWindow: limit}, spdy.Config{}, sized,
 			testconn.Latency(latency), testconn.WriteCap(inFlight))
@@ -169,7 +170,7 @@ func TestAttackA29UnreadDownloadsWithoutWindows(t *testing.T) {
 
 // A server of SPDY/2 resets uploads that its handlers do not read.
 func TestAttackA29UnreadUploadsWithoutWindows(t *testing.T) {
-	bubble(t, "", func(t *testing.T) {
+	bubble.Run(t, "", func(t *testing.T) {
 		end := make(chan struct{})
 		p := newPair(t, spdy.SPDY2, spdy.Config{}, spdy.Config{SessionWindow: 4 << 20}, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/unread" {
@@ -213,7 +214,7 @@ func paced(r io.Reader, n int64, tick time.Duration) (sum int64, err error) {
 		if err != nil {
 			return sum, err
 		}
-		pass(tick)
+		bubble.Pass(tick)
 	}
 }
 
@@ -221,7 +222,7 @@ func paced(r io.Reader, n int64, tick time.Duration) (sum int64, err error) {
 // its peer could send.
 func TestAttackA29ReadersThatKeepUp(t *testing.T) {
 	const bandwidth, many, size = 8 << 20, 4, 4 << 20
-	bubble(t, "downloads", func(t *testing.T) {
+	bubble.Run(t, "downloads", func(t *testing.T) {
 		p := newPair(t, spdy.SPDY2, spdy.Config{SessionWindow: 1 << 20}, spdy.Config{}, sized,
 			testconn.Latency(latency), testconn.Bandwidth(bandwidth), testconn.WriteCap(64<<10))
 		var g group
@@ -240,7 +241,7 @@ func TestAttackA29ReadersThatKeepUp(t *testing.T) {
 		require.EqualValues(t, many, g.done.Load())
 		require.Zero(t, p.client.Stats().Shed)
 	})
-	bubble(t, "uploads", func(t *testing.T) {
+	bubble.Run(t, "uploads", func(t *testing.T) {
 		rates := make(chan int64, many)
 		for i := range int64(many) {
 			rates <- bandwidth / many / (1 + i*2/(many-1))
