@@ -193,7 +193,7 @@ func TestBudgetDefaults(t *testing.T) {
 		flow    FlowControl
 		burst   int
 	}{{0, 0, 1000}, {250, 0, 1000}, {251, 0, 1004}, {0, FlowControlPeerUnaware, 16384}, {1<<31 - 1, 0, 4 * 32767}} {
-		d := (&Config{MaxConcurrentStreams: c.streams, FlowControl: c.flow}).withDefaults(false, sending{theirs: true})
+		d := (&Config{MaxConcurrentStreams: c.streams, FlowControl: c.flow}).withDefaults(false, sending{theirs: true, raw: c.flow != 0})
 		require.Equal(t, c.burst, d.ResetBurst)
 	}
 	d := (*Config)(nil).withDefaults(true, sending{ours: true})
@@ -224,4 +224,15 @@ func TestServerCountsFloods(t *testing.T) {
 		require.EqualValues(t, 21, stats.ChargedResets, "twice the burst, and one more")
 		require.Zero(t, stats.Sessions)
 	})
+}
+
+// TestUnawareIsRaw: FlowControlPeerUnaware has no effect on sessions of HTTP.
+func TestUnawareIsRaw(t *testing.T) {
+	for _, d := range []sending{httpSending, {ours: true}, {theirs: true, ours: true}} {
+		unaware, standard := (&Config{FlowControl: FlowControlPeerUnaware}).withDefaults(false, d), (&Config{}).withDefaults(false, d)
+		require.Equal(t, standard.SessionWindow, unaware.SessionWindow)
+		require.Equal(t, standard.MaxConcurrentStreams, unaware.MaxConcurrentStreams)
+		require.Equal(t, standard.grants, unaware.grants)
+		require.Error(t, (&Config{FlowControl: FlowControlPeerUnaware, SessionWindow: 1 << 16, StreamWindow: 1 << 17}).check(d))
+	}
 }

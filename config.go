@@ -132,7 +132,11 @@ type Config struct {
 	// conditional header (If-…), its Cache-Control and Pragma allow a stored answer of
 	// the push's age, it has the same Cookie, Authorization and Proxy-Authorization as
 	// the request that caused the push, and the same values of the headers that the
-	// pushed answer's Vary names. A request with another method than GET, HEAD, OPTIONS
+	// pushed answer's Vary names. Unless the answer is declared to be for everybody, with
+	// public, max-age or s-maxage in its Cache-Control, and none of private and no-cache,
+	// and no Set-Cookie, all other headers have to be the same, too, except those like
+	// Accept and User-Agent that differ between requests of one user. An answer with
+	// no-store answers no request. A request with another method than GET, HEAD, OPTIONS
 	// and TRACE drops the session's pushes of its URL. A GET that no push answers is sent.
 	//
 	// Pushes that no request claims are dropped, the oldest first, when they reach
@@ -271,7 +275,7 @@ func (c *Config) withDefaults(client bool, data sending) *Config {
 	if c != nil {
 		d = *c
 	}
-	if d.FlowControl == FlowControlPeerUnaware {
+	if d.unaware(data) {
 		d.unawareDefaults(client)
 	} else {
 		d.deriveWindows(data)

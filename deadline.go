@@ -16,6 +16,7 @@ type deadline struct {
 	closed bool          // passed has been closed
 	moves  uint          // counts set, so that a late timer knows it is out of date
 	then   func()        // called when the time has come; nil if nothing is to be
+	over   bool          // its stream has ended: a timer would keep that
 }
 
 // set moves the deadline; the zero time means never.
@@ -33,6 +34,7 @@ func (d *deadline) setThen(t time.Time, then func()) {
 func (d *deadline) resume() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.over = false
 	if !d.closed {
 		d.setLocked(d.at, d.then)
 	}
@@ -52,6 +54,9 @@ func (d *deadline) setLocked(t time.Time, then func()) {
 		return
 	}
 	if wait := time.Until(t); wait > 0 {
+		if d.over {
+			return
+		}
 		move := d.moves
 		d.timer = time.AfterFunc(wait, func() { d.expire(move) })
 		return
@@ -121,18 +126,19 @@ func (d *deadline) err() error {
 // write deadline: that of a server's WriteTimeout, which also ends a stream whose
 // handler has returned and whose client does not take the rest.
 func (st *Stream) limitAnswer(t time.Time) {
-	deadlineIn(&st.writeDeadline).setThen(t, func() {
+	st.setDeadline(&st.writeDeadline, t, func() {
 		st.reset(RstInternalError, "the answer took longer than WriteTimeout", os.ErrDeadlineExceeded)
 	})
 }
 
-// stop releases the timer.
+// stop releases the timer, and needs no other one from now on.
 func (d *deadline) stop() {
 	if d == nil {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.over = true
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil

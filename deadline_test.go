@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"fmt"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -104,4 +105,39 @@ func TestDeadline(t *testing.T) {
 		<-time.After(time.Minute)
 		require.False(t, d.hasPassed())
 	})
+}
+
+// TestDeadlineOfEndedStream: no timer outlives the stream, which it would keep in memory, as
+// when a client resets a stream before its handler begins.
+func TestDeadlineOfEndedStream(t *testing.T) {
+	set := map[string]func(st *Stream, at time.Time){
+		"reading": func(st *Stream, at time.Time) { require.NoError(t, st.SetReadDeadline(at)) },
+		"writing": func(st *Stream, at time.Time) { require.NoError(t, st.SetWriteDeadline(at)) },
+		"answer":  func(st *Stream, at time.Time) { st.limitAnswer(at) },
+	}
+	for name, set := range set {
+		for _, early := range []bool{false, true} {
+			story(t, fmt.Sprint(name, ", set before the end: ", early), func(t *testing.T) {
+				p := newPeer(t, asServer)
+				st := p.theirs("theirs", 1, 0)
+				if early {
+					set(st, time.Now().Add(time.Hour))
+				}
+				p.sendRst(1, RstCancel)
+				p.hasEnded("reset", st)
+				for range 2 {
+					set(st, time.Now().Add(time.Hour))
+				}
+				for _, d := range []*deadline{st.readDeadline.Load(), st.writeDeadline.Load()} {
+					require.True(t, d == nil || d.timer == nil)
+				}
+				next := p.theirs("another", 3, 0)
+				shareDeadline(&st.readDeadline, &next.readDeadline)
+				require.NoError(t, st.SetReadDeadline(time.Now().Add(time.Second)))
+				p.startRead(next, 1).pending("its successor shares the deadline")
+				p.advance(time.Second)
+				require.ErrorIs(t, next.readDeadline.Load().err(), os.ErrDeadlineExceeded)
+			})
+		}
+	}
 }

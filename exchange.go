@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
 )
 
 // answerBuffer is how much of an answer a handler can write before it leaves. An
@@ -226,9 +225,6 @@ func (st *Stream) begin(body []byte, fin bool) error {
 	}
 	if x.push != nil {
 		return st.beginPush(header, fin)
-	}
-	if httpguts.HeaderValuesContainsToken(header["Connection"], "close") { // as over HTTP/2
-		st.session.goAway()
 	}
 	block := getBlock()
 	b, err := appendResponseBlock((*block)[:0], st.session.version, x.status, header)

@@ -33,7 +33,7 @@ func (q *headerQueue) empty() bool { return q.head == len(q.jobs) }
 
 func (q *headerQueue) push(j headerJob) {
 	j.waits(1)
-	if q.head > 0 && len(q.jobs) == cap(q.jobs) {
+	if q.head > len(q.jobs)/2 && len(q.jobs) == cap(q.jobs) { // else it grows, so that a move pays
 		n := copy(q.jobs, q.jobs[q.head:])
 		clear(q.jobs[n:])
 		q.jobs, q.head = q.jobs[:n], 0
@@ -90,33 +90,35 @@ func (q *headerQueue) clear() {
 // A headerTurn divides the connection between header blocks and DATA while both wait, so
 // that no series of large header blocks starves the bodies. Blocks are sent before
 // DATA, but after a large one DATA gets as many bytes, and after small ones of turnQuantum
-// bytes together likewise. Guarded by Session.mu.
+// bytes together likewise. Bodies are written in pieces, so DATA that has been sent in this
+// batch or the one before counts as waiting. Guarded by Session.mu.
 type headerTurn struct {
-	large, small int // bytes of header frames that DATA has not matched
+	large, small int    // bytes of header frames that DATA has not matched
+	last         uint64 // the latest batch with bytes of DATA
 }
 
-const (
-	// turnQuantum is how many bytes of small header frames go before DATA.
-	turnQuantum = maxDataFrame
-	// smallBlock is the size in bytes up to which a header block is small.
-	smallBlock = 4 << 10
-)
+// turnQuantum is how many bytes of small header frames go before DATA, and the size in
+// bytes up to which a header block is small.
+const turnQuantum = maxDataFrame
+
+// busy reports whether bodies are being sent.
+func (t *headerTurn) busy(batch uint64) bool { return t.last != 0 && batch-t.last <= 1 }
 
 // yields reports whether a header block of the given size has to wait for DATA.
 func (t *headerTurn) yields(size int) bool {
-	if size > smallBlock {
+	if size > turnQuantum {
 		return t.large > 0
 	}
 	return t.small >= turnQuantum
 }
 
 // sent notes a header frame of n bytes with a block of the given size. waiting says that
-// DATA could have been sent instead.
+// bodies are being sent.
 func (t *headerTurn) sent(size, n int, waiting bool) {
 	switch {
 	case !waiting:
 		*t = headerTurn{}
-	case size > smallBlock:
+	case size > turnQuantum:
 		t.large += n
 	default:
 		t.small += n
@@ -124,7 +126,10 @@ func (t *headerTurn) sent(size, n int, waiting bool) {
 }
 
 // matched notes n bytes of DATA.
-func (t *headerTurn) matched(n int64) {
+func (t *headerTurn) matched(n int64, batch uint64) {
+	if n > 0 {
+		t.last = batch
+	}
 	t.large = int(max(int64(t.large)-n, 0))
 	t.small = int(max(int64(t.small)-n, 0))
 }

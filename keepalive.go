@@ -200,6 +200,7 @@ func (a *keepalive) writeOut(b []byte) error {
 		}
 		start := a.now()
 		if err := a.s.writeConn(b[:n]); err != nil {
+			a.write.end() // the connection does not take bytes slowly, but none
 			return err
 		}
 		now := a.now()

@@ -84,6 +84,9 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 		abortAnswer(request, writer, err)
 		return err
 	}
+	if len(res.Trailer) > announced { // a short answer with a Content-Length would lose them
+		_ = http.NewResponseController(writer).Flush() // a client that has gone needs none
+	}
 	writeTrailers(writer.Header(), res.Trailer, announced)
 	return nil
 }
@@ -118,7 +121,8 @@ func proxiedRequest(r *http.Request) *http.Request {
 	out.Header = forwardedHeader(r.Header)
 	trailer := forwardTrailer(r.Trailer)
 	out.Trailer = trailer.to
-	if r.Body == nil || r.Body == http.NoBody { // a length of 0 may stand for an unknown one
+	none := r.ContentLength == 0 && r.RequestURI != "" // outside servers a length of 0 may stand for an unknown one
+	if r.Body == nil || r.Body == http.NoBody || none {
 		out.Body = http.NoBody
 	} else {
 		out.Body = &proxiedBody{ReadCloser: r.Body, trailer: trailer}

@@ -82,6 +82,53 @@ func TestProxyAnswersBeforeTheUploadEnds(t *testing.T) {
 	require.Equal(t, "too large\n", string(body))
 }
 
+// TestProxiedTrailersOfShortAnswer: trailers that nobody has announced reach the client also
+// behind a body that fits net/http's buffer, where net/http leaves trailers out.
+func TestProxiedTrailersOfShortAnswer(t *testing.T) {
+	origin := func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "short")
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "13")
+	}
+	rigTest(t, origin, rigSetup{}, func(t *testing.T, r *rig) {
+		for range 100 {
+			front := httptest.NewRecorder()
+			require.NoError(t, r.client.NewStreamProxy(httptest.NewRequest("GET", "http://origin/", nil), front))
+			require.Equal(t, "short", front.Body.String())
+			require.True(t, front.Flushed, "the answer is chunked")
+			require.Equal(t, "13", front.Result().Trailer.Get("Grpc-Status"))
+		}
+	})
+}
+
+// TestProxiedFromHTTP2: a request that came over HTTP/2 without a body has none on its way.
+func TestProxiedFromHTTP2(t *testing.T) {
+	a, b := net.Pipe()
+	lengths := make(chan int64, 1)
+	server := NewServerSession(a, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		lengths <- r.ContentLength
+	})})
+	client := NewClientSession(b)
+	go server.Serve()
+	go client.Serve()
+	defer server.Close()
+	defer client.Close()
+	public := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = client.NewStreamProxy(r, w)
+	}))
+	public.EnableHTTP2 = true
+	public.StartTLS()
+	defer public.Close()
+	for method, body := range map[string]string{"GET": "", "POST": "", "PUT": "body"} {
+		req, err := http.NewRequest(method, public.URL, strings.NewReader(body))
+		require.NoError(t, err)
+		res, err := public.Client().Do(req)
+		require.NoError(t, err)
+		res.Body.Close()
+		require.Equal(t, "HTTP/2.0", res.Proto)
+		require.EqualValues(t, len(body), <-lengths, method)
+	}
+}
+
 // A proxied request without a body ends with its SYN_STREAM: the other server sees
 // http.NoBody, not a body of unknown length that turns out to be empty.
 func TestProxiedRequestWithoutBody(t *testing.T) {

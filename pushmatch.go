@@ -55,8 +55,8 @@ func joinValues(name string, values []string) string {
 	return strings.Join(trimValues(values), separator)
 }
 
-// suits reports whether the request and the cause agree in all headers named by the Vary
-// of the pushed answer, or that answer's headers have not arrived yet.
+// suits reports whether the pushed answer is for the user of the request, and the request
+// and the cause agree in all headers named by its Vary; or its headers have not arrived yet.
 func (p *push) suits(up *upload) bool {
 	select {
 	case <-p.st.replied:
@@ -73,7 +73,7 @@ func (p *push) suits(up *upload) bool {
 			return false
 		}
 	}
-	return true
+	return p.shares(up)
 }
 
 func isVarySeparator(c rune) bool { return c == ',' || c == 0 }

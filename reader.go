@@ -149,9 +149,14 @@ func (r *reader) exactly(n int) ([]byte, error) {
 	if n > readBufferSize {
 		return r.gather(n)
 	}
+	moved := len(r.buf)
 	for len(r.buf) < n {
 		if err := r.fill(); err != nil {
 			return nil, unexpected(err)
+		}
+		if len(r.buf)-moved >= frameProgress {
+			moved = len(r.buf)
+			r.alive.frameMoved()
 		}
 	}
 	p := r.buf[:n]
@@ -181,12 +186,17 @@ func (r *reader) gather(n int) ([]byte, error) {
 
 // skip reads n bytes and forgets them.
 func (r *reader) skip(n int) error {
+	moved := n
 	for n > 0 {
 		p, err := r.some(n)
 		if err != nil {
 			return err
 		}
 		n -= len(p)
+		if moved-n >= frameProgress {
+			moved = n
+			r.alive.frameMoved()
+		}
 	}
 	return nil
 }

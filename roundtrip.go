@@ -55,6 +55,7 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 	reply, err := st.awaitReply(ctx)
 	if err != nil {
 		stop()
+		up.stopPatience()
 		err = up.failure(err)
 		st.forget()
 		return nil, err

@@ -32,7 +32,19 @@ func (u *upload) wrote(err error) {
 		}
 	})
 	u.patience.Store(timer)
-	if u.isAnswered() { // meanwhile
+	select {
+	case <-u.st.done:
+		timer.Stop()
+	default:
+		if u.isAnswered() { // meanwhile
+			timer.Stop()
+		}
+	}
+}
+
+// stopPatience ends the time for the answer, which has come or will not.
+func (u *upload) stopPatience() {
+	if timer := u.patience.Load(); timer != nil {
 		timer.Stop()
 	}
 }
@@ -48,9 +60,7 @@ func (u *upload) isAnswered() bool {
 
 // answered is called when the headers of the answer have come.
 func (u *upload) answered() {
-	if timer := u.patience.Load(); timer != nil {
-		timer.Stop()
-	}
+	u.stopPatience()
 	if u.trace != nil && u.trace.GotFirstResponseByte != nil {
 		u.trace.GotFirstResponseByte()
 	}

@@ -147,13 +147,18 @@ func (s *Session) placeLocked(job headerJob) {
 	}
 }
 
-// appendHeadersLocked appends header blocks until it is the turn of DATA. It releases the
-// lock while it compresses.
+// appendHeadersLocked appends header blocks until it is the turn of DATA. A FIN without
+// bytes does not wait for them: its stream has nothing else to send. It releases the lock
+// while it compresses.
 func (s *Session) appendHeadersLocked(b []byte) []byte {
 	for !s.headers.empty() && len(b) < batchFull {
+		if st := s.sched.fins.head; st != nil {
+			b = s.appendDataLocked(b, st, batchSize+frameHeaderSize-len(b))
+			continue
+		}
 		waiting, size := s.sched.levels != 0 && s.flow.out.avail > 0, s.headers.size()
-		if waiting && s.turn.yields(size) {
-			break
+		if s.turn.yields(size) && (waiting || len(b) > 0 && s.turn.busy(s.batch)) {
+			break // a writer whose bytes have just been taken brings more by the next batch
 		}
 		job := s.headers.pop()
 		s.startLocked(job)
@@ -162,7 +167,7 @@ func (s *Session) appendHeadersLocked(b []byte) []byte {
 		start := len(b)
 		b = s.appendHeaderFrame(b, job)
 		s.mu.Lock()
-		s.turn.sent(size, len(b)-start, waiting)
+		s.turn.sent(size, len(b)-start, waiting || s.turn.busy(s.batch))
 	}
 	return b
 }
@@ -179,7 +184,7 @@ func (s *Session) appendBodiesLocked(b []byte) []byte {
 		}
 		sent := s.stats.dataSent
 		b = s.appendDataLocked(b, st, batchSize+frameHeaderSize-len(b))
-		s.turn.matched(s.stats.dataSent - sent)
+		s.turn.matched(s.stats.dataSent-sent, s.batch)
 	}
 	return b
 }

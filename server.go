@@ -194,7 +194,7 @@ func (srv *Server) Serve(ln net.Listener) (err error) {
 		return http.ErrServerClosed
 	}
 	defer srv.forget(&ln)
-	if err := srv.Config.check(); err != nil {
+	if err := srv.Config.check(httpSending); err != nil {
 		return err
 	}
 	hs := srv.httpServer()
@@ -245,7 +245,7 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 		return http.ErrServerClosed
 	}
 	defer srv.forget(&ln)
-	if err := srv.Config.check(); err != nil {
+	if err := srv.Config.check(httpSending); err != nil {
 		return err
 	}
 	hs := srv.httpServer()

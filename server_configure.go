@@ -35,7 +35,7 @@ func ConfigureServer(s *http.Server, conf *Config) error {
 	if s == nil {
 		return errors.New("spdy: ConfigureServer without a server")
 	}
-	if err := conf.check(); err != nil {
+	if err := conf.check(httpSending); err != nil {
 		return err
 	}
 	if s.Protocols == nil && speaksHTTP2(s) { // which a TLSNextProto without h2 would end

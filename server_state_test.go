@@ -381,7 +381,19 @@ func TestKeepAlives(t *testing.T) {
 		require.True(s.t, res.Close)
 		res.Body.Close()
 	})
-	configuredTest(t, "Connection: close", &http.Server{Handler: handler}, nil, func(s *site) { endsAfter(s, s.client(), "/close") })
+	// A handler ends no session: other users share it.
+	configuredTest(t, "Connection: close", &http.Server{Handler: handler}, nil, func(s *site) {
+		c := s.client()
+		defer c.Close()
+		for range 2 {
+			res, err := c.Do(mustRequest(s.t, s.url("/close")))
+			require.NoError(s.t, err)
+			require.Empty(s.t, res.Header["Connection"])
+			res.Body.Close()
+		}
+		require.NoError(s.t, c.Session().Err())
+		require.True(s.t, c.Session().Ping(time.Second))
+	})
 }
 
 // TestServerContext: what a request's context knows, with every way to serve.

@@ -154,7 +154,7 @@ func (c *Config) ClientSession(conn net.Conn) *Session {
 
 func newSession(conn net.Conn, client bool, v Version, c *Config, app application) *Session {
 	s := setUpSession(conn, client, v, c.withDefaults(client, receives(app)), app)
-	if err := c.check(); err != nil {
+	if err := c.check(receives(app)); err != nil {
 		s.shutdown(err) // before it runs: Serve, and every other call, returns the error
 	}
 	return s

@@ -515,7 +515,7 @@ func (st *Stream) cancelContext(cause error) {
 // os.ErrDeadlineExceeded from t on. The zero time means never. Other streams and
 // the session do not notice.
 func (st *Stream) SetReadDeadline(t time.Time) error {
-	setDeadline(&st.readDeadline, t)
+	st.setDeadline(&st.readDeadline, t, nil)
 	st.in.ring()
 	return nil
 }
@@ -524,14 +524,26 @@ func (st *Stream) SetReadDeadline(t time.Time) error {
 // network no room, fail with os.ErrDeadlineExceeded from t on. The zero time
 // means never. Other streams and the session do not notice.
 func (st *Stream) SetWriteDeadline(t time.Time) error {
-	setDeadline(&st.writeDeadline, t)
+	st.setDeadline(&st.writeDeadline, t, nil)
 	st.session.mu.Lock()
 	ringBell(st.taken)
 	st.session.mu.Unlock()
 	return nil
 }
 
-func setDeadline(p *atomic.Pointer[deadline], t time.Time) { deadlineIn(p).set(t) }
+// setDeadline sets the deadline in p.
+func (st *Stream) setDeadline(p *atomic.Pointer[deadline], t time.Time, then func()) {
+	d := p.Load()
+	if d == nil {
+		d = deadlineIn(p)
+		select {
+		case <-st.done:
+			d.stop()
+		default: // or finishLocked finds it, and stops it
+		}
+	}
+	d.setThen(t, then)
+}
 
 // deadlineIn returns the deadline in p, which it makes if there is none.
 func deadlineIn(p *atomic.Pointer[deadline]) *deadline {

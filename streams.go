@@ -254,9 +254,9 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	delete(s.streams, st.id)
 	st.freeLocked()
 	st.raw.uncountLocked()
+	close(st.done)
 	st.readDeadline.Load().stop() // nothing waits on an ended stream
 	st.writeDeadline.Load().stop()
-	close(st.done)
 }
 
 // resetStream ends a stream because of what the peer did.

@@ -27,7 +27,7 @@ type pooledSession struct {
 	pool   *sessionPool
 	origin *origin
 	alone  bool          // for one request only
-	idle   time.Duration // how long it may have no stream of ours; 0 for ever
+	idle   time.Duration // how long it may have no stream of ours; for ever if not positive
 
 	// Guarded by Session.mu.
 	used    bool        // has carried a request
@@ -113,7 +113,7 @@ func (ps *pooledSession) restLocked() {
 func (ps *pooledSession) idleLocked() {
 	ps.since = time.Now()
 	switch {
-	case ps.armed || ps.idle == 0 && !ps.alone:
+	case ps.armed || ps.idle <= 0 && !ps.alone:
 		return
 	case ps.timer == nil:
 		ps.timer = time.AfterFunc(ps.idle, ps.expire)

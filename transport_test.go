@@ -176,6 +176,15 @@ func TestTransportLeaves(t *testing.T) {
 		running.ok("it has finished")
 		require.Equal(t, 1, r.sessions())
 	})
+	poolStory(t, "an idle session, negative limit", slowHandler, func(r *poolRig) {
+		r.tr.IdleConnTimeout = -1
+	}, func(t *testing.T, r *poolRig) {
+		for range 3 {
+			r.get("http://a.example/")
+			pass(time.Hour)
+		}
+		require.Equal(t, 1, r.dials(), "no limit, as in net/http")
+	})
 	poolStory(t, "an idle session", slowHandler, func(r *poolRig) {
 		r.tr.IdleConnTimeout = time.Minute
 	}, func(t *testing.T, r *poolRig) {

@@ -66,7 +66,7 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, 
 		refusal.refuse(w)
 		return nil, "", refusal
 	}
-	if err := u.Config.check(); err != nil {
+	if err := u.Config.check(rawSending); err != nil {
 		refusal = refuseUpgrade(r, http.StatusInternalServerError, "the configuration of its sessions")
 		refusal.Err = err
 		refusal.refuse(w)

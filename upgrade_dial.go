@@ -62,7 +62,7 @@ func (d *UpgradeDialer) Dial(ctx context.Context, method, rawURL string) (s *Ses
 	if err != nil {
 		return nil, "", &UpgradeError{URL: publicURL(rawURL), Reason: "the request", Err: err}
 	}
-	if err := d.Config.check(); err != nil {
+	if err := d.Config.check(rawSending); err != nil {
 		return nil, "", upgradeFailure(req, err)
 	}
 	conn, protocol, err := d.connect(ctx, req)

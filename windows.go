@@ -33,8 +33,14 @@ type grants struct {
 }
 
 // A sending says on which streams the peer of a session sends DATA: on those that it
-// opens, and on those that we open.
-type sending struct{ theirs, ours bool }
+// opens, and on those that we open; and whether they are raw.
+type sending struct{ theirs, ours, raw bool }
+
+// Who sends on the streams of HTTP sessions without pushes, and of raw ones.
+var (
+	httpSending = sending{theirs: true}
+	rawSending  = sending{theirs: true, ours: true, raw: true}
+)
 
 // kinds is the number of kinds of streams that the session window has to cover.
 func (d sending) kinds() int64 {
@@ -48,16 +54,19 @@ func (d sending) kinds() int64 {
 func receives(app application) sending {
 	switch app := app.(type) {
 	case *acceptQueue:
-		return sending{theirs: true, ours: true}
+		return rawSending
 	case *httpClientApp:
 		return sending{theirs: app.wanted != nil, ours: true}
 	}
-	return sending{theirs: true} // pushes are one-way
+	return httpSending // pushes are one-way
 }
 
+// unaware reports whether a session with such streams has a peer that may do no flow control.
+func (c *Config) unaware(d sending) bool { return d.raw && c.FlowControl == FlowControlPeerUnaware }
+
 // check reports fields that contradict each other. Fields that are not set never do.
-func (c *Config) check() error {
-	if c == nil || c.FlowControl == FlowControlPeerUnaware {
+func (c *Config) check(d sending) error {
+	if c == nil || c.unaware(d) {
 		return nil // UnreadBudget takes precedence there
 	}
 	session, stream := int64(maxWindow), int64(defaultWindow)
@@ -68,6 +77,9 @@ func (c *Config) check() error {
 		stream = clampWindow(c.StreamWindow)
 	}
 	streams := int64(min(c.MaxConcurrentStreams, maxStreamID))
+	if streams > 0 && d.raw {
+		streams++ // one of ours
+	}
 	switch {
 	case c.SessionWindow > 0 && stream > session:
 		return &ConfigError{"StreamWindow", "SessionWindow",

@@ -33,6 +33,16 @@ var ownershipEntries = []entry{
 	},
 	{
 		attack: "A30", file: "pushmatch.go", pkg: "tests/ownership",
+		what: "a push that is not for everybody answers only its user",
+		old:  "	return p.shares(up)\n", new: "	return true\n",
+	},
+	{
+		attack: "A30", file: "pushshare.go", pkg: "tests/ownership",
+		what: "a push with a cookie is for its user",
+		old:  "everybody && !personal", new: "everybody || personal",
+	},
+	{
+		attack: "A30", file: "pushmatch.go", pkg: "tests/ownership",
 		what: "a push with Vary: * answers no request",
 		old:  "name == \"*\" || name != \"\" &&", new: "name != \"*\" &&",
 	},

@@ -66,19 +66,21 @@ func TestAttackA30Pushes(t *testing.T) {
 
 func testPushMatches(t *testing.T) {
 	tests := map[string]struct {
-		cause, vary, lines []string
+		cause, answer, lines []string
 	}{
 		"nothing":         {},
 		"one user":        {cause: []string{"Cookie: a=1", "Authorization: x"}, lines: []string{"Cookie: a=1", "Authorization: x"}},
 		"cookie lines":    {cause: []string{"Cookie: a=1", "Cookie: b=2"}, lines: []string{"Cookie: a=1; b=2"}},
-		"Vary, equal":     {cause: []string{"X-A: 1"}, vary: []string{"vary", "x-a, X-B"}, lines: []string{"X-A: 1"}},
-		"no part of Vary": {cause: []string{"X-A: 1"}, vary: []string{"vary", "x-b"}, lines: []string{"X-A: 2"}},
+		"Vary, equal":     {cause: []string{"X-A: 1"}, answer: []string{"vary", "x-a, X-B"}, lines: []string{"X-A: 1"}},
+		"no part of Vary": {cause: []string{"X-A: 1"}, answer: []string{"vary", "x-b", "cache-control", "max-age=60"}, lines: []string{"X-A: 2"}},
+		"public":          {cause: []string{"X-Api-Key: a"}, answer: []string{"cache-control", "public"}, lines: []string{"X-Api-Key: b"}},
+		"private":         {cause: []string{"X-Api-Key: a", "Accept: text/html"}, answer: []string{"cache-control", "private"}, lines: []string{"X-Api-Key: a", "Accept: image/png", "Connection: x"}},
 		"old is fine":     {lines: []string{"Cache-Control: max-age=60, foo=0"}},
 	}
 	for name, test := range tests {
 		bubble.InVersions(t, "match/"+name, func(t *testing.T, v spdy.Version) {
 			s, client := pushServer(t, v, test.cause...)
-			s.push(2, 1, test.vary...)
+			s.push(2, 1, test.answer...)
 			s.wantPushed(client, request(t, "GET", "/a", test.lines...), 2)
 			s.wantSent(client, request(t, "GET", "/a", test.lines...)) // a push is used once
 		})
@@ -94,8 +96,8 @@ func testPushMatches(t *testing.T) {
 
 func testPushMismatches(t *testing.T) {
 	tests := map[string]struct {
-		cause, vary, lines []string
-		edit               func(r *http.Request)
+		cause, answer, lines []string
+		edit                 func(r *http.Request)
 	}{
 		"another cookie":          {cause: []string{"Cookie: user=alice"}, lines: []string{"Cookie: user=bob"}},
 		"no cookie":               {cause: []string{"Cookie: user=alice"}},
@@ -105,11 +107,17 @@ func testPushMismatches(t *testing.T) {
 		"an authorization":        {lines: []string{"Authorization: bob"}},
 		"proxy authorization":     {lines: []string{"Proxy-Authorization: bob"}},
 		"a key in another case":   {edit: func(r *http.Request) { r.Header["cookie"] = []string{"user=bob"} }},
-		"Vary, another value":     {cause: []string{"X-A: 1"}, vary: []string{"vary", "x-b,\tX-A"}, lines: []string{"X-A: 2"}},
-		"Vary, another line":      {cause: []string{"X-A: 1"}, vary: []string{"vary", "x-b\x00x-a"}, lines: []string{"X-A: 2"}},
-		"Vary, absent":            {cause: []string{"X-A: 1"}, vary: []string{"vary", "x-a"}},
-		"Vary, present":           {vary: []string{"vary", "x-a"}, lines: []string{"X-A: 1"}},
-		"Vary, empty":             {vary: []string{"vary", "x-a"}, lines: []string{"X-A: "}},
+		"Vary, another value":     {cause: []string{"X-A: 1"}, answer: []string{"vary", "x-b,\tX-A"}, lines: []string{"X-A: 2"}},
+		"Vary, another line":      {cause: []string{"X-A: 1"}, answer: []string{"vary", "x-b\x00x-a"}, lines: []string{"X-A: 2"}},
+		"Vary, absent":            {cause: []string{"X-A: 1"}, answer: []string{"vary", "x-a"}},
+		"Vary, present":           {answer: []string{"vary", "x-a"}, lines: []string{"X-A: 1"}},
+		"Vary, empty":             {answer: []string{"vary", "x-a"}, lines: []string{"X-A: "}},
+		"private, another user":   {cause: []string{"X-Api-Key: a"}, answer: []string{"cache-control", "max-age=60, Private"}, lines: []string{"X-Api-Key: b"}},
+		"private, forwarded":      {cause: []string{"X-Forwarded-For: a"}, answer: []string{"cache-control", "private=\"x\""}, lines: []string{"X-Forwarded-For: b"}},
+		"no-cache, another user":  {cause: []string{"X-Api-Key: a"}, answer: []string{"cache-control", "public\x00no-cache"}, lines: []string{"X-Api-Key: b"}},
+		"a cookie is set":         {answer: []string{"cache-control", "public", "set-cookie", "a=1"}, lines: []string{"X-Api-Key: b"}},
+		"for whom is unsaid":      {cause: []string{"X-Api-Key: a"}, lines: []string{"X-Api-Key: b"}},
+		"too old for everybody":   {cause: []string{"X-Api-Key: a"}, answer: []string{"cache-control", "max-age=0"}, lines: []string{"X-Api-Key: b"}},
 		"Range":                   {lines: []string{"Range: bytes=1-2"}},
 		"If-None-Match":           {lines: []string{`If-None-Match: "x"`}},
 		"If-Modified-Since":       {lines: []string{"If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT"}},
@@ -128,7 +136,7 @@ func testPushMismatches(t *testing.T) {
 	for name, test := range tests {
 		bubble.InVersions(t, "no match/"+name, func(t *testing.T, v spdy.Version) {
 			s, client := pushServer(t, v, test.cause...)
-			s.push(2, 1, test.vary...)
+			s.push(2, 1, test.answer...)
 			req := request(t, "GET", "/a", test.lines...)
 			if test.edit != nil {
 				test.edit(req)
@@ -142,10 +150,13 @@ func testPushMismatches(t *testing.T) {
 			s.wantPushed(client, request(t, "GET", "/a", test.cause...), 2)
 		})
 	}
-	for name, vary := range map[string]string{"Vary, anything": "x-a, *", "Vary, too much": strings.Repeat("x-a,", 1000)} {
+	never := map[string][]string{
+		"Vary, anything": {"vary", "x-a, *"}, "Vary, too much": {"vary", strings.Repeat("x-a,", 1000)}, "no-store in the answer": {"cache-control", "max-age=60,no-store"},
+	}
+	for name, answer := range never {
 		bubble.InVersions(t, "no match/"+name, func(t *testing.T, v spdy.Version) {
 			s, client := pushServer(t, v)
-			s.push(2, 1, "vary", vary)
+			s.push(2, 1, answer...)
 			s.wantSent(client, request(t, "GET", "/a"))
 		})
 	}

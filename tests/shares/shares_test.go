@@ -4,8 +4,10 @@ package shares
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -72,23 +74,48 @@ const (
 )
 
 // Large header blocks, one behind the other, leave bodies at least half of their fair share
-// of the line, in the direction of responses and in that of requests.
+// of the line, in the direction of responses and in that of requests, also if the bodies
+// are written in small pieces.
 func TestHeaderBlocksTakeTurns(t *testing.T) {
 	for _, v := range bubble.Versions {
-		for _, strangers := range []int{2, 8} {
-			if strangers > 2 && v != spdy.SPDY31 {
+		for _, test := range []struct{ strangers, piece int }{{2, 0}, {8, 0}, {2, 32 << 10}, {2, 4 << 10}} {
+			if v != spdy.SPDY31 && (test.strangers > 2 || test.piece == 32<<10) {
 				continue
 			}
 			for _, up := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%v/%d strangers/upload %t", v, strangers, up), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { testTurns(t, v, strangers, up) })
+				bubble.Run(t, fmt.Sprintf("%v/%d strangers/pieces of %d/upload %t", v, test.strangers, test.piece, up), func(t *testing.T) {
+					testTurns(t, v, test.strangers, test.piece, up)
 				})
 			}
 		}
 	}
 }
 
-func testTurns(t *testing.T, v spdy.Version, strangers int, up bool) {
+// A piecewise reader never returns more than a piece. 0 is any length.
+type piecewise int
+
+func (n piecewise) Read(p []byte) (int, error) {
+	if n > 0 {
+		p = p[:min(len(p), int(n))]
+	}
+	clear(p)
+	return len(p), nil
+}
+
+// send writes such pieces to w until that fails.
+func (n piecewise) send(w io.Writer) {
+	if n == 0 {
+		_, _ = io.Copy(w, n)
+		return
+	}
+	for p := make([]byte, n); ; {
+		if _, err := w.Write(p); err != nil {
+			return
+		}
+	}
+}
+
+func testTurns(t *testing.T, v spdy.Version, strangers, piece int, up bool) {
 	var got atomic.Int64 // bytes of honest bodies
 	count := func(r io.Reader) {
 		p := make([]byte, 32<<10)
@@ -109,7 +136,7 @@ func testTurns(t *testing.T, v spdy.Version, strangers int, up bool) {
 		case up:
 			count(r.Body)
 		default:
-			_, _ = io.Copy(w, zeros{})
+			piecewise(piece).send(w)
 		}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -117,7 +144,7 @@ func testTurns(t *testing.T, v spdy.Version, strangers int, up bool) {
 		go func() {
 			req := request(ctx, http.MethodGet, "/honest", nil)
 			if up {
-				req = request(ctx, http.MethodPost, "/honest", zeros{})
+				req = request(ctx, http.MethodPost, "/honest", piecewise(piece))
 			}
 			if res, err := p.client.RoundTrip(req); err == nil {
 				count(res.Body)
@@ -150,9 +177,97 @@ func testTurns(t *testing.T, v spdy.Version, strangers int, up bool) {
 	p.close()
 }
 
-// A large header on a line that needs more than FirstFrameTimeout for it does not end the
-// session. A peer that stops in the middle of a frame is cut.
+// A stream that has sent its bytes, and has only to end, does not wait for the header blocks
+// of others, in the direction of responses and in that of requests.
+func TestEndsAmongHeaderBlocks(t *testing.T) {
+	bubble.InVersions(t, "download", func(t *testing.T, v spdy.Version) { testEnd(t, v, false) })
+	bubble.InVersions(t, "upload", func(t *testing.T, v spdy.Version) { testEnd(t, v, true) })
+}
+
+func testEnd(t *testing.T, v spdy.Version, up bool) {
+	end := make(chan struct{}) // closed: the body ends
+	wait := func() { <-end }
+	var seed atomic.Int64
+	p := newPair(v, 1<<20, spdy.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/stranger" && !up:
+			w.Header().Set("X-Stranger", noise(seed.Add(1), 16<<10))
+		case r.URL.Path == "/stranger":
+		case up:
+			n, err := io.Copy(io.Discard, r.Body)
+			fmt.Fprint(w, n, err)
+		default:
+			io.WriteString(w, "hello")
+			_ = http.NewResponseController(w).Flush()
+			wait()
+		}
+	})
+	defer p.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	body, text := io.Reader(nil), "hello"
+	if up {
+		body, text = io.MultiReader(strings.NewReader("hello"), endReader(wait)), "5 <nil>"
+	}
+	got := make(chan string, 1)
+	go func() {
+		res, err := p.client.RoundTrip(request(ctx, http.MethodPost, "/honest", body))
+		if err != nil {
+			return
+		}
+		b, err := io.ReadAll(res.Body)
+		got <- fmt.Sprint(string(b), err)
+	}()
+	for range 60 { // their blocks always wait for the line
+		go func() {
+			for ctx.Err() == nil {
+				req := request(ctx, http.MethodGet, "/stranger", nil)
+				if up {
+					req.Header.Set("X-Stranger", noise(seed.Add(1), 16<<10))
+				}
+				if res, err := p.client.RoundTrip(req); err == nil {
+					res.Body.Close()
+				}
+			}
+		}()
+	}
+	bubble.Pass(3 * time.Second)
+	close(end)
+	bubble.Pass(2 * time.Second)
+	synctest.Wait()
+	require.Len(t, got, 1, "the end comes within two seconds")
+	require.Equal(t, text+"<nil>", <-got)
+}
+
+// An endReader waits, and then is at its end.
+type endReader func()
+
+func (wait endReader) Read([]byte) (int, error) {
+	wait()
+	return 0, io.EOF
+}
+
+// noise is a value of n bytes that cannot be compressed.
+func noise(seed int64, n int) string {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}).Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)[:n]
+}
+
+// A header block on a line that needs more than FirstFrameTimeout for it does not end the
+// session, whatever its size. A peer that stops in the middle of a frame is cut.
 func TestSlowHeaderBlock(t *testing.T) {
+	bubble.InVersions(t, "30 KiB", func(t *testing.T, v spdy.Version) {
+		p := newPair(v, 2000, spdy.Config{}, func(w http.ResponseWriter, r *http.Request) {})
+		defer p.close()
+		for _, value := range []string{"short", noise(1, 30<<10)} {
+			req := request(t.Context(), http.MethodGet, "/", nil)
+			req.Header.Set("X-Value", value)
+			res, err := p.client.RoundTrip(req)
+			require.NoError(t, err)
+			res.Body.Close()
+		}
+	})
 	for _, v := range bubble.Versions {
 		t.Run(v.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
