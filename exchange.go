@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
 )
 
 // answerBuffer is how much of an answer a handler can write before it leaves. An
