@@ -205,9 +205,11 @@ func TestAttackA2HeaderBomb(t *testing.T) {
 		})
 	}
 	t.Run("names", func(t *testing.T) { // small ones, more than Config.MaxHeaderFields
+		const most = 100
+		setup := attackSetup{peerOpts: peerOpts{conf: Config{MaxHeaderFields: most}}}
 		storm(t, bothRoles, everyVersion, setup, func(a *attacker) {
 			names := HeaderBlock{}
-			for i := range defaultMaxHeaderFields + 1 {
+			for i := range most + 1 {
 				names = append(names, HeaderField{strings.Repeat("x", 1+i/26) + string(rune('a'+i%26)), ""})
 			}
 			nv, err := appendNameValue(nil, a.version, names[:2])
