@@ -357,7 +357,7 @@ func TestManyLargeHeaders(t *testing.T) {
 		t.Run(v.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a, b := testconn.Pair()
-				client, server := spdy.Config{Version: v}, spdy.Config{Version: v}
+				client, server := spdy.Config{Version: v, Compression: spdy.CompressFull}, spdy.Config{Version: v}
 				c := client.ClientSession(a)
 				s := server.ServerSession(b, &http.Server{MaxHeaderBytes: 16 << 10, Handler: http.NotFoundHandler()})
 				ended := make(chan error, 2)
