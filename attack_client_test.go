@@ -112,6 +112,8 @@ func TestAttackA21Push(t *testing.T) {
 			p.send(p.pushFrame(uint32(2+2*sent), 1, fmt.Sprintf("/%d", sent)))
 			if sent == 0 {
 				p.wantReset("refused", 2, RstRefusedStream)
+				p.advance(limitWait) // it has answered our PING, and knows that we take none
+				require.Zero(t, p.s.Stats().ChargedResets)
 			}
 			synctest.Wait()
 			require.LessOrEqual(t, openStreams(p.s), 1)

@@ -130,6 +130,7 @@ func TestAttackA7IdleFrames(t *testing.T) {
 			a.frame(&SettingsFrame{Entries: []Setting{{ID: SettingInitialWindowSize, Value: uint32(i)}}})
 		}},
 		{"PING", everyVersion, nil, func(a *attacker, i int) { a.frame(&PingFrame{ID: a.peerID() + uint32(2*i)}) }},
+		{"PING of no id", everyVersion, nil, func(a *attacker, _ int) { a.frame(&PingFrame{}) }},
 		{"echoes of no PING", everyVersion, nil, func(a *attacker, i int) { a.frame(&PingFrame{ID: a.firstID() + 1000 + uint32(2*i)}) }},
 		{"RST_STREAM of no stream", everyVersion, nil, func(a *attacker, i int) {
 			a.frame(&RstStreamFrame{StreamID: a.peerID() + uint32(2*i), Status: RstCancel})

@@ -238,9 +238,9 @@ func (reading) accept(st *Stream, _ HeaderBlock) *StreamError {
 	return nil
 }
 
-func (reading) headers(*Stream) {}
-func (reading) goingAway()      {}
-func (reading) makeRoom() bool  { return false }
+func (reading) headers(*Stream, HeaderBlock) {}
+func (reading) goingAway()                   {}
+func (reading) makeRoom() bool               { return false }
 
 func newReading(Version, role) application { return reading{} }
 
@@ -272,9 +272,9 @@ func (c *crowd) accept(st *Stream, _ HeaderBlock) *StreamError {
 	return nil
 }
 
-func (c *crowd) headers(*Stream) {}
-func (c *crowd) goingAway()      {}
-func (c *crowd) makeRoom() bool  { return false }
+func (c *crowd) headers(*Stream, HeaderBlock) {}
+func (c *crowd) goingAway()                   {}
+func (c *crowd) makeRoom() bool               { return false }
 
 // count returns how many of the goroutines run, the most that there ever were at once,
 // and how many there have been.

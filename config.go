@@ -61,8 +61,9 @@ type Config struct {
 	// is PROTOCOL_ERROR in SPDY/2; a session that serves HTTP answers a larger request
 	// with status 431 instead. A block of more than four times the limit, and more than
 	// 16 MiB, ends the session. All late HEADERS of a stream together have the same
-	// limit, beyond which they cost it a RST_STREAM(PROTOCOL_ERROR); pushes, and late
-	// HEADERS that a client of HTTP receives, never get more than 1,118,208 bytes.
+	// limit, each encoded as its sender does it; on a raw stream those count that wait to be
+	// received. Pushes, and late HEADERS that a client of HTTP receives, never get more
+	// than 1,118,208 bytes.
 	//
 	// The default is the block that holds what net/http's defaults accept in HTTP/1.1:
 	// 1,118,208 bytes for requests and on raw sessions (http.DefaultMaxHeaderBytes and a
@@ -72,8 +73,8 @@ type Config struct {
 	MaxHeaderBytes int
 
 	// MaxHeaderFields is the largest number of names in a header block that is received;
-	// a block with more is treated as one that is larger than MaxHeaderBytes.
-	// Default 10,000.
+	// a block with more is treated as one that is larger than MaxHeaderBytes. All late
+	// HEADERS of a stream of HTTP together have the same limit. Default 10,000.
 	MaxHeaderFields int
 
 	// MaxSendHeaderBytes is the largest header block that is sent, in bytes before it is
@@ -82,7 +83,8 @@ type Config struct {
 	// client gets status 500, trailers with their stream. SPDY has no way to learn the
 	// peer's limit. The default is what a peer with the defaults accepts: 1,118,208 bytes
 	// for requests and on raw sessions, and 11,145,216 bytes for a session that serves
-	// HTTP. At most 14,913,016 bytes, which fit in a frame in any case. A block with more
+	// HTTP, of whose trailers and pushes none are larger than 1,118,208 bytes, because its
+	// client takes no more. At most 14,913,016 bytes, which fit in a frame in any case. A block with more
 	// names than MaxHeaderFields, and more than 10,000, fails likewise.
 	MaxSendHeaderBytes int
 
@@ -92,9 +94,9 @@ type Config struct {
 	AcceptBacklog int
 
 	// ResetBurst is the number of handlers that may run for streams which the peer has
-	// cancelled before the response begins; at the limit new streams are refused. It is also
-	// the number of streams that the peer may have us reset or refuse in a burst because it
-	// breaks a rule, and ResetRate the number of those that it may each second besides: beyond
+	// cancelled, or spoilt by a bad header block, before the response begins; at the limit
+	// new streams are refused. It is also the number of streams that the peer may have us
+	// reset or refuse in a burst because it breaks a rule, and ResetRate the number of those that it may each second besides: beyond
 	// it new streams are refused, and a peer that breaks as many rules again gets a GOAWAY
 	// with PROTOCOL_ERROR, the connection is closed, and calls fail with ErrFlood, see Budget.
 	// docs/budgets.md lists what counts. Default 1000, or four times MaxConcurrentStreams if
@@ -102,8 +104,8 @@ type Config struct {
 	ResetBurst, ResetRate int
 
 	// IdleFrameBurst is how many frames that bring nothing the peer may send at once,
-	// and IdleFrameRate how many more each second: empty DATA and HEADERS, PINGs,
-	// SETTINGS, GOAWAY, frames of unknown types, frames for streams that are gone, and
+	// and IdleFrameRate how many more each second: empty DATA and HEADERS, interim
+	// answers, PINGs, SETTINGS, GOAWAY, frames of unknown types, frames for streams that are gone, and
 	// WINDOW_UPDATEs. A frame that costs more counts as several: a header block that
 	// no stream receives as one for each 4 KiB that it inflates to beyond 16 times its
 	// compressed size. What is of use allows for more: each

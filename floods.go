@@ -18,7 +18,7 @@ type floods struct {
 	resets   bucket // violations that the peer may still commit
 	charged  uint64 // total of violations and of cancelled streams
 	flooded  bool   // the peer went on after resets was exhausted
-	wasted   int    // handlers that run for streams which the peer has cancelled
+	wasted   int    // handlers that run for streams which the peer has cancelled or spoilt
 	replies  int    // bytes in Session.control that the peer made us queue
 	dribbled uint64 // DATA frames sent that the peer's window cut below dribble bytes
 }
@@ -96,15 +96,23 @@ func (f *floods) overLocked() bool {
 // handlers return is never over its budget. Cancelling a response that has begun is
 // ordinary.
 func (s *Session) chargeCancelLocked(st *Stream) {
-	if st.state.ours || st.released || st.state.replied && st.headerJobs == 0 {
-		return
+	if s.wasteLocked(st) {
+		s.floods.charged++
+	}
+}
+
+// wasteLocked counts the handler of a stream of the peer that ends before its response has
+// begun. It reports false if there is none.
+func (s *Session) wasteLocked(st *Stream) bool {
+	if st.state.ours || st.released || st.wasted || st.state.replied && st.headerJobs == 0 {
+		return false
 	}
 	st.wasted = true
 	s.floods.wasted++
-	s.floods.charged++
+	return true
 }
 
-// cleanedUpLocked returns what chargeCancelLocked has charged: the handler has returned.
+// cleanedUpLocked forgets what wasteLocked has counted: the handler has returned.
 func (f *floods) cleanedUpLocked(st *Stream) {
 	if st.wasted {
 		st.wasted = false

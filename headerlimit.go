@@ -161,9 +161,13 @@ func tooLargeToSend(part string, err error) error {
 // checkSize returns an error if an encoded block is too large to be sent.
 func (s *Session) checkSize(part string, b []byte) error {
 	names, most := int(nvInt(s.version, b)), max(s.conf.MaxHeaderFields, defaultMaxHeaderFields)
+	limit := s.conf.MaxSendHeaderBytes
+	if !s.client && (part == partTrailers || part == partPush) {
+		limit = min(limit, defaultMaxHeaderBytes) // as sideHeaderLimit of its client
+	}
 	switch {
-	case len(b) > s.conf.MaxSendHeaderBytes:
-		return &HeaderTooLargeError{Part: part, Size: len(b), Limit: s.conf.MaxSendHeaderBytes}
+	case len(b) > limit:
+		return &HeaderTooLargeError{Part: part, Size: len(b), Limit: limit}
 	case names > most:
 		return &HeaderTooLargeError{Part: part, Size: names, Limit: most, Names: true}
 	}

@@ -145,7 +145,7 @@ func (a *httpServerApp) refuse(st *Stream, err error) {
 }
 
 // headers has nothing to do for a request: its trailers are read with its body.
-func (a *httpServerApp) headers(*Stream) {}
+func (a *httpServerApp) headers(*Stream, HeaderBlock) {}
 
 // goingAway has nothing to do: what has been asked for is answered.
 func (a *httpServerApp) goingAway() {}

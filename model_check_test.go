@@ -311,6 +311,9 @@ func (r *modelRun) compare() {
 	sent, fins := make(map[uint32]int64), make(map[uint32]bool)
 	var got []string
 	for _, frame := range r.drain() {
+		if r.echo(frame) {
+			continue
+		}
 		if d, ok := frame.(*DataFrame); ok {
 			sent[d.StreamID] += int64(len(d.Data))
 			if d.Flags != 0 {

@@ -109,8 +109,8 @@ func (p *testPeer) next(why string) Frame {
 	}
 }
 
-// echo answers a PING that asks whether resets have come, which few tests are about. It
-// reports false for other frames, and if the test wants to see that PING.
+// echo answers a PING that asks whether resets or our SETTINGS have come, which few tests
+// are about. It reports false for other frames, and if the test wants to see that PING.
 func (p *testPeer) echo(frame Frame) bool {
 	ping, ok := frame.(*PingFrame)
 	if !ok || p.resetPings || !asksForResets(p.s, ping) {
@@ -120,15 +120,15 @@ func (p *testPeer) echo(frame Frame) bool {
 	return true
 }
 
-// asksForResets reports whether a session waits for the echo of a PING behind resets. A
-// session that the test does not know, nil, sends no other PING.
+// asksForResets reports whether a session waits for the echo of a PING behind resets, or
+// behind the SETTINGS, see limitProof. A session that the test does not know, nil, sends no other PING.
 func asksForResets(s *Session, ping *PingFrame) bool {
 	if s == nil {
 		return ping.ID%2 == 1
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.resetSlots.ping == ping.ID
+	return s.resetSlots.ping == ping.ID || s.limitProof.ping == ping.ID
 }
 
 // wantFrame reads the next frame, which must be of type F.

@@ -206,9 +206,9 @@ func (a *rawApp) accept(st *Stream, h HeaderBlock) *StreamError {
 }
 
 // The session's other news are nothing to a rawApp.
-func (a *rawApp) headers(*Stream) {}
-func (a *rawApp) goingAway()      {}
-func (a *rawApp) makeRoom() bool  { return false }
+func (a *rawApp) headers(*Stream, HeaderBlock) {}
+func (a *rawApp) goingAway()                   {}
+func (a *rawApp) makeRoom() bool               { return false }
 
 // wantAccept returns the stream that our side accepted from the peer.
 func (p *testPeer) wantAccept(why string, id uint32) *Stream {

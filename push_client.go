@@ -338,13 +338,13 @@ func (st *Stream) startPush(h HeaderBlock) {
 }
 
 // headers completes the answer of a push. That no name comes twice has been checked.
-func (a *httpClientApp) headers(st *Stream) {
+func (a *httpClientApp) headers(st *Stream, h HeaderBlock) {
 	s := st.session
-	s.mu.Lock()
-	wrong := st.oneWay && slices.ContainsFunc(st.late, func(f HeaderField) bool { // SPEC U10
+	wrong := st.oneWay && slices.ContainsFunc(h, func(f HeaderField) bool { // SPEC U10
 		p, isPseudo := lookupPseudo(s.version, f.Name)
 		return isPseudo && p != pseudoStatus && p != pseudoVersion
 	})
+	s.mu.Lock()
 	if st.state.unknown && !wrong {
 		st.reply = append(st.reply, st.late...)
 		st.late = nil
@@ -355,7 +355,7 @@ func (a *httpClientApp) headers(st *Stream) {
 	}
 	s.mu.Unlock()
 	if wrong {
-		s.resetStream(st, RstProtocolError, "HEADERS of a push repeat its URL")
+		s.spoilStream(st, streamErrorf(st.id, RstProtocolError, "HEADERS of a push repeat its URL"))
 	}
 }
 

@@ -167,7 +167,7 @@ func (q *acceptQueue) accept(st *Stream, h HeaderBlock) *StreamError {
 		q.pruneLocked()
 	}
 	full := len(q.streams) >= q.limit
-	fits := full || r.countLocked(h)
+	fits := full || r.countLocked(s.keptBytes(h))
 	if !full && fits {
 		q.streams = append(q.streams, r)
 	}
@@ -176,7 +176,7 @@ func (q *acceptQueue) accept(st *Stream, h HeaderBlock) *StreamError {
 	case full:
 		return streamErrorf(st.id, RstRefusedStream, "%d streams wait to be accepted", q.limit)
 	case !fits:
-		return streamErrorf(st.id, RstRefusedStream, "the header blocks of all streams are too large")
+		return streamErrorf(st.id, RstRefusedStream, "%s", rawHeadersFull)
 	}
 	st.release()
 	q.ring()
@@ -222,7 +222,7 @@ func (q *acceptQueue) ring() {
 }
 
 // headers has nothing to do: raw streams keep their late headers themselves.
-func (q *acceptQueue) headers(*Stream) {}
+func (q *acceptQueue) headers(*Stream, HeaderBlock) {}
 
 // goingAway has nothing to do: what has come is still to be accepted.
 func (q *acceptQueue) goingAway() {}

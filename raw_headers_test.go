@@ -300,12 +300,12 @@ func TestRawLateHeaders(t *testing.T) {
 			p.sendHeaders(st.ID(), 0, block)
 			require.Len(t, p.receiveHeaders(st).ok("received").hb, 1)
 		}
-		for range 3 {
+		for range 4 {
 			p.sendHeaders(st.ID(), 0, block)
 		}
 		p.wantIdle("they fit")
 		p.sendHeaders(st.ID(), 0, block)
-		p.wantRst("one too many", st.ID(), RstProtocolError)
+		p.wantRst("one too many", st.ID(), RstFrameTooLarge)
 		p.wantAlive("nobody else has anything to fear")
 		p.isOpen("the other stream", &other.st)
 		require.Equal(t, HeaderBlock{block}, p.receiveHeaders(st).ok("what came is there").hb)
@@ -345,8 +345,8 @@ func TestRawHeadersOfAllStreams(t *testing.T) {
 	const limit = 4 << 10
 	conf := Config{MaxHeaderBytes: limit}
 	large := HeaderField{"a", strings.Repeat("x", limit-200)}
-	fill := func(p *testPeer, flags FrameFlags) (id uint32) {
-		for id = 1; id < 100; id += 2 {
+	fill := func(p *testPeer, flags FrameFlags, first uint32) (id uint32) {
+		for id = first; id < 100; id += 2 {
 			p.sendSynStream(id, flags, large)
 			synctest.Wait()
 			if p.conn.Unread() > 0 {
@@ -362,7 +362,7 @@ func TestRawHeadersOfAllStreams(t *testing.T) {
 	}
 	story(t, "of streams that are open", func(t *testing.T) {
 		p := newRawPeer(t, asServer, conf)
-		id := fill(p, 0)
+		id := fill(p, 0, 1)
 		require.InDelta(t, rawHeaderFactor, id/2, 2)
 		var all []*RawStream
 		for i := uint32(1); i < id; i += 2 {
@@ -371,7 +371,7 @@ func TestRawHeadersOfAllStreams(t *testing.T) {
 		p.sendSynStream(id+2, 0, large)
 		p.wantRst("and they are as large", id+2, RstRefusedStream)
 		p.sendHeaders(1, 0, large)
-		p.wantRst("late ones too", 1, RstProtocolError)
+		p.wantRst("late ones too", 1, RstFrameTooLarge)
 		require.NoError(t, all[1].Reset(RstCancel))
 		p.wantRst("one less", 3, RstCancel)
 		p.sendSynStream(id+4, 0, large)
@@ -382,9 +382,41 @@ func TestRawHeadersOfAllStreams(t *testing.T) {
 		}
 		p.wantAlive("nothing is wrong")
 	})
+	story(t, "and whoever holds most of them pays", func(t *testing.T) {
+		p := newRawPeer(t, asServer, conf)
+		before := p.accepted("of another user", 0)
+		id := fill(p, 0, 3)
+		half := HeaderField{"half", strings.Repeat("z", limit/2)}
+		p.sendSynStream(id+2, 0, half)
+		first := wantFrame[*RstStreamFrame](p, "one of the largest")
+		require.Equal(t, RstFrameTooLarge, first.Status)
+		p.sendHeaders(before.ID(), 0, HeaderField{"small", "two"})
+		require.Len(t, p.receiveHeaders(before).ok("another user's headers").hb, 1)
+		p.sendHeaders(before.ID(), 0, half)
+		p.sendSynStream(id+4, 0, half)
+		second := wantFrame[*RstStreamFrame](p, "the next of the largest")
+		require.Equal(t, RstFrameTooLarge, second.Status)
+		p.wantIdle("nobody else")
+		p.isOpen("the other user's stream", &before.st)
+		for i := uint32(3); i <= id+4; i += 2 {
+			if i != first.StreamID && i != second.StreamID && i != id {
+				p.acceptRaw("who did not pay", i)
+			}
+		}
+		require.Zero(t, p.s.Stats().ChargedResets)
+	})
+	story(t, "and a newcomer that holds more does", func(t *testing.T) {
+		p := newRawPeer(t, asServer, conf)
+		id := fill(p, 0, 1)
+		p.sendHeaders(1, 0, large)
+		p.wantRst("it holds the most", 1, RstFrameTooLarge)
+		p.isOpen("others are spared", p.s.streams[3])
+		require.Less(t, id, uint32(100))
+		require.Zero(t, p.s.Stats().ChargedResets)
+	})
 	story(t, "of streams that have ended in the queue", func(t *testing.T) {
 		p := newRawPeer(t, asServer, conf)
-		id := fill(p, FlagFin)
+		id := fill(p, FlagFin, 1)
 		require.InDelta(t, rawHeaderFactor, id/2, 2)
 		p.acceptRaw("complete, and reset afterwards", 1)
 		p.sendSynStream(id+2, FlagFin, large)

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -242,54 +243,99 @@ func (r *RawStream) nextHeaders() (h HeaderBlock, bell chan struct{}, err error)
 	case len(r.late) == 0:
 		return nil, r.lateBell, nil
 	}
-	h = r.late[0]
+	late := r.late[0]
 	r.late = slices.Delete(r.late, 0, 1)
-	st.lateBytes -= blockSize(h)
+	st.lateBytes -= late.size
 	if !st.ended {
-		r.counted -= blockSize(h)
-		s.rawHeaders -= blockSize(h)
+		r.countToLocked(r.counted - late.kept)
 	}
 	if len(r.late) > 0 {
 		r.ringLateLocked()
 	}
-	return h, nil, nil
+	return late.header, nil, nil
 }
 
-// addLateLocked keeps the block of a HEADERS frame until it is received. Unlike
-// those of HTTP, its names may occur again. It reports false if too much waits.
-func (r *RawStream) addLateLocked(h HeaderBlock, limit int) bool {
-	if r.st.lateBytes+blockSize(h) > limit || !r.countLocked(h) {
-		return false
+// A lateBlock is the block of a HEADERS frame that has not been received yet.
+type lateBlock struct {
+	header HeaderBlock
+	size   int // as encoded, which is what a sender looks at
+	kept   int // what it takes to keep it
+}
+
+// addLateLocked keeps the block of the HEADERS frame that the receiver has just read until
+// the application receives it. Unlike those of HTTP, its names may occur again. It returns
+// why the stream has to be reset if too much waits.
+func (r *RawStream) addLateLocked(h HeaderBlock) *StreamError {
+	st, s := &r.st, r.st.session
+	size, kept := s.inflate.size, s.keptBytes(h)
+	switch {
+	case st.lateBytes+size > s.conf.MaxHeaderBytes:
+		return streamErrorf(st.id, RstFrameTooLarge, "late headers of more than %d bytes wait", s.conf.MaxHeaderBytes)
+	case !r.countLocked(kept):
+		return streamErrorf(st.id, RstFrameTooLarge, "%s", rawHeadersFull)
 	}
-	r.st.lateBytes += blockSize(h)
-	r.late = append(r.late, h)
+	st.lateBytes += size
+	r.late = append(r.late, lateBlock{h, size, kept})
 	r.ringLateLocked()
-	return true
+	return nil
 }
 
-// blockSize is what a block counts for: as much as it takes to keep it.
-func blockSize(h HeaderBlock) int {
-	size := 32
-	for i := range h {
-		size += len(h[i].Name) + len(h[i].Value) + 32
-	}
-	return size
+// keptBytes is how many bytes it takes to keep h, the block that the receiver has just read.
+func (s *Session) keptBytes(h HeaderBlock) int {
+	const pair, block = 32, 64
+	return s.inflate.size + (pair-2*nvIntSize(s.version))*len(h) + block
 }
 
 // rawHeaderFactor times MaxHeaderBytes is what all header blocks of a session's raw
 // streams may take together. The streams would allow a peer much more.
 const rawHeaderFactor = 16
 
-// countLocked counts a block that the peer has us keep. It reports false if that is too
-// much.
-func (r *RawStream) countLocked(h HeaderBlock) bool {
-	s, n := r.st.session, blockSize(h)
+// rawHeadersFull is why streams are refused or reset at that bound.
+const rawHeadersFull = "the header blocks of all streams are too large"
+
+// countLocked counts n more bytes that the peer has us keep. At the bound the stream that
+// holds most pays: if that is r, countLocked reports false; another one becomes the payer,
+// which the receiver resets when it has left the lock, see resetPayer. Receiver only.
+func (r *RawStream) countLocked(n int) bool {
+	s := r.st.session
 	if s.rawHeaders+n > rawHeaderFactor*s.conf.MaxHeaderBytes {
-		return false
+		if len(s.rawHolders) == 0 || s.rawHolders[0].counted <= r.counted+n {
+			return false
+		}
+		s.payer = s.rawHolders[0]
 	}
-	s.rawHeaders += n
-	r.counted += n
+	r.countToLocked(r.counted + n)
 	return true
+}
+
+// countToLocked sets the number of bytes that are kept for the stream.
+func (r *RawStream) countToLocked(n int) {
+	s := r.st.session
+	s.rawHeaders += n - r.counted
+	r.counted = n
+	s.rawHolders.place(r)
+}
+
+// resetPayer resets the stream that countLocked has chosen, and lets go of its blocks.
+// Nobody is charged: the streams of a peer may be of different users.
+func (s *Session) resetPayer() {
+	r := s.payer
+	if r == nil {
+		return
+	}
+	s.payer = nil
+	s.mu.Lock()
+	r.dropped = !r.taken
+	s.mu.Unlock()
+	s.spoilStream(&r.st, streamErrorf(r.st.id, RstFrameTooLarge, "%s", rawHeadersFull))
+	if r.dropped { // which only the receiver changes
+		r.header = nil
+		s.credit(r.st.discard()) // what came before a FIN
+	}
+	s.mu.Lock()
+	r.late = nil
+	r.countToLocked(0)
+	s.mu.Unlock()
 }
 
 // takeLocked notes that the application has the stream, or nobody will.
@@ -300,11 +346,57 @@ func (r *RawStream) takeLocked() {
 
 // uncountLocked forgets the blocks of a stream that has ended and left the queue.
 func (r *RawStream) uncountLocked() {
-	if r == nil || !r.taken || !r.st.ended {
-		return
+	switch {
+	case r == nil:
+	case r.taken && r.st.ended:
+		r.countToLocked(0)
+	default:
+		r.st.session.rawHolders.place(r)
 	}
-	r.st.session.rawHeaders -= r.counted
-	r.counted = 0
+}
+
+// rawHolders are the open raw streams whose header blocks are kept: a heap with the one that
+// holds most at the top. Guarded by Session.mu.
+type rawHolders []*RawStream
+
+// place moves a stream to where it belongs, which may be nowhere.
+func (q *rawHolders) place(r *RawStream) {
+	wanted := r.counted > 0 && !r.st.ended
+	switch {
+	case wanted && r.rank == 0:
+		heap.Push(q, r)
+	case wanted:
+		heap.Fix(q, r.rank-1)
+	case r.rank > 0:
+		heap.Remove(q, r.rank-1)
+	}
+}
+
+// The methods below are for package heap.
+
+func (q rawHolders) Len() int           { return len(q) }
+func (q rawHolders) Less(i, j int) bool { return q[i].counted > q[j].counted }
+
+func (q rawHolders) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].rank, q[j].rank = i+1, j+1
+}
+
+// Push appends a stream.
+func (q *rawHolders) Push(x any) {
+	r := x.(*RawStream)
+	*q = append(*q, r)
+	r.rank = len(*q)
+}
+
+// Pop removes the last stream.
+func (q *rawHolders) Pop() any {
+	last := len(*q) - 1
+	r := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	r.rank = 0
+	return r
 }
 
 // ringLate wakes ReceiveHeaders.

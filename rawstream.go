@@ -21,16 +21,18 @@ import (
 type RawStream struct {
 	st Stream
 
-	header   HeaderBlock // of the SYN_STREAM; immutable
+	header   HeaderBlock // of the SYN_STREAM; immutable once the application has the stream
 	answered atomic.Bool // no reply is to be sent any more, or ever
 	closed   atomic.Bool // Close or Reset has been called
 
 	// Guarded by Session.mu.
 	held     []headerJob   // HEADERS that wait for the peer's reply, see FlowControlPeerUnaware
-	late     []HeaderBlock // of HEADERS frames, not received by the application yet
+	late     []lateBlock   // of HEADERS frames, not received by the application yet
 	lateBell chan struct{} // doorbell for ReceiveHeaders, made when it first waits
 	counted  int           // bytes of header blocks in Session.rawHeaders
+	rank     int           // its place in Session.rawHolders, from 1; 0 if it has none
 	taken    bool          // the application has the stream
+	dropped  bool          // nobody will take the stream: it has to pay, see countLocked
 }
 
 var _ net.Conn = (*RawStream)(nil)
@@ -333,7 +335,8 @@ func (r *RawStream) ReadFrom(src io.Reader) (n int64, err error) {
 }
 
 // lostLocked reports that a stream has broken off and left nothing to read. One that
-// has come to its FIN is not lost, even if it was reset afterwards: Close does that.
+// has come to its FIN is not lost, even if it was reset afterwards: Close does that. One
+// that was reset for its header blocks is, because they are gone.
 func (r *RawStream) lostLocked() bool {
-	return r.st.ended && r.st.in.ending() != io.EOF && r.st.in.buffered() == 0
+	return r.dropped || r.st.ended && r.st.in.ending() != io.EOF && r.st.in.buffered() == 0
 }

@@ -157,8 +157,11 @@ func (s *Session) growSession(delta int64) error {
 // receivePing echoes the peer's PING and tells whoever waits for ours.
 func (s *Session) receivePing(h frameHeader, p []byte) error {
 	id, err := parsePing(h, p)
-	if err != nil || id == 0 { // SPEC P4
+	if err != nil {
 		return err
+	}
+	if id == 0 { // SPEC P4
+		return s.idle(1)
 	}
 	if !s.isOurs(id) { // SPEC P1
 		s.mu.Lock()
@@ -189,6 +192,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	s.askedLocked(id)
 	s.measuredLocked(id)
 	s.echoedLocked(id)
+	s.limitSeenLocked(id)
 	s.mu.Unlock()
 	if ok { // SPEC P2: others are ignored
 		select {

@@ -3,6 +3,8 @@ package spdy
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 )
 
 // readBlock inflates and parses a header block. Every block is inflated, in wire
@@ -36,7 +38,7 @@ func (s *Session) readBlock(id uint32, block []byte, limit int) (HeaderBlock, er
 		if errors.As(err, &he) {
 			status = he.status()
 		}
-		return nil, &StreamError{StreamID: id, Status: status, Reason: "bad header block", Err: err}
+		return nil, streamErrorf(id, status, "%s", strings.TrimPrefix(err.Error(), "spdy: "))
 	}
 	return h, nil
 }
@@ -78,16 +80,28 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 		answers.refuse(st, &requestError{http.StatusRequestHeaderFieldsTooLarge, tooLarge.Reason})
 		return nil
 	}
-	if refused := s.app.accept(st, header); refused != nil {
-		if s.wantsPushes() { // handlers of the server choose them, see floods
-			s.log.streamError(s, refused)
-			s.abortStream(st, refused)
-		} else {
+	refused = s.app.accept(st, header)
+	s.resetPayer()
+	if refused != nil {
+		if s.pushesInSpite() {
 			s.resetStream(st, refused.Status, refused.Reason)
+		} else {
+			s.spoilStream(st, refused)
 		}
 		st.release()
 	}
 	return nil
+}
+
+// pushesInSpite reports whether the peer breaks a rule with any stream that it opens: it
+// knows that we take none.
+func (s *Session) pushesInSpite() bool {
+	if _, http := s.app.(*httpClientApp); !http || s.wantsPushes() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limitKnownLocked()
 }
 
 // admitStream checks a SYN_STREAM against the rules on ids and limits and enters
@@ -149,16 +163,17 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 }
 
 // refusalLocked is the error to refuse a new stream of the peer with, or nil, and whether
-// the peer broke a rule by opening it. bad is the error of its header block. A peer that
-// does not know how long our handlers run breaks none: it counts the streams that it has
-// open.
+// the peer broke a rule by opening it. bad is the error of its header block, which is the
+// affair of whoever the peer carries it for. A peer that does not know our limit breaks no
+// rule, nor does one that does not know how long our handlers run: it counts the streams
+// that it has open.
 func (s *Session) refusalLocked(id uint32, bad *StreamError) (refused *StreamError, violation bool) {
 	limit := s.conf.MaxConcurrentStreams
 	switch {
 	case bad != nil:
-		return bad, bad.Status != RstFrameTooLarge // no frame announces our limit
+		return bad, false
 	case s.peerStreams >= limit: // SPEC S6
-		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), s.peerOpen >= limit
+		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), s.peerOpen >= limit && s.limitKnownLocked()
 	case s.refusingLocked():
 		return streamErrorf(id, RstRefusedStream, "the session is going away"), false
 	case s.floods.wasted >= s.conf.ResetBurst:
@@ -182,6 +197,9 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	if err != nil {
 		return err
 	}
+	if spoilt == nil && h.typ == FrameHeaders {
+		spoilt = s.checkLate(id, header)
+	}
 	fin := h.flags&FlagFin != 0
 	s.mu.Lock()
 	s.answeredLocked(id)
@@ -189,93 +207,165 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	if st == nil {
 		status := s.unknownLocked(id, false)
 		s.mu.Unlock()
-		if status != 0 {
-			s.replyReset(id, status, true)
-		}
-		if s.floods.expected() {
-			return nil
-		}
-		return s.idleBlock(len(block))
+		return s.receiveStrayBlock(id, status, len(block))
 	}
-	status, reason := s.takeBlockLocked(st, h, header, spoilt)
-	interim := st.state.interim
-	bare := fin && status == 0 && h.typ == FrameSynReply
+	bad, broken := s.takeBlockLocked(st, h, header, spoilt)
+	idle := st.state.interim || h.typ == FrameHeaders && (len(header) == 0 || s.ignoresLateLocked(st))
+	bare := fin && bad == nil && h.typ == FrameSynReply
 	if bare { // at once: who has the answer finds the stream gone
 		s.finishInLocked(st)
 	}
 	s.mu.Unlock()
-	if status != 0 && s.forgives(st, h, status) {
-		s.stray(0)
-		return nil
-	}
-	if status != 0 {
-		if reason == "" {
-			reason = "unexpected " + h.typ.String()
-		}
-		s.resetStream(st, status, reason)
+	s.resetPayer()
+	if bad != nil {
+		s.refuseBlock(st, h, bad, broken)
 		return nil
 	}
 	if h.typ == FrameHeaders && st.raw == nil {
-		s.app.headers(st)
+		s.app.headers(st, header)
 	}
 	switch {
 	case bare:
 		s.endIfDrained()
 	case fin:
 		s.finishIn(st)
-	case h.typ == FrameHeaders && (len(header) == 0 || interim):
+	case idle:
 		return s.idle(1)
 	}
 	return nil
 }
 
-// takeBlockLocked gives a header block to its stream, or returns the status to reset
-// the stream with and why, "" if the frame was unexpected. spoilt is not nil if the block
-// was bad.
-func (s *Session) takeBlockLocked(st *Stream, h frameHeader, header HeaderBlock, spoilt *StreamError) (status RstStatus, reason string) {
-	fin := h.flags&FlagFin != 0
-	switch {
-	case spoilt != nil:
-		status, reason = spoilt.Status, spoilt.Error()
-	case h.typ == FrameSynReply:
-		s.unmuteLocked(st)
-		if status = st.state.receiveReply(fin); status == 0 {
-			status, reason = st.replyLocked(header, fin)
-		}
-	case st.state.interim:
-		if status = st.state.receiveHeaders(fin); status == 0 {
-			status, reason = st.replyLocked(header, fin)
-		}
-	default:
-		status = st.state.receiveHeaders(fin)
-		ignore := s.version == SPDY2 && s.client && st.state.gotData && st.raw == nil // SPEC R12
-		if status == 0 && !ignore && !st.addLateLocked(header, s.sideHeaderLimit()) {
-			status, reason = RstProtocolError, "repeated or too many late headers" // SPEC R11
-		}
+// receiveStrayBlock deals with a header block whose stream is not open. status is the
+// answer, 0 for none; n is the compressed size of the block, in bytes.
+func (s *Session) receiveStrayBlock(id uint32, status RstStatus, n int) error {
+	if status != 0 {
+		s.replyReset(id, status, true)
 	}
-	return status, reason
+	if s.floods.expected() {
+		return nil
+	}
+	return s.idleBlock(n)
 }
 
-// addLateLocked keeps the pairs of a HEADERS frame. It reports false if a name
-// comes again, on a push also one of the SYN_STREAM, or if they grow beyond limit
-// bytes.
-func (st *Stream) addLateLocked(h HeaderBlock, limit int) bool {
-	if st.raw != nil {
-		return st.raw.addLateLocked(h, limit)
+// refuseBlock resets a stream for a header block that it cannot take. broken says that the
+// peer broke a rule by sending one at all.
+func (s *Session) refuseBlock(st *Stream, h frameHeader, bad *StreamError, broken bool) {
+	switch {
+	case s.forgives(st, h, bad.Status):
+		s.stray(0)
+	case broken:
+		s.resetStream(st, bad.Status, bad.Reason)
+	default:
+		s.spoilStream(st, bad)
 	}
+}
+
+// takeBlockLocked gives a header block to its stream, or returns why the stream has to be
+// reset, and whether the peer broke a rule by sending a block at all. spoilt is not nil if
+// the block was bad.
+func (s *Session) takeBlockLocked(st *Stream, h frameHeader, header HeaderBlock, spoilt *StreamError) (bad *StreamError, broken bool) {
+	if spoilt != nil {
+		return spoilt, false
+	}
+	fin := h.flags&FlagFin != 0
+	var status RstStatus
+	if h.typ == FrameSynReply {
+		s.unmuteLocked(st)
+		status = st.state.receiveReply(fin)
+	} else {
+		status = st.state.receiveHeaders(fin)
+	}
+	switch {
+	case status != 0:
+		return streamErrorf(st.id, status, "unexpected %v", h.typ), true
+	case h.typ == FrameSynReply || st.state.interim:
+		return st.replyLocked(header, fin), false
+	case st.raw != nil:
+		return st.raw.addLateLocked(header), false
+	}
+	return st.addLateLocked(header), false
+}
+
+// ignoresLateLocked reports whether late headers of a stream bring nothing: SPDY/2 has no
+// trailers (SPEC R12).
+func (s *Session) ignoresLateLocked(st *Stream) bool {
+	return s.version == SPDY2 && s.client && st.state.gotData && st.raw == nil
+}
+
+// lateNames are the names that have come in HEADERS frames of a stream of HTTP. Receiver
+// only.
+type lateNames struct {
+	count int
+	seen  map[string]struct{} // nil while few names can be compared with each other
+}
+
+// fewLateNames is the number of names up to which a stream keeps no set of them.
+const fewLateNames = 32
+
+// checkLate says what is wrong with the names in a HEADERS frame, nil if nothing. Only the
+// receiver changes what they are compared with, so it needs no lock for that.
+func (s *Session) checkLate(id uint32, h HeaderBlock) *StreamError {
+	s.mu.Lock()
+	st := s.streams[id]
+	exempt := st == nil || st.raw != nil || st.state.interim || s.ignoresLateLocked(st)
+	s.mu.Unlock()
+	if exempt {
+		return nil
+	}
+	st.names.count += len(h)
+	switch limit := s.conf.MaxHeaderFields; {
+	case st.names.count > limit:
+		return streamErrorf(id, RstFrameTooLarge, "more than %d late headers", limit)
+	case st.repeatsName(h): // SPEC R11
+		return streamErrorf(id, RstProtocolError, "repeated late header")
+	}
+	return nil
+}
+
+// repeatsName reports whether a name of h, in which each is unique, has come in HEADERS of
+// the stream before, or in the SYN_STREAM of a push (SPEC U10). Receiver only.
+func (st *Stream) repeatsName(h HeaderBlock) bool {
+	late, pushed := st.late, HeaderBlock(nil)
+	if st.oneWay {
+		pushed = st.reply
+	}
+	before := len(late) + len(pushed)
+	seen := st.names.seen
+	if seen == nil && (before == 0 || before+len(h) <= fewLateNames) {
+		return slices.ContainsFunc(h, func(f HeaderField) bool { return late.has(f.Name) || pushed.has(f.Name) })
+	}
+	if seen == nil {
+		seen = make(map[string]struct{}, before+len(h))
+		for _, f := range late {
+			seen[f.Name] = struct{}{}
+		}
+		for _, f := range pushed {
+			seen[f.Name] = struct{}{}
+		}
+		st.names.seen = seen
+	}
+	known := len(seen)
 	for i := range h {
-		_, dup := st.late.Get(h[i].Name)
-		if !dup && st.oneWay { // SPEC U10
-			_, dup = st.reply.Get(h[i].Name)
-		}
-		if dup {
-			return false
-		}
-		st.lateBytes += len(h[i].Name) + len(h[i].Value) + 32
+		seen[h[i].Name] = struct{}{}
 	}
-	if st.lateBytes > limit {
-		return false
+	return len(seen) < known+len(h)
+}
+
+// addLateLocked keeps the pairs of the HEADERS frame that the receiver has just read, whose
+// names checkLate has looked at. Their size is that of the encoded blocks, as a sender
+// counts it.
+func (st *Stream) addLateLocked(h HeaderBlock) *StreamError {
+	s := st.session
+	limit := s.sideHeaderLimit()
+	st.lateBytes += s.inflate.size
+	switch {
+	case st.lateBytes > limit:
+		return streamErrorf(st.id, RstFrameTooLarge, "late headers of more than %d bytes", limit)
+	case s.ignoresLateLocked(st):
+	case st.late == nil:
+		st.late = h
+	default:
+		st.late = append(st.late, h...)
 	}
-	st.late = append(st.late, h...)
-	return true
+	return nil
 }

@@ -48,6 +48,7 @@ type Session struct {
 	in      reader
 	inflate *headerDecompressor
 	tls     *tls.ConnectionState // known once the first frame has come
+	payer   *RawStream           // to be reset for its header blocks, see countLocked; nil if none is
 	stalls  stallShare           // what the receiver has waited for readers
 
 	// Sender only.
@@ -89,7 +90,9 @@ type Session struct {
 	shed        *shedder   // nil unless Config.ShedAfter is set; immutable
 	resetSlots  resetSlots // those of ourStreams whose streams have been reset
 	openers     openerQueue
-	rawHeaders  int // bytes of header blocks that the peer has us keep for raw streams
+	rawHeaders  int        // bytes of header blocks that the peer has us keep for raw streams
+	rawHolders  rawHolders // the open raw streams that hold some of them
+	limitProof  limitProof // whether the peer knows how many streams it may open
 
 	control   []byte // control frames that are ready to go
 	batch     uint64 // counts how often the sender has taken control
@@ -110,9 +113,9 @@ type application interface {
 	// its work for the stream is over.
 	accept(st *Stream, h HeaderBlock) *StreamError
 
-	// headers is called by the receiver when a HEADERS frame has been added to
-	// st.late. It must not block.
-	headers(st *Stream)
+	// headers is called by the receiver when h, the block of a HEADERS frame, has been
+	// added to st.late. It must not block.
+	headers(st *Stream, h HeaderBlock)
 
 	// goingAway is called when the session begins to drain. It must not block.
 	goingAway()

@@ -470,7 +470,7 @@ func testBlockLimits(t *testing.T) {
 		p.sendHeaders(3, 0, large(8<<10-100))
 		p.wantIdle("late headers have the limit for themselves")
 		p.sendHeaders(3, 0, HeaderField{"more", strings.Repeat("b", 200)})
-		p.wantRst("but all of them together", 3, RstProtocolError)
+		p.wantRst("but all of them together", 3, RstFrameTooLarge)
 		p.wantUsable("afterwards", 5)
 	})
 	story(t, "H12/zip bomb", func(t *testing.T) {

@@ -149,7 +149,7 @@ func testLateHeaders(t *testing.T) {
 		for i := range 100 {
 			p.sendHeaders(st.id, 0, HeaderField{string(rune('a'+i%26)) + string(rune('a'+i/26)), string(incompressible(1000))})
 		}
-		p.wantRst("late headers have one limit together", st.id, RstProtocolError)
+		p.wantReset("late headers have one limit together", st.id, RstFrameTooLarge)
 		p.hasEnded("the stream is spoilt", st)
 		p.wantUsable("afterwards", p.peerID())
 	}, peerOpts{conf: Config{MaxHeaderBytes: 64 << 10}})

@@ -221,6 +221,7 @@ func TestStatsOfAServer(t *testing.T) {
 		p.headersCame(FrameSynStream, func() { p.sendSynStream(3, 0) })
 		p.wantRst("one too many", 3, RstRefusedStream)
 		w.Sent.Frames[FrameRstStream], w.Sent.Resets[RstRefusedStream] = 1, 1
+		w.Sent.Frames[FramePing], w.Received.Frames[FramePing], w.IdleFrames = 1, 1, 1 // see limitProof
 		p.check("a refusal")
 
 		p.headersCame(FrameHeaders, func() { p.sendHeaders(1, FlagFin, HeaderField{"late", "one"}) }, HeaderField{"late", "one"})

@@ -41,6 +41,8 @@ type Stream struct {
 
 	reserved bool // it has a slot already; for the goroutine that opens it
 
+	names lateNames // receiver only
+
 	settles atomic.Bool // what is read has to be settled with the session, see settle
 
 	readDeadline  atomic.Pointer[deadline]
@@ -63,7 +65,8 @@ type Stream struct {
 	cancel    context.CancelCauseFunc
 	reply     HeaderBlock // of the SYN_REPLY
 	late      HeaderBlock // of HEADERS frames
-	lateBytes int
+	lateBytes int         // of their encoded blocks, of a raw stream only of those that wait
+	interims  *bucket     // interim answers that may still come; nil before the first
 
 	muted      bool // nothing may be sent before the peer's reply, see FlowControlPeerUnaware
 	unwanted   bool // nobody will read the rest of what the peer sends

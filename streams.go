@@ -259,13 +259,22 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	st.writeDeadline.Load().stop()
 }
 
-// resetStream ends a stream because of what the peer did.
+// resetStream ends a stream because the peer broke a rule.
 func (s *Session) resetStream(st *Stream, status RstStatus, reason string) {
 	e := streamErrorf(st.id, status, "%s", reason)
 	s.log.streamError(s, e)
-	if status != RstFrameTooLarge { // no frame announces our limit
-		s.violation()
-	}
+	s.violation()
+	s.abortStream(st, e)
+}
+
+// spoilStream ends a stream because of what is in a header block of the peer's, or because
+// of a limit that no frame announces. A peer that carries the streams of strangers has no
+// say in that, so it is not charged. A handler that runs counts as for a cancelled stream.
+func (s *Session) spoilStream(st *Stream, e *StreamError) {
+	s.log.streamError(s, e)
+	s.mu.Lock()
+	s.wasteLocked(st)
+	s.mu.Unlock()
 	s.abortStream(st, e)
 }
 

@@ -47,7 +47,7 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
 		what: "late header blocks are not charged",
-		old:  "		if s.floods.expected() {\n", new: "		if false {\n",
+		old:  "	if s.floods.expected() {\n", new: "	if false {\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "floods.go",
@@ -57,22 +57,57 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
 		what: "a peer is not charged for handlers that still run",
-		old:  "s.peerOpen >= limit\n", new: "true\n",
+		old:  "s.peerOpen >= limit && s.limitKnownLocked()\n", new: "s.limitKnownLocked()\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
-		what: "a peer is not charged for exceeding a limit that no frame announces",
-		old:  "return bad, bad.Status != RstFrameTooLarge // no frame announces our limit\n", new: "return bad, true\n",
+		what: "a peer is not charged for what is in a header block, nor for its size",
+		old:  "		return bad, false\n", new: "		return bad, true\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "streams.go",
 		what: "nor when the stream is open",
-		old:  "	if status != RstFrameTooLarge { // no frame announces our limit\n", new: "	if true {\n",
+		old:  "	s.wasteLocked(st)\n", new: "	s.floods.violationLocked()\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "streams.go",
+		what: "handlers of spoilt streams count as those of cancelled ones",
+		old:  "	s.wasteLocked(st)\n", new: "",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "a peer is not charged for streams beyond a limit that it may not know",
+		old:  "s.peerOpen >= limit && s.limitKnownLocked()\n", new: "s.peerOpen >= limit\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "nor for pushes before it can know that none are taken",
+		old:  "	return s.limitKnownLocked()\n", new: "	return true\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "but it is for those that follow",
+		old:  "	return s.limitKnownLocked()\n", new: "	return s.limitKnownLocked() && false\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "limitproof.go",
+		what: "a long path has time for the SETTINGS",
+		old:  "max(limitWait, limitTrips*p.trip)", new: "limitWait",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "limitproof.go",
+		what: "SYN_STREAMs that the echo has overtaken are not charged",
+		old:  "max(limitWait, limitTrips*p.trip)", new: "0",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "limitproof.go",
+		what: "a peer that does not answer the PING is charged in the end",
+		old:  "		return time.Since(p.asked) >= limitMute\n", new: "		return false\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
 		what: "a peer is charged for streams beyond the limit that it knows",
-		old:  "s.peerOpen >= limit\n", new: "false\n",
+		old:  "s.peerOpen >= limit && s.limitKnownLocked()\n", new: "false\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
@@ -87,7 +122,7 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "floods.go",
 		what: "a cancelled stream does not use up the budget of violations",
-		old:  "	s.floods.wasted++\n	s.floods.charged++\n", new: "	s.floods.wasted++\n	s.floods.violationLocked()\n",
+		old:  "	if s.wasteLocked(st) {\n		s.floods.charged++\n", new: "	if s.wasteLocked(st) {\n		s.floods.violationLocked()\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",

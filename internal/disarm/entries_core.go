@@ -42,8 +42,36 @@ var coreEntries = []entry{
 	{
 		attack: "A2", what: "late headers of a stream are limited together",
 		file: "receiver_headers.go",
-		old:  "	if st.lateBytes > limit {",
-		new:  "	if st.lateBytes > 1<<30 {",
+		old:  "	case st.lateBytes > limit:\n",
+		new:  "	case st.lateBytes > 1<<30:\n",
+	},
+	{
+		attack: "A2", what: "late names of a stream are limited together",
+		file: "receiver_headers.go",
+		old:  "	case st.names.count > limit:\n",
+		new:  "	case false:\n		_ = limit\n",
+		test: "^TestLateNames$",
+	},
+	{
+		attack: "A2", what: "many late names are looked up in a set",
+		file: "receiver_headers.go",
+		old:  "(before == 0 || before+len(h) <= fewLateNames) {\n",
+		new:  "before >= 0 {\n",
+		test: "^TestLateNames$",
+	},
+	{
+		attack: "A2", what: "the raw stream whose header blocks are the largest pays, not a newcomer",
+		file: "rawheaders.go",
+		old:  "		s.payer = s.rawHolders[0]\n",
+		new:  "		return false\n",
+		test: "^TestRawHeadersOfAllStreams$",
+	},
+	{
+		attack: "A2", what: "a newcomer that holds more than any pays",
+		file: "rawheaders.go",
+		old:  "len(s.rawHolders) == 0 || s.rawHolders[0].counted <= r.counted+n {\n",
+		new:  "len(s.rawHolders) == 0 {\n",
+		test: "^TestRawHeadersOfAllStreams$",
 	},
 	{
 		attack: "A3", what: "streams are limited",
@@ -54,7 +82,7 @@ var coreEntries = []entry{
 	{
 		attack: "A3", what: "streams beyond the limit use up the budget of resets",
 		file: "receiver_headers.go",
-		old:  "s.peerOpen >= limit\n",
+		old:  "s.peerOpen >= limit && s.limitKnownLocked()\n",
 		new:  "false\n",
 	},
 	{
@@ -84,8 +112,8 @@ var coreEntries = []entry{
 	{
 		attack: "A5", what: "streams that the peer has us reset use up the budget",
 		file: "streams.go",
-		old:  "		s.violation()\n",
-		new:  "",
+		old:  "	s.violation()\n	s.abortStream(st, e)\n",
+		new:  "	s.abortStream(st, e)\n",
 	},
 	{
 		attack: "A5", what: "frames for unknown streams use it up too",
@@ -138,8 +166,44 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "empty HEADERS count",
 		file: "receiver_headers.go",
-		old:  "	case h.typ == FrameHeaders && (len(header) == 0 || interim):\n		return s.idle(1)\n",
-		new:  "	case interim:\n",
+		old:  "(len(header) == 0 || s.ignoresLateLocked(st))",
+		new:  "s.ignoresLateLocked(st)",
+	},
+	{
+		attack: "A7", what: "HEADERS that are ignored count",
+		file: "receiver_headers.go",
+		old:  "(len(header) == 0 || s.ignoresLateLocked(st))",
+		new:  "len(header) == 0",
+	},
+	{
+		attack: "A7", what: "interim answers count",
+		file: "receiver_headers.go",
+		old:  "	idle := st.state.interim || h.typ",
+		new:  "	idle := h.typ",
+	},
+	{
+		attack: "A7", what: "interim answers of a stream are limited in number",
+		file: "interim.go",
+		old:  "take(1+size,",
+		new:  "take(size,",
+	},
+	{
+		attack: "A7", what: "and in size",
+		file: "interim.go",
+		old:  "take(1+size,",
+		new:  "take(1+0*size,",
+	},
+	{
+		attack: "A7", what: "but may go on for ever",
+		file: "interim.go",
+		old:  "	return st.interims.take(1+size, interimBurst, interimRate, nil)\n",
+		new:  "	st.interims.left -= 1 + size\n	return st.interims.left >= 0\n",
+	},
+	{
+		attack: "A7", what: "PINGs of no id count",
+		file: "receiver_control.go",
+		old:  "	if id == 0 { // SPEC P4\n		return s.idle(1)\n",
+		new:  "	if id == 0 {\n		return nil\n",
 	},
 	{
 		attack: "A7", what: "WINDOW_UPDATEs count",

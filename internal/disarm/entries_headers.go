@@ -6,7 +6,7 @@ var headerEntries = []entry{
 	{
 		attack: "A26", pkg: "tests/headers", what: "a block above the limit is not sent",
 		file: "headerlimit.go",
-		old:  "	case len(b) > s.conf.MaxSendHeaderBytes:\n",
+		old:  "	case len(b) > limit:\n",
 		new:  "	case false:\n",
 		test: "^TestAttackA26Sent$/^(request|raw)$",
 	},
@@ -79,5 +79,26 @@ var headerEntries = []entry{
 		old:  "		receive, send = send, receive\n",
 		new:  "		send = receive\n",
 		test: "^TestAttackA26Proxies$/^ConfigureTransport$",
+	},
+	{
+		attack: "A26", pkg: "tests/headers", what: "late headers are measured as their sender does it",
+		file: "receiver_headers.go",
+		old:  "	st.lateBytes += s.inflate.size\n",
+		new:  "	st.lateBytes += s.inflate.size + 24*len(h)\n",
+		test: "^TestAttackA26Late$/^request$",
+	},
+	{
+		attack: "A26", pkg: "tests/headers", what: "those of raw streams too",
+		file: "rawheaders.go",
+		old:  "	case st.lateBytes+size > s.conf.MaxHeaderBytes:\n",
+		new:  "	case st.lateBytes+kept > s.conf.MaxHeaderBytes:\n",
+		test: "^TestAttackA26Late$/^raw$",
+	},
+	{
+		attack: "A26", pkg: "tests/headers", what: "no trailers are sent that our client does not take",
+		file: "headerlimit.go",
+		old:  "	if !s.client && (part == partTrailers || part == partPush) {\n",
+		new:  "	if false {\n",
+		test: "^TestAttackA26Late$/^answer$",
 	},
 }

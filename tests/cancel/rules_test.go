@@ -36,8 +36,11 @@ var breaches = []breach{
 				p.send(&spdy.SynStreamFrame{StreamID: 2*id + 1, Headers: request(p.v, "POST", "/stuck")})
 			}
 			p.want("they are open")
+			p.send(p.open(5))
+			p.send(&spdy.PingFrame{ID: pings(p.want("one too many", "PING 2", "RST_STREAM 5 REFUSED_STREAM"))[0]})
+			bubble.Pass(time.Second) // it knows the limit
 		},
-		break1: func(p *peer, n int) { p.send(p.open(uint32(2*n + 5))) },
+		break1: func(p *peer, n int) { p.send(p.open(uint32(2*n + 7))) },
 		reply:  spdy.RstRefusedStream,
 	},
 	{
@@ -90,8 +93,9 @@ func (p *peer) post() {
 	}()
 }
 
-// start starts a session whose peer is about to break the rule.
-func (b *breach) start(t *testing.T, v spdy.Version, rate int) (p *peer, stop func()) {
+// start starts a session whose peer is about to break the rule. The budget of the session
+// is early more than the burst: so much comes back while the session is prepared.
+func (b *breach) start(t *testing.T, v spdy.Version, rate int) (p *peer, early int, stop func()) {
 	conf := b.conf
 	conf.ResetBurst, conf.ResetRate = burst, rate
 	if b.role == "server" {
@@ -101,8 +105,9 @@ func (b *breach) start(t *testing.T, v spdy.Version, rate int) (p *peer, stop fu
 	}
 	if b.before != nil {
 		b.before(p)
+		early = rate // a second has passed
 	}
-	return p, stop
+	return p, early, stop
 }
 
 // times breaks the rule n times and wants as many replies.
@@ -150,13 +155,13 @@ func eachBreach(t *testing.T, f func(t *testing.T, v spdy.Version, b *breach)) {
 // them, and its session ends after as many more.
 func TestAttackA28RuleBreaker(t *testing.T) {
 	eachBreach(t, func(t *testing.T, v spdy.Version, b *breach) {
-		p, stop := b.start(t, v, 1)
+		p, early, stop := b.start(t, v, 1)
 		defer p.close()
 		defer stop()
-		b.times(p, 0, 2*burst)
-		b.break1(p, 2*burst)
+		b.times(p, 0, 2*burst+early)
+		b.break1(p, 2*burst+early)
 		p.wantFlood("twice the burst, and one more", spdy.BudgetResets)
-		require.EqualValues(t, 2*burst+1, p.s.Stats().ChargedResets)
+		require.EqualValues(t, 2*burst+early+1, p.s.Stats().ChargedResets)
 		var flood *spdy.FloodError
 		require.ErrorAs(t, p.s.Err(), &flood)
 		require.Equal(t, burst, flood.Limit)
@@ -170,9 +175,9 @@ func TestAttackA28RuleBreakerRecovers(t *testing.T) {
 		if b.role != "server" {
 			return
 		}
-		p, stop := b.start(t, v, 10)
+		p, early, stop := b.start(t, v, 10)
 		defer p.close()
-		b.times(p, 0, burst+9)
+		b.times(p, 0, burst+early+9)
 		id := uint32(200001)
 		p.send(p.open(id))
 		p.want("over budget", "RST_STREAM 200001 REFUSED_STREAM")
@@ -197,7 +202,7 @@ func TestAttackA28RuleBreakerRecovers(t *testing.T) {
 // session.
 func TestAttackA28SlowRuleBreaker(t *testing.T) {
 	eachBreach(t, func(t *testing.T, v spdy.Version, b *breach) {
-		p, stop := b.start(t, v, 10)
+		p, _, stop := b.start(t, v, 10)
 		defer p.close()
 		defer stop()
 		for i := range 5 * burst {
