@@ -131,6 +131,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 	s.lastGood = f.id
 	s.peerStreams++
 	s.peerOpen++
+	s.backLocked()
 	s.stats.accepted++
 	st := s.newPeerStream(f.priority << priorityScale(s.version))
 	st.id, st.assoc, st.onWire, st.held = f.id, f.assoc, true, true
@@ -149,16 +150,18 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 }
 
 // refusalLocked is the error to refuse a new stream of the peer with, or nil, and whether
-// the peer broke a rule by opening it. bad is the error of its header block. A peer that
-// does not know how long our handlers run breaks none: it counts the streams that it has
-// open.
+// the peer broke a rule by opening it. bad is the error of its header block. A peer cannot
+// know how long our handlers run: it counts the streams that it has open, and a stream
+// within the limit by that count waits for a handler, see handlerQueue.
 func (s *Session) refusalLocked(id uint32, bad *StreamError) (refused *StreamError, violation bool) {
 	limit := s.conf.MaxConcurrentStreams
 	switch {
 	case bad != nil:
 		return bad, bad.Status != RstFrameTooLarge // no frame announces our limit
-	case s.peerStreams >= limit: // SPEC S6
-		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), s.peerOpen >= limit
+	case s.peerOpen >= limit: // SPEC S6
+		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), true
+	case s.peerStreams >= limit && s.handlers == nil: // what has ended is not done with
+		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), false
 	case s.refusingLocked():
 		return streamErrorf(id, RstRefusedStream, "the session is going away"), false
 	case s.floods.wasted >= s.conf.ResetBurst:

@@ -95,7 +95,7 @@ type StreamStates struct {
 	HalfClosedRemote int // only we may send: the peer's FIN has come
 
 	// Lingering are streams of the peer that have ended while their handler still
-	// runs. They count towards Config.MaxConcurrentStreams.
+	// runs. No more than Config.MaxConcurrentStreams handlers run at once.
 	Lingering int
 }
 

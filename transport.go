@@ -254,6 +254,7 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 	}
 	if err != nil {
 		a.err, a.outlook = err, up.st.outlook(req, err, use.reused)
+		ps.noteFailure(err)
 		a.hopeless = !use.reused && ps.useless()
 		return nil, err
 	}
@@ -296,6 +297,9 @@ func (t *Transport) sessionConfig() *Config {
 
 // mayHave reports whether an origin with n sessions may get another one.
 func (t *Transport) mayHave(n int) bool {
+	if t.host != nil {
+		return t.host.MaxConnsPerHost <= 0 || n < t.host.MaxConnsPerHost
+	}
 	return n == 0 || !t.StrictMaxConcurrentStreams && (t.MaxSessionsPerHost <= 0 || n < t.MaxSessionsPerHost)
 }
 
