@@ -50,7 +50,7 @@ type slotWaiter struct {
 	ctx     context.Context // of the request, for the values that a dial gets
 	verdict chan error      // capacity 1, posted once when it leaves the queue
 	tried   bool            // no session had room when it came; guarded by sessionPool.mu
-	picky   bool            // takes no session that rests; then one is being dialled; guarded by sessionPool.mu
+	picky   bool            // a session that rests has room for it; guarded by sessionPool.mu
 
 	// Written before the verdict nil is posted, read after it.
 	session *pooledSession
@@ -80,14 +80,8 @@ func (p *sessionPool) take(ctx context.Context, key originKey, alone bool) (*poo
 	if ps, use, ok := takeAwake(sessions); ok {
 		return ps, use, nil
 	}
-	if p.t.host == nil && p.spares(sessions) {
-		ps, use, err := p.wait(ctx, key, nil, true)
-		if err == nil || ctx.Err() != nil {
-			return ps, use, err
-		}
-		sessions = p.sessionsOf(key) // no other can be had
-	}
-	if p.t.host == nil || !p.spares(sessions) {
+	picky := p.spares(sessions)
+	if !picky {
 		if ps, use, ok := takeAny(sessions); ok {
 			return ps, use, nil
 		}
@@ -95,7 +89,13 @@ func (p *sessionPool) take(ctx context.Context, key originKey, alone bool) (*poo
 	if p.t.host != nil { // somebody else dials
 		return nil, slotUse{}, errNoSession
 	}
-	return p.wait(ctx, key, nil, false)
+	ps, use, err := p.wait(ctx, key, nil, picky)
+	if err != nil && ctx.Err() == nil { // another session cannot be had
+		if ps, use, ok := takeAny(p.sessionsOf(key)); ok {
+			return ps, use, nil
+		}
+	}
+	return ps, use, err
 }
 
 func (p *sessionPool) sessionsOf(key originKey) []*pooledSession {
@@ -108,7 +108,8 @@ func (p *sessionPool) sessionsOf(key originKey) []*pooledSession {
 }
 
 // wait gets into the queue of an origin, nil for the one in the pool, and sees to it
-// that somebody dials if that can help. The picky wait for a session that does not rest.
+// that somebody dials if that can help. The picky would rather have another session than one
+// that rests.
 func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin, picky bool) (*pooledSession, slotUse, error) {
 	w := &slotWaiter{ctx: ctx, verdict: make(chan error, 1), picky: picky}
 	p.mu.Lock()
@@ -126,7 +127,9 @@ func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin, picky 
 	w.tried = true
 	p.dialLocked(o)
 	p.mu.Unlock()
-	p.settle(o)
+	if picky {
+		p.settle(o)
+	}
 	select {
 	case err := <-w.verdict:
 		return w.session, w.use, err
@@ -210,7 +213,7 @@ func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
 	case err != nil:
 		o.dial = nil
 		for len(o.waiters) > 0 {
-			o.popLocked(0).decide(err)
+			o.popLocked().decide(err)
 		}
 		p.tidyLocked(o)
 	default:
@@ -258,23 +261,25 @@ func (p *sessionPool) place(s *Session, o *origin) *pooledSession {
 	return ps
 }
 
-func (o *origin) popLocked(i int) *slotWaiter {
-	w := o.waiters[i]
-	o.waiters = slices.Delete(o.waiters, i, i+1)
+func (o *origin) popLocked() *slotWaiter {
+	w := o.waiters[0]
+	o.waiters[0] = nil
+	o.waiters = o.waiters[1:]
 	o.waiting.Add(-1)
 	return w
 }
 
-// admit gives the free slots of a session to those who wait. Its Session.mu is held.
+// admit gives the free slots of a session to those who wait. Those of one that rests are given
+// by settle, when no dial has brought a better one. Its Session.mu is held.
 func (p *sessionPool) admit(ps *pooledSession) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for ps.s.ourStreams < ps.s.limitLocked() {
-		next := p.nextLocked(ps)
-		if next < 0 {
+	o := ps.origin
+	for len(o.waiters) > 0 && ps.s.ourStreams < ps.s.limitLocked() {
+		if (o.dial != nil || o.waiters[0].picky) && ps.rests() {
 			return
 		}
-		w := ps.origin.popLocked(next)
+		w := o.popLocked()
 		w.session, w.use = ps, ps.takeLocked()
 		w.decide(nil)
 	}

@@ -1,7 +1,6 @@
 package spdy
 
 import (
-	"errors"
 	"slices"
 	"time"
 )
@@ -17,9 +16,9 @@ const (
 	maxResting  = 4
 )
 
-// noteFailure notes that a request failed because the server refused it.
-func (ps *pooledSession) noteFailure(err error) {
-	if e := (*StreamError)(nil); errors.As(err, &e) && e.Remote && e.Retryable() {
+// noteRefusal notes that the server has refused a request, before its slot is given to another.
+func (ps *pooledSession) noteRefusal() {
+	if ps != nil {
 		now := time.Now()
 		ps.refused.Store(&now)
 	}
@@ -83,27 +82,23 @@ func (p *sessionPool) hasRoom(key originKey) bool {
 	})
 }
 
-// nextLocked is the place in the queue of the first waiter that takes a slot of ps, -1 if none
-// does.
-func (p *sessionPool) nextLocked(ps *pooledSession) int {
-	return slices.IndexFunc(ps.origin.waiters, func(w *slotWaiter) bool { return !w.picky || !ps.rests() })
-}
-
-// settle has those who wait for another session take what there is, unless one is being
-// dialled.
+// settle has those who wait take what there is, sessions that rest too, unless another one is
+// being dialled.
 func (p *sessionPool) settle(o *origin) {
 	p.mu.Lock()
-	settled := false
+	waiting := o.dial == nil && len(o.waiters) > 0
 	for _, w := range o.waiters {
-		if o.dial == nil && w.picky {
-			w.picky, settled = false, true
-		}
+		w.picky = w.picky && !waiting
 	}
 	sessions := o.sessions
 	p.mu.Unlock()
-	if settled {
-		for _, ps := range sessions {
-			ps.admit()
-		}
+	if !waiting {
+		return
 	}
+	for _, ps := range sessions {
+		ps.admit()
+	}
+	p.mu.Lock()
+	p.dialLocked(o) // for those who still wait
+	p.mu.Unlock()
 }

@@ -72,16 +72,26 @@ var retryEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_refused.go",
 		what: "those who wait for another session take what there is",
-		old:  "	if settled {\n", new: "	if settled && false {\n",
+		old:  "	for _, ps := range sessions {\n		ps.admit()\n", new: "	for range sessions {\n",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_pool.go",
 		what: "where no other session can be had, one that has refused is used",
-		old:  "		if err == nil || ctx.Err() != nil {\n", new: "		if true {\n",
+		old:  "	if err != nil && ctx.Err() == nil {", new: "	if false {",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport.go",
 		what: "nor beyond MaxConnsPerHost",
 		old:  "t.host.MaxConnsPerHost <= 0 ||", new: "true ||",
+	},
+	{
+		attack: "A28", pkg: "tests/retries", file: "transport_pool.go",
+		what: "a slot that a refusal has freed waits for the dial",
+		old:  "(o.dial != nil || o.waiters[0].picky) && ps.rests()", new: "o.waiters[0].picky && ps.rests()",
+	},
+	{
+		attack: "A28", pkg: "tests/retries", file: "receiver_control.go",
+		what: "a refusal is noted before its slot is free",
+		old:  "		s.pooled.noteRefusal()\n", new: "		defer s.pooled.noteRefusal()\n",
 	},
 }

@@ -175,48 +175,69 @@ func TestAttackA28RefusedAlone(t *testing.T) {
 	}
 }
 
-// TestAttackA28RefusedWaiters: requests that wait for another session share it, and take what
-// there is when the limit is reached.
+// TestAttackA28RefusedWaiters: requests that wait for another session take what there is when
+// the limit is reached.
 func TestAttackA28RefusedWaiters(t *testing.T) {
 	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		o := newOrigin(t, v)
 		o.single = true
-		first := true
 		o.fate = func(e *exchange) {
-			if first {
-				first = false
+			if e.n == 1 {
 				e.refuse()
 				return
 			}
 			time.AfterFunc(time.Second, func() { e.answer("done") })
 		}
-		rt := clients[0].make(o)
-		rt.(*spdy.Transport).MaxSessionsPerHost = 2
-		rt.(*spdy.Transport).DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			bubble.Pass(100 * time.Millisecond)
-			return o.dial(ctx, network, addr)
-		}
-		o.greet(rt)
-		errs, start := make(chan error, 5), time.Now()
+		rt := slowDials(o, 2)
+		errs, start := make(chan error, 2), time.Now()
 		for range cap(errs) {
 			go func() {
 				_, err := fetch(rt, o.request("GET", "/", nil))
 				errs <- err
 			}()
+			bubble.Pass(150 * time.Millisecond) // the first is to have another session in 50 ms
 		}
 		for range cap(errs) {
 			require.NoError(t, <-errs)
 		}
 		require.Equal(t, 2, o.dials())
-		require.Less(t, time.Since(start), 4*time.Second, "both sessions are used")
+		require.Equal(t, 1200*time.Millisecond, time.Since(start), "both at the same time")
 	})
 }
 
-// greet has a session carry a request.
-func (o *origin) greet(rt http.RoundTripper) {
-	fate := o.fate
-	o.fate = func(e *exchange) { e.answer("") }
-	_, err := fetch(rt, o.request("GET", "/", nil))
-	require.NoError(o.t, err)
-	o.fate = fate
+// TestAttackA28RefusedQueue: a request that waits for a stream does not get that of a refused
+// one while another session is being dialled.
+func TestAttackA28RefusedQueue(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		o := newOrigin(t, v)
+		o.single = true
+		o.fate = func(e *exchange) {
+			if e.connection() > 0 {
+				e.answer("done")
+				return
+			}
+			time.AfterFunc(50*time.Millisecond, e.refuse)
+		}
+		rt := slowDials(o, 3)
+		err := make(chan error, 1)
+		go func() {
+			_, e := fetch(rt, o.request("GET", "/", nil))
+			err <- e
+		}()
+		bubble.Pass(110 * time.Millisecond)
+		_, e := fetch(rt, o.unreadable())
+		require.NoError(t, e)
+		require.NoError(t, <-err)
+	})
+}
+
+// slowDials makes a client whose dials take 100 ms.
+func slowDials(o *origin, limit int) http.RoundTripper {
+	rt := clients[0].make(o).(*spdy.Transport)
+	rt.MaxSessionsPerHost = limit
+	rt.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		bubble.Pass(100 * time.Millisecond)
+		return o.dial(ctx, network, addr)
+	}
+	return rt
 }
