@@ -141,7 +141,7 @@ func (r *fuzzRun) checkEnd() {
 	r.t.Helper()
 	r.check()
 	stats := r.s.Stats()
-	if n := stats.Streams.Total(); n != 0 || stats.WaitingOpeners != 0 || stats.WaitingPings != 0 || stats.UnsentBytes != 0 {
+	if n := stats.Streams.Total(); n != 0 || stats.WaitingOpeners+stats.WaitingHandlers != 0 || stats.WaitingPings != 0 || stats.UnsentBytes != 0 {
 		r.t.Errorf("left are %d streams, %d openers, %d pings, %d bytes unsent", n, stats.WaitingOpeners, stats.WaitingPings, stats.UnsentBytes)
 	}
 	if off := stats.UnreadBytes; off < 0 || off > r.slack() {

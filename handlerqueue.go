@@ -40,6 +40,14 @@ func (q *handlerQueue) beginsLocked(st *Stream, patience time.Duration) bool {
 	return false
 }
 
+// waitingLocked is the number of streams that wait.
+func (q *handlerQueue) waitingLocked() int {
+	if q == nil {
+		return 0
+	}
+	return q.waiting.Len()
+}
+
 // nextLocked gives the place of a handler that has returned to the next stream, nil if none
 // waits.
 func (q *handlerQueue) nextLocked() *Stream {

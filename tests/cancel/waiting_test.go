@@ -49,6 +49,13 @@ func (b *busyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %s %v", r.Method, body, err)
 }
 
+// peak is the number of handlers that have run at once.
+func (b *busyServer) peak() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.most
+}
+
 // TestAttackA28OthersServed: one user opens as many requests as the server takes and hangs up. The
 // requests of others are answered when the handlers have returned, those too whose body
 // cannot be sent again. HTTP/2 does as well.
@@ -96,7 +103,7 @@ func hangUps(t *testing.T, b *busyServer, rt http.RoundTripper) {
 		calls[i] = start(t, rt, "/work")
 	}
 	bubble.Pass(500 * time.Millisecond)
-	require.Equal(t, slots, b.most)
+	require.Equal(t, slots, b.peak())
 	for _, c := range calls {
 		c.cancel()
 	}
@@ -124,7 +131,7 @@ func hangUps(t *testing.T, b *busyServer, rt http.RoundTripper) {
 	}
 	wg.Wait()
 	require.InDelta(t, 3.2, time.Since(began).Seconds(), 0.1)
-	require.Equal(t, slots, b.most)
+	require.Equal(t, slots, b.peak())
 	bubble.Pass(time.Second)
 }
 
@@ -189,12 +196,15 @@ func TestAttackA28Turns(t *testing.T) {
 		p.postTo(17)
 		p.want("nothing is refused")
 		turns.wantBegun(t)
+		require.Equal(t, 3, p.s.Stats().WaitingHandlers)
+		require.Equal(t, 3, p.s.Stats().Streams.Lingering)
 		require.EqualValues(t, 3, p.s.Stats().ChargedResets, "no handler has begun")
 		for _, id := range []string{"/11", "/15", "/17"} {
 			turns.end <- struct{}{}
 			turns.wantBegun(t, id)
 		}
 		require.Zero(t, p.s.Stats().Streams.Lingering)
+		require.Zero(t, p.s.Stats().WaitingHandlers)
 		p.send(&spdy.SynStreamFrame{StreamID: 19, Headers: request(v, "POST", "/19")})
 		p.want("beyond the peer's own count", "RST_STREAM 19 REFUSED_STREAM")
 		require.EqualValues(t, 4, p.s.Stats().ChargedResets)
