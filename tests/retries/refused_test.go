@@ -176,11 +176,11 @@ func TestAttackA28RefusedAlone(t *testing.T) {
 }
 
 // TestAttackA28RefusedWaiters: requests that wait for another session take what there is when
-// the limit is reached.
+// it has come, and has too few streams for them.
 func TestAttackA28RefusedWaiters(t *testing.T) {
 	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		const requests = 150 // a new session has 100 streams
 		o := newOrigin(t, v)
-		o.single = true
 		o.fate = func(e *exchange) {
 			if e.n == 1 {
 				e.refuse()
@@ -189,19 +189,21 @@ func TestAttackA28RefusedWaiters(t *testing.T) {
 			time.AfterFunc(time.Second, func() { e.answer("done") })
 		}
 		rt := slowDials(o, 2)
-		errs, start := make(chan error, 2), time.Now()
-		for range cap(errs) {
+		errs, start := make(chan error, requests), time.Now()
+		for i := range requests {
 			go func() {
 				_, err := fetch(rt, o.request("GET", "/", nil))
 				errs <- err
 			}()
-			bubble.Pass(150 * time.Millisecond) // the first is to have another session in 50 ms
+			if i == 0 {
+				bubble.Pass(150 * time.Millisecond) // it has been refused; the next dial takes 50 ms more
+			}
 		}
-		for range cap(errs) {
+		for range requests {
 			require.NoError(t, <-errs)
 		}
 		require.Equal(t, 2, o.dials())
-		require.Equal(t, 1200*time.Millisecond, time.Since(start), "both at the same time")
+		require.Equal(t, 1200*time.Millisecond, time.Since(start), "all at the same time")
 	})
 }
 
