@@ -35,15 +35,18 @@ func headerCost(r role, conf *Config) int64 {
 }
 
 // sessionBudget is what a session of a role and version may cost with so many streams: of
-// memory in bytes, and of goroutines.
+// memory in bytes, and of goroutines. On a server handlers may run for as many streams that
+// the peer has cancelled, while those that are open wait.
 func sessionBudget(r role, conf *Config, streams int) (heap int64, goroutines int) {
 	conf = conf.withDefaults(bool(r), sending{theirs: r == asServer, ours: r == asClient})
 	unread := conf.SessionWindow
-	heap = sessionCost + int64(unread+unread/4+readBufferSize) + int64(streams)*(streamCost+headerCost(r, conf))
 	goroutines = sessionRoutines
+	kept := streams
 	if r == asServer {
 		goroutines += streams
+		kept += streams
 	}
+	heap = sessionCost + int64(unread+unread/4+readBufferSize) + int64(kept)*(streamCost+headerCost(r, conf))
 	return heap, goroutines
 }
 
@@ -60,16 +63,19 @@ func TestSessionBudget(t *testing.T) {
 		if r == asClient {
 			streams = much(20) // of its own, each with an answer that nobody reads
 		}
+		var told chan struct{} // closed when handlers may return
 		app := func(Version, role) application {
+			told = make(chan struct{})
 			if r == asClient {
 				return newHTTPClientApp(&conf)
 			}
-			return newHandlers(0, r)
+			return stuckHandlers(told)
 		}
 		storm(t, []role{r}, everyVersion, attackSetup{peerOpts: peerOpts{conf: conf}, app: app}, func(a *attacker) {
-			full := 20
+			defer close(told)
+			full, cancelled := 20, 0
 			if r == asServer {
-				full = defaultMaxStreams
+				full, cancelled = defaultMaxStreams, streams
 			}
 			heap, _ := sessionBudget(r, nil, full)
 			line := fmt.Sprintf("| %s | %s | %d | %d MiB |", r, a.version, full, (heap+1<<20-1)>>20)
@@ -87,7 +93,7 @@ func TestSessionBudget(t *testing.T) {
 			late := func() []byte { return blocks(append(HeaderBlock{{"c", big}, {"d", big}}, manyNames("f", names)...)) }
 			before, routines := heapInUse(), runtime.NumGoroutine()
 			var ours []*Stream
-			for i := range streams {
+			for i := range cancelled + streams {
 				id := a.peerID() + uint32(2*i)
 				if r == asClient {
 					ours = append(ours, a.open("ours", 0))
@@ -97,12 +103,15 @@ func TestSessionBudget(t *testing.T) {
 					a.frame(&SynStreamFrame{StreamID: id, Block: large(plainGet(a.version, ":method", "POST"))})
 				}
 				a.frame(&HeadersFrame{StreamID: id, Block: late()})
+				if i < cancelled {
+					a.frame(&RstStreamFrame{StreamID: id, Status: RstCancel})
+				}
 				require.True(a.t, a.push())
 				synctest.Wait()
 			}
 			require.NoError(a.t, a.s.Err())
 			require.Equal(a.t, streams, openStreams(a.s))
-			a.fill(ours, streams)
+			a.fill(ours, cancelled, streams)
 			a.provoke(blocks)
 			synctest.Wait()
 			require.NoError(a.t, a.s.Err(), "all of it is within the budgets")
@@ -115,6 +124,14 @@ func TestSessionBudget(t *testing.T) {
 			runtime.KeepAlive(ours)
 		})
 	}
+}
+
+// stuckHandlers serves HTTP with handlers that do not return before they are told to.
+func stuckHandlers(told chan struct{}) application {
+	return newHTTPServerApp(&http.Server{ErrorLog: quietLog, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		<-told
+		runtime.KeepAlive(r)
+	})})
 }
 
 // manyNames returns a block of n names.
@@ -141,11 +158,11 @@ func newBlocks(a *attacker) func(h HeaderBlock) []byte {
 	}
 }
 
-// fill sends DATA until windows or the session stop it.
-func (a *attacker) fill(ours []*Stream, streams int) {
+// fill sends DATA on streams from the first on until windows or the session stop it.
+func (a *attacker) fill(ours []*Stream, first, streams int) {
 	frame := make([]byte, 16<<10)
 	for i := range streams {
-		id := a.peerID() + uint32(2*i)
+		id := a.peerID() + uint32(2*(first+i))
 		if len(ours) > 0 {
 			id = ours[i].id
 		}

@@ -36,9 +36,12 @@ type Config struct {
 	// the defaults of these. At least 64 KiB, at most 2^31-1.
 	SessionWindow int
 
-	// MaxConcurrentStreams is the number of streams that the peer may have open,
-	// including those that it has cancelled while their handlers still run. Further
-	// streams are refused with REFUSED_STREAM, which the peer may retry. A session that
+	// MaxConcurrentStreams is the number of streams that the peer may have open. Further
+	// streams are refused with REFUSED_STREAM, which the peer may retry. It is also the
+	// number of handlers that run at once, those of streams that the peer has cancelled
+	// included: while all of them are busy, a stream that the peer opens waits for one to
+	// return, in turn, with what it has sent in its window. http.Server's WriteTimeout
+	// counts meanwhile, ReadTimeout does not. A session that
 	// opens streams has no more of them open than SessionWindow covers: as many as this,
 	// and at least 250 where SessionWindow allows it. Default 250, at most 32,767, which
 	// windows of 64 KiB cover with 2^31-1 bytes; half of that for raw sessions and for

@@ -91,6 +91,7 @@ func (s *Session) Stats() SessionStats {
 		Version: s.version, Client: s.client,
 		Streams:          s.streamStatesLocked(),
 		WaitingOpeners:   len(s.openers),
+		WaitingHandlers:  s.handlers.waitingLocked(),
 		WaitingPings:     len(s.pings),
 		UnreadBytes:      s.flow.unreadLocked(),
 		UnreadBudget:     s.flow.limit,

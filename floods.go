@@ -94,7 +94,7 @@ func (f *floods) overLocked() bool {
 // has begun, for as long as its handler runs: opening a stream and resetting it costs a
 // peer 40 bytes and costs us a handler (CVE-2023-44487). A peer that cancels no faster than
 // handlers return is never over its budget. Cancelling a response that has begun is
-// ordinary.
+// ordinary, and a stream that waits for its handler has cost none.
 func (s *Session) chargeCancelLocked(st *Stream) {
 	if s.wasteLocked(st) {
 		s.floods.charged++
@@ -104,7 +104,7 @@ func (s *Session) chargeCancelLocked(st *Stream) {
 // wasteLocked counts the handler of a stream of the peer that ends before its response has
 // begun. It reports false if there is none.
 func (s *Session) wasteLocked(st *Stream) bool {
-	if st.state.ours || st.released || st.wasted || st.state.replied && st.headerJobs == 0 {
+	if st.state.ours || st.released || st.wasted || st.waits != nil || st.state.replied && st.headerJobs == 0 {
 		return false
 	}
 	st.wasted = true

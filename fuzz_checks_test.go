@@ -89,8 +89,15 @@ func (r *fuzzRun) checkCounts() {
 			r.t.Errorf("stream %d has ended and is still there", st.id)
 		}
 	}
-	if theirs > s.peerStreams || s.peerStreams > s.conf.MaxConcurrentStreams {
-		r.t.Errorf("%d streams of the peer in %d slots, the limit is %d", theirs, s.peerStreams, s.conf.MaxConcurrentStreams)
+	limit, slots := s.conf.MaxConcurrentStreams, s.peerStreams
+	if q := s.handlers; q != nil {
+		slots -= q.running // of streams that are open, too
+		if q.running > limit || q.waiting.Len() > theirs || theirs+q.unread.Len() > limit {
+			r.t.Errorf("%d handlers, %d streams that wait, %d that keep bytes, the limit is %d", q.running, q.waiting.Len(), q.unread.Len(), limit)
+		}
+	}
+	if theirs > s.peerStreams || theirs != s.peerOpen || theirs > limit || slots > limit {
+		r.t.Errorf("%d streams of the peer in %d slots, the limit is %d", theirs, s.peerStreams, limit)
 	}
 	if ours != s.activeLocked() || s.ourStreams > max(r.ours, s.limitLocked()) {
 		r.t.Errorf("%d streams of ours in %d slots, of which %d wait, the limit is %d", ours, s.ourStreams, s.resetSlots.held(), s.limitLocked())
@@ -134,7 +141,7 @@ func (r *fuzzRun) checkEnd() {
 	r.t.Helper()
 	r.check()
 	stats := r.s.Stats()
-	if n := stats.Streams.Total(); n != 0 || stats.WaitingOpeners != 0 || stats.WaitingPings != 0 || stats.UnsentBytes != 0 {
+	if n := stats.Streams.Total(); n != 0 || stats.WaitingOpeners+stats.WaitingHandlers != 0 || stats.WaitingPings != 0 || stats.UnsentBytes != 0 {
 		r.t.Errorf("left are %d streams, %d openers, %d pings, %d bytes unsent", n, stats.WaitingOpeners, stats.WaitingPings, stats.UnsentBytes)
 	}
 	if off := stats.UnreadBytes; off < 0 || off > r.slack() {

@@ -362,7 +362,7 @@ func (h *hammer) requireOver(s *Session) {
 	require.Zero(h.t, h.awaitClosed(s), "-hammerseed %d: streams that no hook saw close", h.seed)
 	stats := s.Stats()
 	stats.Streams.Lingering = 0 // handlers are not waited for
-	require.Zero(h.t, stats.Streams.Total()+stats.WaitingOpeners+stats.WaitingPings, "-hammerseed %d", h.seed)
+	require.Zero(h.t, stats.Streams.Total()+stats.WaitingOpeners+stats.WaitingHandlers+stats.WaitingPings, "-hammerseed %d", h.seed)
 	require.Zero(h.t, stats.UnsentBytes)
 	err := s.Err()
 	if errors.Is(err, ErrSessionClosed) {

@@ -44,7 +44,8 @@ var mayClose = []house.Place{
 // each goroutine how it ends.
 var mayStart = []house.Place{
 	{File: "client.go", Func: "(*Config).NewClientConn"},
-	{File: "httpserver.go", Func: "(*httpServerApp).accept"},
+	{File: "handlerqueue.go", Func: "(*httpServerApp).handOver"},
+	{File: "handlerqueue.go", Func: "(*httpServerApp).start"},
 	{File: "push.go", Func: "(*Stream).Push"},
 	{File: "push_client.go", Func: "(*httpClientApp).accept"},
 	{File: "roundtrip.go", Func: "(*upload).open"},

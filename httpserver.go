@@ -58,7 +58,7 @@ func (a *httpServerApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	}
 	st.setContext(cancel)
 	a.complete(st, req)
-	go a.serve(st, req, cancel)
+	a.start(st)
 	return nil
 }
 
@@ -76,22 +76,28 @@ func (a *httpServerApp) prepare(s *Session) {
 	a.base = context.WithValue(ctx, sessionContextKey{}, s)
 }
 
-// begin is called by the goroutine of a handler before that, end after it.
-func (a *httpServerApp) begin(st *Stream) {
-	a.states.begin()
+// begin is called by the goroutine of a handler before that, end after it. ReadTimeout counts
+// from here: a client cannot send more than a window while its stream waits. WriteTimeout
+// counts from the request, as in net/http, and has begun if the stream has waited.
+func (a *httpServerApp) begin(st *Stream, how beginning) {
+	if how != inTurn { // then the handler before has not said that it ended
+		a.states.begin()
+	}
 	if d := a.server.ReadTimeout; d > 0 && st.http.body != nil {
 		_ = st.SetReadDeadline(time.Now().Add(d)) // never fails
 	}
-	if d := a.server.WriteTimeout; d > 0 {
+	if d := a.server.WriteTimeout; d > 0 && how != inTurn {
 		st.limitAnswer(time.Now().Add(d))
 	}
 }
 
-func (a *httpServerApp) end(st *Stream) {
+func (a *httpServerApp) end(st *Stream, how beginning) {
 	if a.lastAnswer != nil && a.lastAnswer() {
 		st.session.goAway()
 	}
-	a.states.end()
+	if how == asPush || !a.handOver(st.session) {
+		a.states.end()
+	}
 }
 
 // complete fills in what only the session knows of a request.

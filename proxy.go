@@ -36,9 +36,10 @@ func (s *Session) NewClientStream() *Stream { return s.newLocalStream(0) }
 //	}
 //
 // A request that the other server refuses (REFUSED_STREAM, SPEC X6), which is how a
-// server reports that it is short of streams, is sent again on the same session, six
-// times in all, with the pauses that a Transport makes, within the request's context. Its
-// body must not have been read, or Request.GetBody has to return another one.
+// server reports that it is short of streams, is sent again on the same session, ten
+// times in all, within the request's context. The pauses begin as those of a Transport and
+// double on, to 25 seconds in all. The request's body must not have been read, or
+// Request.GetBody has to return another one.
 //
 // If there is no answer, w gets one that says why: 502 Bad Gateway if the other
 // server failed or its headers are too large, 503 Service Unavailable if the session

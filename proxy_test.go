@@ -37,9 +37,9 @@ func TestProxyStatus(t *testing.T) {
 		err    error
 	}{
 		{"refused", http.StatusServiceUnavailable, func(t *testing.T, s *Session, l *frameLog, _ context.CancelCauseFunc) {
-			for i := range uint32(maxTries) {
+			for i := range uint32(proxyTries) {
 				l.send(t, &RstStreamFrame{StreamID: 1 + 2*i, Status: RstRefusedStream})
-				after(time.Second)
+				after(retryPause << i) // longer than the pause
 			}
 		}, nil},
 		{"reset", http.StatusBadGateway, func(t *testing.T, s *Session, l *frameLog, _ context.CancelCauseFunc) {

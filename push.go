@@ -63,7 +63,7 @@ func (st *Stream) Push(target string, opts *http.PushOptions) error {
 	pushed.setContext(cancel)
 	p := &promise{parent: st, verdict: make(chan error, 1)}
 	pushed.http = &exchange{req: req.WithContext(ctx), length: -1, push: p}
-	go app.serve(pushed, pushed.http.req, cancel)
+	go app.serve(pushed, asPush)
 	select {
 	case err := <-p.verdict:
 		return err

@@ -20,6 +20,9 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 		}
 		return s.idle(1)
 	}
+	if st.state.ours && status == RstRefusedStream {
+		s.pooled.noteRefusal()
+	}
 	s.chargeCancelLocked(st)
 	s.finished.add(id)
 	flooded := s.floodedLocked()

@@ -145,6 +145,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 	s.lastGood = f.id
 	s.peerStreams++
 	s.peerOpen++
+	s.backLocked()
 	s.stats.accepted++
 	st := s.newPeerStream(f.priority << priorityScale(s.version))
 	st.id, st.assoc, st.onWire, st.held = f.id, f.assoc, true, true
@@ -165,15 +166,17 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 // refusalLocked is the error to refuse a new stream of the peer with, or nil, and whether
 // the peer broke a rule by opening it. bad is the error of its header block, which is the
 // affair of whoever the peer carries it for. A peer that does not know our limit breaks no
-// rule, nor does one that does not know how long our handlers run: it counts the streams
-// that it has open.
+// rule. It cannot know how long our handlers run, and counts the streams that it has open:
+// a stream within the limit by that count waits for a handler, see handlerQueue.
 func (s *Session) refusalLocked(id uint32, bad *StreamError) (refused *StreamError, violation bool) {
 	limit := s.conf.MaxConcurrentStreams
 	switch {
 	case bad != nil:
 		return bad, false
-	case s.peerStreams >= limit: // SPEC S6
-		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), s.peerOpen >= limit && s.limitKnownLocked()
+	case s.peerOpen >= limit: // SPEC S6
+		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), s.limitKnownLocked()
+	case s.peerStreams >= limit && s.handlers == nil: // what has ended is not done with
+		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), false
 	case s.refusingLocked():
 		return streamErrorf(id, RstRefusedStream, "the session is going away"), false
 	case s.floods.wasted >= s.conf.ResetBurst:

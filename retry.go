@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -12,9 +13,11 @@ import (
 // and doubles with each further try. The second try follows at once: most often another
 // session has room for the request, or a handler has returned meanwhile.
 // golang.org/x/net/http2 sends a request up to eight times, with pauses of 1 to 32
-// seconds. The pauses here add up to a second and a half, for which most callers wait.
+// seconds. The pauses here add up to a second and a half, for which most callers wait; for a
+// proxy, which has no other session to try, they add up to 25 seconds.
 const (
 	maxTries   = 6
+	proxyTries = 10
 	retryPause = 100 * time.Millisecond
 )
 
@@ -45,6 +48,7 @@ const (
 // tries counts the tries of a request. A single goroutine uses them.
 type tries struct {
 	n        int  // number of failed tries
+	most     int  // limit of n; 0 stands for maxTries
 	doubtful bool // a try has followed a doubtful failure
 }
 
@@ -53,7 +57,7 @@ type tries struct {
 // all of them.
 func (t *tries) again(o outlook) bool {
 	t.n++
-	if t.n >= maxTries || o == outlookNone || o == outlookDoubtful && t.doubtful {
+	if t.n >= cmp.Or(t.most, maxTries) || o == outlookNone || o == outlookDoubtful && t.doubtful {
 		return false
 	}
 	t.doubtful = t.doubtful || o == outlookDoubtful

@@ -10,7 +10,7 @@ import (
 // successors of st.
 func (s *Session) persist(st *Stream, req *http.Request) (*http.Response, error) {
 	body := newTryBody(req, true)
-	var sent tries
+	sent := tries{most: proxyTries}
 	for {
 		res, err := s.roundTrip(st, body.attach(req))
 		if err == nil {

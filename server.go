@@ -257,8 +257,9 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 }
 
 // serve runs a handler. Its panic resets its stream and nothing else.
-func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.CancelCauseFunc) {
-	a.begin(st)
+func (a *httpServerApp) serve(st *Stream, how beginning) {
+	a.begin(st, how)
+	req := st.http.req
 	handler, returned := a.handler(req), false
 	defer func() {
 		if !returned { // a panic, or runtime.Goexit
@@ -269,10 +270,10 @@ func (a *httpServerApp) serve(st *Stream, req *http.Request, cancel context.Canc
 			st.http.releaseBuffer()
 		}
 		st.http.push.decide(errPushFailed)
-		cancel(context.Canceled)
+		st.cancelContext(context.Canceled)
 		st.stopReading()
 		st.release()
-		a.end(st)
+		a.end(st, how)
 	}()
 	if !st.call(handler, req) {
 		return

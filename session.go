@@ -83,12 +83,13 @@ type Session struct {
 	finished    idRing      // streams on which no DATA of the peer may follow: it sent FIN or RST_STREAM
 	answered    idRing      // streams that were never opened, and that we have answered with RST_STREAM
 
-	peerStreams int        // slots taken by streams of the peer, and by their handlers
-	peerOpen    int        // streams of the peer that have not ended
-	ourStreams  int        // slots taken by our streams, and granted to openers
-	leftover    []*Stream  // streams that have ended with unread bytes, and some that have been read since, see leaveUnreadLocked
-	shed        *shedder   // nil unless Config.ShedAfter is set; immutable
-	resetSlots  resetSlots // those of ourStreams whose streams have been reset
+	peerStreams int           // slots taken by streams of the peer, and by their handlers
+	peerOpen    int           // streams of the peer that have not ended
+	handlers    *handlerQueue // nil unless the session serves HTTP; the pointer is immutable
+	ourStreams  int           // slots taken by our streams, and granted to openers
+	leftover    []*Stream     // streams that have ended with unread bytes, and some that have been read since, see leaveUnreadLocked
+	shed        *shedder      // nil unless Config.ShedAfter is set; immutable
+	resetSlots  resetSlots    // those of ourStreams whose streams have been reset
 	openers     openerQueue
 	rawHeaders  int        // bytes of header blocks that the peer has us keep for raw streams
 	rawHolders  rawHolders // the open raw streams that hold some of them
@@ -178,6 +179,7 @@ func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app appli
 		peerLimit:  assumedMaxStreams,
 		batch:      1,
 	}
+	s.handlers = newHandlerQueue(app, conf.MaxConcurrentStreams)
 	s.floods.init(conf, time.Now())
 	if client {
 		s.nextID, s.nextPing = 1, 1

@@ -20,6 +20,10 @@ type SessionStats struct {
 	// limit, PeerMaxStreams, is reached.
 	WaitingOpeners int
 
+	// WaitingHandlers is how many streams of the peer wait for their handlers to begin, because
+	// Config.MaxConcurrentStreams handlers run. Streams counts them too.
+	WaitingHandlers int
+
 	// WaitingPings is how many PINGs of ours have not been echoed, without those
 	// whose callers have given up.
 	WaitingPings int
@@ -95,7 +99,7 @@ type StreamStates struct {
 	HalfClosedRemote int // only we may send: the peer's FIN has come
 
 	// Lingering are streams of the peer that have ended while their handler still
-	// runs. They count towards Config.MaxConcurrentStreams.
+	// runs. No more than Config.MaxConcurrentStreams handlers run at once.
 	Lingering int
 }
 
@@ -217,10 +221,11 @@ type ServerStats struct {
 	SessionsTotal uint64 // sessions that there have been, with those that run
 	Greeting      int    // gauge: connections without TLS whose first bytes have not come
 
-	Streams        StreamStates // gauges: the streams there are
-	WaitingOpeners int          // gauge: calls that wait to open a stream
-	UnreadBytes    int64        // gauge: DATA that applications have not read
-	UnsentBytes    int64        // gauge: DATA that waits for windows and networks
+	Streams         StreamStates // gauges: the streams there are
+	WaitingOpeners  int          // gauge: calls that wait to open a stream
+	WaitingHandlers int          // gauge: streams of clients that wait for their handlers
+	UnreadBytes     int64        // gauge: DATA that applications have not read
+	UnsentBytes     int64        // gauge: DATA that waits for windows and networks
 
 	StreamsOpened, StreamsAccepted uint64  // streams opened by the server, which are pushes, and by clients
 	Sent, Received                 Traffic // what has gone to clients, and come from them
@@ -234,6 +239,7 @@ type ServerStats struct {
 func (t *ServerStats) addGauges(s *SessionStats) {
 	t.Streams.add(s.Streams)
 	t.WaitingOpeners += s.WaitingOpeners
+	t.WaitingHandlers += s.WaitingHandlers
 	t.UnreadBytes += s.UnreadBytes
 	t.UnsentBytes += s.UnsentBytes
 }

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"io"
@@ -56,12 +57,14 @@ type Stream struct {
 	kept      int64 // its part of credit.kept
 	err       error // why the stream ended
 	ended     bool
-	onWire    bool // our SYN_STREAM has left, or the peer's has come
-	held      bool // takes one of the session's slots
-	wasReset  bool // we opened the stream, and have sent a RST_STREAM, see resetSlots
-	wasted    bool // the peer cancelled the stream, and its handler still runs, see floods.wasted
-	claimed   bool // a stream of NewClientStream has been given its request
-	released  bool // the application is done with a stream of the peer
+	onWire    bool          // our SYN_STREAM has left, or the peer's has come
+	held      bool          // takes one of the session's slots
+	wasReset  bool          // we opened the stream, and have sent a RST_STREAM, see resetSlots
+	wasted    bool          // the peer cancelled the stream, and its handler still runs, see floods.wasted
+	claimed   bool          // a stream of NewClientStream has been given its request
+	released  bool          // the application is done with a stream of the peer
+	waits     *list.Element // its place in handlerQueue.waiting, nil if it has none
+	keeps     *list.Element // its place in handlerQueue.unread, nil if it has none
 	cancel    context.CancelCauseFunc
 	reply     HeaderBlock // of the SYN_REPLY
 	late      HeaderBlock // of HEADERS frames

@@ -208,6 +208,7 @@ func (st *Stream) freeLocked() {
 		st.session.freeSlotLocked()
 	default:
 		st.session.peerStreams--
+		st.session.handlers.forgetUnreadLocked(st)
 		st.session.floods.cleanedUpLocked(st)
 	}
 	st.session.alive.restLocked()
@@ -247,6 +248,7 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 		s.peerOpen--
 	}
 	s.noteLocked(st, true, reason)
+	s.endedLocked(st)
 	s.sched.remove(st)
 	s.keepLocked(st)
 	s.leaveUnreadLocked(st)

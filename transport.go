@@ -35,7 +35,9 @@ import (
 // refused the stream (SPEC X6), it went away before the stream (SPEC G5), or the session
 // ended before the SYN_STREAM left. The second try follows at once, the others after 100,
 // 200, 400 and 800 milliseconds, each varied by a quarter, within the request's context.
-// The body must not have been read, or Request.GetBody has to return another one.
+// The body must not have been read, or Request.GetBody has to return another one. A session
+// that has refused a request is passed over for five seconds where there is another, or one
+// more may be dialled: four of an origin at most may rest so at a time.
 //
 // A request that the server may have processed is sent again once, on another session, if
 // its connection was lost before anything of the answer arrived and it may be repeated, by
@@ -296,6 +298,9 @@ func (t *Transport) sessionConfig() *Config {
 
 // mayHave reports whether an origin with n sessions may get another one.
 func (t *Transport) mayHave(n int) bool {
+	if t.host != nil {
+		return t.host.MaxConnsPerHost <= 0 || n < t.host.MaxConnsPerHost
+	}
 	return n == 0 || !t.StrictMaxConcurrentStreams && (t.MaxSessionsPerHost <= 0 || n < t.MaxSessionsPerHost)
 }
 

@@ -208,12 +208,7 @@ func (g *graft) hasRoom(key originKey) bool {
 	if g.t.DisableKeepAlives {
 		return false
 	}
-	for _, ps := range g.inner.sessions().sessionsOf(key) {
-		if ps.s.CanTakeNewRequest() {
-			return true
-		}
-	}
-	return false
+	return g.inner.sessions().hasRoom(key)
 }
 
 // CloseIdleConnections is called by that of t.

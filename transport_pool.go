@@ -50,6 +50,7 @@ type slotWaiter struct {
 	ctx     context.Context // of the request, for the values that a dial gets
 	verdict chan error      // capacity 1, posted once when it leaves the queue
 	tried   bool            // no session had room when it came; guarded by sessionPool.mu
+	picky   bool            // a session that rests has room for it; guarded by sessionPool.mu
 
 	// Written before the verdict nil is posted, read after it.
 	session *pooledSession
@@ -69,20 +70,32 @@ type dialCall struct {
 }
 
 // take returns a session with a slot of it, which it waits for as long as the context
-// allows. A request that is to be alone gets a session of its own.
+// allows. A request that is to be alone gets a session of its own. Sessions that rest, see refusalRest,
+// come last.
 func (p *sessionPool) take(ctx context.Context, key originKey, alone bool) (*pooledSession, slotUse, error) {
 	if alone && p.t.host == nil {
-		return p.wait(ctx, key, &origin{key: key, alone: true})
+		return p.wait(ctx, key, &origin{key: key, alone: true}, false)
 	}
-	for _, ps := range p.sessionsOf(key) {
-		if use, ok := ps.take(); ok {
+	sessions := p.sessionsOf(key)
+	if ps, use, ok := takeAwake(sessions); ok {
+		return ps, use, nil
+	}
+	picky := p.spares(sessions)
+	if !picky {
+		if ps, use, ok := takeAny(sessions); ok {
 			return ps, use, nil
 		}
 	}
 	if p.t.host != nil { // somebody else dials
 		return nil, slotUse{}, errNoSession
 	}
-	return p.wait(ctx, key, nil)
+	ps, use, err := p.wait(ctx, key, nil, picky)
+	if err != nil && ctx.Err() == nil { // another session cannot be had
+		if ps, use, ok := takeAny(p.sessionsOf(key)); ok {
+			return ps, use, nil
+		}
+	}
+	return ps, use, err
 }
 
 func (p *sessionPool) sessionsOf(key originKey) []*pooledSession {
@@ -95,9 +108,10 @@ func (p *sessionPool) sessionsOf(key originKey) []*pooledSession {
 }
 
 // wait gets into the queue of an origin, nil for the one in the pool, and sees to it
-// that somebody dials if that can help.
-func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin) (*pooledSession, slotUse, error) {
-	w := &slotWaiter{ctx: ctx, verdict: make(chan error, 1)}
+// that somebody dials if that can help. The picky would rather have another session than one
+// that rests.
+func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin, picky bool) (*pooledSession, slotUse, error) {
+	w := &slotWaiter{ctx: ctx, verdict: make(chan error, 1), picky: picky}
 	p.mu.Lock()
 	if o == nil {
 		o = p.originLocked(key)
@@ -113,6 +127,9 @@ func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin) (*pool
 	w.tried = true
 	p.dialLocked(o)
 	p.mu.Unlock()
+	if picky {
+		p.settle(o)
+	}
 	select {
 	case err := <-w.verdict:
 		return w.session, w.use, err
@@ -172,7 +189,7 @@ func (p *sessionPool) tidyLocked(o *origin) {
 // waiter's context, so that its httptrace hooks see it, and outlives that waiter if there
 // are others.
 func (p *sessionPool) dialLocked(o *origin) {
-	first := slices.IndexFunc(o.waiters, func(w *slotWaiter) bool { return w.tried })
+	first := slices.IndexFunc(o.waiters, func(w *slotWaiter) bool { return w.tried && (!w.picky || p.spares(o.sessions)) })
 	if o.dial != nil || first < 0 || !p.t.mayHave(len(o.sessions)) {
 		return
 	}
@@ -210,6 +227,7 @@ func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
 	default:
 		ps.serve()
 		p.dialled(o, d)
+		p.settle(o)
 	}
 }
 
@@ -251,12 +269,17 @@ func (o *origin) popLocked() *slotWaiter {
 	return w
 }
 
-// admit gives the free slots of a session to those who wait. Its Session.mu is held.
+// admit gives the free slots of a session to those who wait. Those of one that rests are given
+// by settle, when no dial has brought a better one. Its Session.mu is held.
 func (p *sessionPool) admit(ps *pooledSession) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(ps.origin.waiters) > 0 && ps.s.ourStreams < ps.s.limitLocked() {
-		w := ps.origin.popLocked()
+	o := ps.origin
+	for len(o.waiters) > 0 && ps.s.ourStreams < ps.s.limitLocked() {
+		if (o.dial != nil || o.waiters[0].picky) && ps.rests() {
+			return
+		}
+		w := o.popLocked()
 		w.session, w.use = ps, ps.takeLocked()
 		w.decide(nil)
 	}

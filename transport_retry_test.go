@@ -50,7 +50,7 @@ func TestTransportRetries(t *testing.T) {
 		unseen bool // the server has not looked at the request
 		dials  int  // with a retry
 	}{
-		{"REFUSED_STREAM", rst(RstRefusedStream), true, 1},
+		{"REFUSED_STREAM", rst(RstRefusedStream), true, 2},
 		{"GOAWAY before it", goAway(0), true, 2},
 		{"GOAWAY after it, then lost", func(p *testPeer, r *scriptedPool) {
 			p.sendGoAway(1, GoAwayOK)
@@ -119,7 +119,8 @@ func TestTransportRetries(t *testing.T) {
 }
 
 func TestTransportRetryLimits(t *testing.T) {
-	scriptedTest(t, "six tries, with pauses", nil, func(t *testing.T, r *scriptedPool) {
+	single := func(r *poolRig) { r.tr.MaxSessionsPerHost = 1 }
+	scriptedTest(t, "six tries, with pauses", single, func(t *testing.T, r *scriptedPool) {
 		start := time.Now()
 		call := r.startGet("http://a.example/")
 		p := r.peer(0)
@@ -136,7 +137,7 @@ func TestTransportRetryLimits(t *testing.T) {
 		require.InDelta(t, 1500, time.Since(start).Milliseconds(), 400)
 		p.wantSilence("no more")
 	})
-	scriptedTest(t, "cancelled in a pause", nil, func(t *testing.T, r *scriptedPool) {
+	scriptedTest(t, "cancelled in a pause", single, func(t *testing.T, r *scriptedPool) {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		body := &countedBody{Reader: strings.NewReader("text")}
 		req := r.request("POST", "http://a.example/", body).WithContext(ctx)
@@ -184,6 +185,7 @@ func TestTransportRetryLimits(t *testing.T) {
 	})
 	scriptedTest(t, "a body that nobody has read", func(r *poolRig) {
 		r.tr.ExpectContinueTimeout = time.Hour
+		r.tr.MaxSessionsPerHost = 1
 	}, func(t *testing.T, r *scriptedPool) {
 		body := &countedBody{Reader: strings.NewReader("text")}
 		call := r.start(r.request("POST", "http://a.example/", body, "Expect", "100-continue"))

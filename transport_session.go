@@ -1,6 +1,9 @@
 package spdy
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // CanTakeNewRequest reports whether a RoundTrip that began now would find the session
 // neither ended nor going away, and would not have to wait for the peer's
@@ -28,6 +31,8 @@ type pooledSession struct {
 	origin *origin
 	alone  bool          // for one request only
 	idle   time.Duration // how long it may have no stream of ours; for ever if not positive
+
+	refused atomic.Pointer[time.Time] // when the server last refused a request; nil for never
 
 	// Guarded by Session.mu.
 	used    bool        // has carried a request

@@ -56,8 +56,48 @@ var cancelEntries = []entry{
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
-		what: "a peer is not charged for handlers that still run",
-		old:  "s.peerOpen >= limit && s.limitKnownLocked()\n", new: "s.limitKnownLocked()\n",
+		what: "a stream within the peer's own count is taken while handlers run for cancelled streams",
+		old:  " && s.handlers == nil: // what", new: ": // what",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "handlerqueue.go",
+		what: "no more handlers run than the limit",
+		old:  "	if q.running < q.limit {\n", new: "	if true {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "handlerqueue.go",
+		what: "a handler that returns makes way for the next",
+		old:  "	first := q.waiting.Front()\n", new: "	first := (*list.Element)(nil)\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "handlerqueue.go",
+		what: "streams get their handlers in turn",
+		old:  "q.waiting.PushBack(st)", new: "q.waiting.PushFront(st)",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "handlerqueue.go",
+		what: "a stream that is cancelled while it waits leaves the queue",
+		old:  "	case st.waits != nil:\n", new: "	case false:\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "handlerqueue.go",
+		what: "the body of a stream that is cancelled while it waits is credited",
+		old:  "		s.creditLocked(st.in.discard())\n", new: "",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "floods.go",
+		what: "a stream that is cancelled while it waits is not charged",
+		old:  " || st.waits != nil ||", new: " ||",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
+		what: "what cancelled streams left unread makes way for the windows of others",
+		old:  "	s.backLocked()\n", new: "",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "handlerqueue.go",
+		what: "WriteTimeout counts while a stream waits",
+		old:  "	if patience > 0 {\n", new: "	if false {\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
@@ -107,7 +147,7 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
 		what: "a peer is charged for streams beyond the limit that it knows",
-		old:  "s.peerOpen >= limit && s.limitKnownLocked()\n", new: "false\n",
+		old:  "more than %d streams\", limit), s.limitKnownLocked()\n", new: "more than %d streams\", limit), false\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",

@@ -76,14 +76,15 @@ var coreEntries = []entry{
 	{
 		attack: "A3", what: "streams are limited",
 		file: "receiver_headers.go",
-		old:  "	case s.peerStreams >= limit: // SPEC S6\n",
-		new:  "	case s.peerStreams >= 1<<30: // SPEC S6\n",
+		old:  "	case s.peerOpen >= limit: // SPEC S6\n",
+		new:  "	case s.peerOpen >= 1<<30: // SPEC S6\n",
+		also: []edit{{"receiver_headers.go", "	case s.peerStreams >= limit && s.handlers == nil:", "	case false:"}},
 	},
 	{
 		attack: "A3", what: "streams beyond the limit use up the budget of resets",
 		file: "receiver_headers.go",
-		old:  "s.peerOpen >= limit && s.limitKnownLocked()\n",
-		new:  "false\n",
+		old:  "more than %d streams\", limit), s.limitKnownLocked()\n",
+		new:  "more than %d streams\", limit), false\n",
 	},
 	{
 		attack: "A3", what: "raw streams that nobody accepts are limited",

@@ -72,7 +72,7 @@ var strict = spdy.Config{ResetBurst: 1, ResetRate: 1}
 func TestAttackA28Content(t *testing.T) {
 	t.Run("SYN_STREAM", func(t *testing.T) {
 		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
-			p, _ := stuck(t, v, strict)
+			p, _, _ := stuck(t, v, strict)
 			defer p.close()
 			id := uint32(1)
 			naiveBlocks(v, func(what string, nv func(spdy.HeaderBlock) []byte) {
@@ -87,7 +87,7 @@ func TestAttackA28Content(t *testing.T) {
 	})
 	t.Run("trailers", func(t *testing.T) {
 		bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
-			p, stop := stuck(t, v, spdy.Config{ResetBurst: 1000, ResetRate: 1})
+			p, _, stop := stuck(t, v, spdy.Config{ResetBurst: 1000, ResetRate: 1})
 			defer p.close()
 			defer stop()
 			id := uint32(1)
@@ -158,7 +158,7 @@ func (p *peer) noPing(what string, id uint32) {
 // was cancelled, for as long as its handler runs.
 func TestAttackA28SpoiltWork(t *testing.T) {
 	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
-		p, stop := stuck(t, v, spdy.Config{ResetBurst: 2, ResetRate: 1})
+		p, _, stop := stuck(t, v, spdy.Config{ResetBurst: 2, ResetRate: 1})
 		defer p.close()
 		for i := range uint32(2) {
 			id := 2*i + 1

@@ -15,11 +15,11 @@ import (
 	"github.com/amahi/spdy/tests/bubble"
 )
 
-// refusing is a server of ours whose only slot a handler holds that still runs for a
+// refusing is a server of ours that takes no stream while a handler still runs for a
 // cancelled stream, stream 1. stop ends the handler.
 func refusing(t *testing.T, v spdy.Version, conf spdy.Config) (p *peer, stop func()) {
-	conf.MaxConcurrentStreams = 1
-	p, stop = stuck(t, v, conf)
+	conf.MaxConcurrentStreams, conf.ResetBurst = 2, 1
+	p, _, stop = stuck(t, v, conf)
 	p.send(&spdy.SynStreamFrame{StreamID: 1, Flags: spdy.FlagFin, Headers: request(v, "GET", "/stuck")}, rst(1))
 	p.want("a handler runs")
 	require.Equal(t, 1, p.s.Stats().Streams.Lingering)

@@ -45,7 +45,7 @@ func TestAttackA28EarlyStreams(t *testing.T) {
 	}{{"quick", time.Millisecond, time.Second}, {"slow", 3 * time.Second, 12 * time.Second}, {"no echo", 0, 10 * time.Second}} {
 		t.Run(way.name, func(t *testing.T) {
 			bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
-				p, stop := stuck(t, v, spdy.Config{MaxConcurrentStreams: 2, ResetBurst: burst, ResetRate: 1})
+				p, _, stop := stuck(t, v, spdy.Config{MaxConcurrentStreams: 2, ResetBurst: burst, ResetRate: 1})
 				defer p.close()
 				defer stop()
 				for id := range uint32(2) {

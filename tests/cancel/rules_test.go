@@ -99,7 +99,7 @@ func (b *breach) start(t *testing.T, v spdy.Version, rate int) (p *peer, early i
 	conf := b.conf
 	conf.ResetBurst, conf.ResetRate = burst, rate
 	if b.role == "server" {
-		p, stop = stuck(t, v, conf)
+		p, _, stop = stuck(t, v, conf)
 	} else {
 		p, stop = newPeer(t, v, conf, nil), func() {}
 	}
