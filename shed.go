@@ -35,6 +35,10 @@ const (
 	nextWaiting = shedWait / 2
 )
 
+// roomAtOnce is the part of the limit that is freed at once, if streams that do not keep up
+// have as much: going through all of them for each of many small ones would take too long.
+const roomAtOnce = 16
+
 // A stallShare is the time for which a receiver has waited for readers in the present
 // stallPeriod. The receiver alone uses it.
 type stallShare struct {
@@ -69,7 +73,7 @@ func (h *stallShare) forgive(now time.Time, received int64) {
 // What a lineRate measures.
 const (
 	lineStretch = time.Second            // of a stretch, at most
-	lineShort   = 50 * time.Millisecond  // what a shorter stretch counts as
+	lineShort   = 100 * time.Millisecond // what a shorter stretch counts as
 	lineSettles = 250 * time.Millisecond // behind a stall, while what comes was waiting in the network
 )
 
@@ -260,8 +264,8 @@ func (s *Session) stall(limit <-chan time.Time, arrived int64) (late bool) {
 	}
 }
 
-// resetForRoom resets the stream that is read the least. It reports false if the receiver
-// has to wait instead. arrived are the DATA bytes that the session has received, stuck
+// resetForRoom resets the stream that is read the least, or several small ones. It reports
+// false if the receiver has to wait instead. arrived are the DATA bytes that the session has received, stuck
 // says that it has waited for shedWait, and nothing was read.
 func (s *Session) resetForRoom(arrived int64, stuck bool) bool {
 	now := time.Now()
@@ -272,23 +276,39 @@ func (s *Session) resetForRoom(arrived int64, stuck bool) bool {
 	}
 	starves := s.stalls.starves(now, arrived, by.part)
 	by.hurry = stuck || starves
-	worst, r := s.worstLocked(by)
-	spared := worst == nil || s.sparesLocked(worst, r, by.hurry)
-	if !spared {
-		s.stats.shed++
-		if s.unaware != nil {
-			s.unaware.resets++
-		}
+	reset := s.leastReadLocked(by)
+	s.stats.shed += uint32(len(reset))
+	if s.unaware != nil {
+		s.unaware.resets += uint64(len(reset))
 	}
 	s.mu.Unlock()
-	if spared {
-		return false
+	for _, st := range reset {
+		s.resetUnread(st, "the session has too many unread bytes, and this stream is read the least")
 	}
-	if starves {
+	if starves && len(reset) > 0 {
 		s.stalls.forgive(now, arrived)
 	}
-	s.resetUnread(worst, "the session has too many unread bytes, and this stream is read the least")
-	return true
+	return len(reset) > 0
+}
+
+// leastReadLocked chooses the streams to reset. Of those that do not keep up it takes as many
+// as make room for some time: there may be very many small ones.
+func (s *Session) leastReadLocked(by lineup) []*Stream {
+	worst, highest := s.worstLocked(&by)
+	if worst == nil || s.sparesLocked(worst, highest, by.hurry) {
+		return nil
+	}
+	if highest == keepsUp || worst.in.buffered() >= s.flow.limit/roomAtOnce {
+		return []*Stream{worst}
+	}
+	var all unreadStreams
+	for st := range s.readableLocked {
+		if r, n := st.in.rank(by); n > 0 && r == highest {
+			all = append(all, unreadStream{st, n})
+		}
+	}
+	chosen, _ := all.choose(func(freed int64) bool { return freed >= s.flow.limit/roomAtOnce })
+	return chosen
 }
 
 // sparesLocked reports that a stream of this rank is not reset although no other has a higher
@@ -310,9 +330,9 @@ func (s *Session) sparesLocked(st *Stream, r rank, hurry bool) bool {
 	return alone && fresh || r == keepsUp
 }
 
-// worstLocked is the stream to reset, nil if no bytes are unread: of those with the
-// highest rank the one with the most unread bytes.
-func (s *Session) worstLocked(by lineup) (worst *Stream, highest rank) {
+// worstLocked is the stream to reset first, nil if no bytes are unread: of those with the
+// highest rank the one with the most unread bytes. It completes the lineup.
+func (s *Session) worstLocked(by *lineup) (worst *Stream, highest rank) {
 	for st := range s.readableLocked {
 		if at := st.in.lastRead(); at.After(by.newest) {
 			by.newest = at
@@ -320,7 +340,7 @@ func (s *Session) worstLocked(by lineup) (worst *Stream, highest rank) {
 	}
 	most := int64(0)
 	for st := range s.readableLocked {
-		r, n := st.in.rank(by)
+		r, n := st.in.rank(*by)
 		if n > 0 && (worst == nil || r > highest || r == highest && n > most) {
 			worst, highest, most = st, r, n
 		}

@@ -230,3 +230,48 @@ func TestAttackA29KeptRaw(t *testing.T) {
 		require.NotNil(t, next, "there is room again")
 	})
 }
+
+// Pushes that are complete and that no request has asked for give way to others, and those
+// that were asked for and are not read keep others away, before they stop a download.
+func TestAttackA29KeptPushes(t *testing.T) {
+	bubble.In(t, "", withWindows, func(t *testing.T, v spdy.Version) {
+		const window, size = 64 << 10, "/65000"
+		conf := spdy.Config{
+			StreamWindow: window, SessionWindow: 8 * window, MaxConcurrentStreams: 4,
+			AcceptPush: func(promised, cause *http.Request) bool { return true },
+		}
+		var pushed []string // what the handler pushes; set before each request
+		p := newPair(t, v, conf, spdy.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/page" {
+				for _, path := range pushed {
+					assert.NoError(t, w.(http.Pusher).Push(path, nil))
+				}
+				bubble.Pass(time.Second) // they end before the page does
+				return
+			}
+			sized(w, r)
+		})
+		page := func(paths ...string) {
+			pushed = paths
+			require.NoError(t, get(t, p.client, "/page").Body.Close())
+		}
+		for _, q := range []string{"?1", "?2", "?3", "?4", "?5"} {
+			page(size + q)
+		}
+		require.EqualValues(t, 4*65000, p.client.Stats().UnreadBytes, "the oldest has gone")
+		opened := p.client.Stats().StreamsOpened
+		for _, q := range []string{"?2", "?3", "?4", "?5"} {
+			get(t, p.client, size+q) // and leave it unread
+		}
+		require.Equal(t, opened, p.client.Stats().StreamsOpened, "they were pushed")
+		accepted := p.client.Stats().StreamsAccepted
+		for _, q := range []string{"?6", "?7", "?8", "?9"} {
+			page(size + q)
+		}
+		require.Equal(t, accepted, p.client.Stats().StreamsAccepted)
+		var g group
+		g.download(t, p.client, 1, moved)
+		g.wg.Wait()
+		require.EqualValues(t, 1, g.done.Load())
+	})
+}
