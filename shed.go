@@ -8,9 +8,9 @@ import (
 
 // This file resets streams whose unread bytes are in the way of others: where no window
 // bounds the unread bytes of a session, in SPDY/2 and SPDY/3, when they reach
-// Config.SessionWindow; and in SPDY/3.1, if Config.ShedAfter says so, while the session's
-// window is short. A session whose peer does no flow control has rules of its own, see
-// FlowControlPeerUnaware.
+// Config.SessionWindow; and if Config.ShedAfter says so, while the session's window is
+// short in SPDY/3.1, or somebody waits for what ended streams keep. A session whose peer
+// does no flow control waits for all readers, or for none, see FlowControlPeerUnaware.
 
 // shedWait is the longest time for which a receiver without windows waits for a reader that
 // has kept up with the peer so far, or for the reader of the only stream, before that
@@ -149,8 +149,8 @@ func (p *readPace) keepsUpLocked(unread, part int64) bool {
 	return part*(p.read-p.from.read) >= p.read+unread-p.from.received
 }
 
-// A rank says how a stream is read. A stream of a higher rank is reset first, among those of one
-// rank the one with the most unread bytes.
+// A rank says how a stream is read. A stream of a higher rank is reset first, among those
+// of one rank the one with the most unread bytes.
 type rank int
 
 const (
@@ -311,10 +311,10 @@ func (s *Session) leastReadLocked(by lineup) []*Stream {
 	return chosen
 }
 
-// sparesLocked reports that a stream of this rank is not reset although no other has a higher
-// one: the only stream of a client, behind which nothing waits; one whose application
-// keeps up with the peer, unless there is hurry; and the only stream, if the peer opened it so
-// lately that the application may not have begun to read.
+// sparesLocked reports that a stream of this rank is not reset although no other has a
+// higher one: the only stream of a client, behind which nothing waits; one whose
+// application keeps up with the peer, unless there is hurry; and the only stream, if the
+// peer opened it so lately that the application may not have begun to read.
 func (s *Session) sparesLocked(st *Stream, r rank, hurry bool) bool {
 	if s.unaware != nil {
 		return !s.conf.ResetOverBudget
@@ -395,7 +395,7 @@ func (s *Session) leaveUnreadLocked(st *Stream) {
 	s.leftover = append(s.leftover, st)
 }
 
-// A shedder resets streams that hold up a session of SPDY/3.1, see Config.ShedAfter. Its
+// A shedder resets streams that hold up a session with windows, see Config.ShedAfter. Its
 // fields are guarded by Session.mu.
 type shedder struct {
 	after time.Duration

@@ -174,6 +174,7 @@ func TestTraceOfNothing(t *testing.T) {
 		"received":      {FrameReceived: full.FrameReceived, Headers: true},
 		"stream opened": {StreamOpened: full.StreamOpened},
 		"stream closed": {StreamClosed: full.StreamClosed},
+		"stream shed":   {StreamShed: func(*Session, StreamInfo, error) {}},
 	} {
 		story(t, name, func(t *testing.T) {
 			p := newPeer(t, asServer, peerOpts{conf: Config{Trace: trace}})

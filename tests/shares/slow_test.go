@@ -25,7 +25,11 @@ type pacedReader struct {
 
 func (p *pacedReader) drain(ctx context.Context, r io.Reader) {
 	for buf := make([]byte, 16<<10); ctx.Err() == nil; {
-		n, err := r.Read(buf)
+		some := buf
+		if rate := p.rate.Load(); rate > 0 {
+			some = buf[:min(rate/4, int64(len(buf)))]
+		}
+		n, err := r.Read(some)
 		p.got.Add(int64(n))
 		if err != nil {
 			if ctx.Err() == nil {
@@ -166,4 +170,27 @@ func TestReadersSlowerThanTheLine(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A request does not wait for good behind the only upload, whose reader has become very slow.
+func TestLoneUploadThatBecomesSlow(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		const line = 4 << 20
+		slow := new(pacedReader)
+		p := newCrossing(v, line, true, spdy.Config{SessionWindow: 1 << 20, StreamWindow: 256 << 10},
+			map[string]*pacedReader{"/slow": slow})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer p.stop(cancel)
+		slow.rate.Store(line / 2)
+		p.start(ctx, "/slow")
+		bubble.Pass(10 * time.Second)
+		require.Nil(t, slow.err.Load(), "nobody waits")
+		slow.rate.Store(10 << 10)
+		bubble.Pass(10 * time.Second)
+		began := time.Now()
+		res, err := p.client.RoundTrip(request(ctx, http.MethodGet, "/idle", nil))
+		require.NoError(t, err)
+		res.Body.Close()
+		require.Less(t, time.Since(began), time.Second)
+	})
 }
