@@ -94,14 +94,14 @@ var windowEntries = []entry{
 		old:  "	return alone && fresh || r == keepsUp\n", new: "	return alone && fresh\n",
 	},
 	{
-		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29Parked",
+		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29ManyReadersThatKeepUp$",
 		what: "a reader keeps up however little of its stream is unread",
 		old:  "	case !kept:\n", new: "	case !kept || b.unread < p.step:\n",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29Parked",
 		what: "streams that were read once, and are not any more, are reset first",
-		old:  "	case idle >= stallPeriod, idle >= shedWait && (by.hurry || !kept), p.read == 0", new: "	case p.read == 0",
+		old:  "	case idle >= stallPeriod, idle >= shedWait && (by.hurry || !kept), p.read == 0", new: "	case idle < 0 && false, p.read == 0",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestParkedAtUnreadBudget$",
@@ -117,6 +117,11 @@ var windowEntries = []entry{
 		attack: "A29", file: "shed.go", pkg: "tests/shares", test: "^TestReadersThatBecomeSlow$",
 		what: "a reader that becomes slow is not waited for",
 		old:  "	starves := s.stalls.starves(now, arrived, by.part)\n", new: "	starves := false\n",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/shares", test: "^TestLoneUploadThatBecomesSlow$",
+		what: "not even if it is the only one of a server",
+		old:  "	starves := s.stalls.starves(now, arrived, by.part)\n", new: "	starves := by.part == keepUpAmong && s.stalls.starves(now, arrived, by.part)\n",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/shares", test: "^TestReadersThatBecomeSlow$",
@@ -136,6 +141,7 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "ShedAfter spares streams with progress",
+		test: "^TestAttackA29ShedKept$",
 		old:  "	stuck = b.unread > 0 && b.pace.swept == b.pace.read\n", new: "	stuck = b.unread > 0\n",
 	},
 	{

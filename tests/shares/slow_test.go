@@ -185,7 +185,7 @@ func TestLoneUploadThatBecomesSlow(t *testing.T) {
 		p.start(ctx, "/slow")
 		bubble.Pass(10 * time.Second)
 		require.Nil(t, slow.err.Load(), "nobody waits")
-		slow.rate.Store(10 << 10)
+		slow.rate.Store(60 << 10)
 		bubble.Pass(10 * time.Second)
 		began := time.Now()
 		res, err := p.client.RoundTrip(request(ctx, http.MethodGet, "/idle", nil))

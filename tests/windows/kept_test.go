@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -127,10 +128,10 @@ func newKeptRig(t *testing.T, v spdy.Version, after time.Duration, pooled bool) 
 	return r
 }
 
-// keep gets four answers.
+// keep gets four answers, of which the first is the largest.
 func (r *keptRig) keep(t *testing.T) {
-	for range 4 {
-		r.bodies = append(r.bodies, get(t, r.rt, "/65536").Body)
+	for i := range 4 {
+		r.bodies = append(r.bodies, get(t, r.rt, "/"+strconv.Itoa(65536-1000*i)).Body)
 		synctest.Wait()
 	}
 }

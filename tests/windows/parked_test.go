@@ -101,6 +101,36 @@ func TestAttackA29ParkedUploads(t *testing.T) {
 	}
 }
 
+// Many readers that keep up are spared, although none of their streams has much of what is
+// unread.
+func TestAttackA29ManyReadersThatKeepUp(t *testing.T) {
+	const many, each = 12, parkedMoved / 12
+	bubble.In(t, "", bubble.Versions, func(t *testing.T, v spdy.Version) {
+		conf := spdy.Config{SessionWindow: 1 << 20, StreamWindow: 64 << 10}
+		all := make(chan struct{}) // closed when all have been asked for
+		p := newPair(t, v, conf, spdy.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).Flush()
+			<-all
+			sized(w, r)
+		}, testconn.Latency(latency), testconn.Bandwidth(parkedLine), testconn.WriteCap(inFlight))
+		var g group
+		for range many {
+			body := get(t, p.client, "/"+strconv.Itoa(each)).Body
+			g.wg.Go(func() {
+				const tick = 10 * time.Millisecond
+				n, err := paced(body, parkedLine/2/many/int64(time.Second/tick), tick)
+				if assert.NoError(t, err) && assert.EqualValues(t, each, n) {
+					g.done.Add(1)
+				}
+			})
+		}
+		close(all)
+		g.wg.Wait()
+		require.EqualValues(t, many, g.done.Load())
+		require.Zero(t, p.client.Stats().Shed)
+	})
+}
+
 // A raw session that resets streams at its UnreadBudget begins with those that nobody reads.
 func TestParkedAtUnreadBudget(t *testing.T) {
 	bubble.In(t, "", bubble.Versions, func(t *testing.T, v spdy.Version) {
