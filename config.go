@@ -28,10 +28,14 @@ type Config struct {
 	// session's unread bytes. It covers the windows of all streams that may be open, and
 	// a pool by which windows grow, so that streams which nobody reads do not stop the
 	// others. Where SessionWindow is set and others are not, those are derived from it.
-	// SPDY/3 has no such window, and SPDY/2 has no windows at all: there a session
-	// resets the stream with the most unread bytes when it reaches the bound, with
-	// FLOW_CONTROL_ERROR, unless that stream's reader keeps up with the peer or no
-	// other stream of a client is open. Default: StreamWindow times
+	// What ended streams have left unread is taken from the pool, and when that is used up
+	// there may be fewer streams.
+	// SPDY/3 has no such window, and SPDY/2 has no windows at all: there a session that
+	// reaches the bound resets streams with FLOW_CONTROL_ERROR. First are those of which
+	// nothing has been read lately, the fullest before others, then those that are read
+	// at less than a quarter of the speed at which they come. For the readers of others it
+	// waits, as long as the session receives a quarter of what the line would bring, and
+	// for that of the only stream of a client as long as it takes. Default: StreamWindow times
 	// MaxConcurrentStreams, and twice MaxStreamWindow for windows to grow; 94.5 MiB with
 	// the defaults of these. At least 64 KiB, at most 2^31-1.
 	SessionWindow int
@@ -55,8 +59,11 @@ type Config struct {
 	// application has read none of them, is reset with FLOW_CONTROL_ERROR, while less
 	// than a quarter of the session's window is left. It is for sessions of HTTP in
 	// SPDY/3.1, where it replaces long waits of all other streams; readers that pause,
-	// as players of films do, are resumed by a Range request. SessionStats.Shed counts
-	// such streams, and Trace.StreamClosed shows them. 0, the default, means never.
+	// as players of films do, are resumed by a Range request. Answers that are complete, and
+	// of which nothing has been read for as long, are given up while requests wait
+	// for the windows that they take up, in SPDY/3 too: their readers get the same error.
+	// SessionStats.Shed counts such streams, and Trace.StreamShed shows them. 0, the
+	// default, means never.
 	ShedAfter time.Duration
 
 	// MaxHeaderBytes is the largest header block that is received, in bytes of the
@@ -179,8 +186,9 @@ type Config struct {
 	// StreamWindow are never more than it then. Default 16 MiB, at least 64 KiB.
 	UnreadBudget int
 
-	// ResetOverBudget makes a session whose UnreadBudget is used up reset the stream
-	// with the most unread bytes, with FLOW_CONTROL_ERROR, instead of stopping all.
+	// ResetOverBudget makes a session whose UnreadBudget is used up reset streams
+	// with FLOW_CONTROL_ERROR instead of stopping all: first those of which nothing has been
+	// read lately, then those that are read slowly, the fullest before others.
 	ResetOverBudget bool
 
 	// Trace is called when something happens on a session. nil means nobody is.

@@ -30,9 +30,10 @@ type credit struct {
 
 	shortStep int64 // value of step while the window is short; immutable
 
-	// kept are the bytes that ended streams of ours have left unread, of each no more than
-	// its first window. They take up the session's window as open streams do.
-	kept int64
+	// These are bytes that ended streams have left unread, less the first window of those
+	// whose slot is not free. They take up the session's window: first of what windows may
+	// grow by, and then slots of the side that opened the streams.
+	keptOurs, keptTheirs int64
 
 	tuner      windowTuner
 	peerWindow int64  // INITIAL_WINDOW_SIZE of the peer
@@ -118,28 +119,74 @@ func (c *credit) ringRoom() {
 	}
 }
 
-// keptSlots is the number of windows that kept bytes take up.
-func (c *credit) keptSlots(window int64) int { return int((c.kept + window - 1) / window) }
+// spareLocked is what kept bytes leave of what windows may grow by. It is negative if they
+// hold slots.
+func (c *credit) spareLocked() int64 { return c.tuner.pool - c.keptOurs - c.keptTheirs }
 
-// keepLocked notes the unread bytes of a stream of ours that has ended.
+// heldLocked is the number of slots that kept bytes hold, of those of the side whose streams
+// have kept them.
+func (s *Session) heldLocked(kept int64) int { return s.heldBesideLocked(kept, 0) }
+
+// heldBesideLocked is heldLocked if freed bytes of these were not kept any more.
+func (s *Session) heldBesideLocked(kept, freed int64) int {
+	window := int64(s.conf.StreamWindow)
+	over := min(kept, -s.flow.spareLocked()) - freed
+	return int((max(over, 0) + window - 1) / window)
+}
+
+// crowdedLocked reports that the windows of the streams which the peer has open, and what its
+// ended ones have left unread, are all that is granted to it. Where handlers read them, what
+// cancelled ones have left unread makes way, see backLocked.
+func (s *Session) crowdedLocked() bool {
+	return s.handlers == nil && s.flow.keptTheirs > 0 && s.peerStreams >= s.conf.MaxConcurrentStreams-s.heldLocked(s.flow.keptTheirs)
+}
+
+// crowded is crowdedLocked for callers that do not hold mu.
+func (s *Session) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.crowdedLocked()
+}
+
+// keepLocked notes the unread bytes of a stream that has ended.
 func (s *Session) keepLocked(st *Stream) {
-	if st.state.ours && s.version.streamFlowControl() && s.unaware == nil {
+	if s.version.streamFlowControl() {
 		st.settles.Store(true) // before looking: a reader that comes between settles again
 		s.settleKeptLocked(st)
 	}
 }
 
-// settleKeptLocked corrects kept for a stream that has ended, and lets openers in whose
-// windows have become free.
+// settleKeptLocked takes back what the window of a stream that has ended was given, counts
+// the bytes that it keeps instead, and lets openers in whose windows have become free.
 func (s *Session) settleKeptLocked(st *Stream) {
-	if !st.ended || !st.state.ours {
+	if !st.ended || !s.version.streamFlowControl() {
 		return
 	}
-	n := min(st.in.buffered(), int64(s.conf.StreamWindow))
-	less := n < st.kept
-	s.flow.kept += n - st.kept
-	st.kept = n
-	if less && s.err == nil {
+	before, n := s.flow.spareLocked(), st.in.buffered()
+	switch {
+	case s.unaware != nil && n > 0:
+		return
+	case s.unaware == nil:
+		if st.held {
+			n = max(n-int64(s.conf.StreamWindow), 0)
+		}
+		kept := &s.flow.keptTheirs
+		if st.state.ours {
+			kept = &s.flow.keptOurs
+		}
+		*kept += n - st.kept
+		st.kept = n
+	}
+	s.flow.tuner.pool += st.epoch.given
+	st.epoch.given = 0
+	s.sparedLocked(before)
+	s.shed.watchLocked(s)
+}
+
+// sparedLocked lets openers in if kept bytes hold fewer slots than before, when
+// spareLocked was as given.
+func (s *Session) sparedLocked(before int64) {
+	if before < 0 && s.flow.spareLocked() > before && s.err == nil {
 		s.admitOpenersLocked()
 	}
 }

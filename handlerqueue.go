@@ -93,7 +93,7 @@ func (s *Session) backLocked() {
 		st := q.unread.Front().Value.(*Stream)
 		q.forgetUnreadLocked(st)
 		s.creditLocked(st.in.spoil(&TruncatedError{Err: st.err}))
-		s.returnWindowLocked(st)
+		s.settleKeptLocked(st)
 	}
 }
 

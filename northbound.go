@@ -110,7 +110,7 @@ func (b *northbound) append(p []byte) (discarded int) {
 		return len(p)
 	}
 	b.unread += int64(len(p))
-	b.pace.noteLocked(b.unread, int64(len(p)))
+	b.pace.noteLocked(b.unread)
 	for len(p) > 0 {
 		c := b.tail
 		if c == nil || c.w == len(c.data) {
@@ -137,7 +137,7 @@ func (b *northbound) adopt(c *chunk) (discarded int) {
 		return n
 	}
 	b.unread += int64(n)
-	b.pace.noteLocked(b.unread, int64(n))
+	b.pace.noteLocked(b.unread)
 	b.linkLocked(c)
 	b.ringLocked()
 	b.mu.Unlock()

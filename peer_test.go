@@ -122,7 +122,7 @@ func newPeer(t testing.TB, r role, opts ...peerOpts) *testPeer {
 	p.f = NewFramer(p.conn, p.conn, o.version)
 	conf := o.conf.withDefaults(bool(r), receives(o.app))
 	if conf.FlowControl == FlowControlStandard { // more streams than the windows cover
-		conf.MaxConcurrentStreams, conf.grants.opens = streams, maxStreamID
+		conf.MaxConcurrentStreams, conf.grants = streams, grants{opens: maxStreamID, pool: maxWindow}
 		orDefault(&conf.MaxConcurrentStreams, defaultMaxStreams)
 		conf.ResetBurst = o.conf.ResetBurst
 		orDefault(&conf.ResetBurst, max(defaultResetBurst, resetsPerStream*conf.MaxConcurrentStreams))

@@ -24,7 +24,7 @@ const (
 	//   - the peer may send what it likes. When all unread bytes of the session
 	//     reach Config.UnreadBudget, the session stops reading its connection until
 	//     some have been read, which holds up all of its streams; or, with
-	//     Config.ResetOverBudget, resets the stream that has the most of them;
+	//     Config.ResetOverBudget, resets streams, first those that nobody reads;
 	//   - a server sends nothing, and a client no SETTINGS, WINDOW_UPDATE or PING,
 	//     before the peer's first frame has come;
 	//   - on a stream of ours no bytes and no HEADERS are sent before the peer has

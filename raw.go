@@ -140,7 +140,8 @@ func (s *Session) newPeerStream(priority uint8) *Stream {
 
 // An acceptQueue is the application of a raw session: the streams that the peer
 // has opened and nobody has accepted yet. A stream's slot is free as soon as the
-// stream has ended, accepted or not, so what bounds the queue is its own limit.
+// stream has ended, accepted or not, unless what ended streams have left unread takes up
+// the session's window; so what bounds the queue is its own limit.
 // Streams that broke off leave it when it is full.
 type acceptQueue struct {
 	limit int

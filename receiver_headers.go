@@ -72,6 +72,9 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	if answers != nil {
 		refused = nil
 	}
+	if s.crowded() {
+		s.app.makeRoom()
+	}
 	st, err := s.admitStream(f, refused, len(block))
 	if err != nil || st == nil {
 		return err
@@ -157,7 +160,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 		st.in.finish(endOfStream, false)
 	}
 	s.streams[f.id] = st
-	s.noteLocked(st, false, nil)
+	s.noteLocked(st, streamOpened, nil)
 	s.retireLocked(st)
 	s.mu.Unlock()
 	return st, nil
@@ -177,6 +180,8 @@ func (s *Session) refusalLocked(id uint32, bad *StreamError) (refused *StreamErr
 		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), s.limitKnownLocked()
 	case s.peerStreams >= limit && s.handlers == nil: // what has ended is not done with
 		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), false
+	case s.crowdedLocked(): // which the peer cannot know
+		return streamErrorf(id, RstRefusedStream, "what streams have left unread takes up the session's window"), false
 	case s.refusingLocked():
 		return streamErrorf(id, RstRefusedStream, "the session is going away"), false
 	case s.floods.wasted >= s.conf.ResetBurst:

@@ -121,9 +121,9 @@ type application interface {
 	// goingAway is called when the session begins to drain. It must not block.
 	goingAway()
 
-	// makeRoom is called by the receiver before it waits for bytes to be read: the
-	// application discards something that it can do without, and reports false if
-	// there is nothing. It must not block.
+	// makeRoom is called by the receiver before it waits for bytes to be read, or refuses a
+	// stream because too many are unread: the application discards something that it can
+	// do without, and reports false if there is nothing. It must not block.
 	makeRoom() bool
 }
 

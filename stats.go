@@ -32,8 +32,8 @@ type SessionStats struct {
 	// begun, and that the application has neither read nor thrown away.
 	UnreadBytes int64
 
-	// UnreadBudget is the number of unread bytes at which the session resets the stream
-	// with the most of them, or stops reading its connection; 0 if windows bound them. Only
+	// UnreadBudget is the number of unread bytes at which the session resets streams that
+	// are not read, or stops reading its connection; 0 if windows bound them. Only
 	// SPDY/2, SPDY/3 and sessions with FlowControlPeerUnaware have one.
 	UnreadBudget int64
 
@@ -79,7 +79,8 @@ type SessionStats struct {
 	Stalls, StrayFrames uint64
 
 	// Shed is the number of streams that this side has reset because of their unread bytes:
-	// at UnreadBudget, or by Config.ShedAfter.
+	// at UnreadBudget, by Config.ShedAfter, or where no window bounds them at SessionWindow.
+	// Some may have ended before, and were only unread.
 	Shed uint64
 
 	// ChargedResets is the number of streams that the peer has cancelled while their handler

@@ -56,7 +56,7 @@ func (s *Session) enterPushLocked(parent, st *Stream, block *[]byte, flags frame
 	}
 	s.streams[st.id] = st
 	s.flow.ringRoom() // another stream is not alone any more, see shed
-	s.noteLocked(st, false, nil)
+	s.noteLocked(st, streamOpened, nil)
 	s.queueHeadersLocked(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block, parent: parent})
 }
 
@@ -160,12 +160,15 @@ func (s *Session) takeSlot(ctx context.Context) error {
 // limitLocked is the number of streams that we may have open: as many as the peer allows,
 // and as many as the session window covers besides the bytes that ended streams have left
 // unread.
-func (s *Session) limitLocked() int {
+func (s *Session) limitLocked() int { return s.limitBesideLocked(s.heldLocked(s.flow.keptOurs)) }
+
+// limitBesideLocked is limitLocked if such bytes held that many slots.
+func (s *Session) limitBesideLocked(held int) int {
 	limit := int(min(s.peerLimit, maxStreamID))
 	if !s.version.streamFlowControl() || s.unaware != nil {
 		return limit
 	}
-	return min(limit, s.conf.grants.opens-s.flow.keptSlots(int64(s.conf.StreamWindow)))
+	return min(limit, s.conf.grants.opens-held)
 }
 
 // freeSlotLocked gives back a slot for a stream of ours.
@@ -201,6 +204,7 @@ func (st *Stream) freeLocked() {
 		return
 	}
 	st.held = false
+	st.session.settleKeptLocked(st)
 	switch {
 	case st.wasReset:
 		st.session.freeResetSlotLocked()
@@ -247,13 +251,12 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	if st.held && !st.state.ours {
 		s.peerOpen--
 	}
-	s.noteLocked(st, true, reason)
+	s.noteLocked(st, streamClosed, reason)
 	s.endedLocked(st)
 	s.sched.remove(st)
-	s.keepLocked(st)
 	s.leaveUnreadLocked(st)
-	s.returnWindowLocked(st)
 	delete(s.streams, st.id)
+	s.keepLocked(st)
 	st.freeLocked()
 	st.raw.uncountLocked()
 	close(st.done)

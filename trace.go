@@ -7,7 +7,7 @@ package spdy
 //
 // SessionStart and SessionEnd are called by the goroutine that runs Session.Serve,
 // FrameReceived by the session's receiver, which is the same goroutine, and FrameSent
-// by its sender. StreamOpened and StreamClosed are called by whichever goroutine
+// by its sender. StreamOpened, StreamClosed and StreamShed are called by whichever goroutine
 // opened or ended a stream, which may be one of the application's, but never two of
 // them at once for one session, and in the order in which things happened. So
 // FrameSent, FrameReceived and one of the stream hooks can run at the same time, and
@@ -52,6 +52,11 @@ type Trace struct {
 	// a *StreamError, a *SessionError, a *ConnError or ErrSessionClosed. What it has
 	// received may still be unread, and its handler may still run.
 	StreamClosed func(s *Session, st StreamInfo, err error)
+
+	// StreamShed is called for every stream that SessionStats.Shed counts. err is the
+	// *StreamError that whoever reads the stream gets. If the stream was open, StreamClosed
+	// has been called for it with the same error; it may also have ended long before, unread.
+	StreamShed func(s *Session, st StreamInfo, err error)
 }
 
 // StreamInfo says which stream a hook of a Trace is about.
@@ -71,25 +76,34 @@ type streamHooks struct {
 	telling bool         // somebody is at it
 }
 
-// streamNews is one call of StreamOpened or StreamClosed.
+// streamNews is one call of StreamOpened, StreamClosed or StreamShed.
 type streamNews struct {
-	st     StreamInfo
-	closed bool
-	err    error
+	st   StreamInfo
+	what streamEvent
+	err  error
 }
+
+// A streamEvent says which hook is called.
+type streamEvent uint8
+
+const (
+	streamOpened streamEvent = iota
+	streamClosed
+	streamShed
+)
 
 // newStreamHooks returns nil if there is no hook for streams.
 func newStreamHooks(t *Trace) *streamHooks {
-	if t == nil || t.StreamOpened == nil && t.StreamClosed == nil {
+	if t == nil || t.StreamOpened == nil && t.StreamClosed == nil && t.StreamShed == nil {
 		return nil
 	}
 	return new(streamHooks)
 }
 
-// noteLocked remembers that a stream was opened, or closed with an error. Whoever
+// noteLocked remembers what has become of a stream, with an error or nil. Whoever
 // calls it rings the sender's bell, or is the sender or the receiver, and so the news
 // are told soon.
-func (s *Session) noteLocked(st *Stream, closed bool, err error) {
+func (s *Session) noteLocked(st *Stream, what streamEvent, err error) {
 	h := s.hooks
 	if h == nil || st.id == 0 { // it was given up before it was opened
 		return
@@ -98,7 +112,7 @@ func (s *Session) noteLocked(st *Stream, closed bool, err error) {
 		err = nil
 	}
 	info := StreamInfo{ID: st.id, Associated: st.assoc, Priority: st.priority, Ours: st.state.ours}
-	h.news = append(h.news, streamNews{st: info, closed: closed, err: err})
+	h.news = append(h.news, streamNews{st: info, what: what, err: err})
 }
 
 // tellHooks calls the stream hooks for what there is news of, unless another
@@ -131,10 +145,12 @@ func (s *Session) tellHooks() {
 
 func (t *Trace) tell(s *Session, n *streamNews) {
 	switch {
-	case n.closed && t.StreamClosed != nil:
-		t.StreamClosed(s, n.st, n.err)
-	case !n.closed && t.StreamOpened != nil:
+	case n.what == streamOpened && t.StreamOpened != nil:
 		t.StreamOpened(s, n.st)
+	case n.what == streamClosed && t.StreamClosed != nil:
+		t.StreamClosed(s, n.st, n.err)
+	case n.what == streamShed && t.StreamShed != nil:
+		t.StreamShed(s, n.st, n.err)
 	}
 }
 

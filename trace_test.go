@@ -174,6 +174,7 @@ func TestTraceOfNothing(t *testing.T) {
 		"received":      {FrameReceived: full.FrameReceived, Headers: true},
 		"stream opened": {StreamOpened: full.StreamOpened},
 		"stream closed": {StreamClosed: full.StreamClosed},
+		"stream shed":   {StreamShed: func(*Session, StreamInfo, error) {}},
 	} {
 		story(t, name, func(t *testing.T) {
 			p := newPeer(t, asServer, peerOpts{conf: Config{Trace: trace}})
@@ -407,7 +408,7 @@ func TestWatchingCostsNothing(t *testing.T) {
 		s.stats.noteReceived(FramePing, SPDY31, true)
 		s.mu.Lock()
 		s.stats.noteControlLocked(frame)
-		s.noteLocked(nil, false, nil)
+		s.noteLocked(nil, streamOpened, nil)
 		s.mu.Unlock()
 	}))
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _ = s.Stats() }))
@@ -423,7 +424,7 @@ func TestWatchingCostsNothing(t *testing.T) {
 		traced.traceReceived(h, frame[frameHeaderSize:], nil, nil)
 		traced.traceBatch(batch)
 		traced.mu.Lock()
-		traced.noteLocked(st, false, nil)
+		traced.noteLocked(st, streamOpened, nil)
 		traced.mu.Unlock()
 		traced.tellHooks()
 	}), "not even with hooks")

@@ -105,6 +105,14 @@ func (ps *pooledSession) admitLocked() {
 	ps.restLocked()
 }
 
+// waiting is the number of requests that wait in the pool for a session.
+func (ps *pooledSession) waiting() int {
+	if ps == nil {
+		return 0
+	}
+	return int(ps.origin.waiting.Load())
+}
+
 // restLocked begins to count the idle time if no stream is open.
 func (ps *pooledSession) restLocked() {
 	if ps != nil && !ps.resting && ps.s.openErrLocked() == nil && ps.s.activeLocked() == 0 && len(ps.s.openers) == 0 {

@@ -43,10 +43,14 @@ type windowEpoch struct {
 }
 
 func (c *Config) newWindowTuner(v Version) windowTuner {
-	if !v.streamFlowControl() || c.MaxStreamWindow <= c.StreamWindow {
+	if !v.streamFlowControl() {
 		return windowTuner{}
 	}
-	return windowTuner{limit: int64(c.MaxStreamWindow), pool: c.grants.pool}
+	t := windowTuner{pool: c.grants.pool}
+	if c.MaxStreamWindow > c.StreamWindow {
+		t.limit = int64(c.MaxStreamWindow)
+	}
+	return t
 }
 
 // tuneLocked looks at a stream whose application has taken grant bytes more, and
@@ -68,14 +72,15 @@ func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
 	}
 	took := now.Sub(e.began)
 	e.began, e.bytes = now, 0
+	pool := max(s.flow.spareLocked(), 0)
 	switch {
-	case e.given > t.pool:
-		grant -= s.shrinkLocked(st, min(grant, (e.given-t.pool+1)/2))
+	case e.given > pool:
+		grant -= s.shrinkLocked(st, min(grant, (e.given-pool+1)/2))
 	case t.rtt == 0:
 		s.measureLocked(now)
 	case took <= growBelow*t.rtt:
 		s.measureLocked(now)
-		extra := max(min(size, t.limit-size, (t.pool-e.given)/2), 0)
+		extra := max(min(size, t.limit-size, (pool-e.given)/2), 0)
 		t.pool -= extra
 		e.given += extra
 		st.settles.Store(true)
@@ -90,9 +95,11 @@ func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
 // shrinkLocked returns bytes of a stream's window, which the peer is not granted again, to
 // the pool.
 func (s *Session) shrinkLocked(st *Stream, less int64) int64 {
+	before := s.flow.spareLocked()
 	s.flow.tuner.pool += less
 	st.epoch.given -= less
 	st.in.resize(-less)
+	s.sparedLocked(before)
 	return less
 }
 
@@ -120,15 +127,6 @@ func (s *Session) measuredLocked(id uint32) {
 	}
 }
 
-// returnWindowLocked takes back what a stream was given that has ended and keeps
-// nothing unread: until then its bytes take up the session's window.
-func (s *Session) returnWindowLocked(st *Stream) {
-	if st.epoch.given > 0 && st.ended && st.in.buffered() == 0 {
-		s.flow.tuner.pool += st.epoch.given
-		st.epoch.given = 0
-	}
-}
-
 // settle tells the session that the application has read or discarded bytes, if the
 // session has to know.
 func (st *Stream) settle() {
@@ -137,7 +135,6 @@ func (st *Stream) settle() {
 	}
 	s := st.session
 	s.mu.Lock()
-	s.returnWindowLocked(st)
 	s.settleKeptLocked(st)
 	s.mu.Unlock()
 }

@@ -141,9 +141,9 @@ func TestFinishedStreamKeepsItsShare(t *testing.T) {
 		pool := func() int64 {
 			r.client.mu.Lock()
 			defer r.client.mu.Unlock()
-			return r.client.flow.tuner.pool
+			return r.client.flow.spareLocked()
 		}
-		require.Less(t, pool(), int64(defaultPool))
+		require.EqualValues(t, defaultPool-len(rest), pool())
 		_, err = io.ReadFull(body, rest)
 		require.NoError(t, err)
 		require.EqualValues(t, defaultPool, pool())

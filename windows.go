@@ -29,7 +29,7 @@ const (
 // grants is the part of a Config that follows from others, see Config.deriveWindows.
 type grants struct {
 	opens int   // streams that this side may have open itself
-	pool  int64 // bytes by which the windows of all streams together may grow
+	pool  int64 // bytes by which the windows of all streams together may grow, and what ended streams have left unread
 }
 
 // A sending says on which streams the peer of a session sends DATA: on those that it
@@ -124,9 +124,7 @@ func (c *Config) deriveWindows(d sending) {
 		opens = max(min(session/window-theirs, most), 1)
 		c.grants.opens = int(opens)
 	}
-	if c.MaxStreamWindow > c.StreamWindow {
-		c.grants.pool = max(session-window*(opens+theirs), 0)
-	}
+	c.grants.pool = max(session-window*(opens+theirs), 0)
 }
 
 // sumSession sets SessionWindow to the sum of what streams need.

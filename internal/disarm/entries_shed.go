@@ -31,32 +31,57 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "streams.go", pkg: "tests/windows",
 		what: "a client opens no more streams than its window covers",
-		old:  "	return min(limit, s.conf.grants.opens-s.flow.keptSlots(int64(s.conf.StreamWindow)))", new: "	return min(limit, 250-s.flow.keptSlots(int64(s.conf.StreamWindow)))",
+		old:  "	return min(limit, s.conf.grants.opens-held)\n", new: "	return min(limit, 250-held)\n",
 	},
 	{
 		attack: "A29", file: "streams.go", pkg: "tests/windows",
 		what: "what ended streams have left unread counts",
-		old:  "s.conf.grants.opens-s.flow.keptSlots(int64(s.conf.StreamWindow)))", new: "s.conf.grants.opens)",
+		old:  "	return min(limit, s.conf.grants.opens-held)\n", new: "	return min(limit, s.conf.grants.opens)\n",
 	},
 	{
 		attack: "A29", file: "credit.go", pkg: "tests/windows",
 		what: "reading what ended streams have left lets others open",
-		old:  "	if less && s.err == nil {\n", new: "	if false && less {\n",
+		old:  "	if before < 0 && s.flow.spareLocked() > before", new: "	if false && before < 0",
+	},
+	{
+		attack: "A29", file: "credit.go", pkg: "tests/windows", test: "^TestAttackA29KeptAnswers$",
+		what: "what ended streams have left unread is taken from the pool first",
+		old:  "	over := min(kept, -s.flow.spareLocked()) - freed\n", new: "	over := kept - freed\n",
+	},
+	{
+		attack: "A29", file: "tune.go", pkg: "tests/windows", test: "^TestAttackA29KeptIsCovered$",
+		what: "windows do not grow by what ended streams have left unread",
+		old:  "	pool := max(s.flow.spareLocked(), 0)\n", new: "	pool := t.pool\n",
+	},
+	{
+		attack: "A29", file: "tune.go", pkg: "tests/windows", test: "^TestAttackA29GrownGivesWay$",
+		what: "what windows give back lets others open",
+		old:  "	s.sparedLocked(before)\n", new: "	_ = before\n",
+	},
+	{
+		attack: "A29", file: "receiver_headers.go", pkg: "tests/windows", test: "^TestAttackA29KeptRaw$",
+		what: "what streams of the peer have left unread counts against it",
+		old:  "	case s.crowdedLocked(): //", new: "	case false: //",
+	},
+	{
+		attack: "A29", file: "receiver_headers.go", pkg: "tests/windows", test: "^TestAttackA29KeptPushes$",
+		what: "pushes that nobody wants give way to others",
+		old:  "	if s.crowded() {\n", new: "	if false {\n",
 	},
 	{
 		attack: "A29", file: "tune.go", pkg: "tests/windows",
 		what: "no stream takes more than half of the pool",
-		old:  "(t.pool-e.given)/2), 0)", new: "t.pool), 0)",
+		old:  "(pool-e.given)/2), 0)", new: "pool), 0)",
 	},
 	{
 		attack: "A29", file: "tune.go", pkg: "tests/windows",
 		what: "a stream that has more than others returns it",
-		old:  "	case e.given > t.pool:\n", new: "	case false:\n",
+		old:  "	case e.given > pool:\n", new: "	case false:\n",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "without windows the fullest stream is reset",
-		old:  "		if n := st.in.buffered(); n > most {\n", new: "		if n := st.in.buffered(); n > 0 && (most == 0 || n < most) {\n",
+		old:  "r == highest && n > most) {\n", new: "r == highest && n < most) {\n",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
@@ -66,17 +91,47 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "a reader that keeps up is spared",
-		old:  " || st.in.keepsUp(part)", new: " || st.in.keepsUp(0*part)",
+		old:  "	return alone && fresh || r == keepsUp\n", new: "	return alone && fresh\n",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29ManyReadersThatKeepUp$",
+		what: "a reader keeps up however little of its stream is unread",
+		old:  "	case !kept:\n", new: "	case !kept || b.unread < p.step:\n",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29Parked",
+		what: "streams that were read once, and are not any more, are reset first",
+		old:  "	case idle >= stallPeriod, idle >= shedWait && (by.hurry || !kept), p.read == 0", new: "	case idle < 0 && false, p.read == 0",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestParkedAtUnreadBudget$",
+		what: "so they are at UnreadBudget",
+		old:  "	if s.flow.limit == 0 && s.shed == nil {\n", new: "	if s.unaware != nil || s.flow.limit == 0 && s.shed == nil {\n",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "a reader that has stopped is not waited for",
-		old:  "		stuck = s.stall(wait.C) || stuck\n", new: "		stuck = s.stall(nil) || stuck\n",
+		old:  "		stuck = s.stall(wait.C, arrived) || stuck\n", new: "		stuck = s.stall(nil, arrived) || stuck\n",
 	},
 	{
-		attack: "A29", file: "shed.go", pkg: "tests/windows",
-		what: "a reader that trickles is not waited for each second",
-		old:  "	case stuck, !alone && s.starvesLocked(time.Now()):\n", new: "	case stuck:\n",
+		attack: "A29", file: "shed.go", pkg: "tests/shares", test: "^TestReadersThatBecomeSlow$",
+		what: "a reader that becomes slow is not waited for",
+		old:  "	starves := s.stalls.starves(now, arrived, by.part)\n", new: "	starves := false\n",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/shares", test: "^TestLoneUploadThatBecomesSlow$",
+		what: "not even if it is the only one of a server",
+		old:  "	starves := s.stalls.starves(now, arrived, by.part)\n", new: "	starves := by.part == keepUpAmong && s.stalls.starves(now, arrived, by.part)\n",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/shares", test: "^TestReadersThatBecomeSlow$",
+		what: "whatever the session's limit is",
+		old:  "	return h.waited > keptWaiting &&", new: "	return received-h.received < 512<<10 && h.waited > keptWaiting &&",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/shares", test: "^TestReadersSlowerThanTheLine$",
+		what: "one that is somewhat slower than the line is",
+		old:  " < h.line.rate*took.Seconds()\n", new: " < h.line.rate*took.Seconds()*100\n",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
@@ -86,6 +141,17 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "ShedAfter spares streams with progress",
+		test: "^TestAttackA29ShedKept$",
 		old:  "	stuck = b.unread > 0 && b.pace.swept == b.pace.read\n", new: "	stuck = b.unread > 0\n",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29ShedKept$",
+		what: "ShedAfter resets ended streams for which somebody waits",
+		old:  "	if waiting == 0 || held == 0 {\n", new: "	if true {\n",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29ShedKept$",
+		what: "and spares them if nobody does",
+		old:  "	if waiting == 0 || held == 0 {\n", new: "	if held == 0 {\n",
 	},
 }
