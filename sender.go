@@ -151,7 +151,7 @@ func (s *Session) placeLocked(job headerJob) {
 // lock while it compresses.
 func (s *Session) appendHeadersLocked(b []byte) []byte {
 	for !s.headers.empty() && len(b) < batchFull {
-		waiting, size := s.sched.levels != 0 && s.flow.out.avail > 0, s.headers.size()
+		waiting, size := s.sched.busy() && s.flow.out.avail > 0, s.headers.size()
 		if waiting && s.turn.yields(size) {
 			break
 		}
@@ -282,6 +282,7 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
 	s.flow.spend(int64(n))
+	s.sched.spend(st, n)
 	s.askLocked()
 	s.stats.sent[FrameData]++
 	s.stats.dataSent += int64(n)

@@ -216,8 +216,8 @@ var coreEntries = []entry{
 	{
 		attack: "A9", what: "less urgent streams get a turn",
 		file: "scheduler.go",
-		old:  "	if sc.picks%starvationTurn == 0 {\n",
-		new:  "	if false {\n",
+		old:  "	case st.part.done(st.quantum()):\n",
+		new:  "	case false:\n",
 	},
 	{
 		attack: "A10", what: "what a stream held is free when it is reset",

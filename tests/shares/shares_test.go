@@ -26,11 +26,15 @@ type pair struct {
 	ended          chan error
 }
 
-// newPair connects them with a line of rate bytes per second and sockets of 256 KiB.
+// newPair is newPairOf with the defaults for the server.
 func newPair(v spdy.Version, rate int, client spdy.Config, h http.HandlerFunc) *pair {
+	return newPairOf(v, rate, client, spdy.Config{}, h)
+}
+
+// newPairOf connects them with a line of rate bytes per second and sockets of 256 KiB.
+func newPairOf(v spdy.Version, rate int, client, server spdy.Config, h http.HandlerFunc) *pair {
 	a, b := testconn.Pair(testconn.Latency(25*time.Millisecond), testconn.Bandwidth(rate), testconn.WriteCap(256<<10))
-	client.Version = v
-	server := spdy.Config{Version: v}
+	client.Version, server.Version = v, v
 	p := &pair{ended: make(chan error, 2)}
 	p.client, p.server = client.ClientSession(a), server.ServerSession(b, &http.Server{Handler: h})
 	for _, s := range []*spdy.Session{p.client, p.server} {
