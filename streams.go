@@ -159,13 +159,13 @@ func (s *Session) takeSlot(ctx context.Context) error {
 
 // limitLocked is the number of streams that we may have open: as many as the peer allows,
 // and as many as the session window covers besides the bytes that ended streams have left
-// unread.
+// unread and the windows that have been lent to the pool.
 func (s *Session) limitLocked() int {
 	limit := int(min(s.peerLimit, maxStreamID))
 	if !s.version.streamFlowControl() || s.unaware != nil {
 		return limit
 	}
-	return min(limit, s.conf.grants.opens-s.flow.keptSlots(int64(s.conf.StreamWindow)))
+	return min(limit, s.conf.grants.opens-s.flow.keptSlots(int64(s.conf.StreamWindow))-s.lentSlotsLocked())
 }
 
 // freeSlotLocked gives back a slot for a stream of ours.
