@@ -35,9 +35,11 @@ type scheduler struct {
 	waits     [2]tier
 	now       uint8 // index into waits of those of this round; the others are of the next
 	round     uint32
-	overtakes int64 // bytes that streams which begin may still send in this round; may be below 0
-	fins      ring  // only a FIN to send, which needs no window (SPEC W4)
-	blocked   ring  // bytes to send, stream window used up
+	overtakes int64  // bytes that streams which begin may still send in this round; may be below 0
+	fins      ring   // only a FIN to send, which needs no window (SPEC W4)
+	blocked   ring   // bytes to send, stream window used up
+	last      uint32 // id of the stream that sent last
+	changed   uint32 // the round in which that was another one
 }
 
 // newScheduler returns a scheduler for streams that have taken part in no round yet, which
@@ -191,9 +193,26 @@ func (sc *scheduler) pick(windowOpen bool) *Stream {
 // spend notes that n bytes of a stream are on their way. place has to follow.
 func (sc *scheduler) spend(st *Stream, n int) {
 	st.part.sent += int32(n)
+	if st.id != sc.last {
+		sc.last, sc.changed = st.id, sc.round
+	}
 	if st.part.fresh {
 		sc.overtakes = max(sc.overtakes-int64(n), -maxOvertake)
 	}
+}
+
+// deserted reports that one stream waits, and that another one has sent in this round or
+// the last: its writer may only need the processor to have more.
+func (sc *scheduler) deserted() bool {
+	if sc.round-sc.changed > 1 {
+		return false
+	}
+	for _, t := range [...]*tier{&sc.fresh, &sc.waits[0], &sc.waits[1]} {
+		if t.levels != 0 {
+			return sc.alone(t.rings[bits.TrailingZeros8(t.levels)].head)
+		}
+	}
+	return false
 }
 
 // alone reports that no other stream is waiting, at whatever level.

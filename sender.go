@@ -3,6 +3,7 @@ package spdy
 import (
 	"errors"
 	"net"
+	"runtime"
 	"time"
 )
 
@@ -36,6 +37,7 @@ func (s *Session) writeBatch() bool {
 	buf := getBatch()
 	defer putBatch(buf)
 	for {
+		s.letOthersWrite()
 		b, ended := s.assemble((*buf)[:0])
 		s.tellHooks()
 		if len(b) == 0 && s.parcel == nil {
@@ -54,6 +56,18 @@ func (s *Session) writeBatch() bool {
 			s.writeFailed(err)
 			return false
 		}
+	}
+}
+
+// letOthersWrite yields the processor to writers whose bytes have just been taken, if one
+// stream alone has more. Else the writer that the sender wakes last is the first to be back,
+// each time, and takes a multiple of what the others get.
+func (s *Session) letOthersWrite() {
+	s.mu.Lock()
+	deserted := s.headers.empty() && s.sched.deserted()
+	s.mu.Unlock()
+	if deserted {
+		runtime.Gosched()
 	}
 }
 

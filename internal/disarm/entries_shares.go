@@ -45,4 +45,11 @@ var shareEntries = []entry{
 		new:  "	case false:\n",
 		test: "^TestSchedulerNewcomers$",
 	},
+	{
+		attack: "A9", what: "writers that wait for the processor are waited for",
+		file: "sender.go",
+		old:  "	if deserted {\n",
+		new:  "	if false && deserted {\n",
+		test: "^TestEqualUploads$", pkg: "tests/shares",
+	},
 }
