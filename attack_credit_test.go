@@ -125,14 +125,14 @@ func TestAttackA9PriorityFlood(t *testing.T) {
 		}
 		var writers []*call
 		a.mu.Lock()
-		a.watched = a.peerID()
+		a.watched = a.peerID() + 2*urgent
 		a.mu.Unlock()
 		synctest.Wait()
 		a.ours.SetHold(true) // so that all of them wait for the network
 		for i := range urgent + 1 {
 			id := a.peerID() + uint32(2*i)
 			f := &SynStreamFrame{StreamID: id, Headers: some}
-			if i == 0 {
+			if i == urgent {
 				f.Priority = lowest
 			}
 			a.frame(f)
@@ -140,7 +140,7 @@ func TestAttackA9PriorityFlood(t *testing.T) {
 			st := a.wantAccept("a stream", id)
 			a.reply(st, 0)
 			n := size
-			if i == 0 {
+			if i == urgent {
 				n = low
 			}
 			w := a.startWrite(st, make([]byte, n), FlagFin)

@@ -17,10 +17,12 @@ type Config struct {
 
 	// MaxStreamWindow is how far the window of a stream grows, in bytes, while its
 	// application reads as fast as the bytes come and the window is what holds the
-	// peer up: on a path of 100 ms, 256 KiB are 2.6 MB/s. Windows grow
-	// by the part of SessionWindow that new streams do not need, and one of them by no more
-	// than half of what is left of it. A value of at most StreamWindow
-	// keeps windows as they are. Default 16 MiB.
+	// peer up: on a path of 100 ms, 256 KiB are 2.6 MB/s. Windows grow by the part of
+	// SessionWindow that new streams do not need; where this side opens streams, by the
+	// windows of up to half of those that are not open, too, and while such a window is
+	// lent that many fewer are opened. One stream gets no more than half of all that, and the
+	// less is left the smaller a part. A value of at most StreamWindow keeps windows as they
+	// are. Default 16 MiB.
 	MaxStreamWindow int
 
 	// SessionWindow is the number of bytes that the peer may send on all streams of a
@@ -47,7 +49,8 @@ type Config struct {
 	// return, in turn, with what it has sent in its window. http.Server's WriteTimeout
 	// counts meanwhile, ReadTimeout does not. A session that
 	// opens streams has no more of them open than SessionWindow covers: as many as this,
-	// and at least 250 where SessionWindow allows it. Default 250, at most 32,767, which
+	// and at least 250 where SessionWindow allows it, less those whose windows are lent, see
+	// MaxStreamWindow. Default 250, at most 32,767, which
 	// windows of 64 KiB cover with 2^31-1 bytes; half of that for raw sessions and for
 	// clients that accept pushes, whose peers send on streams of both sides.
 	//

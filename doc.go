@@ -8,7 +8,7 @@
 //	     │ Read      │ Write lends its bytes                 each request
 //	┌────┴─────┐     │
 //	│northbound│     ▼
-//	│ buffers  │  scheduler: most urgent first, in turn      flow-control
+//	│ buffers  │  scheduler: in rounds, most urgent first    flow-control
 //	└────▲─────┘     │                                       managers
 //	     │           │
 //	 ┌───┴────┐  ┌───▼────┐                                  a Session: two

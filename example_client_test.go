@@ -121,7 +121,8 @@ func ExampleClient_Shutdown() {
 	// spdy: session closed
 }
 
-// What a page needs first goes first. The classes are in the documentation.
+// A program whose requests are all its own can fetch what a page needs first before the
+// rest. The classes are in the documentation.
 func ExamplePriorityFor() {
 	for _, name := range []string{"/index.html", "/style.css", "/photo.jpg", "/film.mkv", "/image.iso"} {
 		fmt.Println(name, spdy.PriorityFor(&url.URL{Path: name}))
@@ -134,8 +135,8 @@ func ExamplePriorityFor() {
 	// /image.iso 7
 }
 
-// A request has the priority of what its URL looks like, unless its context says
-// otherwise.
+// All requests have the same priority, unless their context says otherwise. A program whose
+// requests are all its own may go by their URLs.
 func ExampleWithPriority() {
 	pair := spdytest.NewUnstartedPair(http.NotFoundHandler())
 	pair.ServerConfig = &spdy.Config{Trace: &spdy.Trace{
@@ -149,7 +150,8 @@ func ExampleWithPriority() {
 		log.Fatal(err)
 	}
 	urgent := req.WithContext(spdy.WithPriority(req.Context(), 1))
-	for _, req := range []*http.Request{req, urgent} {
+	byURL := req.WithContext(spdy.WithPriority(req.Context(), spdy.PriorityFor(req.URL)))
+	for _, req := range []*http.Request{req, urgent, byURL} {
 		res, err := pair.Client.RoundTrip(req)
 		if err != nil {
 			log.Fatal(err)
@@ -157,6 +159,7 @@ func ExampleWithPriority() {
 		res.Body.Close()
 	}
 	// Output:
-	// priority 7
+	// priority 4
 	// priority 1
+	// priority 7
 }

@@ -131,8 +131,8 @@ func (r *fuzzRun) checkWaiters(actors []*actor) {
 			r.t.Errorf("stream %d has %d bytes to send, and windows of %d and %d", st.id, len(st.loan), st.out.avail, s.flow.out.avail)
 		}
 	}
-	if len(s.control) > 0 || !s.headers.empty() || s.sched.fins.head != nil || s.sched.levels != 0 && s.flow.out.avail > 0 {
-		r.t.Errorf("the sender sleeps over %d bytes of control frames, levels %b, window %d", len(s.control), s.sched.levels, s.flow.out.avail)
+	if len(s.control) > 0 || !s.headers.empty() || s.sched.fins.head != nil || s.sched.busy() && s.flow.out.avail > 0 {
+		r.t.Errorf("the sender sleeps over %d bytes of control frames, streams waiting %t, window %d", len(s.control), s.sched.busy(), s.flow.out.avail)
 	}
 }
 

@@ -108,7 +108,7 @@ func (h *hammer) useConns() (client, server net.Conn) {
 
 func (h *hammer) random(n uint64) *rand.Rand { return rand.New(rand.NewPCG(h.seed, n)) }
 
-// hammerPaths have the eight priorities.
+// hammerPaths have the eight priorities of PriorityFor.
 var hammerPaths = [priorities]string{"/a.html", "/a.css", "/a.js", "/a.woff", "/a.png", "/a.mp4", "/a.pdf", "/a.zip"}
 
 // handle does something else for every request, as the request's number says.

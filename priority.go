@@ -18,10 +18,21 @@ const (
 	priorityDownload
 )
 
-// PriorityFor returns the recommended priority for a request, 0 being the most
+// defaultPriority is that of requests for which the program asks for none. It is the same
+// for all, since whoever chooses the URL or the headers of a request may be a stranger to
+// those who share its session.
+const defaultPriority = priorityImage
+
+// PriorityFor returns a priority for a request, 0 being the most
 // urgent and 7 the least, by what its URL's path looks like. What a page cannot
 // be shown without comes before what fills it in, and what is large and fetched
-// for its own sake comes last:
+// for its own sake comes last. No request gets that priority by itself: it is for
+// programs whose requests are all their own, as a browser's are, and not for those that
+// send requests for others, who would choose their priority with the path:
+//
+//	req = req.WithContext(spdy.WithPriority(req.Context(), spdy.PriorityFor(req.URL)))
+//
+// The classes are:
 //
 //	0  documents: no extension, html, htm, xhtml, shtml, php, asp, aspx, jsp, cgi, do, txt, md
 //	1  styles: css, xsl, xslt
@@ -90,8 +101,15 @@ func extension(dst []byte, path string) ([]byte, bool) {
 type priorityKey struct{}
 
 // WithPriority returns a context for requests that are to be sent with the given
-// priority, 0 (most urgent) to 7, instead of what PriorityFor says of their URL.
-// Larger values mean 7. SPDY/2, which has four priorities, sends half of it.
+// priority, 0 (most urgent) to 7. Larger values mean 7. SPDY/2, which has four
+// priorities, sends half of it. Requests for which nobody asks have priority 4, whatever
+// their URL and, in a proxy, whatever their client asked for.
+//
+// Of the streams of a session that have something to send, in either direction, the more
+// urgent ones go first. But they go in rounds, in each of which a stream of priority 0
+// sends at most 32 KiB, and one of priority 7 at most 16 KiB: so a priority decides who
+// waits, and changes by no more than a factor of two how much of a busy session a stream
+// gets. A peer that is not of this package may treat priorities otherwise.
 func WithPriority(ctx context.Context, priority uint8) context.Context {
 	return context.WithValue(ctx, priorityKey{}, min(priority, priorities-1))
 }
@@ -101,5 +119,5 @@ func priorityOf(req *http.Request) uint8 {
 	if p, ok := req.Context().Value(priorityKey{}).(uint8); ok {
 		return p
 	}
-	return PriorityFor(req.URL)
+	return defaultPriority
 }

@@ -41,6 +41,9 @@ func (s *Session) NewClientStream() *Stream { return s.newLocalStream(0) }
 // double on, to 25 seconds in all. The request's body must not have been read, or
 // Request.GetBody has to return another one.
 //
+// The request has the priority that WithPriority gave its context, or that of all requests:
+// what a client of SPDY chose on its own session is not handed on.
+//
 // If there is no answer, w gets one that says why: 502 Bad Gateway if the other
 // server failed or its headers are too large, 503 Service Unavailable if the session
 // takes no requests or has refused this one for the last time, 504 Gateway Timeout if a

@@ -28,7 +28,7 @@ func (c *Config) RawSession(conn net.Conn, client bool) *Session {
 // StreamOptions says how OpenStream opens a stream. The zero value is an ordinary
 // stream of the highest priority.
 type StreamOptions struct {
-	Priority uint8      // 0, the most urgent, to 7; more means 7. SPDY/2 has half as many levels
+	Priority uint8      // 0, the most urgent, to 7; more means 7. SPDY/2 has half as many levels. See WithPriority
 	Parent   *RawStream // the stream of the same session that this one belongs to; nil for none
 
 	// Fin opens the stream with our half closed: only the peer will send bytes.

@@ -15,32 +15,68 @@ func priorityScale(v Version) uint {
 	return 0
 }
 
-// starvationTurn is how many picks pass before one is made from a level that is
-// not the most urgent, each of them in turn, so that an endless flood of urgent
-// bytes stops nobody (SPEC S10).
-const starvationTurn = 16
+// A stream that waits may send a quantum of bytes in each round, half as many at the least
+// urgent level as at the most urgent one. So nobody takes more than twice what another one
+// gets, whatever levels a stranger picks for his streams (SPEC S10).
+const leastQuantum = maxDataFrame
 
-// A scheduler says which stream's bytes the sender takes next: by priority, in
-// turn within one priority. Streams link themselves into its rings, so nothing
+// maxOvertake is how many bytes streams that have just begun may send in each round before
+// those that wait already: as many as one urgent stream. Without a bound, one stream after
+// the other would leave nothing to the rest.
+const maxOvertake = 2 * leastQuantum
+
+// A scheduler says which stream's bytes the sender takes next. It goes by rounds. In a
+// round each stream may send its quantum, the streams of the most urgent level first, and
+// in turn, frame by frame, within one level. A stream that begins takes part in the round
+// under way, before the others of its level. Streams link themselves into rings, so nothing
 // is allocated and every operation takes constant time. Guarded by Session.mu.
 type scheduler struct {
-	ready   [priorities]ring // bytes to send and a window to send them in
-	levels  uint8            // bit p is set while ready[p] is not empty
-	fins    ring             // only a FIN to send, which needs no window (SPEC W4)
-	blocked ring             // bytes to send, stream window used up
-	picks   uint32
-	turn    uint8 // the level that the last starvation turn favoured
+	fresh     tier // have just begun, and take part in this round
+	waits     [2]tier
+	now       uint8 // index into waits of those of this round; the others are of the next
+	round     uint32
+	overtakes int64  // bytes that streams which begin may still send in this round; may be below 0
+	fins      ring   // only a FIN to send, which needs no window (SPEC W4)
+	blocked   ring   // bytes to send, stream window used up
+	last      uint32 // id of the stream that sent last
+	changed   uint32 // the round in which that was another one
+}
+
+// newScheduler returns a scheduler for streams that have taken part in no round yet, which
+// roundPart's zero value says.
+func newScheduler() scheduler { return scheduler{round: 2, overtakes: maxOvertake} }
+
+// A tier is a ring of streams for each level that have bytes to send and a window to send
+// them in.
+type tier struct {
+	rings  [priorities]ring
+	levels uint8 // bit p is set while rings[p] is not empty
+}
+
+// A roundPart is what the scheduler knows of a stream's part in a round. Guarded by
+// Session.mu.
+type roundPart struct {
+	round uint32 // the last one in which the stream took part
+	sent  int32  // bytes sent in it, less what was left of the round before
+	fresh bool   // the stream took no part in the round before
+}
+
+// quantum is how many bytes a stream may send in a round.
+func (st *Stream) quantum() int32 {
+	return 2*leastQuantum - int32(st.priority&(priorities-1))*leastQuantum/(priorities-1)
 }
 
 // place schedules a stream by what it has to send, or takes it out if that is
 // nothing. It must be called whenever the loan, the FIN or the window changed.
 func (sc *scheduler) place(st *Stream) {
 	var to *ring
+	var among *tier
 	switch {
 	case st.muted: // the peer is not ready for it
 	case st.headerJobs > 0 || st.pushJobs > 0: // DATA must not overtake header blocks
 	case len(st.loan) > 0 && st.out.avail > 0:
-		to = &sc.ready[st.priority&(priorities-1)]
+		among = sc.tierFor(st)
+		to = among.ring(st)
 	case len(st.loan) > 0:
 		to = &sc.blocked
 	case st.finQueued:
@@ -54,9 +90,56 @@ func (sc *scheduler) place(st *Stream) {
 		return
 	}
 	to.push(st)
-	if to != &sc.blocked && to != &sc.fins {
-		sc.levels |= 1 << (st.priority & (priorities - 1))
+	if among != nil {
+		among.levels |= 1 << (st.priority & (priorities - 1))
 	}
+}
+
+func (t *tier) ring(st *Stream) *ring { return &t.rings[st.priority&(priorities-1)] }
+
+// tierFor returns where a stream waits that has bytes to send.
+func (sc *scheduler) tierFor(st *Stream) *tier {
+	now, next := &sc.waits[sc.now], &sc.waits[sc.now^1]
+	switch {
+	case st.ring == next.ring(st):
+		return next
+	case st.ring == now.ring(st) || st.part.round+1 == sc.round:
+		sc.takePart(st)
+	case st.part.round != sc.round && sc.overtakes <= 0:
+		return next
+	default:
+		sc.takePart(st)
+	}
+	switch {
+	case st.part.done(st.quantum()):
+		return next
+	case st.part.fresh && st.ring != now.ring(st):
+		return &sc.fresh
+	}
+	return now
+}
+
+// done reports that a stream has had its part of the round. What is left of its quantum,
+// less than half a frame, is for the next one.
+func (p *roundPart) done(quantum int32) bool { return p.sent > quantum-maxDataFrame/2 }
+
+// takePart begins a stream's part in this round. What the stream has sent beyond its quantum
+// in the last one counts, but for what it sent while nobody waited, and so does the rest
+// that was too little for a frame.
+func (sc *scheduler) takePart(st *Stream) {
+	t := &st.part
+	if t.round == sc.round {
+		return
+	}
+	t.fresh = t.round+1 != sc.round
+	t.round = sc.round
+	if t.fresh {
+		t.sent = 0
+		return
+	}
+	quantum := st.quantum()
+	t.sent = max(t.sent-quantum, -maxDataFrame/2)
+	t.sent = min(t.sent, quantum-maxDataFrame/2)
 }
 
 // remove takes a stream out of whatever ring it is in.
@@ -66,9 +149,19 @@ func (sc *scheduler) remove(st *Stream) {
 		return
 	}
 	from.unlink(st)
-	if from == &sc.ready[st.priority&(priorities-1)] && from.head == nil {
-		sc.levels &^= 1 << (st.priority & (priorities - 1))
+	if from.head != nil {
+		return
 	}
+	for _, t := range [...]*tier{&sc.fresh, &sc.waits[0], &sc.waits[1]} {
+		if from == t.ring(st) {
+			t.levels &^= 1 << (st.priority & (priorities - 1))
+		}
+	}
+}
+
+// busy reports that a stream has bytes and a window to send them in.
+func (sc *scheduler) busy() bool {
+	return sc.fresh.levels|sc.waits[0].levels|sc.waits[1].levels != 0
 }
 
 // pick returns the stream to send from next, or nil. The stream moves to the
@@ -78,38 +171,57 @@ func (sc *scheduler) pick(windowOpen bool) *Stream {
 	if st := sc.fins.head; st != nil {
 		return st
 	}
-	if !windowOpen || sc.levels == 0 {
+	if !windowOpen || !sc.busy() {
 		return nil
 	}
-	sc.picks++
-	level := bits.TrailingZeros8(sc.levels)
-	if sc.picks%starvationTurn == 0 {
-		level = sc.favour(level)
+	if sc.fresh.levels|sc.waits[sc.now].levels == 0 {
+		sc.round++
+		sc.now ^= 1
+		sc.overtakes = min(sc.overtakes+maxOvertake, maxOvertake)
 	}
-	st := sc.ready[level].head
-	sc.ready[level].rotate()
+	level := bits.TrailingZeros8(sc.fresh.levels | sc.waits[sc.now].levels)
+	from := &sc.fresh.rings[level]
+	if from.head == nil {
+		from = &sc.waits[sc.now].rings[level]
+	}
+	st := from.head
+	sc.takePart(st)
+	from.rotate()
 	return st
 }
 
-// favour returns the level to pick from instead of the most urgent one: the least
-// urgent first, then one after the other up to the second most urgent.
-func (sc *scheduler) favour(most int) int {
-	others := sc.levels &^ (1 << most)
-	if others == 0 {
-		return most
+// spend notes that n bytes of a stream are on their way. place has to follow.
+func (sc *scheduler) spend(st *Stream, n int) {
+	st.part.sent += int32(n)
+	if st.id != sc.last {
+		sc.last, sc.changed = st.id, sc.round
 	}
-	next := others & (1<<sc.turn - 1)
-	if next == 0 {
-		next = others
+	if st.part.fresh {
+		sc.overtakes = max(sc.overtakes-int64(n), -maxOvertake)
 	}
-	sc.turn = uint8(bits.Len8(next) - 1)
-	return int(sc.turn)
 }
 
-// alone reports that no other stream is waiting at st's level or above.
+// deserted reports that one stream waits, and that another one has sent in this round or
+// the last: its writer may only need the processor to have more.
+func (sc *scheduler) deserted() bool {
+	if sc.round-sc.changed > 1 {
+		return false
+	}
+	for _, t := range [...]*tier{&sc.fresh, &sc.waits[0], &sc.waits[1]} {
+		if t.levels != 0 {
+			return sc.alone(t.rings[bits.TrailingZeros8(t.levels)].head)
+		}
+	}
+	return false
+}
+
+// alone reports that no other stream is waiting, at whatever level.
 func (sc *scheduler) alone(st *Stream) bool {
-	p := st.priority & (priorities - 1)
-	return st.ring != nil && st.next == st && sc.levels&(1<<p-1) == 0
+	levels := 0
+	for _, t := range [...]*tier{&sc.fresh, &sc.waits[0], &sc.waits[1]} {
+		levels += bits.OnesCount8(t.levels)
+	}
+	return st.ring != nil && st.next == st && levels == 1
 }
 
 // A ring is a circular list of streams through their next and prev fields.

@@ -24,6 +24,7 @@ func BenchmarkScheduler(b *testing.B) {
 func takeTurn(sc *scheduler) {
 	st := sc.pick(true)
 	loan := st.loan
+	sc.spend(st, maxDataFrame)
 	st.loan = nil
 	sc.place(st)
 	st.loan = loan

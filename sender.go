@@ -3,6 +3,7 @@ package spdy
 import (
 	"errors"
 	"net"
+	"runtime"
 	"time"
 )
 
@@ -36,6 +37,7 @@ func (s *Session) writeBatch() bool {
 	buf := getBatch()
 	defer putBatch(buf)
 	for {
+		s.letOthersWrite()
 		b, ended := s.assemble((*buf)[:0])
 		s.tellHooks()
 		if len(b) == 0 && s.parcel == nil {
@@ -57,10 +59,22 @@ func (s *Session) writeBatch() bool {
 	}
 }
 
+// letOthersWrite yields the processor to writers whose bytes have just been taken, if one
+// stream alone has more. Else the writer that the sender wakes last is the first to be back,
+// each time, and takes a multiple of what the others get.
+func (s *Session) letOthersWrite() {
+	s.mu.Lock()
+	deserted := s.headers.empty() && s.sched.deserted()
+	s.mu.Unlock()
+	if deserted {
+		runtime.Gosched()
+	}
+}
+
 // writeFailed ends a session that can write no more. What its peer had sent before may
 // still be unread, to the end of an answer: the receiver goes on until the connection has
-// no more to give, for the time of linger at most, and its end is the session's. No stream
-// is opened or taken meanwhile.
+// no more to give, for the time of linger at most, and its end is the session's. Nothing
+// is written meanwhile, and no stream opened or taken.
 func (s *Session) writeFailed(err error) {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
@@ -72,6 +86,9 @@ func (s *Session) writeFailed(err error) {
 	s.saidGoAway = true // to nobody
 	s.openers.failLocked(s.reasonLocked(nil))
 	s.pooled.leaveLocked()
+	for _, st := range s.streams {
+		ringBell(st.taken)
+	}
 	s.mu.Unlock()
 	s.drain()
 	timer := time.AfterFunc(linger, func() { s.conn.Close() })
@@ -156,7 +173,7 @@ func (s *Session) appendHeadersLocked(b []byte) []byte {
 			b = s.appendDataLocked(b, st, batchSize+frameHeaderSize-len(b))
 			continue
 		}
-		waiting, size := s.sched.levels != 0 && s.flow.out.avail > 0, s.headers.size()
+		waiting, size := s.sched.busy() && s.flow.out.avail > 0, s.headers.size()
 		if s.turn.yields(size) && (waiting || len(b) > 0 && s.turn.busy(s.batch)) {
 			break // a writer whose bytes have just been taken brings more by the next batch
 		}
@@ -287,6 +304,7 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
 	s.flow.spend(int64(n))
+	s.sched.spend(st, n)
 	s.askLocked()
 	s.stats.sent[FrameData]++
 	s.stats.dataSent += int64(n)

@@ -19,7 +19,7 @@ const linger = time.Second
 
 // A Session is one SPDY connection. Two goroutines serve it and wait for nothing
 // but the network: the receiver reads frames and hands them to their streams,
-// the sender writes what the streams have ready, the most urgent first.
+// the sender writes what the streams have ready, in rounds, the most urgent first.
 //
 // A session does not care who dialled. NewServerSession on a dialled connection
 // and NewClientSession on an accepted one is the reverse tunnel of a server
@@ -178,6 +178,7 @@ func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app appli
 		nextPing:   2,
 		peerLimit:  assumedMaxStreams,
 		batch:      1,
+		sched:      newScheduler(),
 	}
 	s.handlers = newHandlerQueue(app, conf.MaxConcurrentStreams)
 	s.floods.init(conf, time.Now())

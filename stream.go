@@ -75,17 +75,18 @@ type Stream struct {
 	unwanted   bool // nobody will read the rest of what the peer sends
 	cancelRest bool // reset the stream once our FIN is on its way
 
-	headerJobs int     // in Session.headers
-	pushJobs   int     // in Session.headers, of pushes that accompany the stream
-	headerLoss bool    // some of them were dropped, because the stream has ended
-	flushing   bool    // awaitHeaders waits for the sender to take them
-	finHeaders bool    // one of them carries our FIN
-	loan       []byte  // what a writer has to send; the sender copies from it
-	owned      *[]byte // the pooled buffer behind a loan that nobody waits for
-	parcel     *[]byte // the parcel that the loan is in, if it is the sender's to take; else nil
-	finQueued  bool    // our FIN follows the loan
-	ring       *ring   // where the scheduler keeps the stream, nil if nowhere
-	next, prev *Stream // in that ring
+	headerJobs int       // in Session.headers
+	pushJobs   int       // in Session.headers, of pushes that accompany the stream
+	headerLoss bool      // some of them were dropped, because the stream has ended
+	flushing   bool      // awaitHeaders waits for the sender to take them
+	finHeaders bool      // one of them carries our FIN
+	loan       []byte    // what a writer has to send; the sender copies from it
+	owned      *[]byte   // the pooled buffer behind a loan that nobody waits for
+	parcel     *[]byte   // the parcel that the loan is in, if it is the sender's to take; else nil
+	finQueued  bool      // our FIN follows the loan
+	ring       *ring     // where the scheduler keeps the stream, nil if nowhere
+	next, prev *Stream   // in that ring
+	part       roundPart // in the scheduler's rounds
 
 	request *http.Request // what our SYN_STREAM asked for
 	pushes  []*Stream     // pushed along with the answer; guarded by Session.mu
@@ -331,6 +332,8 @@ func (st *Stream) writableLocked() error {
 		return st.err
 	case st.state.outDone || st.finQueued || st.finHeaders: // SPEC R13
 		return ErrStreamClosed
+	case st.session.writeErr != nil:
+		return st.session.reasonLocked(nil)
 	}
 	return nil
 }
@@ -354,6 +357,8 @@ func (st *Stream) awaitLoan(p []byte) (int, error) {
 			return len(p), nil
 		case st.ended:
 			err = st.err
+		case s.writeErr != nil:
+			err = s.reasonLocked(nil)
 		default:
 			err = limit.err()
 		}
@@ -441,6 +446,8 @@ func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
 		return false, st.err
 	case st.headerJobs == 0: // whatever has become of the stream since
 		return false, nil
+	case st.session.writeErr != nil:
+		return false, st.session.reasonLocked(nil)
 	}
 	if err := limit.err(); err != nil {
 		return false, err

@@ -159,7 +159,7 @@ func (s *Session) takeSlot(ctx context.Context) error {
 
 // limitLocked is the number of streams that we may have open: as many as the peer allows,
 // and as many as the session window covers besides the bytes that ended streams have left
-// unread.
+// unread and the windows that have been lent to the pool.
 func (s *Session) limitLocked() int { return s.limitBesideLocked(s.heldLocked(s.flow.keptOurs)) }
 
 // limitBesideLocked is limitLocked if such bytes held that many slots.
@@ -168,7 +168,7 @@ func (s *Session) limitBesideLocked(held int) int {
 	if !s.version.streamFlowControl() || s.unaware != nil {
 		return limit
 	}
-	return min(limit, s.conf.grants.opens-held)
+	return min(limit, s.conf.grants.opens-held-s.lentSlotsLocked())
 }
 
 // freeSlotLocked gives back a slot for a stream of ours.

@@ -5,30 +5,33 @@ import "time"
 // A stream whose application reads as fast as bytes come, over a path that is long,
 // is held up by its window: the peer has sent all that it may, and waits a round trip
 // for more. Such a stream gets a larger window, as far as Config.MaxStreamWindow and
-// the session's pool go. A stream that is read slowly keeps its window, whatever the
-// path, because then a larger one would only be a larger buffer.
+// the session's pool go, but no more than a few times what its reader takes in a round
+// trip: what it has beyond that goes back at once, as credit that is withheld. A stream that
+// is read slowly keeps its window, whatever the path, because then a larger one would only
+// be a larger buffer.
 //
-// All that windows have grown beyond Config.StreamWindow comes from one pool, the part of
-// the session's window that the windows of new streams do not need. So streams that have
-// grown and are left unread cannot exhaust the session's window. No stream gets more than
-// is left in the pool, so that the next one can grow too; and a stream that has more
-// because others have grown since returns half of the difference each time that its window
-// is used up. So n streams that are read fast converge to equal windows, in whatever
-// order they began.
+// All that windows have grown beyond Config.StreamWindow comes from one pool: the part of
+// the session's window that the windows of new streams do not need, and, of streams that this
+// side opens, the windows of half of the slots while nobody needs them. So streams that have
+// grown and are left unread cannot exhaust the session's window. Nor can they take the pool
+// from those that are read: the less is left of it, the smaller is the part of that which a
+// stream may have, see mostGivenLocked. A stream that has more because others have grown
+// since returns half of the difference each time that its window is used up. So n streams
+// that are read fast converge to equal windows, in whatever order they began.
 
-// growBelow says when a window has been the bound: when it has been used up and
-// returned within as many round trips. Where nothing else holds the peer up, that
-// takes one.
-const growBelow = 2
-
-// shrinkAbove says when a window has become too large: when it takes the reader as
-// many round trips to use it up. What it has been given then goes back to the pool.
-const shrinkAbove = 8
+// How large a window has to be, in multiples of what the reader takes in a round trip. Credit
+// comes in quarters of a window, so that less than one and a third would be the bound.
+const (
+	growBelow   = 1.5 // a window that is smaller grows
+	growTo      = 3
+	shrinkAbove = 2
+	shrinkTo    = 1.6
+)
 
 // A windowTuner grows the windows of streams. Guarded by Session.mu.
 type windowTuner struct {
 	limit int64         // for one stream, in bytes; 0 if windows do not grow
-	pool  int64         // bytes that may still be given
+	pool  int64         // bytes that may still be given; below 0 what slots have lent
 	rtt   time.Duration // the shortest round trip measured; 0 if none was
 	ping  uint32        // id of the PING that measures one; 0 if none is under way
 	sent  time.Time     // when it was queued
@@ -37,9 +40,10 @@ type windowTuner struct {
 // A windowEpoch is the time in which a stream uses its window up once. Guarded by
 // Session.mu.
 type windowEpoch struct {
-	began time.Time
-	bytes int64 // returned since then
-	given int64 // what the window has from the pool, until the stream ends
+	began   time.Time
+	bytes   int64 // returned since then
+	given   int64 // what the window has from the pool, until the stream ends
+	surplus int64 // how much of that goes back, as credit that is not granted
 }
 
 func (c *Config) newWindowTuner(v Version) windowTuner {
@@ -56,8 +60,8 @@ func (c *Config) newWindowTuner(v Version) windowTuner {
 // tuneLocked looks at a stream whose application has taken grant bytes more, and
 // returns what is to be granted instead.
 func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
-	t, e := &s.flow.tuner, &st.epoch
-	if t.limit == 0 {
+	e := &st.epoch
+	if s.flow.tuner.limit == 0 {
 		return grant
 	}
 	now := time.Now()
@@ -67,40 +71,88 @@ func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
 	}
 	e.bytes += grant
 	size := int64(s.conf.StreamWindow) + e.given
-	if e.bytes < size {
-		return grant
+	if e.bytes >= size {
+		grant += s.resizeLocked(st, size, now)
 	}
-	took := now.Sub(e.began)
-	e.began, e.bytes = now, 0
-	pool := max(s.flow.spareLocked(), 0)
+	less := min(grant, e.surplus)
+	e.surplus -= less
+	s.shrinkLocked(st, less)
+	return grant - less
+}
+
+// resizeLocked ends an epoch of a stream, and says how large its window should be: it returns
+// what is given now, or sets the surplus that is withheld.
+func (s *Session) resizeLocked(st *Stream, size int64, now time.Time) (extra int64) {
+	t, e := &s.flow.tuner, &st.epoch
+	took := max(now.Sub(e.began), 1)
+	e.began, e.bytes, e.surplus = now, 0, 0
+	most := s.mostGivenLocked(e)
+	inTrip := float64(size) * float64(t.rtt) / float64(took) // bytes that the reader takes in a round trip
 	switch {
-	case e.given > pool:
-		grant -= s.shrinkLocked(st, min(grant, (e.given-pool+1)/2))
+	case e.given > most:
+		e.surplus = (e.given - most + 1) / 2
 	case t.rtt == 0:
 		s.measureLocked(now)
-	case took <= growBelow*t.rtt:
+	case float64(size) < growBelow*inTrip:
 		s.measureLocked(now)
-		extra := max(min(size, t.limit-size, (pool-e.given)/2), 0)
-		t.pool -= extra
-		e.given += extra
-		st.settles.Store(true)
-		st.in.resize(extra)
-		grant += extra
-	case took > shrinkAbove*t.rtt && e.given > 0:
-		grant -= s.shrinkLocked(st, min(grant, e.given))
+		extra = max(min(size, int64(growTo*inTrip)-size, t.limit-size, most-e.given), 0)
+		s.growLocked(st, extra)
+	case float64(size) > shrinkAbove*inTrip:
+		e.surplus = min(e.given, size-int64(shrinkTo*inTrip))
 	}
-	return grant
+	return extra
+}
+
+// mostGivenLocked is how much a stream may have from the pool: half of what others have left
+// of it, and less in proportion to what they have taken. So the first one may have half of
+// the pool, and those that are left unread when they have grown leave something to many.
+func (s *Session) mostGivenLocked(e *windowEpoch) int64 {
+	t := &s.flow.tuner
+	lent := s.lendableLocked() * int64(s.conf.StreamWindow)
+	spare := max(s.flow.spareLocked(), min(t.pool, 0)) // bytes that are kept unread take from the pool first
+	whole, left := s.conf.grants.pool+lent, spare+lent+e.given
+	if whole <= 0 || left <= 0 {
+		return 0
+	}
+	return int64(float64(left) / 2 * float64(left) / float64(whole))
+}
+
+// growLocked gives a stream's window bytes from the pool.
+func (s *Session) growLocked(st *Stream, extra int64) {
+	s.flow.tuner.pool -= extra
+	st.epoch.given += extra
+	st.settles.Store(true)
+	st.in.resize(extra)
+}
+
+// lendableLocked is how many slots for streams of ours the pool may borrow the windows of:
+// half of them, as far as they are free, and none while somebody waits for one.
+func (s *Session) lendableLocked() int64 {
+	g := &s.conf.grants
+	if len(s.openers) > 0 && s.ourStreams < int(min(s.peerLimit, maxStreamID)) {
+		return 0
+	}
+	free := g.opens - s.ourStreams - s.heldLocked(s.flow.keptOurs)
+	return int64(max(min(g.lends, free), 0))
+}
+
+// lentSlotsLocked is how many slots the pool has borrowed.
+func (s *Session) lentSlotsLocked() int {
+	window := int64(s.conf.StreamWindow)
+	return int((max(-s.flow.tuner.pool, 0) + window - 1) / window)
 }
 
 // shrinkLocked returns bytes of a stream's window, which the peer is not granted again, to
 // the pool.
-func (s *Session) shrinkLocked(st *Stream, less int64) int64 {
-	before := s.flow.spareLocked()
-	s.flow.tuner.pool += less
+func (s *Session) shrinkLocked(st *Stream, less int64) {
+	if less == 0 {
+		return
+	}
 	st.epoch.given -= less
 	st.in.resize(-less)
+	before := s.flow.spareLocked()
+	s.flow.tuner.pool += less
 	s.sparedLocked(before)
-	return less
 }
 
 // measureLocked sends a PING that measures a round trip, unless one is under way.

@@ -134,7 +134,7 @@ func TestFinishedStreamKeepsItsShare(t *testing.T) {
 	finite := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, zeros{}, size) }
 	rigTest(t, finite, rigSetup{conn: slowerPath()}, func(t *testing.T, r *rig) {
 		body := r.openBody("/")
-		rest := make([]byte, 4<<20)
+		rest := make([]byte, 2<<20)
 		_, err := io.CopyN(io.Discard, body, size-int64(len(rest)))
 		require.NoError(t, err)
 		after(time.Second) // all of it has come

@@ -29,6 +29,7 @@ const (
 // grants is the part of a Config that follows from others, see Config.deriveWindows.
 type grants struct {
 	opens int   // streams that this side may have open itself
+	lends int   // how many of these, while they are not open, lend their windows to the pool
 	pool  int64 // bytes by which the windows of all streams together may grow, and what ended streams have left unread
 }
 
@@ -125,6 +126,9 @@ func (c *Config) deriveWindows(d sending) {
 		c.grants.opens = int(opens)
 	}
 	c.grants.pool = max(session-window*(opens+theirs), 0)
+	if d.ours && c.MaxStreamWindow > c.StreamWindow && c.grants.pool > 0 {
+		c.grants.lends = int(opens) / 2
+	}
 }
 
 // sumSession sets SessionWindow to the sum of what streams need.

