@@ -89,11 +89,6 @@ var windowEntries = []entry{
 		old:  "-held-s.lentSlotsLocked())\n", new: "-held)\n",
 	},
 	{
-		attack: "A29", file: "tune.go", pkg: "tests/windows", test: "^TestAttackA29LentSlotsStayClosed$",
-		what: "slots that the pool gives back are opened",
-		old:  "	s.sparedLocked(before)\n}\n\n// measureLocked", new: "	_ = before\n}\n\n// measureLocked",
-	},
-	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "without windows the fullest stream is reset",
 		old:  "r == highest && n > most) {\n", new: "r == highest && n < most) {\n",
