@@ -384,7 +384,7 @@ func TestSessionErrors(t *testing.T) {
 			p.conn.CloseWrite()
 			p.ours.Fail(testconn.Fault{Op: testconn.OpWrite, Call: 1})
 			p.startWrite(half, []byte("x"), 0).wait("taken, or not")
-		p.startWrite(half, []byte("x"), 0).fails("at once", testconn.ErrInjected)
+			p.startWrite(half, []byte("x"), 0).fails("at once", testconn.ErrInjected)
 			p.advance(linger * 3 / 4)
 			p.wantNoAccept("nothing new is taken")
 			p.wantRead("what had been sent", whole, "all")
