@@ -59,11 +59,11 @@ type Config struct {
 	MaxConcurrentStreams int
 
 	// ShedAfter is the time after which a stream that has unread bytes, and whose
-	// application has read none of them, is reset with FLOW_CONTROL_ERROR, while less
+	// application has read less than 4 KiB of them, is reset with FLOW_CONTROL_ERROR, while less
 	// than a quarter of the session's window is left. It is for sessions of HTTP in
 	// SPDY/3.1, where it replaces long waits of all other streams; readers that pause,
 	// as players of films do, are resumed by a Range request. Answers that are complete, and
-	// of which nothing has been read for as long, are given up while requests wait
+	// of which no more has been read for as long, are given up while requests wait
 	// for the windows that they take up, in SPDY/3 too: their readers get the same error.
 	// SessionStats.Shed counts such streams, and Trace.StreamShed shows them. 0, the
 	// default, means never.
@@ -175,8 +175,9 @@ type Config struct {
 	// others by its client's first frame, but not SPDY/3 from SPDY/3.1: with the
 	// zero value it takes the client for one of SPDY/3 until a WINDOW_UPDATE for
 	// the session shows otherwise, see SPEC §7. It sends 64 KiB, the session window
-	// of SPDY/3.1, and then waits once for that WINDOW_UPDATE, for one round trip
-	// and a second at most. With SPDY3 or SPDY31 it knows.
+	// of SPDY/3.1, and then waits once: for that WINDOW_UPDATE, for one of a stream
+	// without it, which is proof of SPDY/3, or for a second, so that a client of SPDY/3.1
+	// whose application reads nothing for longer is sent too much. With SPDY3 or SPDY31 it knows.
 	Version Version
 
 	// FlowControl says whether the peer of a raw session can be expected to do flow

@@ -4,19 +4,21 @@ import "time"
 
 // A doubt is what a server keeps while it does not know whether its client speaks SPDY/3
 // or SPDY/3.1, which the wire does not say. Only the latter has a window for the session,
-// and shows it by the first WINDOW_UPDATE for it, at the latest when that window is used
-// up. So no more than the window is sent, and then a PING: a client that answers it, or
-// nothing for doubtTime, without having granted more speaks SPDY/3, as far as can be told.
-// It is not held to a session window of ours either; our grants are sent all the same:
+// and shows it by the first WINDOW_UPDATE for it, at the latest when its application has
+// read half of that window. So no more than the window is sent at first. A client speaks
+// SPDY/3, as far as can be told, if it grants a stream credit without the session, which the
+// echo of a PING behind that shows, or if it grants nothing for doubtTime. It
+// is not held to a session window of ours either; our grants are sent all the same:
 // SPDY/3 peers ignore them (SPEC W9), one of SPDY/3.1 may wait for them. Guarded by
 // Session.mu.
 type doubt struct {
-	sent  int64       // DATA bytes sent
-	ping  uint32      // id of the PING behind the first window; 0 before it is sent
-	timer *time.Timer // ends the wait for its echo; nil before it is sent; ends with the session
+	sent    int64       // DATA bytes sent
+	granted bool        // a stream has been granted credit
+	ping    uint32      // id of the PING behind that; 0 before it is sent
+	timer   *time.Timer // ends the wait for a grant; nil before the window is used up; ends with the session
 }
 
-// doubtTime is how long a client may take to answer the PING.
+// doubtTime is how long a client may grant nothing when the session's first window is used up.
 const doubtTime = time.Second
 
 // beCautious makes a session that may have a client of SPDY/3.
@@ -27,26 +29,45 @@ func (s *Session) beCautious() {
 	s.flow.limit = int64(s.conf.SessionWindow) + 1
 }
 
-// askLocked sends the PING once the first window is used up.
-func (s *Session) askLocked() {
-	d := s.flow.doubt
-	if d == nil || d.ping != 0 || s.flow.out.avail > 0 || s.err != nil {
-		return
+// streamGrantedLocked notes that the client has granted a stream credit.
+func (s *Session) streamGrantedLocked() {
+	if d := s.flow.doubt; d != nil {
+		d.granted = true
+		s.askLocked()
 	}
-	d.ping = s.nextPingLocked()
-	s.control = appendPing(s.control, s.version, d.ping)
-	d.timer = time.AfterFunc(doubtTime, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.askedLocked(d.ping)
-	})
 }
 
-// askedLocked takes the echo of a PING of ours, or its absence: if no session window has
-// shown by now, none holds back what is sent.
+// askLocked looks for proof, once the first window is used up.
+func (s *Session) askLocked() {
+	d := s.flow.doubt
+	if d == nil || s.flow.out.avail > 0 || s.err != nil {
+		return
+	}
+	if d.timer == nil {
+		d.timer = time.AfterFunc(doubtTime, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.openLocked(d)
+		})
+	}
+	if d.granted && d.ping == 0 {
+		d.ping = s.nextPingLocked()
+		s.control = appendPing(s.control, s.version, d.ping)
+		s.ringLocked()
+	}
+}
+
+// askedLocked takes the echo of a PING of ours.
 func (s *Session) askedLocked(ping uint32) {
-	if d := s.flow.doubt; d != nil && d.ping == ping && ping != 0 && s.flow.out.avail <= 0 {
-		d.timer.Stop()
+	if d := s.flow.doubt; d != nil && d.ping == ping && ping != 0 {
+		s.openLocked(d)
+	}
+}
+
+// openLocked has no session window hold back what is sent, unless one has shown meanwhile.
+func (s *Session) openLocked(d *doubt) {
+	if s.flow.doubt == d && s.flow.out.avail <= 0 {
+		d.stopLocked()
 		s.flow.out.avail = unlimited
 		s.ringLocked()
 	}
@@ -61,7 +82,7 @@ func (c *credit) resolveLocked() {
 	}
 }
 
-// stopLocked ends the wait for the echo, for good.
+// stopLocked ends the wait for a grant, for good.
 func (d *doubt) stopLocked() {
 	if d != nil && d.timer != nil {
 		d.timer.Stop()

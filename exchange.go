@@ -232,7 +232,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 		return err
 	}
 	x.thaw()
-	if err := st.sendHeaders(FrameSynReply, block, fin); err != nil {
+	if err := st.sendHeaders(FrameSynReply, block, fin || x.isHead()); err != nil {
 		x.err = err
 		return err
 	}
@@ -311,8 +311,9 @@ func (st *Stream) finish() {
 	if err := st.begin(body, false); err != nil {
 		return
 	}
-	if x.isHead() {
+	if x.isHead() { // the reply was all
 		x.releaseBuffer()
+		return
 	}
 	st.finishBody(trailer)
 }

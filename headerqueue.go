@@ -104,6 +104,10 @@ const turnQuantum = maxDataFrame
 // busy reports whether bodies are being sent.
 func (t *headerTurn) busy(batch uint64) bool { return t.last != 0 && batch-t.last <= 1 }
 
+// leastMatch is what DATA matches at least in a batch that it makes header blocks wait for:
+// a writer of single bytes would hold them up for long.
+const leastMatch = 4 << 10
+
 // yields reports whether a header block of the given size has to wait for DATA.
 func (t *headerTurn) yields(size int) bool {
 	if size > turnQuantum {

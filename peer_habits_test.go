@@ -42,12 +42,30 @@ func TestHeadWithBody(t *testing.T) {
 			head := p.startDo("HEAD", "http://h/")
 			p.wantSynStream("the request", 1)
 			p.sendSynReply(1, 0, answer(v, HeaderField{Name: "content-length", Value: "5"})...)
-			p.sendData(1, "hel", 0)
-			head.pending("the answer has not ended")
-			p.sendData(1, "lo", FlagFin)
-			head.ok("the body of an answer to HEAD is not one")
+			head.ok("the answer is complete")
 			require.Empty(t, head.data)
+			p.sendData(1, "hel", 0)
+			p.sendData(1, "lo", FlagFin)
 			p.wantIdle("the stream came to its end")
+			p.wantBalanced("what nobody gets is credited")
+		})
+		story(t, v.String()+"/without end", func(t *testing.T) {
+			p := newPeer(t, asClient, peerOpts{version: v})
+			for id, status := range map[uint32]string{1: "200", 3: "204", 5: "304"} {
+				method := "GET"
+				if id == 1 {
+					method = "HEAD"
+				}
+				call := p.startDo(method, "http://h/")
+				id := wantFrame[*SynStreamFrame](p, "the request").StreamID
+				p.sendSynReply(id, 0, plainOK(v, ":status", status)...)
+				call.ok("as over HTTP/1.1")
+				p.sendData(id, "more", 0)
+				p.advance(leaveTime - 1)
+				p.wantIdle("the server may end it")
+				p.advance(1)
+				p.wantRst("it does not", id, RstCancel)
+			}
 			p.wantBalanced("what nobody gets is credited")
 		})
 		story(t, v.String()+"/relayed", func(t *testing.T) {

@@ -202,7 +202,8 @@ func (q *acceptQueue) pop(s *Session) *RawStream {
 	defer s.mu.Unlock()
 	for len(q.streams) > 0 {
 		r := q.streams[0]
-		q.streams = slices.Delete(q.streams, 0, 1)
+		q.streams[0] = nil
+		q.streams = q.streams[1:]
 		r.takeLocked()
 		if r.lostLocked() {
 			continue

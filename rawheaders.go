@@ -244,7 +244,8 @@ func (r *RawStream) nextHeaders() (h HeaderBlock, bell chan struct{}, err error)
 		return nil, r.lateBell, nil
 	}
 	late := r.late[0]
-	r.late = slices.Delete(r.late, 0, 1)
+	r.late[0] = lateBlock{}
+	r.late = r.late[1:] // in constant time: a peer can have many wait
 	st.lateBytes -= late.size
 	if !st.ended {
 		r.countToLocked(r.counted - late.kept)

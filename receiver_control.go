@@ -133,6 +133,7 @@ func (s *Session) receiveWindowUpdate(h frameHeader, p []byte) error {
 	ok := delta > 0 && st.out.grow(int64(delta))
 	if ok {
 		s.sched.place(st)
+		s.streamGrantedLocked()
 	}
 	s.mu.Unlock()
 	if !ok { // SPEC W5, W6

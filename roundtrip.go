@@ -72,6 +72,12 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 		return nil, e
 	}
 	res.TLS = s.tlsState()
+	if hasNoBody(res) && up.running == nil && !st.bare() {
+		stop()
+		st.leave()
+		res.Body = http.NoBody
+		return res, nil
+	}
 	finishResponse(st, res, up.unwatch(stop))
 	return res, nil
 }
@@ -93,9 +99,26 @@ func (st *Stream) cancelWith(ctx context.Context) (stop func() bool) {
 
 func notWatched() bool { return true }
 
+// hasNoBody reports that an answer has no body whatever follows its headers.
+func hasNoBody(res *http.Response) bool {
+	return res.Request.Method == http.MethodHead || !bodyAllowed(res.StatusCode)
+}
+
+// leaveTime is how long the stream of an answer that has no body may stay open.
+const leaveTime = time.Second
+
+// leave gives up a stream whose answer is complete: the peer should end it. What comes
+// before is dropped.
+func (st *Stream) leave() {
+	st.forget()
+	st.setDeadline(&st.readDeadline, time.Now().Add(leaveTime), func() {
+		st.reset(RstCancel, "no end behind an answer without a body", nil)
+	})
+}
+
 // finishResponse gives an answer its body.
 func finishResponse(st *Stream, res *http.Response, stop func() bool) {
-	noBody := res.Request.Method == http.MethodHead || !bodyAllowed(res.StatusCode)
+	noBody := hasNoBody(res)
 	if st.bare() && (noBody || res.ContentLength <= 0) {
 		if !noBody {
 			res.ContentLength = 0

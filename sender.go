@@ -133,10 +133,14 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	if cap(s.control) > defaultMaxOwedReplies {
 		s.control = nil
 	}
+	sent := s.stats.dataSent
 	for before := -1; len(b) > before && len(b) < batchFull && s.parcel == nil; {
 		before = len(b)
 		b = s.appendHeadersLocked(b)
 		b = s.appendBodiesLocked(b)
+	}
+	if sent = s.stats.dataSent - sent; 0 < sent && sent < leastMatch {
+		s.turn.matched(leastMatch-sent, s.batch)
 	}
 	drained := len(b) == 0 && s.parcel == nil && s.drainedLocked()
 	ended = s.err != nil && len(s.control) == 0 // a failure meanwhile may have left a GOAWAY

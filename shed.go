@@ -195,15 +195,19 @@ func (b *northbound) lastRead() (at time.Time) {
 	return at
 }
 
-// sweep reports whether bytes are unread of which the application has read none since the
-// sweep before.
+// leastProgress is what an application has to read of a stream between two sweeps, in bytes,
+// or all that there is: a stranger may be content with a byte now and then.
+const leastProgress = 4 << 10
+
+// sweep reports whether bytes are unread of which the application has read next to none since
+// the sweep before.
 func (b *northbound) sweep() (stuck bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.pace == nil {
 		return false
 	}
-	stuck = b.unread > 0 && b.pace.swept == b.pace.read
+	stuck = b.unread > 0 && b.pace.read-b.pace.swept < leastProgress
 	b.pace.swept = b.pace.read
 	return stuck
 }
@@ -214,7 +218,7 @@ func (s *Session) newReadPace() *readPace {
 		return nil
 	}
 	now := time.Now()
-	return &readPace{born: now, last: now, step: s.flow.limit / 4, swept: -1}
+	return &readPace{born: now, last: now, step: s.flow.limit / 4, swept: -leastProgress}
 }
 
 // awaitRoom makes room for bytes that are coming in while a session in which no window

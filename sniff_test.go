@@ -233,15 +233,24 @@ func TestCautiousBooks(t *testing.T) {
 		return p, st
 	}
 	for name, answer := range map[string]func(p *testPeer){
-		"answers PINGs":    func(p *testPeer) { p.sendPing(2) },
-		"answers no PINGs": func(p *testPeer) { p.advance(doubtTime) },
+		"grants streams credit": func(p *testPeer) {
+			p.advance(doubtTime / 2)
+			p.sendWindowUpdate(1, 1<<20)
+			p.wantPing("and the session?", 2)
+			p.wantIdle("it may follow")
+			p.sendPing(2)
+		},
+		"grants nothing": func(p *testPeer) {
+			p.advance(doubtTime - 1)
+			p.wantIdle("its application may be slow")
+			p.advance(1)
+		},
 	} {
 		story(t, "a client of SPDY/3 that "+name, func(t *testing.T) {
 			p, st := cautious(t)
 			w := p.startWrite(st, testBytes(300<<10), 0)
 			p.wantData("as much as a client of SPDY/3.1 allows", 1, 64<<10)
-			p.wantPing("is there a session window?", 2)
-			p.wantIdle("nothing before the answer")
+			p.wantIdle("is there a session window?")
 			answer(p)
 			w.wrote("no session window holds it back", 300<<10)
 			p.wantData("no session window holds it back", 1, (300-64)<<10)
@@ -253,11 +262,13 @@ func TestCautiousBooks(t *testing.T) {
 			p.wantAlive("all is well")
 		})
 	}
-	story(t, "a client of SPDY/3.1 that answers PINGs", func(t *testing.T) {
+	story(t, "a client of SPDY/3.1 whose application is slow", func(t *testing.T) {
 		p, st := cautious(t)
 		w := p.startWrite(st, testBytes(300<<10), 0)
 		p.wantData("no more than the session window", 1, 64<<10)
-		p.wantPing("is there a session window?", 2)
+		p.advance(doubtTime / 2)
+		p.sendWindowUpdate(1, 50<<10)
+		p.wantPing("and the session?", 2)
 		p.sendWindowUpdate(0, 50<<10)
 		p.sendPing(2)
 		p.wantData("there is one", 1, 50<<10)
@@ -270,7 +281,6 @@ func TestCautiousBooks(t *testing.T) {
 		p, st := cautious(t)
 		p.startWrite(st, testBytes(100<<10), 0)
 		p.wantData("the first window", 1, 64<<10)
-		p.wantPing("is there a session window?", 2)
 		p.conn.Close()
 		p.advance(2 * doubtTime)
 		require.Equal(t, SPDY3, p.s.Version())

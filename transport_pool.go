@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // An originKey is what sessions can be shared by: the scheme of a request, the host and
@@ -80,16 +81,22 @@ func (p *sessionPool) take(ctx context.Context, key originKey, alone bool) (*poo
 	if ps, use, ok := takeAwake(sessions); ok {
 		return ps, use, nil
 	}
-	picky := p.spares(sessions)
-	if !picky {
-		if ps, use, ok := takeAny(sessions); ok {
-			return ps, use, nil
+	if p.spares(sessions) {
+		if p.t.host != nil { // somebody else dials
+			return nil, slotUse{}, errNoSession
 		}
+		ps, use, err := p.waitForBetter(ctx, key)
+		if err == nil || ctx.Err() != nil {
+			return ps, use, err
+		}
+	}
+	if ps, use, ok := takeAny(sessions); ok {
+		return ps, use, nil
 	}
 	if p.t.host != nil { // somebody else dials
 		return nil, slotUse{}, errNoSession
 	}
-	ps, use, err := p.wait(ctx, key, nil, picky)
+	ps, use, err := p.wait(ctx, key, nil, false)
 	if err != nil && ctx.Err() == nil { // another session cannot be had
 		if ps, use, ok := takeAny(p.sessionsOf(key)); ok {
 			return ps, use, nil
@@ -142,7 +149,8 @@ func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin, picky 
 }
 
 // leave takes a waiter that gives up out of the queue, and reports false if it has its
-// verdict. When the last one has given up, the dial is cancelled.
+// verdict. When the last one has given up, the dial is cancelled, unless later requests had
+// better have its session than one that rests.
 func (p *sessionPool) leave(o *origin, w *slotWaiter) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,7 +160,9 @@ func (p *sessionPool) leave(o *origin, w *slotWaiter) bool {
 	}
 	o.waiters = slices.Delete(o.waiters, i, i+1)
 	o.waiting.Add(-1)
-	p.cancelDialLocked(o)
+	if !w.picky {
+		p.cancelDialLocked(o)
+	}
 	p.tidyLocked(o)
 	return true
 }
@@ -269,14 +279,15 @@ func (o *origin) popLocked() *slotWaiter {
 	return w
 }
 
-// admit gives the free slots of a session to those who wait. Those of one that rests are given
-// by settle, when no dial has brought a better one. Its Session.mu is held.
+// admit gives the free slots of a session to those who wait. Those of one that rests are for
+// the picky not at all, and for others not yet, if a dial may bring a better one, see
+// restless. Its Session.mu is held.
 func (p *sessionPool) admit(ps *pooledSession) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := ps.origin
 	for len(o.waiters) > 0 && ps.s.ourStreams < ps.s.limitLocked() {
-		if (o.dial != nil || o.waiters[0].picky) && ps.rests() {
+		if ps.rests() && (o.waiters[0].picky || o.dial != nil && time.Since(ps.refusedAt()) < refusalWait) {
 			return
 		}
 		w := o.popLocked()

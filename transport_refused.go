@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"context"
 	"slices"
 	"time"
 )
@@ -13,15 +14,37 @@ import (
 // connections for it.
 const (
 	refusalRest = 5 * time.Second
+	refusalWait = 250 * time.Millisecond // for another one
 	maxResting  = 4
 )
 
+// waitForBetter waits for a session that does not rest, no longer than refusalWait: the dial
+// may hang, and those that rest have slots.
+func (p *sessionPool) waitForBetter(ctx context.Context, key originKey) (*pooledSession, slotUse, error) {
+	brief, cancel := context.WithTimeout(ctx, refusalWait)
+	defer cancel()
+	return p.wait(brief, key, nil, true)
+}
+
 // noteRefusal notes that the server has refused a request, before its slot is given to another.
 func (ps *pooledSession) noteRefusal() {
-	if ps != nil {
-		now := time.Now()
-		ps.refused.Store(&now)
+	if ps == nil {
+		return
 	}
+	now := time.Now()
+	if before := ps.refused.Swap(&now); before == nil || now.Sub(*before) >= refusalWait {
+		time.AfterFunc(refusalWait, ps.restless)
+	}
+}
+
+// restless lets those who wait have the slots of a session that has refused nothing for
+// refusalWait.
+func (ps *pooledSession) restless() {
+	if left := refusalWait - time.Since(ps.refusedAt()); left > 0 {
+		time.AfterFunc(left, ps.restless)
+		return
+	}
+	ps.admit()
 }
 
 // refusedAt is when the server last refused a request; the zero time for never.

@@ -243,3 +243,38 @@ func slowDials(o *origin, limit int) http.RoundTripper {
 	}
 	return rt
 }
+
+// TestAttackA28RefusedDialHangs: a session that has refused one request serves the others,
+// and that one too, while the dial of another session hangs.
+func TestAttackA28RefusedDialHangs(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		o := newOrigin(t, v)
+		refused := false
+		o.fate = func(e *exchange) {
+			if !refused {
+				refused = true
+				e.refuse()
+				return
+			}
+			e.answer("done")
+		}
+		rt := clients[0].make(o).(*spdy.Transport)
+		dials := 0
+		rt.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dials++; dials > 1 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return o.dial(ctx, network, addr)
+		}
+		o.warmUp(rt, 1)
+		begun := time.Now()
+		for range 12 {
+			_, err := fetch(rt, o.request("GET", "/", nil))
+			require.NoError(t, err)
+		}
+		require.Equal(t, 2, dials)
+		require.Less(t, time.Since(begun), 5*time.Second)
+		rt.CloseIdleConnections()
+	})
+}

@@ -147,7 +147,7 @@ func TestAttackA29ShedKept(t *testing.T) {
 			require.Zero(t, r.client.Stats().Shed, "nobody waits")
 			waits := start(r.rt, request(t, "GET", "/100", nil))
 			require.True(t, waits.pending())
-			_, err := r.bodies[0].Read(make([]byte, 1))
+			_, err := io.ReadFull(r.bodies[0], make([]byte, 4<<10))
 			require.NoError(t, err)
 			bubble.Pass(shedAfter)
 			require.NoError(t, waits.answered(t).Body.Close())
@@ -274,5 +274,22 @@ func TestAttackA29KeptPushes(t *testing.T) {
 		g.download(t, p.client, 1, moved)
 		g.wg.Wait()
 		require.EqualValues(t, 1, g.done.Load())
+	})
+}
+
+// A byte now and then does not count as reading.
+func TestAttackA29ShedTrickle(t *testing.T) {
+	bubble.In(t, "", withWindows, func(t *testing.T, v spdy.Version) {
+		r := newKeptRig(t, v, shedAfter, false)
+		bubble.Pass(2 * shedAfter)
+		waits := start(r.rt, request(t, "GET", "/100", nil))
+		for range 8 {
+			for _, body := range r.bodies {
+				_, _ = body.Read(make([]byte, 1)) // fails when it has been shed
+			}
+			bubble.Pass(shedAfter / 4)
+		}
+		require.NoError(t, waits.answered(t).Body.Close())
+		require.NotZero(t, r.client.Stats().Shed)
 	})
 }

@@ -68,7 +68,7 @@ func TestAttackA29ShedDownloads(t *testing.T) {
 			synctest.Wait()
 			bubble.Pass(shedAfter - time.Nanosecond)
 			require.Zero(t, p.client.Stats().Shed)
-			_, err := bodies[0].Read(make([]byte, 1))
+			_, err := io.ReadFull(bodies[0], make([]byte, 4<<10))
 			require.NoError(t, err)
 			bubble.Pass(time.Nanosecond)
 			synctest.Wait()
@@ -87,7 +87,7 @@ func TestAttackA29ShedDownloads(t *testing.T) {
 			}
 			bubble.Pass(shedAfter - time.Nanosecond)
 			require.Zero(t, p.client.Stats().Shed)
-			_, err := bodies[0].Read(make([]byte, 1))
+			_, err := io.ReadFull(bodies[0], make([]byte, 4<<10))
 			require.NoError(t, err, "progress")
 			bubble.Pass(time.Hour)
 			if after == 0 || v != spdy.SPDY31 {
@@ -123,7 +123,7 @@ func TestAttackA29ShedUploads(t *testing.T) {
 				}, spdy.SPDY31),
 				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					<-end
-					_, err := r.Body.Read(make([]byte, 1))
+					_, err := io.ReadFull(r.Body, make([]byte, 4<<10))
 					failed <- err
 				}),
 			}
