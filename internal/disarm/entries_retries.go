@@ -87,7 +87,12 @@ var retryEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_pool.go",
 		what: "a slot that a refusal has freed waits for the dial",
-		old:  "(o.dial != nil || o.waiters[0].picky) && ps.rests()", new: "o.waiters[0].picky && ps.rests()",
+		old:  "o.dial != nil && time.Since(ps.refusedAt()) < refusalWait", new: "false && time.Since(ps.refusedAt()) < refusalWait",
+	},
+	{
+		attack: "A28", pkg: "tests/retries", file: "transport_refused.go",
+		what: "a dial that hangs is not waited for",
+		old:  "	brief, cancel := context.WithTimeout(ctx, refusalWait)\n", new: "	brief, cancel := context.WithCancel(ctx)\n",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "receiver_control.go",

@@ -25,6 +25,13 @@ var shareEntries = []entry{
 		test: "^TestHeaderBlocksTakeTurns$", pkg: "tests/shares",
 	},
 	{
+		attack: "A26", what: "a body of single bytes does not hold header blocks up",
+		file: "sender.go",
+		old:  "		s.turn.matched(leastMatch-sent, s.batch)\n",
+		new:  "",
+		test: "^TestTricklesAmongHeaderBlocks$", pkg: "tests/shares",
+	},
+	{
 		attack: "A26", what: "an end without bytes does not wait for header blocks",
 		file: "sender.go",
 		old:  "		if st := s.sched.fins.head; st != nil {\n",

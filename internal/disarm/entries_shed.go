@@ -152,7 +152,12 @@ var windowEntries = []entry{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "ShedAfter spares streams with progress",
 		test: "^TestAttackA29ShedKept$",
-		old:  "	stuck = b.unread > 0 && b.pace.swept == b.pace.read\n", new: "	stuck = b.unread > 0\n",
+		old:  " && b.pace.read-b.pace.swept < leastProgress\n", new: "\n",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/windows",
+		what: "a byte now and then is no progress",
+		old:  "b.pace.read-b.pace.swept < leastProgress", new: "b.pace.read == b.pace.swept",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29ShedKept$",
