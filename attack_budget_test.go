@@ -62,6 +62,8 @@ func TestSessionBudget(t *testing.T) {
 		streams := much(defaultMaxStreams)
 		if r == asClient {
 			streams = much(20) // of its own, each with an answer that nobody reads
+		} else {
+			conf.MaxConcurrentStreams = streams // as many handlers run
 		}
 		var told chan struct{} // closed when handlers may return
 		app := func(Version, role) application {

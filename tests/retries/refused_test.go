@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -249,19 +250,18 @@ func slowDials(o *origin, limit int) http.RoundTripper {
 func TestAttackA28RefusedDialHangs(t *testing.T) {
 	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		o := newOrigin(t, v)
-		refused := false
+		var refused atomic.Bool
 		o.fate = func(e *exchange) {
-			if !refused {
-				refused = true
+			if !refused.Swap(true) {
 				e.refuse()
 				return
 			}
 			e.answer("done")
 		}
 		rt := clients[0].make(o).(*spdy.Transport)
-		dials := 0
+		var dials atomic.Int32
 		rt.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if dials++; dials > 1 {
+			if dials.Add(1) > 1 {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
@@ -273,7 +273,7 @@ func TestAttackA28RefusedDialHangs(t *testing.T) {
 			_, err := fetch(rt, o.request("GET", "/", nil))
 			require.NoError(t, err)
 		}
-		require.Equal(t, 2, dials)
+		require.EqualValues(t, 2, dials.Load())
 		require.Less(t, time.Since(begun), 5*time.Second)
 		rt.CloseIdleConnections()
 	})
