@@ -202,7 +202,9 @@ func (sc *scheduler) spend(st *Stream, n int) {
 }
 
 // deserted reports that one stream waits, and that another one has sent in this round or
-// the last: its writer may only need the processor to have more.
+// the last: its writer may only need the processor to have more. If the sender does not yield
+// that, the writer which it wakes last is the first to be back, each time, and takes a
+// multiple of what the others get.
 func (sc *scheduler) deserted() bool {
 	if sc.round-sc.changed > 1 {
 		return false

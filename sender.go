@@ -37,7 +37,6 @@ func (s *Session) writeBatch() bool {
 	buf := getBatch()
 	defer putBatch(buf)
 	for {
-		s.letOthersWrite()
 		b, ended := s.assemble((*buf)[:0])
 		s.tellHooks()
 		if len(b) == 0 && s.parcel == nil {
@@ -56,18 +55,9 @@ func (s *Session) writeBatch() bool {
 			s.writeFailed(err)
 			return false
 		}
-	}
-}
-
-// letOthersWrite yields the processor to writers whose bytes have just been taken, if one
-// stream alone has more. Else the writer that the sender wakes last is the first to be back,
-// each time, and takes a multiple of what the others get.
-func (s *Session) letOthersWrite() {
-	s.mu.Lock()
-	deserted := s.headers.empty() && s.sched.deserted()
-	s.mu.Unlock()
-	if deserted {
-		runtime.Gosched()
+		if s.deserted {
+			runtime.Gosched()
+		}
 	}
 }
 
@@ -143,6 +133,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		s.turn.matched(leastMatch-sent, s.batch)
 	}
 	drained := len(b) == 0 && s.parcel == nil && s.drainedLocked()
+	s.deserted = s.headers.empty() && s.sched.deserted()
 	ended = s.err != nil && len(s.control) == 0 // a failure meanwhile may have left a GOAWAY
 	s.mu.Unlock()
 	if drained {

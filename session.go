@@ -61,6 +61,7 @@ type Session struct {
 	stats  counters // has its own rules
 
 	frameLog   atomic.Pointer[FrameLog] // see frameLogger
+	deserted   bool                     // sender only: one stream alone has more to send, see scheduler.deserted
 	sentBlocks *[]sentBlock             // sender only; nil until somebody wants to see headers
 	hooks      *streamHooks             // guarded by mu; nil if the Trace has none
 
