@@ -76,8 +76,8 @@ var shareEntries = []entry{
 	{
 		attack: "A9", what: "writers that wait for the processor are waited for",
 		file: "sender.go",
-		old:  "	if deserted {\n",
-		new:  "	if false && deserted {\n",
+		old:  "		if s.deserted {\n",
+		new:  "		if false {\n",
 		test: "^TestEqualUploads$", pkg: "tests/shares",
 	},
 }
