@@ -81,7 +81,7 @@ func (s *Session) writeFailed(err error) {
 	}
 	s.mu.Unlock()
 	s.drain()
-	timer := time.AfterFunc(linger, func() { s.conn.Close() })
+	timer := time.AfterFunc(linger, func() { s.fail(err) }) // a receiver in awaitRoom waits for no network
 	<-s.receiveEnd
 	timer.Stop()
 }

@@ -394,6 +394,19 @@ func TestSessionErrors(t *testing.T) {
 			p.served.fails("the session is over", testconn.ErrInjected)
 		})
 	}
+	story(t, "a write fails while the receiver waits for a reader", func(t *testing.T) {
+		p := newPeer(t, asClient, peerOpts{version: SPDY2, conf: Config{SessionWindow: 64 << 10}})
+		st := p.open("ours", 0)
+		p.wantSynStream("ours", 1)
+		p.reply(st, 0)
+		p.sendBulk(1, 300<<10, 0)
+		p.isOpen("nobody reads it", st)
+		p.ours.Fail(testconn.Fault{Op: testconn.OpWrite, Call: 1})
+		p.startWrite(st, []byte("x"), 0).wait("taken, or not")
+		p.advance(linger)
+		p.endsWith("all the same", st, testconn.ErrInjected)
+		p.served.fails("the session is over", testconn.ErrInjected)
+	})
 	story(t, "a read fails", func(t *testing.T) {
 		p := newPeer(t, asClient)
 		st := p.open("ours", 0)

@@ -403,7 +403,7 @@ func (s *Session) leaveUnreadLocked(st *Stream) {
 // fields are guarded by Session.mu.
 type shedder struct {
 	after time.Duration
-	timer *time.Timer // calls Session.sweep; ends with the session
+	timer *time.Timer // calls Session.sweep; nil before the first watch; ends with the session
 	armed bool        // the timer runs, or sweep is about to
 }
 
@@ -412,10 +412,7 @@ func (s *Session) newShedder() *shedder {
 	if s.conf.ShedAfter <= 0 || !s.version.streamFlowControl() || s.isRaw() {
 		return nil
 	}
-	d := &shedder{after: s.conf.ShedAfter}
-	d.timer = time.AfterFunc(d.after, s.sweep)
-	d.timer.Stop()
-	return d
+	return &shedder{after: s.conf.ShedAfter}
 }
 
 // shortLocked reports that less than a quarter of the session's window is left.
@@ -434,13 +431,17 @@ func (d *shedder) watchLocked(s *Session) {
 		for st := range s.readableLocked {
 			st.in.sweep()
 		}
-		d.timer.Reset(d.after)
+		if d.timer == nil {
+			d.timer = time.AfterFunc(d.after, s.sweep)
+		} else {
+			d.timer.Reset(d.after)
+		}
 	}
 }
 
 // stopLocked ends the watch with the session.
 func (d *shedder) stopLocked() {
-	if d != nil {
+	if d != nil && d.timer != nil {
 		d.timer.Stop()
 	}
 }

@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"io"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,4 +187,14 @@ func (p *testPeer) readSome(st *Stream) int {
 	n, err := st.read(make([]byte, 1))
 	require.NoError(p.t, err)
 	return n
+}
+
+// TestShedAfterOfNanoseconds: the shortest ShedAfter passes while a session is being made.
+func TestShedAfterOfNanoseconds(t *testing.T) {
+	for range 5000 {
+		a, b := net.Pipe()
+		s := (&Config{Logger: quietConfig.Logger, ShedAfter: 1}).ClientSession(a)
+		s.Close()
+		b.Close()
+	}
 }
