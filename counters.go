@@ -101,15 +101,15 @@ func (s *Session) Stats() SessionStats {
 		PeerStreamWindow: -1,
 		PeerMaxStreams:   s.peerLimit,
 		RoundTrip:        c.roundTrip,
-		GoingAway:        s.saidGoAway,
-		PeerGoingAway:    s.heardGoAway,
+		GoingAway:        s.end.saidGoAway,
+		PeerGoingAway:    s.end.heardGoAway,
 		StreamsOpened:    uint64(c.opened),
 		StreamsAccepted:  uint64(c.accepted),
 		Stalls:           uint64(c.stalls),
 		Shed:             uint64(c.shed),
 		ChargedResets:    s.floods.charged,
 		IdleFrames:       s.floods.idled.Load(),
-		Flooded:          errors.Is(s.err, ErrFlood),
+		Flooded:          errors.Is(s.end.err, ErrFlood),
 	}
 	open := s.unaware != nil && s.unaware.credit > 0 // nothing that the peer has granted counts
 	if s.flow.doubt != nil {

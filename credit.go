@@ -186,7 +186,7 @@ func (s *Session) settleKeptLocked(st *Stream) {
 // sparedLocked lets openers in if kept bytes hold fewer slots than before, when
 // spareLocked was as given.
 func (s *Session) sparedLocked(before int64) {
-	if before < 0 && s.flow.spareLocked() > before && s.err == nil {
+	if before < 0 && s.flow.spareLocked() > before && s.end.err == nil {
 		s.admitOpenersLocked()
 	}
 }
@@ -227,7 +227,7 @@ func (s *Session) settleLocked() {
 		s.unaware.silent += n
 		return
 	}
-	if n > 0 && s.err == nil && s.version.sessionFlowControl() {
+	if n > 0 && s.end.err == nil && s.version.sessionFlowControl() {
 		s.grantLocked(0, &s.flow.granted, n)
 	}
 }

@@ -40,7 +40,7 @@ func (s *Session) streamGrantedLocked() {
 // askLocked looks for proof, once the first window is used up.
 func (s *Session) askLocked() {
 	d := s.flow.doubt
-	if d == nil || s.flow.out.avail > 0 || s.err != nil {
+	if d == nil || s.flow.out.avail > 0 || s.end.err != nil {
 		return
 	}
 	if d.timer == nil {

@@ -120,10 +120,10 @@ func (r *fuzzRun) checkWaiters(actors []*actor) {
 	s := r.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil && len(s.openers) > 0 && (s.ourStreams < s.limitLocked() || s.saidGoAway || s.heardGoAway) {
+	if s.end.err == nil && len(s.openers) > 0 && (s.ourStreams < s.limitLocked() || s.end.saidGoAway || s.end.heardGoAway) {
 		r.t.Errorf("%d calls wait to open a stream, with %d of %d open", len(s.openers), s.ourStreams, s.limitLocked())
 	}
-	if s.err != nil || r.deaf || r.peer.Unread() > 0 {
+	if s.end.err != nil || r.deaf || r.peer.Unread() > 0 {
 		return // the sender has an excuse
 	}
 	for _, st := range s.streams {

@@ -1,5 +1,7 @@
 package spdy
 
+import "context"
+
 // peerGoAway is what the peer has said about its going away, for whoever wants to know.
 // Guarded by Session.mu.
 type peerGoAway struct {
@@ -9,8 +11,8 @@ type peerGoAway struct {
 
 // heardGoAwayLocked notes the peer's GOAWAY. Of several the last one counts.
 func (s *Session) heardGoAwayLocked(last uint32) {
-	first := !s.heardGoAway
-	s.heardGoAway = true
+	first := !s.end.heardGoAway
+	s.end.heardGoAway = true
 	g := s.peerGoAwayLocked()
 	g.last = last
 	if first && g.heard != nil {
@@ -19,10 +21,10 @@ func (s *Session) heardGoAwayLocked(last uint32) {
 }
 
 func (s *Session) peerGoAwayLocked() *peerGoAway {
-	if s.peerGoAway == nil {
-		s.peerGoAway = new(peerGoAway)
+	if s.end.peerGoAway == nil {
+		s.end.peerGoAway = new(peerGoAway)
 	}
-	return s.peerGoAway
+	return s.end.peerGoAway
 }
 
 // PeerGoAway returns a channel that is closed when the peer says that it takes no more
@@ -34,7 +36,7 @@ func (s *Session) PeerGoAway() <-chan struct{} {
 	g := s.peerGoAwayLocked()
 	if g.heard == nil {
 		g.heard = make(chan struct{})
-		if s.heardGoAway {
+		if s.end.heardGoAway {
 			close(g.heard)
 		}
 	}
@@ -46,8 +48,90 @@ func (s *Session) PeerGoAway() <-chan struct{} {
 func (s *Session) PeerLastGood() (id uint32, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.heardGoAway {
+	if !s.end.heardGoAway {
 		return 0, false
 	}
-	return s.peerGoAway.last, true
+	return s.end.peerGoAway.last, true
+}
+
+// Shutdown ends the session gracefully: it sends GOAWAY, takes and opens no new
+// streams, lets the open ones finish, and closes. If the context ends first, so
+// does the session, at once: the context's error is returned within a tenth of a
+// second, whether the peer hangs up or not. Called by a hook of a Trace, or by other
+// code that runs on a session's own goroutines, it does not wait: it has announced the
+// end, and returns an error that says so.
+func (s *Session) Shutdown(ctx context.Context) (err error) {
+	s.goAway()
+	if insideSession() {
+		return errInside
+	}
+	if s.awaitEnd(ctx) {
+		return nil
+	}
+	closeSoon(s)
+	return ctx.Err()
+}
+
+// awaitEnd waits for the session and its connection to end, and reports false if the
+// context ended first.
+func (s *Session) awaitEnd(ctx context.Context) bool {
+	select {
+	case <-s.end.senderEnd:
+		return true
+	default:
+	}
+	select {
+	case <-s.end.senderEnd:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// goAway says once that we take no new streams, turns away whoever waits to open
+// one, and ends the session if none is open (SPEC G3, G4, G6).
+func (s *Session) goAway() {
+	s.mu.Lock()
+	s.goAwayLocked()
+	s.mu.Unlock()
+	s.drain()
+}
+
+func (s *Session) goAwayLocked() {
+	if s.end.err == nil && !s.end.saidGoAway && !s.refuseQuietlyLocked() {
+		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
+		s.end.saidGoAway = true
+	}
+	s.openers.failLocked(goneAway(0))
+	s.pooled.leaveLocked()
+}
+
+// drain is the part of goAway that needs no lock.
+func (s *Session) drain() {
+	s.ring()
+	s.app.goingAway()
+	s.endIfDrained()
+}
+
+// endIfDrained ends a session that is going away once nothing is open on it.
+func (s *Session) endIfDrained() {
+	s.mu.Lock()
+	drained := s.drainedLocked()
+	s.mu.Unlock()
+	if drained {
+		s.endDrained()
+	}
+}
+
+// endDrained ends a session on which nothing is open.
+func (s *Session) endDrained() {
+	s.mu.Lock()
+	reason := s.reasonLocked(ErrSessionClosed)
+	s.mu.Unlock()
+	s.shutdown(reason)
+}
+
+func (s *Session) drainedLocked() bool {
+	return s.end.err == nil && (s.end.saidGoAway || s.end.heardGoAway || s.refusingLocked()) &&
+		len(s.streams) == 0 && s.peerStreams == 0 && s.headers.empty()
 }

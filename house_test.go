@@ -34,7 +34,7 @@ var mayClose = []house.Place{
 	{File: "push_client.go", Func: "(*Stream).startPush"},
 	{File: "push_client.go", Func: "(*httpClientApp).decide"},
 	{File: "push_client.go", Func: "(*httpClientApp).headers"},
-	{File: "session.go", Func: "(*Session).shutdown"},
+	{File: "ending.go", Func: "(*Session).shutdown"},
 	{File: "streams.go", Func: "(*Session).finishLocked"},
 	{File: "internal/testconn/half.go", Func: "(*half).wake"},
 	{File: "internal/testconn/listener.go", Func: "(*Listener).wake"},

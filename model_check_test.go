@@ -411,7 +411,7 @@ func (r *modelRun) compareSession() {
 	defer s.mu.Unlock()
 	got := modelState{
 		In: s.flow.in.avail, Owed: s.flow.owed.Load(), Out: s.flow.out.avail, Next: s.nextID, Peer: s.lastPeerID, Good: s.lastGood,
-		Said: s.saidGoAway, Heard: s.heardGoAway, Ours: s.ourStreams, Theirs: s.peerStreams, Opener: len(s.openers),
+		Said: s.end.saidGoAway, Heard: s.end.heardGoAway, Ours: s.ourStreams, Theirs: s.peerStreams, Opener: len(s.openers),
 	}
 	for id := range s.streams {
 		got.Open = append(got.Open, id)

@@ -212,7 +212,7 @@ func (s *Session) heard() {
 func (s *Session) heardLocked() {
 	held := s.holdsPings()
 	s.unaware.hushed = false
-	if !s.client && s.err == nil {
+	if !s.client && s.end.err == nil {
 		s.announceLateLocked()
 	}
 	if held {
@@ -220,7 +220,7 @@ func (s *Session) heardLocked() {
 			s.control = appendPing(s.control, s.version, id)
 		}
 	}
-	if !s.client && s.err == nil {
+	if !s.client && s.end.err == nil {
 		s.beginTrialLocked()
 	}
 }
@@ -264,7 +264,7 @@ func (s *Session) credited() {
 	for _, st := range s.streams {
 		s.unmuteLocked(st)
 	}
-	if !s.unaware.announced && s.err == nil {
+	if !s.unaware.announced && s.end.err == nil {
 		s.announceLateLocked()
 	}
 	s.mu.Unlock()

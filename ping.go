@@ -12,9 +12,9 @@ import (
 func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	w := newPingWaiter()
 	s.mu.Lock()
-	if s.err != nil {
+	if s.end.err != nil {
 		defer s.mu.Unlock()
-		return 0, s.err
+		return 0, s.end.err
 	}
 	id := s.pingLocked(w)
 	s.mu.Unlock()
@@ -23,7 +23,7 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	select {
 	case rtt := <-w.verdict:
 		return rtt, nil
-	case <-s.done:
+	case <-s.end.done:
 		return 0, s.Err()
 	case <-ctx.Done():
 		s.mu.Lock()
@@ -76,11 +76,11 @@ func (s *Session) Ping(d time.Duration) (pinged bool) {
 func (s *Session) SendGoaway(f FrameFlags, dat []byte) {
 	if len(dat) == 8 {
 		s.mu.Lock()
-		if s.err == nil && !s.blind() {
+		if s.end.err == nil && !s.blind() {
 			last := binary.BigEndian.Uint32(dat) & maxStreamID
 			status := GoAwayStatus(binary.BigEndian.Uint32(dat[4:]))
 			s.control = appendGoAway(s.control, s.version, last, status)
-			s.saidGoAway = true
+			s.end.saidGoAway = true
 		}
 		s.mu.Unlock()
 	}

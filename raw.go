@@ -109,7 +109,7 @@ func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
 		select {
 		case <-q.bell:
 			continue
-		case <-s.done:
+		case <-s.end.done:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

@@ -8,7 +8,7 @@ import "slices"
 // refuses when full. It ends when reading fails, which the sender brings about
 // at the latest when it closes the connection.
 func (s *Session) receiver() {
-	defer close(s.receiveEnd)
+	defer close(s.end.receiveEnd)
 	defer s.in.close()
 	for {
 		err := s.receiveFrame()
@@ -71,15 +71,6 @@ func (s *Session) receiveFrame() error {
 		s.traceReceived(h, p, nil, nil)
 	}
 	return s.receiveControl(h, p)
-}
-
-func (s *Session) ended() bool {
-	select {
-	case <-s.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // flagDataCompressed announced per-stream compression of DATA in a draft that
@@ -267,7 +258,7 @@ func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
 		neverOpened = id >= s.nextID
 	}
 	switch {
-	case s.saidGoAway && !s.isOurs(id): // SPEC D2, S13
+	case s.end.saidGoAway && !s.isOurs(id): // SPEC D2, S13
 		return 0
 	case neverOpened && s.answered.add(id): // SPEC D1, R4, R8, X3
 		return RstInvalidStream
@@ -378,7 +369,7 @@ func (s *Session) finishInLocked(st *Stream) {
 // broke a rule.
 func (s *Session) replyReset(id uint32, status RstStatus, charge bool) {
 	s.mu.Lock()
-	if s.err == nil {
+	if s.end.err == nil {
 		s.queueResetLocked(id, status, true)
 		s.finished.remove(id)
 		if charge {

@@ -169,7 +169,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	}
 	if !s.isOurs(id) { // SPEC P1
 		s.mu.Lock()
-		if s.err == nil {
+		if s.end.err == nil {
 			before := len(s.control)
 			s.control = appendPing(s.control, s.version, id)
 			s.oweLocked(before)
@@ -218,8 +218,8 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	var failed []*Stream
 	s.mu.Lock()
 	s.heardGoAwayLocked(last)
-	if status != GoAwayOK && s.farewell == nil {
-		s.farewell = &SessionError{Status: status, Remote: true}
+	if status != GoAwayOK && s.end.farewell == nil {
+		s.end.farewell = &SessionError{Status: status, Remote: true}
 	}
 	for _, st := range s.streams {
 		if st.state.ours && st.id > last {
@@ -243,8 +243,8 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 
 // goneReasonLocked is why a stream above the last good one ends.
 func (s *Session) goneReasonLocked(st *Stream) error {
-	if s.farewell != nil && st.onWire {
-		return s.farewell
+	if s.end.farewell != nil && st.onWire {
+		return s.end.farewell
 	}
 	return goneAway(st.id)
 }

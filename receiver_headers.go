@@ -114,7 +114,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 	s.mu.Lock()
 	open := s.streams[f.id]
 	switch {
-	case s.err != nil: // it has ended since the frame began
+	case s.end.err != nil: // it has ended since the frame began
 		s.mu.Unlock()
 		return nil, nil
 	case s.isOurs(f.id): // SPEC S1
@@ -132,7 +132,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 			s.replyReset(f.id, RstProtocolError, true)
 		}
 		return nil, nil
-	case s.saidGoAway: // SPEC S13
+	case s.end.saidGoAway: // SPEC S13
 		s.mu.Unlock()
 		return nil, s.idleBlock(block)
 	}

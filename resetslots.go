@@ -39,7 +39,7 @@ func (s *Session) activeLocked() int { return s.ourStreams - s.resetSlots.held()
 // limit, do not wait.
 func (s *Session) freeResetSlotLocked() {
 	r := &s.resetSlots
-	if _, http := s.app.(*httpClientApp); !http || r.mute || s.err != nil {
+	if _, http := s.app.(*httpClientApp); !http || r.mute || s.end.err != nil {
 		s.freeSlotLocked()
 		return
 	}
@@ -111,7 +111,7 @@ func (s *Session) giveUpResets() {
 	defer s.mu.Unlock()
 	r := &s.resetSlots
 	switch left := time.Until(r.due); {
-	case r.ping == 0 || s.err != nil:
+	case r.ping == 0 || s.end.err != nil:
 	case left > 0: // the timer fired as another PING was queued
 		r.timer.Reset(left)
 	default:

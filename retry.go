@@ -90,7 +90,7 @@ func (st *Stream) outlook(req *http.Request, err error, reused bool) outlook {
 	}
 	// Without an answer on the session, the request may be the cause of the loss.
 	proven := reused || s.stats.received[FrameSynReply].Load() > 0
-	if lost != nil && s.farewell == nil && proven && isReplayable(req) {
+	if lost != nil && s.end.farewell == nil && proven && isReplayable(req) {
 		return outlookDoubtful
 	}
 	return outlookNone

@@ -1,10 +1,7 @@
 package spdy
 
 import (
-	"errors"
-	"net"
 	"runtime"
-	"time"
 )
 
 // maxDataFrame is the most bytes of DATA in one frame while several streams have
@@ -21,11 +18,11 @@ const batchFull = batchSize - frameHeaderSize
 // It ends when the session has ended and the last bytes are written, and closes
 // the connection, which ends the receiver.
 func (s *Session) sender() {
-	defer close(s.senderEnd)
+	defer close(s.end.senderEnd)
 	for s.writeBatch() {
 		select {
 		case <-s.wake:
-		case <-s.done:
+		case <-s.end.done:
 		}
 	}
 	s.hangUp()
@@ -61,31 +58,6 @@ func (s *Session) writeBatch() bool {
 	}
 }
 
-// writeFailed ends a session that can write no more. What its peer had sent before may
-// still be unread, to the end of an answer: the receiver goes on until the connection has
-// no more to give, for the time of linger at most, and its end is the session's. Nothing
-// is written meanwhile, and no stream opened or taken.
-func (s *Session) writeFailed(err error) {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		s.fail(err)
-		return
-	}
-	s.mu.Lock()
-	s.lost, s.writeErr = true, &ConnError{Err: err}
-	s.saidGoAway = true // to nobody
-	s.openers.failLocked(s.reasonLocked(nil))
-	s.pooled.leaveLocked()
-	for _, st := range s.streams {
-		ringBell(st.taken)
-	}
-	s.mu.Unlock()
-	s.drain()
-	timer := time.AfterFunc(linger, func() { s.fail(err) }) // a receiver in awaitRoom waits for no network
-	<-s.receiveEnd
-	timer.Stop()
-}
-
 // writeOut writes a batch to the network.
 func (s *Session) writeOut(b []byte) error {
 	if s.alive != nil {
@@ -106,12 +78,12 @@ func (s *Session) writeConn(b []byte) error {
 // (SPEC H13); the lock is not held meanwhile.
 func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	s.mu.Lock()
-	if s.lost {
+	if s.end.lost {
 		s.mu.Unlock()
 		return b, true
 	}
 	if s.silencedLocked() {
-		ended = s.err != nil
+		ended = s.end.err != nil
 		s.mu.Unlock()
 		return b, ended
 	}
@@ -134,7 +106,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	}
 	drained := len(b) == 0 && s.parcel == nil && s.drainedLocked()
 	s.deserted = s.headers.empty() && s.sched.deserted()
-	ended = s.err != nil && len(s.control) == 0 // a failure meanwhile may have left a GOAWAY
+	ended = s.end.err != nil && len(s.control) == 0 // a failure meanwhile may have left a GOAWAY
 	s.mu.Unlock()
 	if drained {
 		s.endDrained()
@@ -312,26 +284,4 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 		s.sched.place(st)
 	}
 	return b
-}
-
-// hangUp says goodbye: it closes our direction, waits for the peer to close its
-// own so that the last frame is not lost, and closes the connection. The linger
-// timer, which shutdown started, closes it under a peer that does not.
-func (s *Session) hangUp() {
-	s.mu.Lock()
-	lost := s.lost
-	s.mu.Unlock()
-	if c, ok := s.conn.(interface{ CloseWrite() error }); ok && !lost {
-		if c.CloseWrite() == nil {
-			<-s.receiveEnd
-		}
-	}
-	s.conn.Close()
-	<-s.receiveEnd
-	s.mu.Lock()
-	timer := s.linger
-	s.mu.Unlock()
-	if timer != nil {
-		timer.Stop()
-	}
 }

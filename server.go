@@ -305,7 +305,7 @@ func (srv *Server) Close() (err error) {
 	}
 	if !insideSession() {
 		for _, s := range sessions { // the http.Server would close their connections before the GOAWAY is out
-			<-s.senderEnd
+			<-s.end.senderEnd
 		}
 		defer srv.serving.Wait()
 	}

@@ -1,21 +1,14 @@
 package spdy
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// linger is how long a session that has said goodbye waits for the peer to take
-// the last frame and to close: closing at once would make TCP throw the GOAWAY
-// away if the peer's bytes are still coming in.
-const linger = time.Second
 
 // A Session is one SPDY connection. Two goroutines serve it and wait for nothing
 // but the network: the receiver reads frames and hands them to their streams,
@@ -39,10 +32,7 @@ type Session struct {
 	pooled  *pooledSession // its place in a Transport, nil if it has none
 	alive   *keepalive     // nil if the configuration watches nothing
 
-	wake       chan struct{} // doorbell for the sender: "there is work for the wire"
-	done       chan struct{} // latch: the session has ended, err says why
-	senderEnd  chan struct{} // latch: the sender has ended, the conn is closed
-	receiveEnd chan struct{} // latch: the receiver has ended
+	wake chan struct{} // doorbell for the sender: "there is work for the wire"
 
 	// Receiver only.
 	in      reader
@@ -56,6 +46,7 @@ type Session struct {
 	parcel      *[]byte // to be written behind the batch; nil if nothing is
 	parcelFrame []byte  // what of it
 
+	end    ending   // guarded by mu, but the latches
 	flow   credit   // the flow-control manager; has its own rules
 	floods floods   // the budgets of the peer; has its own rules
 	stats  counters // has its own rules
@@ -66,23 +57,15 @@ type Session struct {
 	hooks      *streamHooks             // guarded by mu; nil if the Trace has none
 
 	// Guarded by mu, which nobody holds while waiting for anything.
-	mu          sync.Mutex
-	err         error // why the session ended; nil while it lives
-	started     bool  // Serve has been called
-	lost        bool  // the conn is of no more use
-	silent      bool  // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
-	linger      *time.Timer
-	streams     map[uint32]*Stream
-	nextID      uint32      // of the next stream that we open
-	lastPeerID  uint32      // highest id the peer opened
-	lastGood    uint32      // highest id the peer opened that we accepted
-	saidGoAway  bool        // we take no new streams
-	heardGoAway bool        // the peer takes no new streams
-	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
-	farewell    error       // the error that the peer's GOAWAY reported
-	writeErr    *ConnError  // what has ended the sender, while the receiver may go on, see writeFailed
-	finished    idRing      // streams on which no DATA of the peer may follow: it sent FIN or RST_STREAM
-	answered    idRing      // streams that were never opened, and that we have answered with RST_STREAM
+	mu         sync.Mutex
+	started    bool // Serve has been called
+	silent     bool // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
+	streams    map[uint32]*Stream
+	nextID     uint32 // of the next stream that we open
+	lastPeerID uint32 // highest id the peer opened
+	lastGood   uint32 // highest id the peer opened that we accepted
+	finished   idRing // streams on which no DATA of the peer may follow: it sent FIN or RST_STREAM
+	answered   idRing // streams that were never opened, and that we have answered with RST_STREAM
 
 	peerStreams int           // slots taken by streams of the peer, and by their handlers
 	peerOpen    int           // streams of the peer that have not ended
@@ -169,17 +152,15 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app application) *Session {
 	s := &Session{
 		conn: conn, client: client, version: v, conf: conf, app: app,
-		log:        newLogSink(conf.Logger),
-		wake:       make(chan struct{}, 1),
-		done:       make(chan struct{}),
-		senderEnd:  make(chan struct{}),
-		receiveEnd: make(chan struct{}),
-		streams:    make(map[uint32]*Stream),
-		nextID:     2,
-		nextPing:   2,
-		peerLimit:  assumedMaxStreams,
-		batch:      1,
-		sched:      newScheduler(),
+		log:       newLogSink(conf.Logger),
+		wake:      make(chan struct{}, 1),
+		end:       newEnding(),
+		streams:   make(map[uint32]*Stream),
+		nextID:    2,
+		nextPing:  2,
+		peerLimit: assumedMaxStreams,
+		batch:     1,
+		sched:     newScheduler(),
 	}
 	s.handlers = newHandlerQueue(app, conf.MaxConcurrentStreams)
 	s.floods.init(conf, time.Now())
@@ -235,7 +216,7 @@ func (s *Session) announceLocked(extra int64) {
 // waits for the first.
 func (s *Session) Serve() (err error) {
 	s.mu.Lock()
-	first := !s.started && !s.lost
+	first := !s.started && !s.end.lost
 	s.started = true
 	s.mu.Unlock()
 	if first {
@@ -244,7 +225,7 @@ func (s *Session) Serve() (err error) {
 		go s.sender()
 		s.receiver()
 	}
-	<-s.senderEnd
+	<-s.end.senderEnd
 	if first {
 		s.traceEnd()
 	}
@@ -252,232 +233,6 @@ func (s *Session) Serve() (err error) {
 		return err
 	}
 	return nil
-}
-
-// Close ends the session at once: the peer gets a GOAWAY, every stream fails with
-// ErrSessionClosed, and the connection is closed. It waits for the session's
-// goroutines, at most a second longer than the peer needs, but not for handlers.
-// It returns nothing, as in 2015; Err says how the session ended. Called by a hook of
-// a Trace, or by other code that runs on a session's own goroutines, it does not wait.
-func (s *Session) Close() {
-	s.shutdown(ErrSessionClosed)
-	if !insideSession() {
-		<-s.senderEnd
-	}
-}
-
-// Done returns a channel that is closed when the session has ended.
-func (s *Session) Done() <-chan struct{} { return s.done }
-
-// Err returns why the session ended, or nil while it lives.
-func (s *Session) Err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-// Shutdown ends the session gracefully: it sends GOAWAY, takes and opens no new
-// streams, lets the open ones finish, and closes. If the context ends first, so
-// does the session, at once: the context's error is returned within a tenth of a
-// second, whether the peer hangs up or not. Called by a hook of a Trace, or by other
-// code that runs on a session's own goroutines, it does not wait: it has announced the
-// end, and returns an error that says so.
-func (s *Session) Shutdown(ctx context.Context) (err error) {
-	s.goAway()
-	if insideSession() {
-		return errInside
-	}
-	if s.awaitEnd(ctx) {
-		return nil
-	}
-	closeSoon(s)
-	return ctx.Err()
-}
-
-// awaitEnd waits for the session and its connection to end, and reports false if the
-// context ended first.
-func (s *Session) awaitEnd(ctx context.Context) bool {
-	select {
-	case <-s.senderEnd:
-		return true
-	default:
-	}
-	select {
-	case <-s.senderEnd:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// haste is how long a session that is out of time gives the peer to hang up, instead
-// of linger, and hasteLimit how long anybody waits for that: a TLS connection whose
-// peer takes nothing may need longer to close.
-const (
-	haste      = 50 * time.Millisecond
-	hasteLimit = 75 * time.Millisecond
-)
-
-// closeSoon ends sessions, all at once, and closes their connections without much
-// patience. It reports whether they were gone before it returned.
-func closeSoon(sessions ...*Session) bool {
-	for _, s := range sessions {
-		s.shutdown(ErrSessionClosed)
-		s.mu.Lock()
-		if s.linger != nil {
-			s.linger.Reset(haste)
-		}
-		s.mu.Unlock()
-	}
-	limit := time.NewTimer(hasteLimit)
-	defer limit.Stop()
-	for _, s := range sessions {
-		select {
-		case <-s.senderEnd:
-		case <-limit.C:
-			return false
-		}
-	}
-	return true
-}
-
-// goAway says once that we take no new streams, turns away whoever waits to open
-// one, and ends the session if none is open (SPEC G3, G4, G6).
-func (s *Session) goAway() {
-	s.mu.Lock()
-	s.goAwayLocked()
-	s.mu.Unlock()
-	s.drain()
-}
-
-func (s *Session) goAwayLocked() {
-	if s.err == nil && !s.saidGoAway && !s.refuseQuietlyLocked() {
-		s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
-		s.saidGoAway = true
-	}
-	s.openers.failLocked(goneAway(0))
-	s.pooled.leaveLocked()
-}
-
-// drain is the part of goAway that needs no lock.
-func (s *Session) drain() {
-	s.ring()
-	s.app.goingAway()
-	s.endIfDrained()
-}
-
-// endIfDrained ends a session that is going away once nothing is open on it.
-func (s *Session) endIfDrained() {
-	s.mu.Lock()
-	drained := s.drainedLocked()
-	s.mu.Unlock()
-	if drained {
-		s.endDrained()
-	}
-}
-
-// endDrained ends a session on which nothing is open.
-func (s *Session) endDrained() {
-	s.mu.Lock()
-	reason := s.reasonLocked(ErrSessionClosed)
-	s.mu.Unlock()
-	s.shutdown(reason)
-}
-
-// reasonLocked is why the session ends, if other is what has just come to light: what the
-// peer's GOAWAY said, what happened to the sender before, or that.
-func (s *Session) reasonLocked(other error) error {
-	switch {
-	case s.farewell != nil:
-		return s.farewell
-	case s.writeErr != nil:
-		return s.writeErr
-	}
-	return other
-}
-
-func (s *Session) drainedLocked() bool {
-	return s.err == nil && (s.saidGoAway || s.heardGoAway || s.refusingLocked()) &&
-		len(s.streams) == 0 && s.peerStreams == 0 && s.headers.empty()
-}
-
-// shutdown is the one way in which a session ends; the first reason stays. Every
-// stream fails with it, the peer is told if there is something to tell, and the
-// sender, which sees the latch, writes what is left and closes the connection.
-func (s *Session) shutdown(reason error) {
-	s.mu.Lock()
-	if s.err != nil {
-		s.mu.Unlock()
-		return
-	}
-	s.err = reason
-	var protocol *SessionError
-	switch {
-	case errors.As(reason, &protocol) && !protocol.Remote:
-		s.control = appendGoAway(s.control, s.version, s.lastGood, protocol.Status)
-	case protocol != nil, errors.Is(reason, ErrSessionClosed):
-		if !s.saidGoAway && !s.sparesGoAwayLocked() { // SPEC G1
-			s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
-		}
-	default:
-		s.lost = true
-	}
-	s.headers.clear()
-	s.pings = nil // their callers see the latch
-	s.pooled.leaveLocked()
-	ended := make([]*Stream, 0, len(s.streams))
-	for _, st := range s.streams {
-		s.endLocked(st, reason, keepUnread)
-		ended = append(ended, st)
-	}
-	patience := linger
-	if s.lost {
-		patience = 0
-	}
-	unserved := !s.started
-	s.lost = s.lost || unserved
-	if !unserved {
-		s.linger = time.AfterFunc(patience, func() { s.conn.Close() })
-	}
-	s.stopTrialLocked()
-	s.flow.doubt.stopLocked()
-	s.stopResetSlotsLocked()
-	s.shed.stopLocked()
-	s.leftover = nil
-	s.alive.stop()
-	close(s.done)
-	s.mu.Unlock()
-	s.tellHooks()
-	for _, st := range ended {
-		st.cancelContext(reason)
-	}
-	for s.app.makeRoom() { // what nobody has asked for, nobody will
-	}
-	if unserved {
-		s.in.close()
-		s.conn.Close()
-		close(s.senderEnd)
-	}
-}
-
-// fail is where the receiver's and the sender's errors end the session.
-func (s *Session) fail(err error) {
-	var protocol *SessionError
-	if errors.As(err, &protocol) {
-		s.log.sessionError(s, protocol)
-		s.shutdown(protocol)
-		return
-	}
-	s.mu.Lock()
-	s.lost = true
-	var reason error
-	if err == io.EOF && len(s.streams) == 0 { // the peer closed between two frames
-		reason = s.reasonLocked(ErrSessionClosed)
-	} else {
-		reason = s.reasonLocked(&ConnError{Err: unexpected(err)})
-	}
-	s.mu.Unlock()
-	s.shutdown(reason)
 }
 
 // ring wakes the sender. Nobody holds a lock, since hooks may be called.

@@ -263,7 +263,7 @@ func (s *Session) stall(limit <-chan time.Time, arrived int64) (late bool) {
 		return false
 	case <-limit:
 		return true
-	case <-s.done:
+	case <-s.end.done:
 		return false
 	}
 }
@@ -426,7 +426,7 @@ func (s *Session) tightLocked() bool {
 
 // watchLocked begins to watch for streams to shed when there may be a reason.
 func (d *shedder) watchLocked(s *Session) {
-	if d != nil && !d.armed && s.err == nil && s.tightLocked() {
+	if d != nil && !d.armed && s.end.err == nil && s.tightLocked() {
 		d.armed = true
 		for st := range s.readableLocked {
 			st.in.sweep()
@@ -450,7 +450,7 @@ func (d *shedder) stopLocked() {
 func (s *Session) sweep() {
 	s.mu.Lock()
 	d := s.shed
-	if s.err != nil || !s.tightLocked() {
+	if s.end.err != nil || !s.tightLocked() {
 		d.armed = false
 		s.mu.Unlock()
 		return

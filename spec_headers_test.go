@@ -130,7 +130,7 @@ func testBlocksThatComeToNothing(t *testing.T) {
 		ruleBoth(t, "H1", everyVersion, name, func(p *testPeer) {
 			p.f.Compression = CompressFull
 			lose(p)
-			if p.s.saidGoAway {
+			if p.s.end.saidGoAway {
 				return
 			}
 			st := p.repliedTo("a stream", 0)

@@ -332,7 +332,7 @@ func (st *Stream) writableLocked() error {
 		return st.err
 	case st.state.outDone || st.finQueued || st.finHeaders: // SPEC R13
 		return ErrStreamClosed
-	case st.session.writeErr != nil:
+	case st.session.end.writeErr != nil:
 		return st.session.reasonLocked(nil)
 	}
 	return nil
@@ -357,7 +357,7 @@ func (st *Stream) awaitLoan(p []byte) (int, error) {
 			return len(p), nil
 		case st.ended:
 			err = st.err
-		case s.writeErr != nil:
+		case s.end.writeErr != nil:
 			err = s.reasonLocked(nil)
 		default:
 			err = limit.err()
@@ -446,7 +446,7 @@ func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
 		return false, st.err
 	case st.headerJobs == 0: // whatever has become of the stream since
 		return false, nil
-	case st.session.writeErr != nil:
+	case st.session.end.writeErr != nil:
 		return false, st.session.reasonLocked(nil)
 	}
 	if err := limit.err(); err != nil {

@@ -70,11 +70,11 @@ func (s *Session) newLocalStream(priority uint8) *Stream {
 // openErrLocked is why no stream can be opened, or nil.
 func (s *Session) openErrLocked() error {
 	switch {
-	case s.err != nil:
-		return s.err
-	case s.writeErr != nil:
+	case s.end.err != nil:
+		return s.end.err
+	case s.end.writeErr != nil:
 		return s.reasonLocked(nil)
-	case s.saidGoAway || s.heardGoAway || s.refusingLocked(): // SPEC S14, G4
+	case s.end.saidGoAway || s.end.heardGoAway || s.refusingLocked(): // SPEC S14, G4
 		return goneAway(0)
 	}
 	return nil
@@ -141,7 +141,7 @@ func (s *Session) takeSlot(ctx context.Context) error {
 	select {
 	case err := <-o.verdict:
 		return err
-	case <-s.done:
+	case <-s.end.done:
 		err = s.Err()
 	case <-ctx.Done():
 		err = context.Cause(ctx)

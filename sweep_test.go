@@ -102,7 +102,7 @@ func (s *sweepRun) exchange(path string, up, down int64, seed int64) {
 func (s *sweepRun) settings(session *Session) {
 	for _, size := range []uint32{30_000, 0, 64 << 10} {
 		session.mu.Lock()
-		if session.err == nil {
+		if session.end.err == nil {
 			session.control = appendSettings(session.control, session.version, 0, []Setting{{ID: SettingInitialWindowSize, Value: size}})
 		}
 		session.mu.Unlock()

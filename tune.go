@@ -158,7 +158,7 @@ func (s *Session) shrinkLocked(st *Stream, less int64) {
 // measureLocked sends a PING that measures a round trip, unless one is under way.
 func (s *Session) measureLocked(now time.Time) {
 	t := &s.flow.tuner
-	if t.ping != 0 || s.err != nil || s.hushed() {
+	if t.ping != 0 || s.end.err != nil || s.hushed() {
 		return
 	}
 	t.ping, t.sent = s.nextPingLocked(), now

@@ -1,0 +1,239 @@
+package spdy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// linger is how long a session that has said goodbye waits for the peer to take
+// the last frame and to close: closing at once would make TCP throw the GOAWAY
+// away if the peer's bytes are still coming in.
+const linger = time.Second
+
+// ending is how far a session has got to its end, and why. The latches are immutable, all
+// else is guarded by Session.mu.
+type ending struct {
+	done       chan struct{} // latch: the session has ended, err says why
+	senderEnd  chan struct{} // latch: the sender has ended, the conn is closed
+	receiveEnd chan struct{} // latch: the receiver has ended
+
+	err         error       // why the session ended; nil while it lives
+	lost        bool        // the conn is of no more use
+	saidGoAway  bool        // we take no new streams
+	heardGoAway bool        // the peer takes no new streams
+	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
+	farewell    error       // the error that the peer's GOAWAY reported
+	writeErr    *ConnError  // what has ended the sender, while the receiver may go on, see writeFailed
+	linger      *time.Timer // closes the conn under a peer that does not
+}
+
+// newEnding is the ending of a session that has not begun.
+func newEnding() ending {
+	return ending{
+		done:       make(chan struct{}),
+		senderEnd:  make(chan struct{}),
+		receiveEnd: make(chan struct{}),
+	}
+}
+
+// Done returns a channel that is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.end.done }
+
+// Err returns why the session ended, or nil while it lives.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end.err
+}
+
+func (s *Session) ended() bool {
+	select {
+	case <-s.end.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close ends the session at once: the peer gets a GOAWAY, every stream fails with
+// ErrSessionClosed, and the connection is closed. It waits for the session's
+// goroutines, at most a second longer than the peer needs, but not for handlers.
+// It returns nothing, as in 2015; Err says how the session ended. Called by a hook of
+// a Trace, or by other code that runs on a session's own goroutines, it does not wait.
+func (s *Session) Close() {
+	s.shutdown(ErrSessionClosed)
+	if !insideSession() {
+		<-s.end.senderEnd
+	}
+}
+
+// haste is how long a session that is out of time gives the peer to hang up, instead
+// of linger, and hasteLimit how long anybody waits for that: a TLS connection whose
+// peer takes nothing may need longer to close.
+const (
+	haste      = 50 * time.Millisecond
+	hasteLimit = 75 * time.Millisecond
+)
+
+// closeSoon ends sessions, all at once, and closes their connections without much
+// patience. It reports whether they were gone before it returned.
+func closeSoon(sessions ...*Session) bool {
+	for _, s := range sessions {
+		s.shutdown(ErrSessionClosed)
+		s.mu.Lock()
+		if s.end.linger != nil {
+			s.end.linger.Reset(haste)
+		}
+		s.mu.Unlock()
+	}
+	limit := time.NewTimer(hasteLimit)
+	defer limit.Stop()
+	for _, s := range sessions {
+		select {
+		case <-s.end.senderEnd:
+		case <-limit.C:
+			return false
+		}
+	}
+	return true
+}
+
+// shutdown is the one way in which a session ends; the first reason stays. Every
+// stream fails with it, the peer is told if there is something to tell, and the
+// sender, which sees the latch, writes what is left and closes the connection.
+func (s *Session) shutdown(reason error) {
+	s.mu.Lock()
+	if s.end.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.end.err = reason
+	var protocol *SessionError
+	switch {
+	case errors.As(reason, &protocol) && !protocol.Remote:
+		s.control = appendGoAway(s.control, s.version, s.lastGood, protocol.Status)
+	case protocol != nil, errors.Is(reason, ErrSessionClosed):
+		if !s.end.saidGoAway && !s.sparesGoAwayLocked() { // SPEC G1
+			s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
+		}
+	default:
+		s.end.lost = true
+	}
+	s.headers.clear()
+	s.pings = nil // their callers see the latch
+	s.pooled.leaveLocked()
+	ended := make([]*Stream, 0, len(s.streams))
+	for _, st := range s.streams {
+		s.endLocked(st, reason, keepUnread)
+		ended = append(ended, st)
+	}
+	patience := linger
+	if s.end.lost {
+		patience = 0
+	}
+	unserved := !s.started
+	s.end.lost = s.end.lost || unserved
+	if !unserved {
+		s.end.linger = time.AfterFunc(patience, func() { s.conn.Close() })
+	}
+	s.stopTrialLocked()
+	s.flow.doubt.stopLocked()
+	s.stopResetSlotsLocked()
+	s.shed.stopLocked()
+	s.leftover = nil
+	s.alive.stop()
+	close(s.end.done)
+	s.mu.Unlock()
+	s.tellHooks()
+	for _, st := range ended {
+		st.cancelContext(reason)
+	}
+	for s.app.makeRoom() { // what nobody has asked for, nobody will
+	}
+	if unserved {
+		s.in.close()
+		s.conn.Close()
+		close(s.end.senderEnd)
+	}
+}
+
+// fail is where the receiver's and the sender's errors end the session.
+func (s *Session) fail(err error) {
+	var protocol *SessionError
+	if errors.As(err, &protocol) {
+		s.log.sessionError(s, protocol)
+		s.shutdown(protocol)
+		return
+	}
+	s.mu.Lock()
+	s.end.lost = true
+	var reason error
+	if err == io.EOF && len(s.streams) == 0 { // the peer closed between two frames
+		reason = s.reasonLocked(ErrSessionClosed)
+	} else {
+		reason = s.reasonLocked(&ConnError{Err: unexpected(err)})
+	}
+	s.mu.Unlock()
+	s.shutdown(reason)
+}
+
+// reasonLocked is why the session ends, if other is what has just come to light: what the
+// peer's GOAWAY said, what happened to the sender before, or that.
+func (s *Session) reasonLocked(other error) error {
+	switch {
+	case s.end.farewell != nil:
+		return s.end.farewell
+	case s.end.writeErr != nil:
+		return s.end.writeErr
+	}
+	return other
+}
+
+// writeFailed ends a session that can write no more. What its peer had sent before may
+// still be unread, to the end of an answer: the receiver goes on until the connection has
+// no more to give, for the time of linger at most, and its end is the session's. Nothing
+// is written meanwhile, and no stream opened or taken.
+func (s *Session) writeFailed(err error) {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		s.fail(err)
+		return
+	}
+	s.mu.Lock()
+	s.end.lost, s.end.writeErr = true, &ConnError{Err: err}
+	s.end.saidGoAway = true // to nobody
+	s.openers.failLocked(s.reasonLocked(nil))
+	s.pooled.leaveLocked()
+	for _, st := range s.streams {
+		ringBell(st.taken)
+	}
+	s.mu.Unlock()
+	s.drain()
+	timer := time.AfterFunc(linger, func() { s.fail(err) }) // a receiver in awaitRoom waits for no network
+	<-s.end.receiveEnd
+	timer.Stop()
+}
+
+// hangUp says goodbye: it closes our direction, waits for the peer to close its
+// own so that the last frame is not lost, and closes the connection. The linger
+// timer, which shutdown started, closes it under a peer that does not.
+func (s *Session) hangUp() {
+	s.mu.Lock()
+	lost := s.end.lost
+	s.mu.Unlock()
+	if c, ok := s.conn.(interface{ CloseWrite() error }); ok && !lost {
+		if c.CloseWrite() == nil {
+			<-s.end.receiveEnd
+		}
+	}
+	s.conn.Close()
+	<-s.end.receiveEnd
+	s.mu.Lock()
+	timer := s.end.linger
+	s.mu.Unlock()
+	if timer != nil {
+		timer.Stop()
+	}
+}
