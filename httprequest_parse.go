@@ -39,6 +39,12 @@ func parseRequestBlock(ctx context.Context, v Version, h HeaderBlock) (*http.Req
 	if err := m.checkRequest(v); err != nil {
 		return nil, err
 	}
+	return m.request(ctx)
+}
+
+// request makes a request of a message that checkRequest has let pass. It is a function of
+// its own because a request on the stack of parse would double that of every receiver.
+func (m *parsedMessage) request(ctx context.Context) (*http.Request, error) {
 	req := http.Request{
 		Method:     m.pseudo[pseudoMethod],
 		RequestURI: m.pseudo[pseudoPath],

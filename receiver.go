@@ -260,7 +260,7 @@ func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
 	switch {
 	case s.end.saidGoAway && !s.isOurs(id): // SPEC D2, S13
 		return 0
-	case neverOpened && s.answered.add(id): // SPEC D1, R4, R8, X3
+	case neverOpened && s.firstAnswerLocked(id): // SPEC D1, R4, R8, X3
 		return RstInvalidStream
 	case neverOpened || !data || s.version == SPDY2 || s.blind(): // SPEC R5, D8
 		return 0
@@ -268,6 +268,15 @@ func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
 		return RstProtocolError
 	}
 	return 0
+}
+
+// firstAnswerLocked notes that frames of a stream which was never opened are answered, and
+// reports false if they were.
+func (s *Session) firstAnswerLocked(id uint32) bool {
+	if s.answered == nil {
+		s.answered = new(idRing)
+	}
+	return s.answered.add(id)
 }
 
 // wholeFrame is the size up to which a DATA frame is handed on in one piece, so

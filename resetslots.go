@@ -13,12 +13,17 @@ type resetSlots struct {
 	ping  uint32 // id of the PING without an echo; 0 for none
 	next  uint32 // id of the first stream opened after it
 
-	sent  time.Time   // when the PING was queued
-	due   time.Time   // when the wait for its echo ends
-	timer *time.Timer // calls giveUpResets at due, at the earliest; nil before the first PING; ends with the session
+	wait *resetWait // nil before the first PING
 
 	heard bool // the server has answered a PING of ours
 	mute  bool // the server has never answered one, and had the time: nothing waits for it
+}
+
+// A resetWait is the wait for the echo of a PING behind resets.
+type resetWait struct {
+	sent  time.Time   // when the PING was queued
+	due   time.Time   // when the wait ends
+	timer *time.Timer // calls giveUpResets at due, at the earliest; ends with the session
 }
 
 // The wait for the echo of a PING behind resets: resetSlotTrips round trips, and at least
@@ -57,13 +62,13 @@ func (s *Session) askForResetsLocked() {
 	s.control = appendPing(s.control, s.version, r.ping)
 	s.ringLocked()
 	wait := max(resetSlotWait, resetSlotTrips*s.stats.roundTrip)
-	r.sent = time.Now()
-	r.due = r.sent.Add(wait)
-	if r.timer == nil {
-		r.timer = time.AfterFunc(wait, s.giveUpResets)
+	if r.wait == nil {
+		r.wait = &resetWait{timer: time.AfterFunc(wait, s.giveUpResets)}
 	} else {
-		r.timer.Reset(wait)
+		r.wait.timer.Reset(wait)
 	}
+	r.wait.sent = time.Now()
+	r.wait.due = r.wait.sent.Add(wait)
 }
 
 // echoedLocked takes the echo of a PING of ours.
@@ -71,7 +76,7 @@ func (s *Session) echoedLocked(id uint32) {
 	r := &s.resetSlots
 	r.heard, r.mute = true, false
 	if id == r.ping && id != 0 {
-		s.stats.roundTrip = time.Since(r.sent)
+		s.stats.roundTrip = time.Since(r.wait.sent)
 		s.resetsSeenLocked()
 	}
 }
@@ -97,7 +102,7 @@ func (s *Session) resetsSeenLocked() {
 	if r.fresh > 0 {
 		s.askForResetsLocked()
 	} else {
-		r.timer.Stop()
+		r.wait.timer.Stop()
 	}
 	for range n {
 		s.freeSlotLocked()
@@ -110,10 +115,10 @@ func (s *Session) giveUpResets() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &s.resetSlots
-	switch left := time.Until(r.due); {
+	switch left := time.Until(r.wait.due); {
 	case r.ping == 0 || s.end.err != nil:
 	case left > 0: // the timer fired as another PING was queued
-		r.timer.Reset(left)
+		r.wait.timer.Reset(left)
 	default:
 		r.mute = !r.heard
 		s.resetsSeenLocked()
@@ -126,7 +131,7 @@ func (s *Session) stopResetSlotsLocked() {
 	r := &s.resetSlots
 	s.ourStreams -= r.held()
 	r.fresh, r.asked, r.ping = 0, 0, 0
-	if r.timer != nil {
-		r.timer.Stop()
+	if r.wait != nil {
+		r.wait.timer.Stop()
 	}
 }

@@ -61,11 +61,11 @@ type Session struct {
 	started    bool // Serve has been called
 	silent     bool // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
 	streams    map[uint32]*Stream
-	nextID     uint32 // of the next stream that we open
-	lastPeerID uint32 // highest id the peer opened
-	lastGood   uint32 // highest id the peer opened that we accepted
-	finished   idRing // streams on which no DATA of the peer may follow: it sent FIN or RST_STREAM
-	answered   idRing // streams that were never opened, and that we have answered with RST_STREAM
+	nextID     uint32  // of the next stream that we open
+	lastPeerID uint32  // highest id the peer opened
+	lastGood   uint32  // highest id the peer opened that we accepted
+	finished   idRing  // streams on which no DATA of the peer may follow: it sent FIN or RST_STREAM
+	answered   *idRing // nil before the first of the streams that were never opened, and that we have answered with RST_STREAM
 
 	peerStreams int           // slots taken by streams of the peer, and by their handlers
 	peerOpen    int           // streams of the peer that have not ended

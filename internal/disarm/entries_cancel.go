@@ -17,7 +17,7 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver.go",
 		what: "DATA on a stream that was never opened is answered once",
-		old:  "	case neverOpened && s.answered.add(id): // SPEC D1, R4, R8, X3\n", new: "	case neverOpened:\n",
+		old:  "	case neverOpened && s.firstAnswerLocked(id): // SPEC D1, R4, R8, X3\n", new: "	case neverOpened:\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver.go",
@@ -207,7 +207,7 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
 		what: "the wait for the echo ends",
-		old:  "		r.timer = time.AfterFunc(wait, s.giveUpResets)\n", new: "		r.timer = time.AfterFunc(100*wait, s.giveUpResets)\n",
+		old:  "		r.wait = &resetWait{timer: time.AfterFunc(wait, s.giveUpResets)}\n", new: "		r.wait = &resetWait{timer: time.AfterFunc(100*wait, s.giveUpResets)}\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",

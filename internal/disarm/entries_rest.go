@@ -26,7 +26,7 @@ var restEntries = []entry{
 	{
 		attack: "A14", file: "session.go",
 		what: "tables of a session grow with what is in them",
-		old:  "streams:    make(map[uint32]*Stream),", new: "streams:    make(map[uint32]*Stream, 10000),",
+		old:  "streams:   make(map[uint32]*Stream),", new: "streams:   make(map[uint32]*Stream, 10000),",
 	},
 	{
 		attack: "A15", file: "server.go",
@@ -44,7 +44,7 @@ var restEntries = []entry{
 		old:  "		return RstStreamInUse\n", new: "		return 0\n",
 	},
 	{
-		attack: "A17", file: "session.go",
+		attack: "A17", file: "ending.go",
 		what: "a session that ends waits a second for its peer",
 		old:  "const linger = time.Second", new: "const linger = time.Minute",
 	},

@@ -6,12 +6,12 @@ var retryEntries = []entry{
 	{
 		attack: "A27", file: "receiver_control.go", pkg: "tests/retries",
 		what: "a request that met an error GOAWAY is not sent again",
-		old:  "	if s.farewell != nil && st.onWire {\n", new: "	if false {\n",
+		old:  "	if s.end.farewell != nil && st.onWire {\n", new: "	if false {\n",
 	},
 	{
 		attack: "A27", file: "retry.go", pkg: "tests/retries",
 		what: "no request is sent again whose session an error GOAWAY ended",
-		old:  "	if lost != nil && s.farewell == nil && proven", new: "	if lost != nil && proven",
+		old:  "	if lost != nil && s.end.farewell == nil && proven", new: "	if lost != nil && proven",
 	},
 	{
 		attack: "A27", file: "retry.go", pkg: "tests/retries",
