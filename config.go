@@ -224,6 +224,13 @@ type Config struct {
 	// one answer.
 	WriteTimeout time.Duration
 
+	// DeliveryTimeout is how long a session that ends gracefully waits for its peer to
+	// receive what was sent, without a sign that it does: bytes that come from it, that the
+	// connection takes or, on Linux, that the peer's system acknowledges. It has no limit
+	// otherwise, and counts from when the last stream ended. The session
+	// then ends with ErrDeliveryTimeout. 0 means one minute; less than 0 means not to wait.
+	DeliveryTimeout time.Duration
+
 	// IdleTimeout is after how long a time with no stream open a session ends by
 	// itself, with GOAWAY. PINGs do not count. 0 means never.
 	IdleTimeout time.Duration
@@ -278,6 +285,7 @@ const (
 
 	defaultPingTimeout       = 15 * time.Second
 	defaultFirstFrameTimeout = 10 * time.Second
+	defaultDeliveryTimeout   = time.Minute
 
 	// assumedMaxStreams is how many streams we open before the peer has said
 	// how many it takes. SPDY has no default; Chrome assumed as much.
@@ -306,6 +314,9 @@ func (c *Config) withDefaults(client bool, data sending) *Config {
 	d.MaxOwedReplies = min(d.MaxOwedReplies, maxWindow/2) // what streams owe besides must not overflow
 	if d.PingTimeout <= 0 {
 		d.PingTimeout = defaultPingTimeout
+	}
+	if d.DeliveryTimeout == 0 {
+		d.DeliveryTimeout = defaultDeliveryTimeout
 	}
 	orDefault(&d.MaxControlFrame, MAX_DATA_PAYLOAD)
 	if d.Settings == nil {

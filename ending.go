@@ -27,6 +27,11 @@ type ending struct {
 	farewell    error       // the error that the peer's GOAWAY reported
 	writeErr    *ConnError  // what has ended the sender, while the receiver may go on, see writeFailed
 	linger      *time.Timer // closes the conn under a peer that does not
+
+	receipt  receipt   // whether the peer has received what was sent
+	delivery *delivery // the wait for the receipt of the last byte; nil before it
+	waiting  int       // calls of Shutdown that wait
+	rested   time.Time // when the last stream ended
 }
 
 // newEnding is the ending of a session that has not begun.
@@ -58,15 +63,17 @@ func (s *Session) ended() bool {
 }
 
 // Close ends the session at once: the peer gets a GOAWAY, every stream fails with
-// ErrSessionClosed, and the connection is closed. It waits for the session's
-// goroutines, at most a second longer than the peer needs, but not for handlers.
+// ErrSessionClosed, and the connection is closed. What was sent, and has not reached the
+// peer, may be lost: Shutdown waits for it, Close ends such a wait. It waits for
+// the session's goroutines, at most a tenth of a second, but not for handlers.
 // It returns nothing, as in 2015; Err says how the session ended. Called by a hook of
 // a Trace, or by other code that runs on a session's own goroutines, it does not wait.
 func (s *Session) Close() {
-	s.shutdown(ErrSessionClosed)
-	if !insideSession() {
-		<-s.end.senderEnd
+	if insideSession() {
+		s.shutdown(ErrSessionClosed)
+		return
 	}
+	closeSoon(s)
 }
 
 // haste is how long a session that is out of time gives the peer to hang up, instead
@@ -138,6 +145,7 @@ func (s *Session) shutdown(reason error) {
 	if !unserved {
 		s.end.linger = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
+	s.end.delivery.stopLocked()
 	s.stopTrialLocked()
 	s.flow.doubt.stopLocked()
 	s.stopResetSlotsLocked()
@@ -170,7 +178,7 @@ func (s *Session) fail(err error) {
 	s.mu.Lock()
 	s.end.lost = true
 	var reason error
-	if err == io.EOF && len(s.streams) == 0 { // the peer closed between two frames
+	if len(s.streams) == 0 && (err == io.EOF || s.partedLocked()) { // the peer closed between two frames
 		reason = s.reasonLocked(ErrSessionClosed)
 	} else {
 		reason = s.reasonLocked(&ConnError{Err: unexpected(err)})
@@ -202,7 +210,10 @@ func (s *Session) writeFailed(err error) {
 		return
 	}
 	s.mu.Lock()
-	s.end.lost, s.end.writeErr = true, &ConnError{Err: err}
+	s.end.lost = true
+	if !s.partedLocked() {
+		s.end.writeErr = &ConnError{Err: err}
+	}
 	s.end.saidGoAway = true // to nobody
 	s.openers.failLocked(s.reasonLocked(nil))
 	s.pooled.leaveLocked()
@@ -221,12 +232,10 @@ func (s *Session) writeFailed(err error) {
 // timer, which shutdown started, closes it under a peer that does not.
 func (s *Session) hangUp() {
 	s.mu.Lock()
-	lost := s.end.lost
+	lost, half := s.end.lost, s.halfClosedLocked()
 	s.mu.Unlock()
-	if c, ok := s.conn.(interface{ CloseWrite() error }); ok && !lost {
-		if c.CloseWrite() == nil {
-			<-s.end.receiveEnd
-		}
+	if !lost && (half || closeDirection(s.conn)) {
+		<-s.end.receiveEnd
 	}
 	s.conn.Close()
 	<-s.end.receiveEnd

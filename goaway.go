@@ -1,6 +1,9 @@
 package spdy
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // peerGoAway is what the peer has said about its going away, for whoever wants to know.
 // Guarded by Session.mu.
@@ -55,21 +58,40 @@ func (s *Session) PeerLastGood() (id uint32, ok bool) {
 }
 
 // Shutdown ends the session gracefully: it sends GOAWAY, takes and opens no new
-// streams, lets the open ones finish, and closes. If the context ends first, so
+// streams, lets the open ones finish, waits until the peer has received what they sent,
+// and closes. The receipt is the echo of a PING, or the peer's own close. A peer that shows
+// no sign of receiving for Config.DeliveryTimeout is given up with ErrDeliveryTimeout; if
+// the connection fails, that error is returned. If the context ends first, so
 // does the session, at once: the context's error is returned within a tenth of a
 // second, whether the peer hangs up or not. Called by a hook of a Trace, or by other
 // code that runs on a session's own goroutines, it does not wait: it has announced the
 // end, and returns an error that says so.
 func (s *Session) Shutdown(ctx context.Context) (err error) {
+	if s.ended() {
+		s.awaitEnd(ctx)
+		return nil
+	}
+	s.wait(1)
+	defer s.wait(-1)
 	s.goAway()
 	if insideSession() {
 		return errInside
 	}
 	if s.awaitEnd(ctx) {
+		if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
+			return err
+		}
 		return nil
 	}
 	closeSoon(s)
 	return ctx.Err()
+}
+
+// wait adds n to the calls that wait for the session's end.
+func (s *Session) wait(n int) {
+	s.mu.Lock()
+	s.end.waiting += n
+	s.mu.Unlock()
 }
 
 // awaitEnd waits for the session and its connection to end, and reports false if the
@@ -123,15 +145,19 @@ func (s *Session) endIfDrained() {
 	}
 }
 
-// endDrained ends a session on which nothing is open.
+// endDrained ends a session on which nothing is open, when its peer has received
+// everything.
 func (s *Session) endDrained() {
 	s.mu.Lock()
+	waits := s.end.err != nil || s.end.delivery != nil || s.deliverLocked()
 	reason := s.reasonLocked(ErrSessionClosed)
 	s.mu.Unlock()
-	s.shutdown(reason)
+	if !waits {
+		s.shutdown(reason)
+	}
 }
 
 func (s *Session) drainedLocked() bool {
-	return s.end.err == nil && (s.end.saidGoAway || s.end.heardGoAway || s.refusingLocked()) &&
+	return s.end.err == nil && s.end.delivery == nil && (s.end.saidGoAway || s.end.heardGoAway || s.refusingLocked()) &&
 		len(s.streams) == 0 && s.peerStreams == 0 && s.headers.empty()
 }

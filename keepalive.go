@@ -123,6 +123,16 @@ func (a *keepalive) stop() {
 	}
 }
 
+// deliver leaves it to the delivery at the session's end to find out whether the peer is
+// there.
+func (a *keepalive) deliver() {
+	if a != nil {
+		a.quiet.stop()
+		a.echo.stop()
+		a.idle.stop()
+	}
+}
+
 // heard notes that the peer has sent something. Called by the receiver.
 func (a *keepalive) heard() {
 	if a == nil || a.quiet.limit == 0 {

@@ -128,7 +128,7 @@ func asksForResets(s *Session, ping *PingFrame) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.resetSlots.ping == ping.ID || s.limitProof.ping == ping.ID
+	return s.resetSlots.ping == ping.ID || s.limitProof.ping == ping.ID || s.end.delivery != nil && s.end.delivery.ping == ping.ID
 }
 
 // wantFrame reads the next frame, which must be of type F.

@@ -40,6 +40,7 @@ func (s *Session) nextPingLocked() uint32 {
 	if s.nextPing == 0 {
 		s.nextPing = 2
 	}
+	s.end.receipt.asked(id)
 	return id
 }
 

@@ -197,7 +197,11 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	s.measuredLocked(id)
 	s.echoedLocked(id)
 	s.limitSeenLocked(id)
+	delivered := s.deliveredLocked(id)
 	s.mu.Unlock()
+	if delivered {
+		s.shutdown(ErrSessionClosed)
+	}
 	if ok { // SPEC P2: others are ignored
 		select {
 		case w.verdict <- rtt:

@@ -20,6 +20,7 @@ const batchFull = batchSize - frameHeaderSize
 func (s *Session) sender() {
 	defer close(s.end.senderEnd)
 	for s.writeBatch() {
+		s.closeHalf()
 		select {
 		case <-s.wake:
 		case <-s.end.done:
@@ -86,6 +87,9 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		ended = s.end.err != nil
 		s.mu.Unlock()
 		return b, ended
+	}
+	if s.halfClosedLocked() {
+		s.control = s.control[:0]
 	}
 	b = append(b, s.control...)
 	s.stats.noteControlLocked(s.control)
@@ -184,9 +188,13 @@ func (s *Session) startLocked(job headerJob) {
 	if st.flushing {
 		ringBell(st.taken)
 	}
-	if job.flags&FlagFin != 0 {
-		s.finishOutLocked(st)
+	if job.flags&FlagFin == 0 {
+		return
 	}
+	if job.typ != FrameSynStream || st.oneWay { // else the answer is the receipt
+		s.end.receipt.sent()
+	}
+	s.finishOutLocked(st)
 }
 
 // finishOutLocked closes our half of a stream whose FIN is on its way. If the
@@ -279,6 +287,7 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 		st.returnLoanLocked()
 	}
 	if flags&FlagFin != 0 {
+		s.end.receipt.sent()
 		s.finishOutLocked(st)
 	} else {
 		s.sched.place(st)

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -296,17 +297,15 @@ func (st *Stream) call(handler http.Handler, req *http.Request) (returned bool) 
 }
 
 // Close ends the server at once: listeners, sessions and HTTP/1.1 connections are
-// closed. It does not wait for handlers; their contexts end. Called by a hook of a
+// closed. It waits neither for clients nor for handlers, whose contexts end. Called by a hook of a
 // Trace, or other code that runs on a session's own goroutines, it waits for nothing.
 func (srv *Server) Close() (err error) {
 	sessions, plain := srv.close()
-	for _, s := range sessions {
-		s.shutdown(ErrSessionClosed)
-	}
-	if !insideSession() {
-		for _, s := range sessions { // the http.Server would close their connections before the GOAWAY is out
-			<-s.end.senderEnd
+	if insideSession() {
+		for _, s := range sessions {
+			s.shutdown(ErrSessionClosed)
 		}
+	} else if closeSoon(sessions...) { // the http.Server would close their connections before the GOAWAY is out
 		defer srv.serving.Wait()
 	}
 	if plain != nil {
@@ -319,7 +318,9 @@ func (srv *Server) Close() (err error) {
 }
 
 // Shutdown ends the server gracefully: listeners are closed, sessions get a GOAWAY
-// and end with their last stream, HTTP/1.1 connections end when idle. If the
+// and end when their last stream has and its client has received the answer, see
+// Session.Shutdown, HTTP/1.1 connections end when idle. An answer that a client does not
+// confirm makes it return ErrDeliveryTimeout. If the
 // context ends first, everything is closed and the context's error returned, within a
 // tenth of a second whatever the peers do. A hook of a Trace, which cannot wait, gets an
 // error and should call Close.
@@ -327,6 +328,8 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	sessions, _ := srv.close()
 	plain := srv.httpServer() // which calls what RegisterOnShutdown was given
 	for _, s := range sessions {
+		s.wait(1)
+		defer s.wait(-1)
 		s.goAway()
 	}
 	if insideSession() {
@@ -338,13 +341,24 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	}
 	if ctx.Err() == nil {
 		srv.serving.Wait()
-		return err
+		return cmp.Or(err, undelivered(sessions))
 	}
 	if closeSoon(sessions...) {
 		defer srv.serving.Wait()
 	}
 	plain.Close() // not before: it would close connections before their GOAWAY is out
 	return ctx.Err()
+}
+
+// undelivered returns why a session ended whose peer did not confirm the last bytes. What
+// has become of a connection otherwise is no concern of its server.
+func undelivered(sessions []*Session) error {
+	for _, s := range sessions {
+		if err := s.Err(); errors.Is(err, ErrDeliveryTimeout) {
+			return err
+		}
+	}
+	return nil
 }
 
 // unlessClosed drops the http.Server's complaint about a listener of its own that

@@ -69,6 +69,9 @@ type readAheadConn struct {
 	first []byte
 }
 
+// NetConn returns the connection below.
+func (c *readAheadConn) NetConn() net.Conn { return c.Conn }
+
 // Read returns what has been read already, and then what comes.
 func (c *readAheadConn) Read(p []byte) (int, error) {
 	if len(c.first) > 0 {

@@ -202,9 +202,11 @@ func (p *statsPeer) statsOfTheEnd() {
 	w.Streams = StreamStates{}
 	synctest.Wait()
 	p.wantGoAway("nothing is left", 0, GoAwayOK)
-	w.Sent.Frames[FrameGoAway] = 1
+	w.Sent.Frames[FrameGoAway], w.GoingAway = 1, true
+	w.Sent.Frames[FramePing]++ // for the receipt
 	p.check("the stream is above the last good one")
 	p.wantOrderlyEnd("nothing is left")
+	w.Received.Frames[FramePing]++
 	p.check("the totals stay")
 }
 
@@ -245,6 +247,7 @@ func TestStatsOfAServer(t *testing.T) {
 		p.wantGoAway("shutting down", 1, GoAwayOK)
 		w.Sent.Frames[FrameGoAway], w.GoingAway = 1, true
 		p.wantOrderlyEnd("drained")
+		w.Sent.Frames[FramePing], w.Received.Frames[FramePing] = w.Sent.Frames[FramePing]+1, w.Received.Frames[FramePing]+1 // the receipt
 		shutdown.ok("drained")
 		p.check("over")
 	})

@@ -3,6 +3,7 @@ package spdy
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // open opens a new stream with a header block that came from blockPool and goes
@@ -256,6 +257,9 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	s.sched.remove(st)
 	s.leaveUnreadLocked(st)
 	delete(s.streams, st.id)
+	if len(s.streams) == 0 {
+		s.end.rested = time.Now()
+	}
 	s.keepLocked(st)
 	st.freeLocked()
 	st.raw.uncountLocked()

@@ -348,7 +348,7 @@ var waitingClients = []waitingCall{
 
 // ofShutdown are the ends of a Shutdown that waits for one stream of ours. The peer has
 // to hang up too, unless there is no time to wait for it.
-var ofShutdown = join(byContext, ends{"connection breaks": fine, "peer hangs up": fine})
+var ofShutdown = join(byContext, ends{"connection breaks": is(syscall.ECONNRESET), "peer hangs up": is(io.ErrUnexpectedEOF)})
 
 // throughProxy is what waits in a proxy: a handler's goroutine with a request and a
 // ResponseWriter of another server.

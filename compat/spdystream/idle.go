@@ -56,6 +56,10 @@ func (c *watchedConn) CloseWrite() error {
 	return nil
 }
 
+// NetConn returns the connection below, which the session asks for the bytes that its peer
+// has not acknowledged.
+func (c *watchedConn) NetConn() net.Conn { return c.Conn }
+
 func (c *watchedConn) touch() {
 	if c.watchers.Load() > 0 {
 		c.last.Store(int64(time.Since(c.epoch)))

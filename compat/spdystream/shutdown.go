@@ -60,7 +60,11 @@ func (c *Connection) shutdown(timeout time.Duration) {
 		limit := time.AfterFunc(timeout, force)
 		defer limit.Stop()
 	} else {
-		quiet := c.conn.newWatch(force)
+		quiet := c.conn.newWatch(func() {
+			if c.session.Stats().Streams != (amahi.StreamStates{}) {
+				force() // else the session waits until the peer has received everything
+			}
+		})
 		quiet.set(farewell)
 		defer quiet.stop()
 	}

@@ -370,9 +370,9 @@ func TestAttackA28WaitingEnds(t *testing.T) {
 		turns.wantBegun(t, "/11")
 		turns.end <- struct{}{}
 		require.Equal(t, "0 <nil>", p.body(11))
+		p.conn.Close() // which says that the answer has come
 		require.NoError(t, <-down)
 		require.NoError(t, <-p.end)
-		p.conn.Close()
 	})
 	bubble.InVersions(t, "cancelled after GOAWAY", func(t *testing.T, v spdy.Version) {
 		p, turns := waiting(t, v, spdy.Config{}, &http.Server{})

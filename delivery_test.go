@@ -1,0 +1,224 @@
+package spdy
+
+import (
+	"context"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amahi/spdy/internal/testconn"
+	"github.com/stretchr/testify/require"
+)
+
+// deliveringPeer is a peer that has had a whole answer and sees all PINGs; the session has
+// begun a Shutdown with ctx.
+func deliveringPeer(t *testing.T, ctx context.Context, o ...peerOpts) (p *testPeer, shutdown *call) {
+	p = newPeer(t, asServer, o...)
+	p.resetPings = true
+	p.sendSynStream(1, FlagFin)
+	st := p.wantAccept("a request", 1)
+	p.reply(st, FlagFin)
+	p.wantSynReply("its answer", 1)
+	shutdown = p.startShutdown(ctx)
+	p.wantGoAway("goodbye", 1, GoAwayOK)
+	return p, shutdown
+}
+
+// TestShutdownDelivers shows that a graceful end waits until the peer has confirmed the last
+// frame, and for how long.
+func TestShutdownDelivers(t *testing.T) {
+	story(t, "until the echo of a PING", func(t *testing.T) {
+		p, shutdown := deliveringPeer(t, t.Context())
+		p.wantPing("behind the last frame", 2)
+		p.advance(deliveryGrace - 1)
+		p.wantIdle("the connection is open")
+		shutdown.pending("the peer may not have it")
+		p.sendPing(2)
+		p.wantOrderlyEnd("it has")
+		shutdown.ok("it has")
+	})
+	story(t, "the peer hangs up instead", func(t *testing.T) {
+		p, shutdown := deliveringPeer(t, t.Context())
+		p.wantPing("behind the last frame", 2)
+		p.conn.Close()
+		shutdown.ok("it wants no more")
+		p.served.ok("it wants no more")
+	})
+	story(t, "the connection breaks instead", func(t *testing.T) {
+		p, shutdown := deliveringPeer(t, t.Context())
+		p.conn.Reset()
+		require.ErrorAs(t, shutdown.wait("nothing is known of the answer").err, new(*ConnError))
+	})
+	story(t, "a peer that answers no PING, but hangs up when we do", func(t *testing.T) {
+		p, shutdown := deliveringPeer(t, t.Context())
+		p.wantPing("behind the last frame", 2)
+		p.advance(deliveryGrace)
+		_, err := p.f.ReadFrame()
+		require.ErrorContains(t, err, "EOF", "our direction is closed")
+		p.sendPing(1) // which cannot be answered
+		shutdown.pending("it may still read")
+		p.conn.Close()
+		shutdown.ok("it has read the end")
+	})
+	story(t, "a peer that only receives", func(t *testing.T) {
+		p, shutdown := deliveringPeer(t, t.Context(), peerOpts{conf: Config{DeliveryTimeout: 20 * time.Second}})
+		for range 10 {
+			p.advance(20*time.Second - 1)
+			shutdown.pending("it sends something now and then")
+			p.sendWindowUpdate(0, 1)
+		}
+		p.advance(20*time.Second - 1)
+		shutdown.pending("not quite")
+		p.advance(2 * time.Second) // as often does it look
+		shutdown.fails("it has fallen silent", ErrDeliveryTimeout)
+		var timeout net.Error
+		require.ErrorAs(t, shutdown.err, &timeout)
+		require.True(t, timeout.Timeout() && os.IsTimeout(ErrDeliveryTimeout))
+		p.advance(linger)
+	})
+	story(t, "no longer than the caller's context", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		p, shutdown := deliveringPeer(t, ctx)
+		p.advance(3*time.Second - 1)
+		shutdown.pending("there is time")
+		p.advance(hasteLimit + 1)
+		shutdown.fails("there was", context.DeadlineExceeded)
+	})
+	story(t, "Close ends it", func(t *testing.T) {
+		p, shutdown := deliveringPeer(t, t.Context())
+		p.startClose()
+		p.advance(haste)
+		shutdown.ok("it was told to")
+		require.ErrorIs(t, p.s.Err(), ErrSessionClosed)
+	})
+	story(t, "less than 0 does not wait", func(t *testing.T) {
+		p, shutdown := deliveringPeer(t, t.Context(), peerOpts{conf: Config{DeliveryTimeout: -1}})
+		p.wantOrderlyEnd("at once")
+		shutdown.ok("at once")
+	})
+}
+
+// TestDeliveryIsNeeded shows which ends need no receipt.
+func TestDeliveryIsNeeded(t *testing.T) {
+	story(t, "a PING since has been answered", func(t *testing.T) {
+		p := newPeer(t, asServer)
+		p.resetPings = true
+		p.sendSynStream(1, FlagFin)
+		p.reply(p.wantAccept("a request", 1), FlagFin)
+		p.wantSynReply("its answer", 1)
+		ping := p.startPing(t.Context())
+		p.wantPing("ours", 2)
+		p.sendPing(2)
+		ping.ok("echoed")
+		shutdown := p.startShutdown(t.Context())
+		p.wantGoAway("goodbye", 1, GoAwayOK)
+		p.wantOrderlyEnd("the peer has everything")
+		shutdown.ok("the peer has everything")
+	})
+	story(t, "a request without a body has been answered", func(t *testing.T) {
+		p := newPeer(t, asClient)
+		p.resetPings = true
+		st := p.open("a request", FlagFin)
+		p.wantSynStream("a request", 1)
+		p.sendSynReply(1, FlagFin)
+		p.hasEnded("answered", st)
+		shutdown := p.startShutdown(t.Context())
+		p.wantGoAway("goodbye", 0, GoAwayOK)
+		p.wantOrderlyEnd("the answer is the receipt")
+		shutdown.ok("the answer is the receipt")
+	})
+	story(t, "nothing has happened since the last answer for longer than a delivery takes", func(t *testing.T) {
+		p := newPeer(t, asServer)
+		p.resetPings = true
+		p.sendSynStream(1, FlagFin)
+		p.reply(p.wantAccept("a request", 1), FlagFin)
+		p.wantSynReply("its answer", 1)
+		p.advance(defaultDeliveryTimeout)
+		shutdown := p.startShutdown(t.Context())
+		p.wantGoAway("goodbye", 1, GoAwayOK)
+		p.wantOrderlyEnd("the peer may be dead")
+		shutdown.ok("the peer may be dead")
+	})
+	story(t, "more of them than a process may have", func(t *testing.T) {
+		unattended.Add(maxUnattended)
+		defer unattended.Add(-maxUnattended)
+		p := newPeer(t, asServer)
+		p.resetPings = true
+		p.sendSynStream(1, FlagFin)
+		st := p.wantAccept("a request", 1)
+		p.s.SendGoaway(0, nil)
+		p.wantGoAway("goodbye", 1, GoAwayOK)
+		p.reply(st, FlagFin)
+		p.wantSynReply("its answer", 1)
+		p.wantOrderlyEnd("at once")
+		require.EqualValues(t, maxUnattended, unattended.Load())
+	})
+}
+
+// TestDeliveriesAreCounted shows that a delivery which no Shutdown waits for is counted while
+// it lasts, and others are not.
+func TestDeliveriesAreCounted(t *testing.T) {
+	story(t, "", func(t *testing.T) {
+		before := unattended.Load()
+		p := newPeer(t, asServer)
+		p.resetPings = true
+		p.sendSynStream(1, FlagFin)
+		st := p.wantAccept("a request", 1)
+		p.s.SendGoaway(0, nil)
+		p.wantGoAway("goodbye", 1, GoAwayOK)
+		p.reply(st, FlagFin)
+		p.wantSynReply("its answer", 1)
+		p.wantPing("behind it", 2)
+		require.Equal(t, before+1, unattended.Load())
+		p.sendPing(2)
+		p.wantOrderlyEnd("delivered")
+		require.Equal(t, before, unattended.Load())
+
+		p, shutdown := deliveringPeer(t, t.Context())
+		p.wantPing("behind it", 2)
+		require.Equal(t, before, unattended.Load())
+		p.sendPing(2)
+		p.wantOrderlyEnd("delivered")
+		shutdown.ok("delivered")
+		require.Equal(t, before, unattended.Load())
+	})
+}
+
+// TestDeliveryOverSlowConnection shows that bytes which the connection takes are progress.
+func TestDeliveryOverSlowConnection(t *testing.T) {
+	story(t, "", func(t *testing.T) {
+		const size, room = 100_000, 10_000
+		p := newPeer(t, asServer, peerOpts{
+			conf: Config{DeliveryTimeout: 10 * time.Second}, conn: []testconn.Option{testconn.First(testconn.WriteCap(room))},
+		})
+		p.resetPings = true
+		p.sendWindowUpdate(0, size)
+		p.sendSynStream(1, FlagFin)
+		st := p.wantAccept("a request", 1)
+		p.sendWindowUpdate(1, size)
+		shutdown := p.startShutdown(t.Context())
+		p.wantGoAway("goodbye", 1, GoAwayOK)
+		p.reply(st, 0)
+		writing := p.startWrite(st, make([]byte, size), FlagFin)
+		p.wantSynReply("its answer", 1)
+		got := 0
+		for got < size {
+			p.advance(9 * time.Second)
+			shutdown.pending("the peer reads")
+			for p.conn.Unread() > 0 && got < size {
+				frame, err := p.f.ReadFrame()
+				require.NoError(t, err)
+				got += len(frame.(*DataFrame).Data)
+				synctest.Wait()
+			}
+		}
+		writing.ok("all of it")
+		p.wantPing("behind it", 2)
+		p.sendPing(2)
+		p.wantOrderlyEnd("delivered")
+		shutdown.ok("delivered")
+	})
+}
