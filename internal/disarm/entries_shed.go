@@ -16,7 +16,12 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "windows.go", pkg: "tests/windows",
 		what: "contradictory fields are an error",
-		old:  "	case streams <= 0 || streams*stream <= session:\n", new: "	case true:\n",
+		old:  "	if streams <= 0 || need <= session {\n", new: "	if true {\n",
+	},
+	{
+		attack: "A29", file: "windows.go", pkg: "tests/windows",
+		what: "the session window covers a stream of each side that sends",
+		old:  "	if need := d.kinds() * stream; need > session {\n", new: "	if false {\n		need := int64(0)\n",
 	},
 	{
 		attack: "A29", file: "credit.go", pkg: "tests/windows",
