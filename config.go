@@ -47,7 +47,7 @@ type Config struct {
 	// MaxConcurrentStreams is the number of streams that the peer may have open. Further
 	// streams are refused with REFUSED_STREAM, which the peer may retry. It is also the
 	// number of handlers that run at once, those of streams that the peer has cancelled
-	// included: while all of them are busy, a stream that the peer opens waits for one to
+	// and of pushes included, these half of it at most: while all of them are busy, a stream that the peer opens waits for one to
 	// return, in turn, with what it has sent in its window. http.Server's WriteTimeout
 	// counts meanwhile, ReadTimeout does not. A session that
 	// opens streams has no more of them open than SessionWindow covers: as many as this,
@@ -154,7 +154,9 @@ type Config struct {
 	// pushed answer's Vary names. Unless the answer is declared to be for everybody, with
 	// public, max-age or s-maxage in its Cache-Control, and none of private and no-cache,
 	// and no Set-Cookie, all other headers have to be the same, too, except those like
-	// Accept and User-Agent that differ between requests of one user. An answer with
+	// Accept and User-Agent that differ between requests of one user. The answer has to be
+	// fresh by its max-age or Expires, its Date and its Age; for the first ten seconds, while
+	// its page is being loaded, it may be used without that, and with no-cache. An answer with
 	// no-store answers no request. A request with another method than GET, HEAD, OPTIONS
 	// and TRACE drops the session's pushes of its URL. A GET that no push answers is sent.
 	//

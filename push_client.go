@@ -50,7 +50,7 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	if !st.oneWay { // SPEC S12, U7
 		return streamErrorf(st.id, RstProtocolError, "a server may only push")
 	}
-	cause := s.requestOf(st.assoc)
+	cause := s.causeOf(st.assoc)
 	if cause == nil { // SPEC U2, U6, U19
 		return streamErrorf(st.id, RstInvalidStream, "pushed along with stream %d, which is no open request", st.assoc)
 	}
@@ -312,11 +312,13 @@ func (s *Session) outdatePushes(up *upload) {
 	}
 }
 
-// requestOf returns the request of a stream of ours that is open.
-func (s *Session) requestOf(id uint32) *http.Request {
+// causeOf returns the request of a stream of ours that is open, along with which the peer
+// pushes.
+func (s *Session) causeOf(id uint32) *http.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st := s.streams[id]; st != nil && st.state.ours && !st.state.inDone {
+		st.pushed = true
 		return st.request
 	}
 	return nil

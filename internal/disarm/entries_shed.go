@@ -69,6 +69,11 @@ var windowEntries = []entry{
 		old:  "	case s.crowdedLocked(): //", new: "	case false: //",
 	},
 	{
+		attack: "A29", file: "push_client.go", pkg: "tests/windows", test: "^TestAttackA29RefusedPushes$",
+		what: "what has come of a push that is refused is given up",
+		old:  "	p.st.forget()\n", new: "",
+	},
+	{
 		attack: "A29", file: "receiver_headers.go", pkg: "tests/windows", test: "^TestAttackA29KeptPushes$",
 		what: "pushes that nobody wants give way to others",
 		old:  "	if s.crowded() {\n", new: "	if false {\n",
