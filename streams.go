@@ -273,7 +273,10 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 // a stream forget its pushes, which outlive it.
 func (s *Session) unlinkPushLocked(st *Stream) {
 	st.pushes = nil
-	if parent := s.streams[st.assoc]; st.state.ours && parent != nil {
+	if st.assoc == 0 || !st.state.ours {
+		return
+	}
+	if parent := s.streams[st.assoc]; parent != nil {
 		if delete(parent.pushes, st); len(parent.pushes) == 0 {
 			parent.pushes = nil
 		}
