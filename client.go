@@ -41,7 +41,7 @@ func (c *Config) NewClientConn(conn net.Conn) (*Client, error) {
 	if conn == nil {
 		return nil, errors.New("spdy: NewClientConn without a connection")
 	}
-	if err := c.check(httpSending); err != nil {
+	if err := c.check(c.clientSending()); err != nil {
 		conn.Close()
 		return nil, err
 	}

@@ -12,7 +12,8 @@ type Config struct {
 	// StreamWindow is how many bytes of a stream the peer may send before the
 	// application has read them. Values below 64 KiB, the protocol's initial
 	// window, mean 64 KiB: SETTINGS are not acknowledged, so a smaller window
-	// could not be enforced (SPEC W11). Default 256 KiB, at most 2^31-1.
+	// could not be enforced (SPEC W11). Default 256 KiB, at most 2^31-1; half of that on raw
+	// sessions and on clients that accept pushes, which need the windows of two streams.
 	StreamWindow int
 
 	// MaxStreamWindow is how far the window of a stream grows, in bytes, while its
@@ -39,13 +40,14 @@ type Config struct {
 	// waits, as long as the session receives a quarter of what the line would bring, and
 	// for that of the only stream of a client as long as it takes. Default: StreamWindow times
 	// MaxConcurrentStreams, and twice MaxStreamWindow for windows to grow; 94.5 MiB with
-	// the defaults of these. At least 64 KiB, at most 2^31-1.
+	// the defaults of these. At least 64 KiB, 128 KiB on raw sessions and on clients that
+	// accept pushes, at most 2^31-1.
 	SessionWindow int
 
 	// MaxConcurrentStreams is the number of streams that the peer may have open. Further
 	// streams are refused with REFUSED_STREAM, which the peer may retry. It is also the
 	// number of handlers that run at once, those of streams that the peer has cancelled
-	// included: while all of them are busy, a stream that the peer opens waits for one to
+	// and of pushes included, these half of it at most: while all of them are busy, a stream that the peer opens waits for one to
 	// return, in turn, with what it has sent in its window. http.Server's WriteTimeout
 	// counts meanwhile, ReadTimeout does not. A session that
 	// opens streams has no more of them open than SessionWindow covers: as many as this,
@@ -54,8 +56,10 @@ type Config struct {
 	// windows of 64 KiB cover with 2^31-1 bytes; half of that for raw sessions and for
 	// clients that accept pushes, whose peers send on streams of both sides.
 	//
-	// StreamWindow, SessionWindow and MaxConcurrentStreams that are set and contradict
-	// each other are a *ConfigError.
+	// StreamWindow, SessionWindow, MaxConcurrentStreams and AcceptPush that are set and
+	// contradict each other are a *ConfigError: the session has to cover the windows of
+	// MaxConcurrentStreams streams, and on raw sessions and on clients that accept pushes
+	// the window of one more, which this side opens.
 	MaxConcurrentStreams int
 
 	// ShedAfter is the time after which a stream that has unread bytes, and whose
@@ -150,13 +154,14 @@ type Config struct {
 	// pushed answer's Vary names. Unless the answer is declared to be for everybody, with
 	// public, max-age or s-maxage in its Cache-Control, and none of private and no-cache,
 	// and no Set-Cookie, all other headers have to be the same, too, except those like
-	// Accept and User-Agent that differ between requests of one user. An answer with
+	// Accept and User-Agent that differ between requests of one user. The answer has to be
+	// fresh by its max-age or Expires, its Date and its Age; for the first ten seconds, while
+	// its page is being loaded, it may be used without that, and with no-cache. An answer with
 	// no-store answers no request. A request with another method than GET, HEAD, OPTIONS
 	// and TRACE drops the session's pushes of its URL. A GET that no push answers is sent.
 	//
 	// Pushes that no request claims are dropped, the oldest first, when they reach
-	// MaxConcurrentStreams, or could fill half of SessionWindow, which is at least twice
-	// StreamWindow then.
+	// MaxConcurrentStreams, or could fill half of SessionWindow.
 	AcceptPush func(promised, cause *http.Request) bool
 
 	// Settings stores the settings that servers ask their clients to keep, by

@@ -9,10 +9,11 @@ import (
 // at once, those of cancelled streams included, whose end no peer can see. So a peer may open
 // a stream while all of them are busy: that stream is within the limit by the peer's own
 // count, and its handler begins in turn, when another has returned. A stream that ends before
-// that leaves the queue. Guarded by Session.mu.
+// that leaves the queue. A push has a place of its own, or is not made. Guarded by Session.mu.
 type handlerQueue struct {
 	limit   int       // Config.MaxConcurrentStreams; immutable
-	running int       // goroutines of handlers, without those of pushes
+	running int       // goroutines of handlers, those of pushes included
+	pushing int       // those of pushes
 	waiting list.List // of *Stream, whose handlers have not begun; the first begins first
 	unread  list.List // of *Stream, which have ended with unread bytes while the handler runs; the oldest first
 }
@@ -38,6 +39,19 @@ func (q *handlerQueue) beginsLocked(st *Stream, patience time.Duration) bool {
 	}
 	st.waits = q.waiting.PushBack(st)
 	return false
+}
+
+// beginsPushLocked takes a place for the handler of a push, and reports false if there is
+// none. A push cannot wait for one: the handler that makes the push waits for that, and may be
+// who has the place. Half of the places are for requests, so that those have their turn
+// however long clients leave pushes unread.
+func (q *handlerQueue) beginsPushLocked() bool {
+	if q.running >= q.limit || q.pushing >= q.limit/2 {
+		return false
+	}
+	q.running++
+	q.pushing++
+	return true
 }
 
 // waitingLocked is the number of streams that wait.
@@ -114,8 +128,11 @@ func (a *httpServerApp) start(st *Stream) {
 }
 
 // handOver gives the place of a handler that has returned to the next stream.
-func (a *httpServerApp) handOver(s *Session) (taken bool) {
+func (a *httpServerApp) handOver(s *Session, how beginning) (taken bool) {
 	s.mu.Lock()
+	if how == asPush {
+		s.handlers.pushing--
+	}
 	next := s.handlers.nextLocked()
 	s.mu.Unlock()
 	if next == nil {
@@ -131,5 +148,5 @@ type beginning int
 const (
 	atOnce beginning = iota // when its stream opened
 	inTurn                  // after waiting in a handlerQueue, in the place of another handler
-	asPush                  // for a push, in no place
+	asPush                  // for a push, at once
 )

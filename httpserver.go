@@ -95,7 +95,7 @@ func (a *httpServerApp) end(st *Stream, how beginning) {
 	if a.lastAnswer != nil && a.lastAnswer() {
 		st.session.goAway()
 	}
-	if how == asPush || !a.handOver(st.session) {
+	if !a.handOver(st.session, how) {
 		a.states.end()
 	}
 }

@@ -122,6 +122,9 @@ func newPeer(t testing.TB, r role, opts ...peerOpts) *testPeer {
 	p.f = NewFramer(p.conn, p.conn, o.version)
 	conf := o.conf.withDefaults(bool(r), receives(o.app))
 	if conf.FlowControl == FlowControlStandard { // more streams than the windows cover
+		if o.conf.AcceptPush == nil { // nor one of each side, which a push needs
+			conf.StreamWindow, conf.SessionWindow = int(clampWindow(o.conf.StreamWindow)), int(clampWindow(o.conf.SessionWindow))
+		}
 		conf.MaxConcurrentStreams, conf.grants = streams, grants{opens: maxStreamID, pool: maxWindow}
 		orDefault(&conf.MaxConcurrentStreams, defaultMaxStreams)
 		conf.ResetBurst = o.conf.ResetBurst

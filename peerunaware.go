@@ -90,6 +90,7 @@ type unawareness struct {
 func (c *Config) unawareDefaults(client bool) {
 	orDefault(&c.UnreadBudget, defaultUnreadBudget)
 	orDefault(&c.MaxConcurrentStreams, defaultUnawareMaxStreams)
+	c.MaxConcurrentStreams = min(c.MaxConcurrentStreams, maxStreamID) // SETTINGS have 32 bits
 	orDefault(&c.StreamWindow, defaultStreamWindow)
 	orDefault(&c.MaxStreamWindow, defaultMaxStreamWindow)
 	window := defaultUnawareServerWindow

@@ -17,6 +17,9 @@ var errPushFailed = errors.New("spdy: the pushed handler did not answer with sta
 // errPushLimit is what Push returns while the client takes no further pushes.
 var errPushLimit = errors.New("spdy: the client's limit of pushed streams is reached")
 
+// errPushBusy is what Push returns while there is no place for the handler of a push.
+var errPushBusy = errors.New("spdy: too many handlers run for another push")
+
 // A promise is what makes an exchange a push.
 type promise struct {
 	parent  *Stream
@@ -42,8 +45,9 @@ func (p *promise) decide(err error) {
 // way before anything that the caller writes afterwards (SPEC U8). It fails with
 // http.ErrNotSupported if the client takes no pushes or the stream is itself a
 // push, and if the limit on pushes is reached, the handler does not answer with
-// status 200, or the stream has ended. The push outlives the stream unless the
-// client cancels that.
+// status 200, or the stream has ended. It also fails while Config.MaxConcurrentStreams
+// handlers run, those of pushes included, or half as many for pushes. The push outlives
+// the stream unless the client cancels that.
 func (st *Stream) Push(target string, opts *http.PushOptions) error {
 	x := st.http
 	s := st.session
@@ -55,7 +59,7 @@ func (st *Stream) Push(target string, opts *http.PushOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := s.pushErr(st); err != nil {
+	if err := s.beginsPush(st); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(app.base)
@@ -73,13 +77,21 @@ func (st *Stream) Push(target string, opts *http.PushOptions) error {
 	}
 }
 
-// pushErr is why nothing can be pushed along with a stream, or nil.
-func (s *Session) pushErr(parent *Stream) error {
+// beginsPush takes a place for the handler of a push along with a stream, or returns why
+// nothing can be pushed.
+func (s *Session) beginsPush(parent *Stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pushErrLocked(parent)
+	if err := s.pushErrLocked(parent); err != nil {
+		return err
+	}
+	if !s.handlers.beginsPushLocked() {
+		return errPushBusy
+	}
+	return nil
 }
 
+// pushErrLocked is why nothing can be pushed along with a stream, or nil.
 func (s *Session) pushErrLocked(parent *Stream) error {
 	if err := s.openErrLocked(); err != nil {
 		return err
@@ -186,7 +198,10 @@ func (s *Session) openPush(parent, st *Stream, block *[]byte, fin bool) error {
 	s.ourStreams++
 	st.assoc = parent.id
 	s.enterPushLocked(parent, st, block, flags)
-	parent.pushes = append(parent.pushes, st)
+	if parent.pushes == nil {
+		parent.pushes = make(map[*Stream]struct{})
+	}
+	parent.pushes[st] = struct{}{}
 	s.mu.Unlock()
 	s.ring()
 	return nil

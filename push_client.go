@@ -25,8 +25,8 @@ type httpClientApp struct {
 type push struct {
 	st      *Stream
 	key     pushKey
-	cause   http.Header // of the request that it is pushed along with
-	began   time.Time
+	cause   http.Header   // of the request that it is pushed along with
+	came    time.Time     // when the headers of the answer came; read after replied
 	decided chan struct{} // latch: wanted has returned
 	refused bool          // wanted returned false; read after decided
 }
@@ -50,7 +50,7 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	if !st.oneWay { // SPEC S12, U7
 		return streamErrorf(st.id, RstProtocolError, "a server may only push")
 	}
-	cause := s.requestOf(st.assoc)
+	cause := s.causeOf(st.assoc)
 	if cause == nil { // SPEC U2, U6, U19
 		return streamErrorf(st.id, RstInvalidStream, "pushed along with stream %d, which is no open request", st.assoc)
 	}
@@ -66,9 +66,10 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	}
 	p := &push{
 		st: st, key: newPushKey(pushURL(promised.URL.Scheme, promised), cause.Header),
-		cause: cause.Header, began: time.Now(), decided: make(chan struct{}),
+		cause: cause.Header, came: time.Now(), decided: make(chan struct{}),
 	}
 	st.startPush(h)
+	a.find(p.key)
 	old, refused := a.add(p, s.conf.unclaimedPushes())
 	if refused != nil {
 		return refused
@@ -114,18 +115,36 @@ func (a *httpClientApp) addLocked(p *push, limit int) (old *push, refused *Strea
 	return old, nil
 }
 
-// decide asks the user whether he wants a push.
+// decide asks the user whether he wants a push. By then it may be complete: what has come
+// is nobody's. A function that calls runtime.Goexit refuses.
 func (a *httpClientApp) decide(p *push, promised, cause *http.Request) {
-	if !a.wanted(promised, cause) {
-		p.refused = true
-		a.forget(p)
-		p.st.reset(RstRefusedStream, "the push was refused", nil)
-	}
-	close(p.decided)
+	wanted := false
+	defer func() {
+		if !wanted {
+			p.refused = true
+			a.forget(p)
+			p.giveUp(RstRefusedStream, "the push was refused")
+		}
+		close(p.decided)
+	}()
+	wanted = a.wanted(promised, cause)
 }
 
-// find returns the unclaimed push with this key, nil if there is none.
+// find returns the unclaimed push with this key, nil if there is none. One that no request
+// can use any more is dropped, so that the server may push the URL again.
 func (a *httpClientApp) find(key pushKey) *push {
+	p := a.lookUp(key)
+	if p == nil || !p.spent() {
+		return p
+	}
+	if a.claim(p) {
+		a.forget(p)
+		p.drop("the pushed answer is too old")
+	}
+	return nil
+}
+
+func (a *httpClientApp) lookUp(key pushKey) *push {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, p := range a.pushes {
@@ -211,9 +230,13 @@ func (p *push) lost() bool {
 const unclaimed = "no request claimed the push"
 
 // drop resets a push that is in no list any more.
-func (p *push) drop(why string) {
-	p.st.session.credit(p.st.discard())
-	p.st.reset(RstCancel, why, nil)
+func (p *push) drop(why string) { p.giveUp(RstCancel, why) }
+
+// giveUp ends a push that nobody will read. A stream that has ended by itself keeps what has
+// come, and with that its part of the session's window, so to reset it is not enough.
+func (p *push) giveUp(status RstStatus, why string) {
+	p.st.forget()
+	p.st.reset(status, why, nil)
 }
 
 // makeRoom gives up the oldest push that nobody has asked for, before a session of
@@ -252,7 +275,7 @@ func (s *Session) claimPush(up *upload) *Stream {
 		return nil
 	}
 	p := a.find(newPushKey(pushURL(s.schemeOf(up.req), up.req), up.req.Header))
-	if p == nil || !takesStored(up.req, time.Since(p.began)) || !p.suits(up) || !a.claim(p) {
+	if p == nil || !takesStored(up.req) || !p.suits(up) || !a.claim(p) {
 		return nil
 	}
 	over := up.req.Context().Done()
@@ -289,11 +312,13 @@ func (s *Session) outdatePushes(up *upload) {
 	}
 }
 
-// requestOf returns the request of a stream of ours that is open.
-func (s *Session) requestOf(id uint32) *http.Request {
+// causeOf returns the request of a stream of ours that is open, along with which the peer
+// pushes.
+func (s *Session) causeOf(id uint32) *http.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st := s.streams[id]; st != nil && st.state.ours && !st.state.inDone {
+		st.pushed = true
 		return st.request
 	}
 	return nil
@@ -340,6 +365,7 @@ func (st *Stream) startPush(h HeaderBlock) {
 // headers completes the answer of a push. That no name comes twice has been checked.
 func (a *httpClientApp) headers(st *Stream, h HeaderBlock) {
 	s := st.session
+	a.answerComes(st)
 	wrong := st.oneWay && slices.ContainsFunc(h, func(f HeaderField) bool { // SPEC U10
 		p, isPseudo := lookupPseudo(s.version, f.Name)
 		return isPseudo && p != pseudoStatus && p != pseudoVersion
@@ -356,6 +382,25 @@ func (a *httpClientApp) headers(st *Stream, h HeaderBlock) {
 	s.mu.Unlock()
 	if wrong {
 		s.spoilStream(st, streamErrorf(st.id, RstProtocolError, "HEADERS of a push repeat its URL"))
+	}
+}
+
+// answerComes notes when headers come that may complete the answer of a push. Receiver
+// only, which closes replied, so the time stays as it is afterwards.
+func (a *httpClientApp) answerComes(st *Stream) {
+	select {
+	case <-st.replied:
+		return
+	default:
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, list := range [...][]*push{a.pushes, a.claims} {
+		for _, p := range list {
+			if p.st == st {
+				p.came = time.Now()
+			}
+		}
 	}
 }
 

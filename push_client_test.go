@@ -23,6 +23,7 @@ func everyVersionRun(t *testing.T, f func(t *testing.T, v Version)) {
 func pushRig(t *testing.T, v Version, count, size int, f func(t *testing.T, r *rig)) {
 	conf := Config{Version: v, StreamWindow: 64 << 10, SessionWindow: 44 * 64 << 10, MaxConcurrentStreams: 20}
 	client := conf
+	conf.MaxConcurrentStreams = 44 // half of them for handlers of pushes
 	client.AcceptPush = func(promised, cause *http.Request) bool { return true }
 	rigTest(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {

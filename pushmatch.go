@@ -4,9 +4,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // This file matches requests with pushed answers: a push is a stored answer to its cause,
@@ -55,13 +53,15 @@ func joinValues(name string, values []string) string {
 	return strings.Join(trimValues(values), separator)
 }
 
-// suits reports whether the pushed answer is for the user of the request, and the request
-// and the cause agree in all headers named by its Vary; or its headers have not arrived yet.
+// suits reports whether the pushed answer is for the user of the request, fresh enough for
+// it, and the request and the cause agree in all headers named by its Vary; or its headers
+// have not arrived yet.
 func (p *push) suits(up *upload) bool {
-	select {
-	case <-p.st.replied:
-	default:
+	if !p.answered() {
 		return true
+	}
+	if !p.fresh(up.req) {
+		return false
 	}
 	vary, _ := p.st.reply.Get("vary")
 	if strings.Count(vary, ",")+strings.Count(vary, "\x00") >= maxVary {
@@ -124,8 +124,8 @@ func isUnsafe(method string) bool {
 // conditional.
 func isSelective(name string) bool { return name == "range" || strings.HasPrefix(name, "if-") }
 
-// takesStored reports whether a cache could use a stored answer of the given age.
-func takesStored(req *http.Request, age time.Duration) bool {
+// takesStored reports whether a cache could use a stored answer.
+func takesStored(req *http.Request) bool {
 	if req.Method != http.MethodGet && req.Method != "" || req.Body != nil && req.Body != http.NoBody {
 		return false
 	}
@@ -134,32 +134,20 @@ func takesStored(req *http.Request, age time.Duration) bool {
 		case len(values) == 0:
 		case isSelective(name),
 			name == "pragma" && slices.ContainsFunc(values, forbidsStored),
-			name == "cache-control" && !allowsAge(values, age):
+			name == "cache-control" && slices.ContainsFunc(values, forbidsStored):
 			return false
 		}
 	}
 	return true
 }
 
-// forbidsStored reports whether the value of a Pragma header has no-cache.
-func forbidsStored(line string) bool { return !allowsAge([]string{line}, 0) }
-
-// allowsAge reports whether the values of a request's Cache-Control allow a stored answer
-// of the given age (RFC 9111 §5.2.1).
-func allowsAge(values []string, age time.Duration) bool {
-	for _, line := range values {
-		for directive := range strings.SplitSeq(line, ",") {
-			name, value, _ := strings.Cut(directive, "=")
-			switch strings.ToLower(textproto.TrimString(name)) {
-			case "no-cache", "no-store":
-				return false
-			case "max-age":
-				limit, err := strconv.ParseUint(strings.Trim(value, " \t\""), 10, 31)
-				if err != nil || age >= time.Duration(limit)*time.Second {
-					return false
-				}
-			}
+// forbidsStored reports whether a line of Cache-Control or Pragma of a request forbids a
+// stored answer, whatever its age (RFC 9111 §5.2.1).
+func forbidsStored(line string) bool {
+	for name, value := range directives(line) {
+		if name == "no-cache" || name == "no-store" || name == "max-age" && deltaSeconds(value) == 0 {
+			return true
 		}
 	}
-	return true
+	return false
 }

@@ -1,12 +1,15 @@
 package spdy
 
 import (
+	"errors"
+	"iter"
 	"maps"
 	"net/http"
 	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // This file says for which users a pushed answer is. Vary and the credentials do not tell
@@ -18,31 +21,94 @@ import (
 // answers only requests of the user of the cause, as far as the headers tell. The headers
 // of the answer have arrived.
 func (p *push) shares(up *upload) bool {
-	store, everybody := storable(&p.st.reply)
-	return store && (everybody || sameUser(up, p.cause))
+	c := cacheControlOf(&p.st.reply)
+	return !c.noStore && (c.everybody() || sameUser(up, p.cause))
 }
 
-// storable reports whether a cache may keep an answer, and whether it may use it for
-// everybody (RFC 9111 §3, §5.2.2).
-func storable(reply *HeaderBlock) (store, everybody bool) {
+// A cacheControl is what an answer says to caches (RFC 9111 §5.2.2).
+type cacheControl struct {
+	noStore, noCache, private, public bool
+
+	lifetime    time.Duration // the least max-age
+	hasLifetime bool
+	shared      bool // max-age or s-maxage let caches use it for some time
+	setsCookie  bool
+}
+
+// cacheControlOf reads all directives: a later one may forbid what an earlier one allows.
+func cacheControlOf(reply *HeaderBlock) (c cacheControl) {
 	control, _ := reply.Get("cache-control")
-	store = true
-	for directive := range strings.FieldsFuncSeq(control, isVarySeparator) {
-		name, value, _ := strings.Cut(directive, "=")
-		switch strings.ToLower(textproto.TrimString(name)) {
+	for name, value := range directives(control) {
+		switch name {
 		case "no-store":
-			return false, false
-		case "private", "no-cache":
-			return true, false
+			c.noStore = true
+		case "no-cache":
+			c.noCache = true
+		case "private":
+			c.private = true
 		case "public":
-			everybody = true
-		case "max-age", "s-maxage":
-			seconds, err := strconv.ParseUint(strings.Trim(value, " \t\""), 10, 31)
-			everybody = everybody || err == nil && seconds > 0
+			c.public = true
+		case "max-age":
+			lifetime := deltaSeconds(value)
+			c.shared = c.shared || lifetime > 0
+			if !c.hasLifetime || lifetime < c.lifetime {
+				c.lifetime, c.hasLifetime = lifetime, true
+			}
+		case "s-maxage": // how long is for caches of many users, and for whom is for all
+			c.shared = c.shared || deltaSeconds(value) > 0
 		}
 	}
-	_, personal := reply.Get("set-cookie")
-	return store, everybody && !personal
+	_, c.setsCookie = reply.Get("set-cookie")
+	return c
+}
+
+// everybody reports whether a cache may use the answer for other users.
+func (c *cacheControl) everybody() bool {
+	return (c.public || c.shared) && !c.private && !c.noCache && !c.setsCookie
+}
+
+// directives returns the directives of a Cache-Control, with names in lower case and
+// values without quotes.
+func directives(control string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for control != "" {
+			end := directiveEnd(control)
+			name, value, _ := strings.Cut(control[:end], "=")
+			name = strings.ToLower(textproto.TrimString(name))
+			if name != "" && !yield(name, strings.Trim(value, " \t\"")) {
+				return
+			}
+			control = control[min(end+1, len(control)):]
+		}
+	}
+}
+
+// directiveEnd is the length of the first directive. A comma in quotes does not end it, the
+// end of a line does.
+func directiveEnd(control string) int {
+	quoted := false
+	for i := range len(control) {
+		switch c := control[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted, c == 0:
+			return i
+		}
+	}
+	return len(control)
+}
+
+// maxDelta is the longest time that headers can say.
+const maxDelta = (1<<31 - 1) * time.Second
+
+// deltaSeconds reads a number of seconds. More than maxDelta is maxDelta, and what is no
+// number is 0 (RFC 9111 §1.2.2, §4.2.1).
+func deltaSeconds(value string) time.Duration {
+	seconds, err := strconv.ParseUint(value, 10, 31)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // sameUser reports whether a request and the cause of a push have the same headers, but for

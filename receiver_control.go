@@ -1,6 +1,11 @@
 package spdy
 
-import "time"
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
 
 // receiveRstStream ends a stream that the peer gave up. RST_STREAM is never
 // answered (SPEC X2), and no status makes it a clean end (SPEC X4).
@@ -27,17 +32,20 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	s.finished.add(id)
 	flooded := s.floodedLocked()
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
+	pushes := st.pushes // which the end of the stream takes from it
 	s.endLocked(st, reset, !st.keepsUnreadLocked())
-	pushes := st.pushes
 	s.mu.Unlock()
 	st.cancelContext(reset)
-	for _, pushed := range pushes { // SPEC X7
+	for _, pushed := range slices.SortedFunc(maps.Keys(pushes), byID) { // SPEC X7
 		pushed.reset(RstCancel, "the request was cancelled", reset)
 	}
 	s.ring()
 	s.endIfDrained()
 	return flooded
 }
+
+// byID compares streams that have ids.
+func byID(a, b *Stream) int { return cmp.Compare(a.id, b.id) }
 
 // receiveSettings applies what the peer announces. Of an id that comes twice the
 // first entry counts (SPEC T2), unknown ids are ignored (SPEC T5).

@@ -109,7 +109,7 @@ func (st *Stream) outlookOfResetLocked(reset *StreamError) outlook {
 // answerBegunLocked reports whether the peer has sent any part of the answer, such as an
 // interim answer or a push.
 func (st *Stream) answerBegunLocked() bool {
-	return st.state.replied || st.state.interim || len(st.pushes) > 0
+	return st.state.replied || st.state.interim || st.pushed
 }
 
 // isReplayable reports whether a server may process the request twice, by the rules of

@@ -88,8 +88,9 @@ type Stream struct {
 	next, prev *Stream   // in that ring
 	part       roundPart // in the scheduler's rounds
 
-	request *http.Request // what our SYN_STREAM asked for
-	pushes  []*Stream     // pushed along with the answer; guarded by Session.mu
+	request *http.Request        // what our SYN_STREAM asked for
+	pushes  map[*Stream]struct{} // open ones of ours that accompany the answer, nil if there are none; guarded by Session.mu
+	pushed  bool                 // the peer has pushed along with the answer; guarded by Session.mu
 
 	http *exchange  // the HTTP side of the stream, nil if it carries none
 	raw  *RawStream // what the stream is a part of, nil if it carries HTTP; immutable

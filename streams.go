@@ -260,12 +260,27 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	if len(s.streams) == 0 {
 		s.end.rested = time.Now()
 	}
+	s.unlinkPushLocked(st)
 	s.keepLocked(st)
 	st.freeLocked()
 	st.raw.uncountLocked()
 	close(st.done)
 	st.readDeadline.Load().stop() // nothing waits on an ended stream
 	st.writeDeadline.Load().stop()
+}
+
+// unlinkPushLocked has a push that has ended forgotten by the stream that it accompanies, and
+// a stream forget its pushes, which outlive it.
+func (s *Session) unlinkPushLocked(st *Stream) {
+	st.pushes = nil
+	if st.assoc == 0 || !st.state.ours {
+		return
+	}
+	if parent := s.streams[st.assoc]; parent != nil {
+		if delete(parent.pushes, st); len(parent.pushes) == 0 {
+			parent.pushes = nil
+		}
+	}
 }
 
 // resetStream ends a stream because the peer broke a rule.

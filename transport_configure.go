@@ -63,7 +63,7 @@ func ConfigureTransport(t *http.Transport, conf *Config) error {
 	if t == nil {
 		return errors.New("spdy: ConfigureTransport of no transport")
 	}
-	if err := conf.check(httpSending); err != nil {
+	if err := conf.check(conf.clientSending()); err != nil {
 		return err
 	}
 	for _, name := range protocolNames() {

@@ -33,7 +33,7 @@ func (e *NegotiationError) Unwrap() error { return e.Err }
 
 // connect dials a session, which does not run yet.
 func (t *Transport) connect(ctx context.Context, key originKey) (*Session, error) {
-	if err := t.Config.check(httpSending); err != nil {
+	if err := t.Config.check(t.Config.clientSending()); err != nil {
 		return nil, err
 	}
 	conn, err := t.dialOrigin(ctx, key)

@@ -3,6 +3,7 @@ package spdy
 import (
 	"context"
 	"io"
+	"math"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -210,3 +211,41 @@ func TestUploadWindowGrows(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestGrantsAddUp: the windows of all streams that a session grants to its peer and to itself,
+// and the pool, are no more than the session's window, whatever a Config says.
+func TestGrantsAddUp(t *testing.T) {
+	sizes := []int{0, -1, 1, 2, 7, 250, 1000, 32766, 32767, 32768, 64 << 10, 64<<10 + 1, 128<<10 - 1, 128 << 10, 1 << 20, 1<<30 - 1, 1 << 30, 1<<31 - 2, 1<<31 - 1, math.MaxInt}
+	kinds := map[string]sending{"server": httpSending, "raw": rawSending, "client": {ours: true}, "pushes": {theirs: true, ours: true}}
+	for name, d := range kinds {
+		for _, session := range sizes {
+			for _, window := range sizes {
+				for _, streams := range sizes {
+					for _, grown := range []int{0, 1, math.MaxInt} {
+						c := &Config{SessionWindow: session, StreamWindow: window, MaxConcurrentStreams: streams, MaxStreamWindow: grown}
+						if name == "pushes" {
+							c.AcceptPush = func(_, _ *http.Request) bool { return true }
+						}
+						if c.check(d) == nil {
+							wantGrants(t, c.withDefaults(d.ours, d), d)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func wantGrants(t *testing.T, c *Config, d sending) {
+	t.Helper()
+	sum := c.grants.pool
+	if d.theirs {
+		sum += int64(c.MaxConcurrentStreams) * int64(c.StreamWindow)
+	}
+	if d.ours {
+		sum += int64(c.grants.opens) * int64(c.StreamWindow)
+	}
+	if sum > int64(c.SessionWindow) || d.ours && c.grants.opens < 1 || c.MaxConcurrentStreams < 1 || c.StreamWindow < defaultWindow {
+		t.Errorf("%d bytes are granted: %+v", sum, c)
+	}
+}

@@ -57,7 +57,7 @@ func receives(app application) sending {
 	case *acceptQueue:
 		return rawSending
 	case *httpClientApp:
-		return sending{theirs: app.wanted != nil, ours: true}
+		return sending{theirs: app.wanted != nil, ours: true} // see Config.clientSending
 	}
 	return httpSending // pushes are one-way
 }
@@ -65,7 +65,13 @@ func receives(app application) sending {
 // unaware reports whether a session with such streams has a peer that may do no flow control.
 func (c *Config) unaware(d sending) bool { return d.raw && c.FlowControl == FlowControlPeerUnaware }
 
-// check reports fields that contradict each other. Fields that are not set never do.
+// clientSending is receives for a client of HTTP with this configuration.
+func (c *Config) clientSending() sending {
+	return sending{theirs: c != nil && c.AcceptPush != nil, ours: true}
+}
+
+// check reports fields that contradict each other. Fields that are not set never do. A
+// session with streams of both sides needs the window of one of each at least.
 func (c *Config) check(d sending) error {
 	if c == nil || c.unaware(d) {
 		return nil // UnreadBudget takes precedence there
@@ -77,24 +83,43 @@ func (c *Config) check(d sending) error {
 	if c.StreamWindow > 0 {
 		stream = clampWindow(c.StreamWindow)
 	}
-	streams := int64(min(c.MaxConcurrentStreams, maxStreamID))
-	if streams > 0 && d.raw {
-		streams++ // one of ours
+	if need := d.kinds() * stream; need > session {
+		if err := c.tooNarrow(d, session, need); err != nil {
+			return err
+		}
 	}
-	switch {
-	case c.SessionWindow > 0 && stream > session:
-		return &ConfigError{"StreamWindow", "SessionWindow",
-			fmt.Sprintf("a stream may not have more than its session, %d bytes", session)}
-	case streams <= 0 || streams*stream <= session:
+	streams := int64(min(c.MaxConcurrentStreams, maxStreamID))
+	need := (streams + d.kinds() - 1) * stream
+	if streams <= 0 || need <= session {
 		return nil
+	}
+	reason := fmt.Sprintf("%d streams with windows of %d bytes need %d bytes", need/stream, stream, need)
+	switch {
 	case c.SessionWindow > 0:
-		return &ConfigError{"MaxConcurrentStreams", "SessionWindow",
-			fmt.Sprintf("%d streams with windows of %d bytes need %d bytes", streams, stream, streams*stream)}
+		return &ConfigError{"MaxConcurrentStreams", "SessionWindow", reason}
 	case c.StreamWindow > 0:
-		return &ConfigError{"MaxConcurrentStreams", "StreamWindow",
-			fmt.Sprintf("%d streams with windows of %d bytes need more than 2^31-1 bytes", streams, stream)}
+		return &ConfigError{"MaxConcurrentStreams", "StreamWindow", reason + ", more than 2^31-1"}
 	}
 	return nil // as many streams are granted as a session can cover
+}
+
+// tooNarrow is the error if one stream of each kind needs more than the session has, nil
+// if only one field says so: that has a narrower range then.
+func (c *Config) tooNarrow(d sending, session, need int64) error {
+	one := "a stream"
+	if d.kinds() > 1 {
+		one = "a stream of each side"
+	}
+	reason := fmt.Sprintf("the windows of %s need %d bytes, the session has %d", one, need, session)
+	switch {
+	case c.SessionWindow > 0 && c.StreamWindow > 0:
+		return &ConfigError{"StreamWindow", "SessionWindow", reason}
+	case d.raw:
+		return nil
+	case c.SessionWindow > 0:
+		return &ConfigError{"AcceptPush", "SessionWindow", reason}
+	}
+	return &ConfigError{"AcceptPush", "StreamWindow", reason}
 }
 
 // clampWindow returns the size of a window that is set.
@@ -110,10 +135,6 @@ func (c *Config) deriveWindows(d sending) {
 	} else {
 		c.sumSession(d.kinds())
 	}
-	if c.AcceptPush != nil && d.theirs && d.ours { // a push that nobody reads must leave room, see unclaimedPushes
-		c.StreamWindow = min(c.StreamWindow, maxWindow/2)
-		c.SessionWindow = max(c.SessionWindow, 2*c.StreamWindow)
-	}
 	session, window := int64(c.SessionWindow), int64(c.StreamWindow)
 	theirs, opens := int64(0), int64(0)
 	if d.theirs {
@@ -122,7 +143,7 @@ func (c *Config) deriveWindows(d sending) {
 	c.grants.opens = maxStreamID
 	if d.ours {
 		most := max(int64(c.MaxConcurrentStreams), defaultMaxStreams)
-		opens = max(min(session/window-theirs, most), 1)
+		opens = min(session/window-theirs, most) // at least 1, see check
 		c.grants.opens = int(opens)
 	}
 	c.grants.pool = max(session-window*(opens+theirs), 0)
@@ -156,11 +177,11 @@ func (c *Config) sumSession(kinds int64) {
 // divideSession divides a SessionWindow that is set among streams. Where both their number
 // and their window are free, half of it is left for windows to grow.
 func (c *Config) divideSession(kinds int64) {
-	session := min(max(int64(c.SessionWindow), defaultWindow), maxWindow)
+	session := min(max(int64(c.SessionWindow), kinds*defaultWindow), maxWindow)
 	streams := min(int64(c.MaxConcurrentStreams), maxStreamID)
 	switch {
 	case c.StreamWindow > 0:
-		c.StreamWindow = int(min(max(int64(c.StreamWindow), defaultWindow), session))
+		c.StreamWindow = int(min(max(int64(c.StreamWindow), defaultWindow), session/kinds))
 		orDefault(&c.MaxConcurrentStreams, int(min(max(session/kinds/int64(c.StreamWindow), 1), defaultMaxStreams)))
 	case streams > 0:
 		c.StreamWindow = int(min(max(session/2/kinds/streams, defaultWindow), defaultStreamWindow))

@@ -39,7 +39,7 @@ var ownershipEntries = []entry{
 	{
 		attack: "A30", file: "pushshare.go", pkg: "tests/ownership",
 		what: "a push with a cookie is for its user",
-		old:  "everybody && !personal", new: "everybody || personal",
+		old:  " && !c.noCache && !c.setsCookie\n", new: " && !c.noCache\n",
 	},
 	{
 		attack: "A30", file: "pushmatch.go", pkg: "tests/ownership",
@@ -54,7 +54,23 @@ var ownershipEntries = []entry{
 	{
 		attack: "A30", file: "push_client.go", pkg: "tests/ownership",
 		what: "a push answers only requests that a cache could answer",
-		old:  "!takesStored(up.req, time.Since(p.began)) || ", new: "",
+		old:  "!takesStored(up.req) || ", new: "",
+	},
+	{
+		attack: "A30", file: "pushmatch.go", pkg: "tests/ownership",
+		what: "a push is used while it is fresh",
+		old:  "	if !p.fresh(up.req) {\n", new: "	if false {\n",
+		also: []edit{{"push_client.go", "	if p == nil || !p.spent() {\n", "	if true {\n"}},
+	},
+	{
+		attack: "A30", file: "pushfresh.go", pkg: "tests/ownership",
+		what: "the age of an answer begins before it comes",
+		old:  "	return min(before, maxDelta) + p.waited()\n", new: "	return min(before, 0) + p.waited()\n",
+	},
+	{
+		attack: "A30", file: "pushshare.go", pkg: "tests/ownership",
+		what: "no-store counts wherever it stands",
+		old:  "			c.private = true\n", new: "			c.private = true\n			return c\n",
 	},
 	{
 		attack: "A30", file: "roundtrip.go", pkg: "tests/ownership",

@@ -16,7 +16,12 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "windows.go", pkg: "tests/windows",
 		what: "contradictory fields are an error",
-		old:  "	case streams <= 0 || streams*stream <= session:\n", new: "	case true:\n",
+		old:  "	if streams <= 0 || need <= session {\n", new: "	if true {\n",
+	},
+	{
+		attack: "A29", file: "windows.go", pkg: "tests/windows",
+		what: "the session window covers a stream of each side that sends",
+		old:  "	if need := d.kinds() * stream; need > session {\n", new: "	if false {\n		need := int64(0)\n",
 	},
 	{
 		attack: "A29", file: "credit.go", pkg: "tests/windows",
@@ -62,6 +67,11 @@ var windowEntries = []entry{
 		attack: "A29", file: "receiver_headers.go", pkg: "tests/windows", test: "^TestAttackA29KeptRaw$",
 		what: "what streams of the peer have left unread counts against it",
 		old:  "	case s.crowdedLocked(): //", new: "	case false: //",
+	},
+	{
+		attack: "A29", file: "push_client.go", pkg: "tests/windows", test: "^TestAttackA29RefusedPushes$",
+		what: "what has come of a push that is refused is given up",
+		old:  "	p.st.forget()\n", new: "",
 	},
 	{
 		attack: "A29", file: "receiver_headers.go", pkg: "tests/windows", test: "^TestAttackA29KeptPushes$",

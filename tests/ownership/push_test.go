@@ -58,6 +58,9 @@ func TestAttackA30Pushes(t *testing.T) {
 	testPushMatches(t)
 	testPushMismatches(t)
 	testPushAge(t)
+	testPushFresh(t)
+	testPushStale(t)
+	testPushAgain(t)
 	testLateVary(t)
 	testUnsafe(t)
 	testReusedRequest(t)
@@ -152,6 +155,8 @@ func testPushMismatches(t *testing.T) {
 	}
 	never := map[string][]string{
 		"Vary, anything": {"vary", "x-a, *"}, "Vary, too much": {"vary", strings.Repeat("x-a,", 1000)}, "no-store in the answer": {"cache-control", "max-age=60,no-store"},
+		"private, no-store": {"cache-control", "private, no-store"}, "no-cache, no-store": {"cache-control", `no-cache="a, b", no-store`},
+		"public, no-store": {"cache-control", "public\x00No-Store"},
 	}
 	for name, answer := range never {
 		bubble.InVersions(t, "no match/"+name, func(t *testing.T, v spdy.Version) {
@@ -166,11 +171,110 @@ func testPushMismatches(t *testing.T) {
 func testPushAge(t *testing.T) {
 	bubble.InVersions(t, "age", func(t *testing.T, v spdy.Version) {
 		s, client := pushServer(t, v)
-		s.push(2, 1)
-		<-time.After(10 * time.Second)
+		s.push(2, 1, "cache-control", "max-age=60")
+		bubble.Pass(10 * time.Second)
 		s.wantSent(client, request(t, "GET", "/a", "Cache-Control: max-age=10"))
-		s.wantPushed(client, request(t, "GET", "/a", "Cache-Control: max-age=11"), 2)
+		s.wantSent(client, request(t, "GET", "/a", "Cache-Control: min-fresh=50"))
+		s.wantPushed(client, request(t, "GET", "/a", "Cache-Control: max-age=11, min-fresh=49"), 2)
 	})
+	bubble.InVersions(t, "age before", func(t *testing.T, v spdy.Version) {
+		s, client := pushServer(t, v)
+		s.push(2, 1, "age", "5", "cache-control", "max-age=60")
+		s.wantSent(client, request(t, "GET", "/a", "Cache-Control: max-age=5"))
+		s.wantPushed(client, request(t, "GET", "/a", "Cache-Control: max-age=6"), 2)
+	})
+}
+
+// freshness are answers and how long they are fresh. Fake time begins with the year 2000.
+var freshness = map[string]struct {
+	answer []string
+	fresh  time.Duration
+}{
+	"max-age":              {[]string{"cache-control", "max-age=60"}, time.Minute},
+	"max-age, quoted":      {[]string{"cache-control", `max-age="60"`}, time.Minute},
+	"max-age, huge":        {[]string{"cache-control", "max-age=99999999999999999999"}, 24 * time.Hour},
+	"max-age twice":        {[]string{"cache-control", "max-age=3600, max-age=60"}, time.Minute},
+	"max-age in a value":   {[]string{"cache-control", `max-age=60, x="a, max-age=20"`}, time.Minute},
+	"max-age, not Expires": {[]string{"cache-control", "max-age=60", "expires", "Sat, 01 Jan 2000 03:00:00 GMT"}, time.Minute},
+	"s-maxage is shared":   {[]string{"cache-control", "s-maxage=3600, max-age=60"}, time.Minute},
+	"Age":                  {[]string{"cache-control", "max-age=60", "age", "20"}, 40 * time.Second},
+	"Age, no number":       {[]string{"cache-control", "max-age=60", "age", "x"}, time.Minute},
+	"Date":                 {[]string{"cache-control", "max-age=60", "date", "Fri, 31 Dec 1999 23:59:30 GMT"}, 30 * time.Second},
+	"Date to come":         {[]string{"cache-control", "max-age=60", "date", "Sat, 01 Jan 2000 01:00:00 GMT"}, time.Minute},
+	"Expires":              {[]string{"expires", "Sat, 01 Jan 2000 00:01:00 GMT"}, time.Minute},
+	"Expires and Date":     {[]string{"expires", "Sat, 01 Jan 2000 00:01:00 GMT", "date", "Fri, 31 Dec 1999 23:59:40 GMT"}, time.Minute},
+}
+
+// A push answers no request once it is stale. Its server may push the URL again then.
+func testPushFresh(t *testing.T) {
+	for name, test := range freshness {
+		bubble.InVersions(t, "fresh/"+name, func(t *testing.T, v spdy.Version) {
+			s, client := pushServer(t, v)
+			s.push(2, 1, test.answer...)
+			bubble.Pass(test.fresh - time.Second)
+			s.wantPushed(client, request(t, "GET", "/a"), 2)
+		})
+		if test.fresh > time.Hour {
+			continue
+		}
+		bubble.InVersions(t, "stale/"+name, func(t *testing.T, v spdy.Version) {
+			s, client := pushServer(t, v)
+			s.push(2, 1, test.answer...)
+			bubble.Pass(test.fresh)
+			s.wantSent(client, request(t, "GET", "/a"))
+		})
+	}
+}
+
+// What is not fresh, or does not say how long it is, may be used while its page is being
+// loaded.
+func testPushStale(t *testing.T) {
+	const grace = 10 * time.Second
+	unfresh := map[string][]string{
+		"no word": nil, "no-cache": {"cache-control", "max-age=60, no-cache"}, "no-cache, later": {"cache-control", "no-cache\x00max-age=60"},
+		"max-age=0": {"cache-control", "max-age=0"}, "max-age=1": {"cache-control", "public, max-age=1, must-revalidate"},
+		"max-age that is none": {"cache-control", "max-age=x"}, "s-maxage": {"cache-control", "private, s-maxage=60"},
+		"Age": {"cache-control", "max-age=60", "age", "60"}, "Expires that is none": {"expires", "0"}, "private": {"cache-control", "private"},
+		"Date long ago": {"date", "Mon, 01 Jan 0001 00:00:00 GMT", "cache-control", "max-age=60"},
+	}
+	for name, answer := range unfresh {
+		bubble.InVersions(t, "not fresh/"+name, func(t *testing.T, v spdy.Version) {
+			s, client := pushServer(t, v)
+			s.push(2, 1, answer...)
+			bubble.Pass(grace - time.Second)
+			s.wantPushed(client, request(t, "GET", "/a"), 2)
+			s.push(4, 1, answer...)
+			bubble.Pass(grace)
+			s.wantSent(client, request(t, "GET", "/a"))
+		})
+	}
+	bubble.InVersions(t, "not fresh/late", func(t *testing.T, v spdy.Version) { // the answer counts from its headers
+		s, client := pushServer(t, v)
+		s.promise(2, 1)
+		bubble.Pass(time.Second)
+		c := start(client, request(t, "GET", "/a", "Cache-Control: max-age=5"))
+		bubble.Pass(2 * grace)
+		require.True(t, c.pending())
+		s.send(&spdy.HeadersFrame{StreamID: 2, Headers: s.block("status", "200 OK", "version", "HTTP/1.1", "cache-control", "no-cache")})
+		s.send(&spdy.DataFrame{StreamID: 2, Flags: spdy.FlagFin, Data: []byte(pushed(2))})
+		require.Equal(t, pushed(2), c.body(t))
+	})
+}
+
+// A URL whose push is of no use to anybody may be pushed again.
+func testPushAgain(t *testing.T) {
+	for name, answer := range map[string][]string{"stale": {"cache-control", "max-age=20"}, "no-store": {"cache-control", "no-store"}} {
+		bubble.InVersions(t, "again/"+name, func(t *testing.T, v spdy.Version) {
+			s, client := pushServer(t, v)
+			s.push(2, 1, answer...)
+			bubble.Pass(20 * time.Second)
+			s.push(4, 1, "cache-control", "max-age=60")
+			_, reset := s.requests()
+			require.Empty(t, reset)
+			s.wantPushed(client, request(t, "GET", "/a"), 4)
+			require.Zero(t, client.Stats().UnreadBytes)
+		})
+	}
 }
 
 // A request waits for the headers of a promised answer, and is sent if it does not match.

@@ -21,6 +21,7 @@ var proxyStatus = map[string]func(v spdy.Version) int{
 	"REFUSED_STREAM":              unavailable,
 	"GOAWAY before it":            unavailable,
 	"interim answer, and refused": unavailable,
+	"push, and refused":           unavailable,
 	"closed by its own side":      unavailable,
 	"no echo of a PING":           timedOut,
 	"GOAWAY with PROTOCOL_ERROR":  unavailableInSPDY2,

@@ -147,6 +147,8 @@ var failures = []failure{
 		}},
 	{"interim answer, and refused", func(e *exchange) { e.reply("100", 0); e.refuse() },
 		once, always(requireRetryable), nil},
+	{"push, and closed", func(e *exchange) { e.push(); hangUp(e) }, once, always(requireLost), nil},
+	{"push, and refused", func(e *exchange) { e.push(); e.refuse() }, once, always(requireRetryable), nil},
 	{"CANCEL", func(e *exchange) { e.send(&spdy.RstStreamFrame{StreamID: e.id, Status: spdy.RstCancel}) },
 		once, nil, nil},
 	{"closed by its own side", func(e *exchange) { e.session().Close() }, once, always(is(spdy.ErrSessionClosed)), nil},

@@ -260,6 +260,18 @@ func (e *exchange) reply(status string, flags spdy.FrameFlags) {
 	e.send(&spdy.SynReplyFrame{StreamID: e.id, Headers: h, Flags: flags})
 }
 
+// push pushes along with the answer, which has not begun.
+func (e *exchange) push() {
+	h := spdy.HeaderBlock{
+		{Name: ":path", Value: "/pushed"}, {Name: ":host", Value: "origin.example"}, {Name: ":scheme", Value: "http"},
+		{Name: ":status", Value: "200"}, {Name: ":version", Value: "HTTP/1.1"},
+	}
+	if e.o.version == spdy.SPDY2 {
+		h = spdy.HeaderBlock{{Name: "url", Value: "http://origin.example/pushed"}, {Name: "status", Value: "200"}, {Name: "version", Value: "HTTP/1.1"}}
+	}
+	e.send(&spdy.SynStreamFrame{StreamID: 2 * e.id, AssociatedStreamID: e.id, Flags: spdy.FlagUnidirectional, Headers: h})
+}
+
 // refuse resets the stream with REFUSED_STREAM.
 func (e *exchange) refuse() {
 	e.send(&spdy.RstStreamFrame{StreamID: e.id, Status: spdy.RstRefusedStream})

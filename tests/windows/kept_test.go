@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -275,6 +276,40 @@ func TestAttackA29KeptPushes(t *testing.T) {
 		g.wg.Wait()
 		require.EqualValues(t, 1, g.done.Load())
 	})
+}
+
+// A push that Config.AcceptPush refuses when it is complete leaves nothing in the window.
+func TestAttackA29RefusedPushes(t *testing.T) {
+	refusals := map[string]func() bool{
+		"false":  func() bool { return false },
+		"Goexit": func() bool { runtime.Goexit(); return true },
+	}
+	for name, refuse := range refusals {
+		bubble.InVersions(t, name, func(t *testing.T, v spdy.Version) {
+			conf := spdy.Config{SessionWindow: 2 << 20, AcceptPush: func(promised, cause *http.Request) bool {
+				bubble.Pass(time.Second) // by then it is complete
+				return refuse()
+			}}
+			p := newPair(t, v, conf, spdy.Config{}, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/page" {
+					assert.NoError(t, w.(http.Pusher).Push("/60000", nil))
+					return
+				}
+				sized(w, r)
+			})
+			for range 50 {
+				require.NoError(t, get(t, p.client, "/page").Body.Close())
+				bubble.Pass(2 * time.Second)
+			}
+			require.Zero(t, p.client.Stats().UnreadBytes)
+			require.EqualValues(t, 50, p.client.Stats().StreamsAccepted)
+			require.NoError(t, get(t, p.client, "/page").Body.Close())
+			waits := start(p.client, request(t, "GET", "/60000", nil)) // for the verdict on the push
+			require.True(t, waits.pending())
+			bubble.Pass(2 * time.Second)
+			require.NoError(t, waits.answered(t).Body.Close())
+		})
+	}
 }
 
 // A byte now and then does not count as reading.

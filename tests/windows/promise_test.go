@@ -8,7 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
+	"reflect"
+	"strconv"
 	"testing"
 	"testing/synctest"
 
@@ -26,9 +27,9 @@ const (
 
 // values are those of a field, 0 included.
 var values = map[string][]int{
-	"StreamWindow":         {0, -1, 1, smallest, 256 << 10, 1<<20 + 1, largest, math.MaxInt},
-	"SessionWindow":        {0, -1, 1, smallest, 256 << 10, 1<<20 + 1, largest, math.MaxInt},
-	"MaxConcurrentStreams": {0, -1, 1, 4, 250, 1000, 100000, largest, math.MaxInt},
+	"StreamWindow":         {0, -1, 1, smallest, 256 << 10, 1<<20 + 1, largest / 2, largest/2 + 1, largest, math.MaxInt},
+	"SessionWindow":        {0, -1, 1, smallest, 2*smallest - 1, 2 * smallest, 256 << 10, 1<<20 + 1, largest - 1, largest, math.MaxInt},
+	"MaxConcurrentStreams": {0, -1, 1, 3, 4, 250, 1000, 32766, 32767, 100000, largest, 1 << 32, math.MaxInt},
 }
 
 // A setup is a kind of session.
@@ -41,7 +42,7 @@ type setup struct {
 var setups = []setup{
 	{"server", func(c *spdy.Config, conn net.Conn) *spdy.Session { return c.ServerSession(conn, &http.Server{}) }, false},
 	{"client", func(c *spdy.Config, conn net.Conn) *spdy.Session { return c.ClientSession(conn) }, false},
-	{"client that accepts pushes", func(c *spdy.Config, conn net.Conn) *spdy.Session {
+	{pushingClient, func(c *spdy.Config, conn net.Conn) *spdy.Session {
 		c.AcceptPush = func(promised, cause *http.Request) bool { return true }
 		return c.ClientSession(conn)
 	}, true},
@@ -49,31 +50,33 @@ var setups = []setup{
 	{"raw server", func(c *spdy.Config, conn net.Conn) *spdy.Session { return c.RawSession(conn, false) }, true},
 }
 
-// contradicts says whether the fields that are set ask for more than a window can have.
-// contradicts reports whether fields that are set allow no session. A raw session needs
-// room for a stream of its own.
-func contradicts(c spdy.Config, raw bool) bool {
+// contradicts reports whether fields that are set allow no session. The windows of the
+// peer's streams, and where both sides have streams that of one of ours, make a session.
+func contradicts(c spdy.Config, kind setup) bool {
 	stream, session, streams := uint64(smallest), uint64(largest), uint64(1)
+	set := 0
 	if c.StreamWindow > 0 {
 		stream = min(max(uint64(c.StreamWindow), smallest), largest)
+		set++
 	}
 	if c.SessionWindow > 0 {
 		session = min(max(uint64(c.SessionWindow), smallest), largest)
+		set++
 	}
 	if c.MaxConcurrentStreams > 0 {
 		streams = min(uint64(c.MaxConcurrentStreams), largest)
-		if raw {
-			streams++
-		}
+		set++
 	}
-	set := 0
-	for _, v := range []int{c.StreamWindow, c.SessionWindow, c.MaxConcurrentStreams} {
-		if v > 0 {
-			set++
-		}
+	if kind.both {
+		streams++
+	}
+	if kind.name == pushingClient && (c.StreamWindow > 0 || c.SessionWindow > 0) {
+		set++ // AcceptPush
 	}
 	return set > 1 && streams*stream > session
 }
+
+const pushingClient = "client that accepts pushes"
 
 // announced reads a session's first frames.
 func announced(t *testing.T, p *peer) (streams, window, session int64) {
@@ -125,23 +128,27 @@ func checkAnnounced(t *testing.T, kind setup, c spdy.Config) {
 	defer p.conn.Close()
 	defer s.Close()
 	synctest.Wait()
-	if contradicts(c, strings.HasPrefix(kind.name, "raw")) {
+	if contradicts(c, kind) {
 		var conflict *spdy.ConfigError
 		require.ErrorAs(t, <-served, &conflict, about)
 		require.Empty(t, p.frames(), about)
 		return
 	}
 	streams, window, all := announced(t, p)
+	covered := streams
 	if kind.name == "client" {
 		require.Zero(t, streams, about)
-		streams = 1 // of its own
+		covered = 1 // of its own
+	} else {
+		require.Positive(t, streams, about)
 	}
-	require.Positive(t, streams, about)
-	require.LessOrEqual(t, streams*window, all, "%s: %d streams of %d bytes", about, streams, window)
+	least := int64(smallest)
+	if kind.both {
+		covered, least = streams+1, 2*smallest
+	}
+	require.LessOrEqual(t, covered*window, all, "%s: %d streams of %d bytes", about, covered, window)
 	wantKept(t, about, c.StreamWindow, window, smallest, kind.both)
-	if kind.name != "client that accepts pushes" {
-		wantKept(t, about, c.SessionWindow, all, smallest, false)
-	}
+	wantKept(t, about, c.SessionWindow, all, least, false)
 	if kind.name != "client" && c.MaxConcurrentStreams <= largest/smallest/2 {
 		wantKept(t, about, c.MaxConcurrentStreams, streams, 1, false)
 	}
@@ -185,6 +192,63 @@ var conflicts = []struct {
 	{spdy.Config{StreamWindow: 1 << 20, SessionWindow: 1 << 19}, [2]string{"StreamWindow", "SessionWindow"}},
 	{spdy.Config{MaxConcurrentStreams: 5, SessionWindow: 1 << 18}, [2]string{"MaxConcurrentStreams", "SessionWindow"}},
 	{spdy.Config{MaxConcurrentStreams: 5000, StreamWindow: 1 << 20}, [2]string{"MaxConcurrentStreams", "StreamWindow"}},
+}
+
+// raw and pushing are conflicts of sessions on which the peer sends on streams of both sides.
+var (
+	rawConflicts = []spdy.Config{
+		{StreamWindow: 1 << 20, SessionWindow: 1<<21 - 1}, {StreamWindow: 1, SessionWindow: 1},
+		{MaxConcurrentStreams: 4, SessionWindow: 1 << 18}, {MaxConcurrentStreams: 1, SessionWindow: smallest},
+		{MaxConcurrentStreams: 1, StreamWindow: 1 << 30},
+	}
+	pushConflicts = append([]spdy.Config{{SessionWindow: smallest}, {StreamWindow: 1 << 30}}, rawConflicts...)
+)
+
+// The error names two fields that are set, on sessions with streams of both sides too.
+func TestAttackA29ContradictionsOfBothSides(t *testing.T) {
+	want := func(t *testing.T, c spdy.Config, err error) {
+		t.Helper()
+		var conflict *spdy.ConfigError
+		require.ErrorAs(t, err, &conflict, "%+v", c)
+		require.NotEqual(t, conflict.Field, conflict.Other)
+		for _, name := range []string{conflict.Field, conflict.Other} {
+			field := reflect.ValueOf(c).FieldByName(name)
+			require.True(t, field.IsValid() && !field.IsZero(), "%s is not set: %v", name, err)
+		}
+	}
+	bubble.Run(t, "raw", func(t *testing.T) {
+		for _, c := range rawConflicts {
+			ours, _ := testconn.Pair()
+			want(t, c, bubble.Quiet(c, spdy.SPDY31).RawSession(ours, true).Serve())
+		}
+	})
+	bubble.Run(t, "pushes", func(t *testing.T) {
+		for _, c := range pushConflicts {
+			c.AcceptPush = func(_, _ *http.Request) bool { return true }
+			conf := bubble.Quiet(c, spdy.SPDY31)
+			ours, _ := testconn.Pair()
+			_, err := conf.NewClientConn(ours)
+			want(t, c, err)
+			want(t, c, spdy.ConfigureTransport(&http.Transport{}, conf))
+			_, err = (&spdy.Transport{Config: conf}).RoundTrip(request(t, "GET", "/", nil))
+			want(t, c, err)
+		}
+	})
+}
+
+// A number of streams that is larger than SETTINGS can say is as many as they can say, for
+// peers that do no flow control too.
+func TestUnawareManyStreams(t *testing.T) {
+	for _, n := range []int{largest, 1 << 32, 3 << 32, math.MaxInt} {
+		bubble.Run(t, strconv.Itoa(n), func(t *testing.T) {
+			ours, theirs := testconn.Pair()
+			p := newPeer(t, spdy.SPDY31, theirs)
+			serve(t, bubble.Quiet(spdy.Config{FlowControl: spdy.FlowControlPeerUnaware, MaxConcurrentStreams: n}, spdy.SPDY31).RawSession(ours, false))
+			p.send(&spdy.PingFrame{ID: 1})
+			streams, _, _ := announced(t, p)
+			require.EqualValues(t, largest, streams)
+		})
+	}
 }
 
 // Every function that makes or runs sessions reports a contradictory Config and closes the
