@@ -1,0 +1,187 @@
+package spdy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// This file is the seam to HTTP/1.1: it leaves the connection of the client behind
+// NewStreamProxy as net/http leaves it for a handler that did not read its request.
+
+// drainTime limits the time in which the rest of a request is read behind its answer, by
+// NewStreamProxy and by net/http after it.
+const drainTime = 500 * time.Millisecond
+
+// A proxyFront is the client's side of a proxied request. Only the handler's goroutine uses
+// it.
+type proxyFront struct {
+	writer http.ResponseWriter
+	body   io.ReadCloser // of the forwarded request, a *proxiedBody if there is one
+	duplex bool          // the client speaks HTTP/1 and net/http does not wait for its request
+	last   bool          // the connection ends with the answer
+	whole  bool          // the answer has been written to its end
+}
+
+// closeAfterPart makes an answer of HTTP/1 the last one of its connection, unless all of
+// the request has been read. net/http sees to that itself, but not in full duplex: there
+// it would take the rest of the body, or what follows chunks that are none, for the next
+// request, and so let the client speak in the name of others.
+func (f *proxyFront) closeAfterPart() {
+	if b, ok := f.body.(*proxiedBody); ok && f.duplex && !b.isWhole() {
+		f.writer.Header().Set("Connection", "close")
+		f.last = true
+	}
+}
+
+// deliver passes the answer to the client's connection and reports a failure of that
+// connection. A stream or HTTP/2 has no error to report until the handler has returned, and
+// would lose the Content-Length of a short answer; flush is set for an answer that must not
+// have one.
+func (f *proxyFront) deliver(r *http.Request, flush bool) error {
+	if r.ProtoMajor == 1 || flush {
+		err := http.NewResponseController(f.writer).Flush()
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return causedError{"spdy: proxied answer", err}
+		}
+	}
+	if r.Context().Err() != nil { // the client has gone
+		return causedError{"spdy: proxied answer", context.Cause(r.Context())}
+	}
+	return nil
+}
+
+// end closes the body of a proxied request. If none of its reads is under way and the
+// connection carries other requests, the connection's deadline must not be set: behind a
+// request whose body is through, net/http reads ahead in the background, and takes a
+// deadline that passes there for the loss of the client, of which the connection's later
+// requests would hear.
+func (f *proxyFront) end() {
+	b, ok := f.body.(*proxiedBody)
+	if !ok {
+		_ = f.body.Close() // its error has no reader
+		return
+	}
+	idle := b.finish()
+	switch {
+	case idle == nil && (!f.last || b.isWhole()):
+	case f.last && f.whole:
+		f.linger(idle)
+	default: // Close would wait for the read
+		_ = http.NewResponseController(f.writer).SetReadDeadline(time.Now())
+	}
+	_ = b.ReadCloser.Close()
+}
+
+// linger leaves the connection to net/http in a way that keeps the answer: a connection that
+// is closed while bytes of the client are unread, or on their way, is reset by the kernel,
+// and the client loses what it has not read. net/http reads the rest of the request, at most
+// 256 KiB and until the deadline, closes its direction, and waits before it closes the
+// connection. idle is that of (*proxiedBody).finish.
+func (f *proxyFront) linger(idle <-chan struct{}) {
+	exceedLimit(f.writer)
+	control := http.NewResponseController(f.writer)
+	if control.SetReadDeadline(time.Now().Add(drainTime)) != nil || idle == nil {
+		return
+	}
+	_ = control.Flush() // the client may wait for it; deliver has reported a failure
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	select {
+	case <-idle:
+	case <-timer.C: // the body does not end with the connection's deadline
+	}
+}
+
+// exceedLimit tells net/http what it is told of a request that exceeds the limit of an
+// http.MaxBytesReader: half-close the connection behind the answer and wait.
+func exceedLimit(w http.ResponseWriter) {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = u.Unwrap()
+	}
+	var p [1]byte
+	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(p[:])
+}
+
+// A proxiedBody is the body of a request that a handler got. One goroutine reads it.
+type proxiedBody struct {
+	io.ReadCloser
+	trailer forwardedTrailer // completed by the Read that returns io.EOF
+
+	mu    sync.Mutex
+	busy  int           // reads and closes that are under way
+	whole bool          // all has been read
+	over  bool          // the handler is about to return, nothing more is to be read
+	idle  chan struct{} // latch: none is under way any more; nil unless finish has found some
+}
+
+// begin admits a Read or Close, unless the handler is about to return.
+func (b *proxiedBody) begin() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return false
+	}
+	b.busy++
+	return true
+}
+
+// done ends what begin has admitted.
+func (b *proxiedBody) done(whole bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.whole = b.whole || whole
+	b.busy--
+	if b.busy == 0 && b.idle != nil {
+		close(b.idle)
+	}
+}
+
+func (b *proxiedBody) Read(p []byte) (int, error) {
+	if !b.begin() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.trailer.complete()
+	}
+	b.done(err == io.EOF)
+	return n, err
+}
+
+// Close closes the body. That of net/http reads the rest of the request, up to 256 KiB: a
+// client that sends all before it reads gets to the answer.
+func (b *proxiedBody) Close() error {
+	if !b.begin() {
+		return nil
+	}
+	defer b.done(false)
+	return b.ReadCloser.Close()
+}
+
+func (b *proxiedBody) isWhole() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.whole
+}
+
+// finish admits no more calls. It returns a latch for the end of those that are under way,
+// nil if there are none.
+func (b *proxiedBody) finish() (idle <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	if b.busy == 0 {
+		return nil
+	}
+	b.idle = make(chan struct{})
+	return b.idle
+}
