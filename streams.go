@@ -194,7 +194,6 @@ func (st *Stream) release() {
 	s := st.session
 	s.mu.Lock()
 	st.released = true
-	st.limitRequestLocked()
 	st.freeLocked()
 	s.mu.Unlock()
 	s.endIfDrained()

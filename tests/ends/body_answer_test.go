@@ -321,6 +321,88 @@ func TestBodyRestOfARequestIsNotAwaited(t *testing.T) {
 	}
 }
 
+// TestBodyRestBehindAnEarlyFIN: a handler that answers HEAD has sent its FIN when it returns,
+// and a request that is none is answered without a handler.
+func TestBodyRestBehindAnEarlyFIN(t *testing.T) {
+	bubble.InVersions(t, "HEAD", func(t *testing.T, v spdy.Version) {
+		resume := make(chan struct{})
+		p := newBodyPeer(t, v, func(w http.ResponseWriter, r *http.Request) {
+			r.Body.Close()
+			_ = http.NewResponseController(w).Flush()
+			<-resume
+			if r.Context().Err() != nil {
+				t.Error("the handler still runs")
+			}
+		})
+		p.send(&spdy.SynStreamFrame{StreamID: 1, Headers: bodyHead(v, ":method", "HEAD", ":path", "/",
+			":version", "HTTP/1.1", ":scheme", "http", ":host", "ends.example")})
+		require.Equal(t, "REPLY+FIN", p.streamFrames())
+		bubble.Pass(time.Minute)
+		require.Empty(t, p.streamFrames(), "the handler still runs")
+		close(resume)
+		synctest.Wait()
+		bubble.Pass(time.Second)
+		require.Equal(t, "CANCEL", p.streamFrames())
+	})
+	bubble.InVersions(t, "no request", func(t *testing.T, v spdy.Version) {
+		p := newBodyPeer(t, v, func(http.ResponseWriter, *http.Request) { t.Error("a request") })
+		p.send(&spdy.SynStreamFrame{StreamID: 1, Headers: bodyHead(v, ":method", "POST")})
+		require.Equal(t, "REPLY DATA+FIN", strings.Replace(p.streamFrames(), "REPLY+FIN", "REPLY DATA+FIN", 1))
+		bubble.Pass(time.Second)
+		require.Equal(t, "CANCEL", p.streamFrames())
+	})
+}
+
+// TestBodyUploadBehindTheAnswerEnds: the server has answered and leaves the rest of the request
+// unread and its stream open. The client resets the stream a second after the end of the
+// answer has been read, or at once when the body is closed.
+func TestBodyUploadBehindTheAnswerEnds(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		for _, closes := range []bool{false, true} {
+			bubble.InVersions(t, fmt.Sprintf("bare=%v/closes=%v", bare, closes), func(t *testing.T, v spdy.Version) {
+				p := newBodyPeer(t, v, nil)
+				body := newBodyRequest()
+				answers := make(chan *http.Response, 1)
+				go func() {
+					req, err := http.NewRequest("POST", "http://ends.example/", body)
+					require.NoError(t, err)
+					res, err := p.s.RoundTrip(req)
+					require.NoError(t, err)
+					answers <- res
+				}()
+				require.Equal(t, "SYN", p.streamFrames())
+				reply := &spdy.SynReplyFrame{StreamID: 1, Headers: bodyHead(v, ":status", "401 No", ":version", "HTTP/1.1")}
+				if bare {
+					reply.Flags = spdy.FlagFin
+					p.send(reply)
+				} else {
+					p.send(reply, &spdy.DataFrame{StreamID: 1, Data: []byte("answer"), Flags: spdy.FlagFin})
+				}
+				res := <-answers
+				_, err := io.Copy(io.Discard, res.Body)
+				require.NoError(t, err)
+				bubble.Pass(900 * time.Millisecond)
+				require.Empty(t, p.streamFrames())
+				_, _ = body.w.Write([]byte("more"))
+				require.Equal(t, "DATA", p.streamFrames(), "the upload goes on meanwhile")
+				if closes && !bare {
+					require.NoError(t, res.Body.Close())
+				} else {
+					bubble.Pass(100 * time.Millisecond)
+				}
+				require.Equal(t, "CANCEL", p.streamFrames())
+				require.True(t, body.closed.Load())
+				n, err := res.Body.Read(make([]byte, 1))
+				require.Zero(t, n)
+				if !closes {
+					require.Equal(t, io.EOF, err, "the answer was whole")
+				}
+				res.Body.Close()
+			})
+		}
+	}
+}
+
 // TestBodyResetDoesNotOvertakeTheAnswer: a client that grants no window reads the answer later.
 // The reset of a request that does not end follows the FIN, however late.
 func TestBodyResetDoesNotOvertakeTheAnswer(t *testing.T) {
