@@ -67,6 +67,9 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil && request.ContentLength != 0 &&
 		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
 	out := proxiedRequest(request)
+	if b, ok := out.Body.(*proxiedBody); ok {
+		b.duplex = duplex
+	}
 	front := proxyFront{writer: writer, duplex: duplex, body: out.Body}
 	defer front.end() // the caller's handler is about to return
 	res, err := st.session.persist(st, out)

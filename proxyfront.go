@@ -115,56 +115,84 @@ func exceedLimit(w http.ResponseWriter) {
 type proxiedBody struct {
 	io.ReadCloser
 	trailer forwardedTrailer // completed by the Read that returns io.EOF
+	duplex  bool             // as of the proxyFront; set before the first Read
 
-	mu    sync.Mutex
-	busy  int           // reads and closes that are under way
-	whole bool          // all has been read
-	over  bool          // the handler is about to return, nothing more is to be read
-	idle  chan struct{} // latch: none is under way any more; nil unless finish has found some
-}
-
-// begin admits a Read or Close, unless the handler is about to return.
-func (b *proxiedBody) begin() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return false
-	}
-	b.busy++
-	return true
-}
-
-// done ends what begin has admitted.
-func (b *proxiedBody) done(whole bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.whole = b.whole || whole
-	b.busy--
-	if b.busy == 0 && b.idle != nil {
-		close(b.idle)
-	}
+	mu      sync.Mutex
+	busy    int           // reads and closes that are under way
+	reading bool          // a Read is under way
+	closing bool          // that Read closes the body
+	whole   bool          // all has been read
+	over    bool          // the handler is about to return, nothing more is to be read
+	idle    chan struct{} // latch: none is under way any more; nil unless finish has found some
 }
 
 func (b *proxiedBody) Read(p []byte) (int, error) {
-	if !b.begin() {
+	if !b.begin(true) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
 		b.trailer.complete()
 	}
-	b.done(err == io.EOF)
+	if b.closesAfter(err == io.EOF) {
+		_ = b.ReadCloser.Close() // its error has no reader
+	}
+	b.done()
 	return n, err
 }
 
-// Close closes the body. That of net/http reads the rest of the request, up to 256 KiB: a
-// client that sends all before it reads gets to the answer.
+// Close closes the body. That of net/http reads the rest of the request, up to 256 KiB, so
+// that a client that sends all before it reads gets to the answer. It does not end a Read
+// that is under way, but waits for it; therefore the Read closes the body behind it.
 func (b *proxiedBody) Close() error {
-	if !b.begin() {
+	if !b.begin(false) {
 		return nil
 	}
-	defer b.done(false)
+	defer b.done()
+	if b.leavesClose() {
+		return nil
+	}
 	return b.ReadCloser.Close()
+}
+
+// begin admits a Read or Close, unless the handler is about to return.
+func (b *proxiedBody) begin(reads bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return false
+	}
+	b.busy++
+	b.reading = b.reading || reads
+	return true
+}
+
+// done ends what begin has admitted.
+func (b *proxiedBody) done() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy--
+	if b.busy == 0 && b.idle != nil {
+		close(b.idle)
+	}
+}
+
+// closesAfter takes note of the end of a Read and reports whether it has to close the body.
+func (b *proxiedBody) closesAfter(whole bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.whole = b.whole || whole
+	closes := b.closing
+	b.reading, b.closing = false, false
+	return closes
+}
+
+// leavesClose reports whether a Read that is under way closes the body.
+func (b *proxiedBody) leavesClose() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closing = b.duplex && b.reading
+	return b.closing
 }
 
 func (b *proxiedBody) isWhole() bool {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -283,7 +284,10 @@ func (u *upload) send(length int64) error {
 		if gone {
 			parcel = getBatch()
 		}
-		if err != nil {
+		switch {
+		case err == os.ErrDeadlineExceeded: // of Stream.SetWriteDeadline; the stream goes on
+			return u.giveUp(RstCancel, "sending the request body", err)
+		case err != nil:
 			return err // the stream has ended, and whoever waits for the answer knows why
 		}
 		switch {
