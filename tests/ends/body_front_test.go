@@ -166,12 +166,36 @@ func TestBodyFrontDoesNotWaitForTheUpload(t *testing.T) {
 	}
 }
 
+// TestBodyFrontReadsTheRest: the second half of an upload arrives when the answer has been
+// written, and the client reads that later. The rest has been read by then: a connection
+// that is closed with unread bytes would be reset, and the answer lost.
+func TestBodyFrontReadsTheRest(t *testing.T) {
+	for _, way := range []string{"direct", "NewStreamProxy"} {
+		for _, chunked := range []bool{false, true} {
+			bubble.InVersions(t, fmt.Sprint(way, "/chunked=", chunked), func(t *testing.T, v spdy.Version) {
+				f := newBodyFront(t, v, way, func(w http.ResponseWriter, r *http.Request) {
+					_, _ = w.Write(make([]byte, 50<<10))
+				})
+				conn := f.dial(t)
+				sendUpload(t, conn, 40<<10, chunked, 300*time.Millisecond)
+				bubble.Pass(3 * time.Second)
+				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				require.NoError(t, err)
+				n, err := io.Copy(io.Discard, res.Body)
+				require.NoError(t, err)
+				require.EqualValues(t, 50<<10, n)
+				conn.Close()
+			})
+		}
+	}
+}
+
 // TestBodyFrontReportsALostAnswer: the client's connection breaks before the answer, or its
 // end, has been written. NewStreamProxy reports it whatever the size of the answer.
 func TestBodyFrontReportsALostAnswer(t *testing.T) {
 	for _, size := range []int{0, 1, 1000, 5000, 100 << 10} {
 		for _, begun := range []bool{false, true} {
-			for _, upload := range []string{"", "Content-Length: 2000\r\n", "Content-Length: 4\r\n"} {
+			for _, upload := range []string{"", "Content-Length: 2000\r\n", "Content-Length: 4\r\n", "Content-Length: 2000000\r\n"} {
 				if begun && size == 0 {
 					continue
 				}
@@ -194,7 +218,12 @@ func TestBodyFrontReportsALostAnswer(t *testing.T) {
 						_, err = io.WriteString(conn, "half")
 					}
 					require.NoError(t, err)
-					bubble.Pass(time.Second)
+					go func() { // more than the windows, so that no read of the connection is under way
+						if strings.Contains(upload, "2000000") {
+							_, _ = conn.Write(make([]byte, 1000000))
+						}
+					}()
+					bubble.Pass(time.Minute)
 					conn.Reset()
 					bubble.Pass(time.Second)
 					close(resume)
@@ -205,6 +234,35 @@ func TestBodyFrontReportsALostAnswer(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A leavingWriter is a ResponseWriter whose client leaves as it gets the end of the answer.
+type leavingWriter struct {
+	*httptest.ResponseRecorder
+	leave context.CancelFunc
+}
+
+func (w leavingWriter) Write(p []byte) (int, error) {
+	w.leave()
+	return w.ResponseRecorder.Write(p)
+}
+
+// TestBodyFrontReportsALateHangUp: the client of a front without HTTP/1.1 leaves when the
+// origin has sent all. Its context alone tells.
+func TestBodyFrontReportsALateHangUp(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		p := newBodyPeer(t, v, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		r := httptest.NewRequestWithContext(ctx, "GET", "http://ends.example/", nil)
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+		results := make(chan error, 1)
+		go func() { results <- p.s.NewStreamProxy(r, leavingWriter{httptest.NewRecorder(), cancel}) }()
+		require.Equal(t, "SYN+FIN", p.streamFrames())
+		p.send(&spdy.SynReplyFrame{StreamID: 1, Headers: bodyHead(v, ":status", "200 OK", ":version", "HTTP/1.1")},
+			&spdy.DataFrame{StreamID: 1, Data: []byte("answer"), Flags: spdy.FlagFin})
+		require.ErrorIs(t, <-results, context.Canceled)
+	})
 }
 
 // TestBodyFrontKeepsTheConnection: a connection of a client whose requests have been read, or
