@@ -13,9 +13,13 @@ import (
 // This file is the seam to HTTP/1.1: it leaves the connection of the client behind
 // NewStreamProxy as net/http leaves it for a handler that did not read its request.
 
-// drainTime limits the time in which the rest of a request is read behind its answer, by
-// NewStreamProxy and by net/http after it.
-const drainTime = 500 * time.Millisecond
+// The rest of a request is read behind its answer until the client has sent nothing for
+// drainTime, for drainLimit at most, and drainBytes at most, which is net/http's limit.
+const (
+	drainTime  = 500 * time.Millisecond
+	drainLimit = 5 * time.Second
+	drainBytes = 256 << 10
+)
 
 // A proxyFront is the client's side of a proxied request. Only the handler's goroutine uses
 // it.
@@ -70,7 +74,7 @@ func (f *proxyFront) end() {
 	switch {
 	case idle == nil && (!f.last || b.isWhole()):
 	case f.last && f.whole:
-		f.linger(idle)
+		f.linger(b, idle)
 	default: // Close would wait for the read
 		_ = http.NewResponseController(f.writer).SetReadDeadline(time.Now())
 	}
@@ -79,22 +83,33 @@ func (f *proxyFront) end() {
 
 // linger leaves the connection to net/http in a way that keeps the answer: a connection that
 // is closed while bytes of the client are unread, or on their way, is reset by the kernel,
-// and the client loses what it has not read. net/http reads the rest of the request, at most
-// 256 KiB and until the deadline, closes its direction, and waits before it closes the
-// connection. idle is that of (*proxiedBody).finish.
-func (f *proxyFront) linger(idle <-chan struct{}) {
+// and the client loses what it has not read. So the rest of the request is read, within
+// limits, and net/http half-closes the connection and waits before it closes it. idle is that
+// of (*proxiedBody).finish.
+func (f *proxyFront) linger(b *proxiedBody, idle <-chan struct{}) {
 	exceedLimit(f.writer)
 	control := http.NewResponseController(f.writer)
-	if control.SetReadDeadline(time.Now().Add(drainTime)) != nil || idle == nil {
+	begin := time.Now()
+	if control.SetReadDeadline(begin.Add(drainTime)) != nil {
 		return
 	}
 	_ = control.Flush() // the client may wait for it; deliver has reported a failure
-	timer := time.NewTimer(drainTime)
-	defer timer.Stop()
-	select {
-	case <-idle:
-	case <-timer.C: // the body does not end with the connection's deadline
+	// The body of a handler's own making may not end with the deadline of the connection.
+	closer := time.AfterFunc(drainLimit+drainTime, func() { _ = b.ReadCloser.Close() })
+	defer closer.Stop()
+	if idle != nil {
+		timer := time.NewTimer(2 * drainTime)
+		defer timer.Stop()
+		select {
+		case <-idle:
+		case <-timer.C: // as above
+			return
+		}
 	}
+	b.drain(func() bool {
+		next := time.Now().Add(drainTime)
+		return next.Before(begin.Add(drainLimit)) && control.SetReadDeadline(next) == nil
+	})
 }
 
 // exceedLimit tells net/http what it is told of a request that exceeds the limit of an
@@ -122,8 +137,9 @@ type proxiedBody struct {
 	reading bool          // a Read is under way
 	closing bool          // that Read closes the body
 	whole   bool          // all has been read
-	over    bool          // the handler is about to return, nothing more is to be read
+	over    bool          // the handler is about to return, nothing more is to be sent
 	idle    chan struct{} // latch: none is under way any more; nil unless finish has found some
+	drained int           // bytes that drain has read; for those who are admitted, and the handler behind them
 }
 
 func (b *proxiedBody) Read(p []byte) (int, error) {
@@ -135,24 +151,51 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 		b.trailer.complete()
 	}
 	if b.closesAfter(err == io.EOF) {
-		_ = b.ReadCloser.Close() // its error has no reader
+		b.drain(b.mayDrain)
 	}
 	b.done()
 	return n, err
 }
 
-// Close closes the body. That of net/http reads the rest of the request, up to 256 KiB, so
-// that a client that sends all before it reads gets to the answer. It does not end a Read
-// that is under way, but waits for it; therefore the Read closes the body behind it.
+// Close closes the body. In full duplex it reads the rest of the request instead, within the
+// limits that net/http has for that: a client that sends all before it reads gets to the
+// answer. If a Read is under way, which a Close does not end, the Read does so.
 func (b *proxiedBody) Close() error {
 	if !b.begin(false) {
 		return nil
 	}
 	defer b.done()
-	if b.leavesClose() {
-		return nil
+	if !b.duplex {
+		return b.ReadCloser.Close()
 	}
-	return b.ReadCloser.Close()
+	if !b.leavesClose() {
+		b.drain(b.mayDrain)
+	}
+	return nil
+}
+
+// drain reads the rest of the request while goOn, which is asked before each Read, returns
+// true, to its end or to drainBytes.
+func (b *proxiedBody) drain(goOn func() bool) {
+	buf := readBufferPool.Get().(*[readBufferSize]byte)
+	defer readBufferPool.Put(buf)
+	for b.drained < drainBytes && !b.isWhole() && goOn() {
+		n, err := b.ReadCloser.Read(buf[:])
+		b.drained += n
+		if err == io.EOF {
+			b.closesAfter(true)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// mayDrain reports whether the handler still waits for its answer.
+func (b *proxiedBody) mayDrain() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.over
 }
 
 // begin admits a Read or Close, unless the handler is about to return.
@@ -191,7 +234,9 @@ func (b *proxiedBody) closesAfter(whole bool) bool {
 func (b *proxiedBody) leavesClose() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closing = b.duplex && b.reading
+	if b.reading {
+		b.closing = true
+	}
 	return b.closing
 }
 

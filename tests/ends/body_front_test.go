@@ -190,6 +190,47 @@ func TestBodyFrontReadsTheRest(t *testing.T) {
 	}
 }
 
+// TestBodyFrontLimitsTheRest: a client never ends its upload, and sends a little of it all the
+// time, or as much as it can. NewStreamProxy returns within six seconds.
+func TestBodyFrontLimitsTheRest(t *testing.T) {
+	for name, piece := range map[string]int{"drops": 1, "torrent": 10 << 10} {
+		bubble.InVersions(t, name, func(t *testing.T, v spdy.Version) {
+			f := newBodyFront(t, v, "NewStreamProxy", func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, "answer")
+			})
+			conn := f.dial(t)
+			_, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+			require.NoError(t, err)
+			sent := make(chan int, 1)
+			go func() {
+				n := 0
+				for {
+					k, err := conn.Write(make([]byte, piece))
+					if n += k; err != nil {
+						break
+					}
+					bubble.Pass(10 * time.Millisecond)
+				}
+				sent <- n
+			}()
+			start := time.Now()
+			require.NoError(t, <-f.results)
+			took := time.Since(start)
+			require.Less(t, took, 6*time.Second)
+			if name == "drops" {
+				require.Greater(t, took, 4*time.Second, "the client may still come to the end")
+			}
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			got, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.Equal(t, "answer", string(got))
+			require.Less(t, <-sent, 4<<20)
+			conn.Close()
+		})
+	}
+}
+
 // TestBodyFrontReportsALostAnswer: the client's connection breaks before the answer, or its
 // end, has been written. NewStreamProxy reports it whatever the size of the answer.
 func TestBodyFrontReportsALostAnswer(t *testing.T) {
