@@ -75,40 +75,47 @@ func (f *bodyFront) dial(t *testing.T) *testconn.Conn {
 // read, and reads the answer slowly, or not before it has sent all. It gets the whole answer,
 // as from a handler of net/http, and NewStreamProxy reports that.
 func TestBodyFrontKeepsTheAnswer(t *testing.T) {
-	const size = 400 << 10
 	for _, way := range []string{"direct", "NewStreamProxy"} {
+		versions := bubble.Versions
+		if way == "direct" { // without SPDY
+			versions = versions[2:]
+		}
 		for _, upload := range []int{20 << 10, 100 << 10, 250 << 10} {
-			for _, chunked := range []bool{false, true} {
-				for _, pause := range []time.Duration{0, 60 * time.Millisecond} {
-					versions := bubble.Versions
-					if way == "direct" { // without SPDY
-						versions = versions[2:]
-					}
-					bubble.In(t, fmt.Sprint(way, "/", upload, "/chunked=", chunked, "/", pause), versions, func(t *testing.T, v spdy.Version) {
-						f := newBodyFront(t, v, way, func(w http.ResponseWriter, r *http.Request) {
-							_, _ = w.Write(bytes.Repeat([]byte("z"), size))
+			for _, size := range []int{200 << 10, 400 << 10} { // less and more than a window
+				for _, chunked := range []bool{false, true} {
+					for _, pause := range []time.Duration{0, 60 * time.Millisecond, 3 * time.Second} {
+						name := fmt.Sprint(way, "/", upload, "/", size, "/chunked=", chunked, "/", pause)
+						bubble.In(t, name, versions, func(t *testing.T, v spdy.Version) {
+							keepTheAnswer(t, newBodyFront(t, v, way, func(w http.ResponseWriter, r *http.Request) {
+								_, _ = w.Write(bytes.Repeat([]byte("z"), size))
+							}), upload, size, chunked, pause)
 						})
-						conn := f.dial(t)
-						sendUpload(t, conn, upload, chunked, pause)
-						res, err := http.ReadResponse(bufio.NewReaderSize(conn, 4<<10), nil)
-						require.NoError(t, err)
-						n := 0
-						for p := make([]byte, 16<<10); err == nil; {
-							var k int
-							k, err = res.Body.Read(p)
-							n += k
-							bubble.Pass(time.Millisecond)
-						}
-						require.Equal(t, io.EOF, err)
-						require.Equal(t, size, n)
-						conn.Close()
-						if way == "NewStreamProxy" {
-							require.NoError(t, <-f.results)
-						}
-					})
+					}
 				}
 			}
 		}
+	}
+}
+
+// keepTheAnswer is a client that sends all before it reads, slowly.
+func keepTheAnswer(t *testing.T, f *bodyFront, upload, size int, chunked bool, pause time.Duration) {
+	conn := f.dial(t)
+	sendUpload(t, conn, upload, chunked, pause)
+	res, err := http.ReadResponse(bufio.NewReaderSize(conn, 4<<10), nil)
+	require.NoError(t, err)
+	n := 0
+	for p := make([]byte, 16<<10); err == nil; {
+		var k int
+		k, err = res.Body.Read(p)
+		n += k
+		bubble.Pass(time.Millisecond)
+	}
+	require.Equal(t, io.EOF, err)
+	require.Equal(t, size, n)
+	conn.Close()
+	bubble.Pass(10 * time.Second)
+	if len(f.results) > 0 {
+		require.NoError(t, <-f.results)
 	}
 }
 
