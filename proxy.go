@@ -48,7 +48,12 @@ func (s *Session) NewClientStream() *Stream { return s.newLocalStream(0) }
 // aborts it, so that the client cannot take a part for the whole: the stream is
 // reset or the connection closed, and if w allows neither, NewStreamProxy panics
 // with http.ErrAbortHandler. In every case the error is returned, also when it was
-// w that failed.
+// w that failed. A nil error means that w has taken the whole answer, and that a
+// connection of HTTP/1 has passed it to the network.
+//
+// A client of HTTP/1 that is still sending its request when the answer has been written
+// keeps NewStreamProxy waiting for half a second, or five if it continues to send. After
+// that its connection ends, as behind a handler that does not read its request.
 func (s *Session) NewStreamProxy(r *http.Request, w http.ResponseWriter) (err error) {
 	return s.NewClientStream().Request(r, w)
 }
