@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 )
 
 // RstStatus is the status code of a RST_STREAM frame (SPDY/3.1 §2.6.3, SPEC §3).
@@ -164,7 +165,7 @@ type ConnError struct {
 }
 
 // Error says that the connection was lost and how.
-func (e *ConnError) Error() string { return "spdy: connection lost: " + e.Err.Error() }
+func (e *ConnError) Error() string { return "spdy: connection lost: " + bareText(e.Err) }
 
 // Unwrap returns the cause.
 func (e *ConnError) Unwrap() error { return e.Err }
@@ -184,24 +185,70 @@ func describe(what, reason string, cause error) string {
 		what += ": " + reason
 	}
 	if cause != nil {
-		what += ": " + cause.Error()
+		what += ": " + bareText(cause)
 	}
 	return what
 }
 
-// A TruncatedError is what a reader gets when a stream ended before the peer's
-// FIN. It matches io.ErrUnexpectedEOF and whatever ended the stream.
+// A TruncatedError is what a reader gets when the peer or the network ended a stream before
+// the peer's FIN. It matches io.ErrUnexpectedEOF and whatever ended the stream. Readers of a
+// stream that this side ended get the reason as it is: the error or the cause of the context,
+// os.ErrDeadlineExceeded, ErrSessionClosed.
 type TruncatedError struct {
-	Err error // *StreamError, *SessionError, *ConnError or ErrSessionClosed
+	Err error // *StreamError, *SessionError or *ConnError
 }
 
 // Error says that data is missing and why.
 func (e *TruncatedError) Error() string {
-	return "spdy: stream ended before its FIN: " + e.Err.Error()
+	return "spdy: stream ended before its FIN: " + bareText(e.Err)
 }
 
 // Unwrap returns io.ErrUnexpectedEOF and the cause.
 func (e *TruncatedError) Unwrap() []error { return []error{io.ErrUnexpectedEOF, e.Err} }
+
+// ownCause returns why this side ended a stream: the cause of a reset of ours, such as the
+// error of a context, or ErrSessionClosed. It returns nil if the peer or the network did, or
+// if the peer broke a rule.
+func ownCause(reason error) error {
+	if reason == ErrSessionClosed {
+		return reason
+	}
+	if e, ok := reason.(*StreamError); ok && !e.Remote {
+		return e.Err
+	}
+	return nil
+}
+
+// readEnd returns the error of reads on a stream that ended for reason before the peer's FIN.
+// As in net/http a caller that cancels gets the error of his context as it is.
+func readEnd(reason error) error {
+	if cause := ownCause(reason); cause != nil {
+		return cause
+	}
+	return &TruncatedError{Err: reason}
+}
+
+// writeEnd is readEnd for writes.
+func writeEnd(reason error) error {
+	if cause := ownCause(reason); cause != nil {
+		return cause
+	}
+	return reason
+}
+
+// A causedError is an error of this package with a cause.
+type causedError struct {
+	text string
+	err  error
+}
+
+func (e causedError) Error() string { return e.text + ": " + bareText(e.err) }
+
+func (e causedError) Unwrap() error { return e.err }
+
+// bareText is the text of an error without the name of the package, for an error that names
+// the package itself.
+func bareText(err error) string { return strings.TrimPrefix(err.Error(), "spdy: ") }
 
 func sessionErrorf(status GoAwayStatus, format string, args ...any) *SessionError {
 	return &SessionError{Status: status, Reason: fmt.Sprintf(format, args...)}

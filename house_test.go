@@ -24,6 +24,7 @@ var mayRecover = []string{"server.go"}
 // mayClose are the functions that may close a channel. What is closed is a latch: it
 // carries nothing, and it is closed once, under the lock that guards it.
 var mayClose = []house.Place{
+	{File: "proxyfront.go", Func: "(*proxiedBody).done"},
 	{File: "deadline.go", Func: "(*deadline).expireLocked"},
 	{File: "receiver.go", Func: "(*Session).receiver"},
 	{File: "interim.go", Func: "(*Stream).replyLocked"},

@@ -145,9 +145,9 @@ func (a *httpServerApp) refuse(st *Stream, err error) {
 	st.http.req, st.http.length = &http.Request{Method: http.MethodGet}, -1
 	st.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	st.http.freeze(status, st.Header())
+	st.release()
 	st.finish()
 	st.stopReading()
-	st.release()
 }
 
 // headers has nothing to do for a request: its trailers are read with its body.

@@ -3,14 +3,10 @@ package spdy
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"sync/atomic"
-	"time"
 )
 
 // NewClientStream makes a stream for one request, see Stream.Request. The stream
@@ -52,7 +48,12 @@ func (s *Session) NewClientStream() *Stream { return s.newLocalStream(0) }
 // aborts it, so that the client cannot take a part for the whole: the stream is
 // reset or the connection closed, and if w allows neither, NewStreamProxy panics
 // with http.ErrAbortHandler. In every case the error is returned, also when it was
-// w that failed.
+// w that failed. A nil error means that w has taken the whole answer, and that a
+// connection of HTTP/1 has passed it to the network.
+//
+// A client of HTTP/1 that is still sending its request when the answer has been written
+// keeps NewStreamProxy waiting for half a second, or five if it continues to send. After
+// that its connection ends, as behind a handler that does not read its request.
 func (s *Session) NewStreamProxy(r *http.Request, w http.ResponseWriter) (err error) {
 	return s.NewClientStream().Request(r, w)
 }
@@ -71,28 +72,32 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil && request.ContentLength != 0 &&
 		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
 	out := proxiedRequest(request)
-	defer endUpload(out.Body, writer) // the caller's handler is about to return
+	if b, ok := out.Body.(*proxiedBody); ok {
+		b.duplex = duplex
+	}
+	front := proxyFront{writer: writer, duplex: duplex, body: out.Body}
+	defer front.end() // the caller's handler is about to return
 	res, err := st.session.persist(st, out)
 	if err != nil {
-		closeAfterPart(out.Body, writer, duplex)
+		front.closeAfterPart()
 		refuseProxied(writer, err)
+		front.whole = true
 		return err
 	}
 	defer res.Body.Close()
 	st.http = &exchange{header: res.Header}
 	copyForwarded(writer.Header(), res.Header)
 	announced := announceTrailers(writer.Header(), res.Trailer)
-	closeAfterPart(out.Body, writer, duplex)
+	front.closeAfterPart()
 	writer.WriteHeader(res.StatusCode)
 	if err := copyProxiedBody(writer, res); err != nil {
 		abortAnswer(request, writer, err)
 		return err
 	}
-	if len(res.Trailer) > announced { // a short answer with a Content-Length would lose them
-		_ = http.NewResponseController(writer).Flush() // a client that has gone needs none
-	}
+	front.whole = true
+	err = front.deliver(request, len(res.Trailer) > announced)
 	writeTrailers(writer.Header(), res.Trailer, announced)
-	return nil
+	return err
 }
 
 // claim takes a stream for its one request. It fails for a stream that has had
@@ -134,67 +139,6 @@ func proxiedRequest(r *http.Request) *http.Request {
 	return out
 }
 
-// A proxiedBody is the body of a request that a handler got. One goroutine reads it.
-type proxiedBody struct {
-	io.ReadCloser
-	trailer forwardedTrailer // completed by the Read that returns io.EOF
-	state   atomic.Int32
-	last    bool // the connection ends with the answer; for the handler's goroutine
-}
-
-// The states of a proxiedBody.
-const (
-	bodyRests  = iota // nobody reads, and there may be more
-	bodyIsRead        // a Read is under way
-	bodyFailed        // a Read has failed
-	bodyWhole         // all has been read
-	bodyOver          // the handler is about to return, nothing more is to be read
-)
-
-func (b *proxiedBody) Read(p []byte) (int, error) {
-	if !b.state.CompareAndSwap(bodyRests, bodyIsRead) && b.state.Load() == bodyOver {
-		return 0, http.ErrBodyReadAfterClose
-	}
-	n, err := b.ReadCloser.Read(p)
-	next := int32(bodyRests)
-	switch {
-	case err == io.EOF:
-		next = bodyWhole
-		b.trailer.complete()
-	case err != nil:
-		next = bodyFailed
-	}
-	b.state.CompareAndSwap(bodyIsRead, next)
-	return n, err
-}
-
-// closeAfterPart makes an answer of HTTP/1 the last one of its connection, unless all of
-// the request has been read. net/http sees to that itself, but not in full duplex: there
-// it would take the rest of the body, or what follows chunks that are none, for the next
-// request, and so let the client speak in the name of others.
-func closeAfterPart(body io.ReadCloser, w http.ResponseWriter, duplex bool) {
-	if b, ok := body.(*proxiedBody); ok && duplex && b.state.Load() != bodyWhole {
-		w.Header().Set("Connection", "close")
-		b.last = true
-	}
-}
-
-// endUpload closes the body of a proxied request. If the answer was there first,
-// a read of the body may be waiting for the client, and in net/http a Close would
-// wait for that read, so the read is ended before. If none is, the connection must be
-// left alone: behind a request whose body is through, net/http reads ahead in the
-// background, and takes a deadline that passes there for the loss of the client, of
-// which the connection's later requests would hear.
-func endUpload(body io.ReadCloser, w http.ResponseWriter) {
-	if b, ok := body.(*proxiedBody); ok {
-		was := b.state.Swap(bodyOver)
-		if was == bodyIsRead || was == bodyRests && b.last { // there is no later request, and Close would wait for the client
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now())
-		}
-	}
-	_ = body.Close() // nobody is left to tell
-}
-
 // announceTrailers announces trailers that are known to come, and returns how
 // many there are.
 func announceTrailers(dst, trailer http.Header) int {
@@ -227,7 +171,7 @@ func copyProxiedBody(w http.ResponseWriter, res *http.Response) error {
 	flusher := http.NewResponseController(w)
 	_, fromWriter, err := body.forward(w, func() { _ = flusher.Flush() })
 	if fromWriter {
-		return fmt.Errorf("spdy: proxied answer: %w", err)
+		return causedError{"spdy: proxied answer", err}
 	}
 	return err
 }

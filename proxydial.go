@@ -70,7 +70,7 @@ func (d *proxyDialer) dialContext(ctx context.Context, via *url.URL, addr string
 	case "socks5", "socks5h":
 		conn, err := dialSOCKS(ctx, dial, via, addr)
 		if err != nil {
-			return nil, fmt.Errorf("spdy: proxy %s: %w", proxyName(via), err)
+			return nil, causedError{"spdy: proxy " + proxyName(via), err}
 		}
 		return conn, nil
 	}
@@ -135,7 +135,7 @@ func (d *proxyDialer) dialHTTP(ctx context.Context, dial dialFunc, via *url.URL,
 	}
 	server, err := urlAddr(via, port)
 	if err != nil {
-		return nil, fmt.Errorf("spdy: proxy %s: %w", proxyName(via), err)
+		return nil, causedError{"spdy: proxy " + proxyName(via), err}
 	}
 	raw, err := dial(ctx, "tcp", server)
 	if err != nil {
@@ -150,12 +150,12 @@ func (d *proxyDialer) dialHTTP(ctx context.Context, dial dialFunc, via *url.URL,
 	conn = raw
 	if via.Scheme == "https" {
 		if conn, err = handshake(ctx, raw, d.tls, server); err != nil {
-			return nil, fmt.Errorf("spdy: proxy %s: %w", proxyName(via), err)
+			return nil, causedError{"spdy: proxy " + proxyName(via), err}
 		}
 	}
 	res, rest, err := ask(conn, d.connectRequest(via, addr))
 	if err != nil {
-		return nil, fmt.Errorf("spdy: proxy %s: %w", proxyName(via), err)
+		return nil, causedError{"spdy: proxy " + proxyName(via), err}
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return nil, &ProxyError{

@@ -132,7 +132,7 @@ func (b *readBody) checkRaw(t testing.TB, sent []byte, i int, down bool) {
 	}
 	require.Error(t, b.err, "%d of %d bytes, and no error", len(b.data), size)
 	if b.head {
-		requireTruncated(t, b.err)
+		requireBrokenOff(t, b.err)
 	}
 }
 

@@ -198,7 +198,7 @@ func (b *readBody) check(t testing.TB, sent []byte, i int, down bool) {
 	}
 	require.Error(t, b.err, "%d of %d bytes, and no error", len(b.data), size)
 	if b.head {
-		requireTruncated(t, b.err)
+		requireBrokenOff(t, b.err)
 	}
 }
 

@@ -283,6 +283,15 @@ func requireTruncated(t testing.TB, err error, msg ...any) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF, msg...)
 }
 
+// requireBrokenOff checks that an error says that data is missing, or that this side has closed
+// the session.
+func requireBrokenOff(t testing.TB, err error) {
+	t.Helper()
+	if err != ErrSessionClosed {
+		requireTruncated(t, err)
+	}
+}
+
 // copyByRead is io.Copy for tests that must not take the shortcut
 // of WriteTo: it reads with a buffer of size bytes.
 func copyByRead(w io.Writer, r io.Reader, size int) (int64, error) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -104,7 +105,9 @@ func hasNoBody(res *http.Response) bool {
 	return res.Request.Method == http.MethodHead || !bodyAllowed(res.StatusCode)
 }
 
-// leaveTime is how long the stream of an answer that has no body may stay open.
+// leaveTime limits how long a stream stays open behind its answer: for the peer's FIN, if the
+// answer has no body, and for the rest of the request. DATA that is in flight arrives in
+// this time, and a peer that reads the answer has its end before the RST_STREAM.
 const leaveTime = time.Second
 
 // leave gives up a stream whose answer is complete: the peer should end it. What comes
@@ -113,6 +116,14 @@ func (st *Stream) leave() {
 	st.forget()
 	st.setDeadline(&st.readDeadline, time.Now().Add(leaveTime), func() {
 		st.reset(RstCancel, "no end behind an answer without a body", nil)
+	})
+}
+
+// limitRest resets a stream whose answer has ended, unless the request ends within leaveTime.
+// The timer is that of the write deadline.
+func (st *Stream) limitRest(reason string) {
+	st.setDeadline(&st.writeDeadline, time.Now().Add(leaveTime), func() {
+		st.reset(RstCancel, reason, nil)
 	})
 }
 
@@ -188,6 +199,7 @@ func (u *upload) unwatch(stop func() bool) func() bool {
 			return end()
 		}
 		context.AfterFunc(u.running, func() { end() })
+		u.st.limitRest("the answer ended before the request")
 		return true
 	}
 }
@@ -261,34 +273,64 @@ func (u *upload) send(length int64) error {
 	for {
 		n, rerr := u.req.Body.Read(parcelRoom(parcel))
 		if length >= 0 && sent+int64(n) > length {
-			return u.spoil(fmt.Errorf("longer than its Content-Length: %w", http.ErrContentLength))
+			return u.spoil("longer than its Content-Length", http.ErrContentLength)
 		}
 		sent += int64(n)
 		last := rerr == io.EOF
 		if last && length >= 0 && sent < length {
-			return u.spoil(fmt.Errorf("%d bytes shorter than its Content-Length: %w", length-sent, io.ErrUnexpectedEOF))
+			return u.spoil(fmt.Sprintf("%d bytes shorter than its Content-Length", length-sent), io.ErrUnexpectedEOF)
 		}
 		gone, err := st.writeParcel(parcel, n, last && len(u.req.Trailer) == 0)
 		if gone {
 			parcel = getBatch()
 		}
-		if err != nil {
+		switch {
+		case err == os.ErrDeadlineExceeded: // of Stream.SetWriteDeadline; the stream goes on
+			return u.giveUp(RstCancel, "sending the request body", err)
+		case err != nil:
 			return err // the stream has ended, and whoever waits for the answer knows why
 		}
 		switch {
 		case last:
 			return u.sendTrailer()
 		case rerr != nil:
-			st.reset(RstCancel, "reading the request body", rerr)
-			return rerr
+			return u.giveUp(RstCancel, "reading the request body", rerr)
 		}
 	}
 }
 
-// spoil resets a stream whose request has another length than it says.
-func (u *upload) spoil(err error) error {
-	u.st.reset(RstInternalError, "request body", err)
+// spoil is giveUp for a body of another length than its Content-Length.
+func (u *upload) spoil(how string, err error) error {
+	return u.giveUp(RstInternalError, "request body", causedError{"spdy: request body is " + how, err})
+}
+
+// giveUp ends an upload that cannot be completed, and returns err. The server gets no FIN,
+// since it would take a part for the whole. An answer that has begun is not affected:
+// giveUp then postpones the RST_STREAM to the end of the answer.
+func (u *upload) giveUp(status RstStatus, reason string, err error) error {
+	e := &StreamError{StreamID: u.st.id, Status: status, Reason: reason, Err: err}
+	if !u.st.resetBehindAnswer(e) {
+		u.st.session.abortStream(u.st, e)
+	}
 	return err
+}
+
+// resetBehindAnswer resets a stream of ours once the peer's FIN has arrived, or at once if it
+// has. It reports false if the answer has not begun.
+func (st *Stream) resetBehindAnswer(e *StreamError) bool {
+	s := st.session
+	s.mu.Lock()
+	begun := st.state.replied
+	if begun {
+		st.unfinished = e
+		s.retireLocked(st)
+	}
+	s.mu.Unlock()
+	if begun {
+		s.ring()
+		s.endIfDrained()
+	}
+	return begun
 }
 
 // sendTrailer ends the request with its trailers, if it has any.
@@ -299,8 +341,7 @@ func (u *upload) sendTrailer() error {
 	block := getBlock()
 	b, err := appendTrailerBlock((*block)[:0], u.st.session.version, u.req.Trailer)
 	if err := u.st.session.keepBlock(partTrailers, block, b, err); err != nil {
-		u.st.reset(RstInternalError, "request trailers", err)
-		return err
+		return u.giveUp(RstInternalError, "request trailers", err)
 	}
 	return u.st.sendHeaders(FrameHeaders, block, true) // fails only with the stream
 }
@@ -315,10 +356,7 @@ func (u *upload) failure(err error) error {
 	}
 	var local *StreamError
 	if errors.As(err, &local) && !local.Remote && local.Err != nil {
-		if local.Err == errAnswerTimeout { // url.Error asks the error itself for Timeout
-			return errAnswerTimeout
-		}
-		return fmt.Errorf("spdy: stream %d: %s: %w", local.StreamID, local.Reason, local.Err)
+		return local.Err // as it is: url.Error asks the error itself for Timeout
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"context"
 	"net/http/httptrace"
 	"time"
 )
@@ -68,7 +69,12 @@ func (u *upload) answered() {
 
 // errAnswerTimeout is what a request gets that had no answer within
 // Transport.ResponseHeaderTimeout.
-var errAnswerTimeout error = timeoutError("no response headers in time")
+var errAnswerTimeout error = answerTimeoutError{timeoutError("no response headers in time")}
+
+// An answerTimeoutError matches context.DeadlineExceeded, as that of http.Transport does.
+type answerTimeoutError struct{ timeoutError }
+
+func (answerTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // mayBegin waits, if the request asks for it, until the server wants the body or the
 // time for that has passed. It reports false if the body is not wanted any more: there

@@ -208,6 +208,7 @@ func (s *Session) finishOutLocked(st *Stream) {
 	if st.cancelRest && !st.ended {
 		s.cancelRestLocked(st)
 	}
+	st.limitRequestLocked()
 }
 
 // cancelRestLocked resets a stream whose answer is complete while the peer goes

@@ -71,9 +71,10 @@ type Stream struct {
 	lateBytes int         // of their encoded blocks, of a raw stream only of those that wait
 	interims  *bucket     // interim answers that may still come; nil before the first
 
-	muted      bool // nothing may be sent before the peer's reply, see FlowControlPeerUnaware
-	unwanted   bool // nobody will read the rest of what the peer sends
-	cancelRest bool // reset the stream once our FIN is on its way
+	muted      bool         // nothing may be sent before the peer's reply, see FlowControlPeerUnaware
+	unwanted   bool         // nobody will read the rest of what the peer sends
+	cancelRest bool         // reset the stream once our FIN is on its way
+	unfinished *StreamError // reset the stream with it once the peer's FIN has arrived; our FIN will not follow
 
 	headerJobs int       // in Session.headers
 	pushJobs   int       // in Session.headers, of pushes that accompany the stream
@@ -197,10 +198,20 @@ func (st *Stream) stopReading() {
 	dropped := st.discard()
 	s.mu.Lock()
 	st.unwanted = true
+	st.limitRequestLocked()
 	s.mu.Unlock()
 	s.credit(dropped)
 	if st.in.exhausted() { // no byte will come that could tell
 		s.stopUnwanted(st)
+	}
+}
+
+// limitRequestLocked limits the time for the rest of a request whose handler has returned and
+// whose answer has been sent, FIN included. A peer that neither ends the request nor
+// continues it would keep the stream, and a session that is going away, for ever.
+func (st *Stream) limitRequestLocked() {
+	if st.unwanted && st.released && st.state.outDone && !st.ended && !st.state.ours && st.raw == nil {
+		st.limitRest("the request did not end after its answer")
 	}
 }
 
@@ -232,7 +243,7 @@ func (st *Stream) awaitTurn(limits *atomic.Pointer[deadline]) error {
 		select {
 		case <-turn:
 		case <-st.done:
-			return st.endReason()
+			return writeEnd(st.endReason())
 		case <-limit.wait():
 		}
 	}
@@ -330,7 +341,7 @@ func (st *Stream) writeOwned(buf *[]byte) error {
 func (st *Stream) writableLocked() error {
 	switch {
 	case st.ended:
-		return st.err
+		return writeEnd(st.err)
 	case st.state.outDone || st.finQueued || st.finHeaders: // SPEC R13
 		return ErrStreamClosed
 	case st.session.end.writeErr != nil:
@@ -357,7 +368,7 @@ func (st *Stream) awaitLoan(p []byte) (int, error) {
 			s.mu.Unlock()
 			return len(p), nil
 		case st.ended:
-			err = st.err
+			err = writeEnd(st.err)
 		case s.end.writeErr != nil:
 			err = s.reasonLocked(nil)
 		default:
@@ -444,7 +455,7 @@ func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
 	st.flushing = false
 	switch {
 	case st.headerLoss:
-		return false, st.err
+		return false, writeEnd(st.err)
 	case st.headerJobs == 0: // whatever has become of the stream since
 		return false, nil
 	case st.session.end.writeErr != nil:

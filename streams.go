@@ -222,11 +222,28 @@ func (st *Stream) freeLocked() {
 // retireLocked forgets a stream once both halves are closed. What it has
 // received stays readable.
 func (s *Session) retireLocked(st *Stream) {
-	if st.ended || !st.state.closed() {
+	if st.ended {
+		return
+	}
+	if st.unfinished != nil && st.state.inDone {
+		s.cutUploadLocked(st)
+		return
+	}
+	if !st.state.closed() {
 		return
 	}
 	s.finished.add(st.id)
 	s.finishLocked(st, ErrStreamClosed)
+}
+
+// cutUploadLocked resets a stream whose answer has arrived to its end, and whose request will
+// not be completed.
+func (s *Session) cutUploadLocked(st *Stream) {
+	s.queueResetLocked(st.id, st.unfinished.Status, false)
+	s.floods.expect()
+	st.wasReset = true
+	s.endLocked(st, st.unfinished, keepUnread)
+	s.ringLocked()
 }
 
 // endLocked ends a stream that did not come to its end: reset by either side, or
@@ -239,7 +256,7 @@ func (s *Session) endLocked(st *Stream, reason error, drop bool) {
 	if parent := s.streams[st.assoc]; parent != nil && st.state.ours {
 		s.sched.place(parent) // which may have waited for this push
 	}
-	s.creditLocked(st.in.finish(&TruncatedError{Err: reason}, drop))
+	s.creditLocked(st.in.finish(readEnd(reason), drop))
 	if st.owned != nil {
 		putAnswerBuffer(st.owned)
 		st.owned, st.loan = nil, nil

@@ -3,7 +3,6 @@ package spdy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"time"
@@ -23,7 +22,7 @@ func (t *Transport) dialProxy(ctx context.Context, via *url.URL, addr string) (c
 		err = errors.New("its scheme is not http, https, socks5 or socks5h")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("spdy: proxy %s: %w", proxyName(via), err)
+		return nil, causedError{"spdy: proxy " + proxyName(via), err}
 	}
 	return conn, nil
 }

@@ -224,7 +224,7 @@ func TestUpgradeDialProxyRefused(t *testing.T) {
 		require.Equal(t, "you", string(refused.Body))
 		var proxy *ProxyError
 		require.ErrorAs(t, err, &proxy)
-		require.EqualError(t, err, "spdy: upgrade of http://server.example/x: spdy: proxy http://proxy.example does not connect to server.example:80: 407 Who")
+		require.EqualError(t, err, "spdy: upgrade of http://server.example/x: proxy http://proxy.example does not connect to server.example:80: 407 Who")
 		host.requireClosed(t)
 	})
 }

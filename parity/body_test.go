@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // reads is a handler that reads the whole body and says what came.
@@ -87,6 +88,25 @@ var bodyScenarios = []scenario{
 		> read "hello", fails: true
 		fails
 		body closed`},
+	{name: "that fails behind the begin of the answer", handler: func(e *env, w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		e.flush(w)
+		<-after(2 * time.Second)
+		io.WriteString(w, "answer")
+	}, client: func(e *env) {
+		out, in := io.Pipe()
+		res, err := e.client.Do(e.request("POST", "/", out))
+		e.note("error %s", kind(err))
+		io.WriteString(in, "hello")
+		<-after(time.Second)
+		in.CloseWithError(errors.New("broken"))
+		e.body(res)
+	}, want: `
+		error none
+		body ""
+		error: failed`, except: []exception{{on(spdy31), "failing upload", `
+		error none
+		body "answer"`}}},
 	{name: "length without a body", handler: reads, client: edited(func(r *http.Request) { r.Method, r.ContentLength = "POST", 5 }), want: `
 		error: failed`, except: []exception{{on(http2), "length without body", `
 		> length 0, read "", error none

@@ -180,7 +180,7 @@ func TestProxyUpload(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(answer), "503 Service Unavailable")
 		requireRetryable(t, <-errs)
-		require.Less(t, time.Since(start), time.Second, "net/http drains and lingers for half a second")
+		require.LessOrEqual(t, time.Since(start), time.Second, "half a second for the rest, and net/http lingers as long")
 		require.Equal(t, 1, sends)
 		conn.Close()
 		front.Close()
