@@ -191,11 +191,12 @@ func describe(what, reason string, cause error) string {
 }
 
 // A TruncatedError is what a reader gets when the peer or the network ended a stream before
-// the peer's FIN. It matches io.ErrUnexpectedEOF and whatever ended the stream. Readers of a
-// stream that this side ended get the reason as it is: the error or the cause of the context,
-// os.ErrDeadlineExceeded, ErrSessionClosed.
+// the peer's FIN. It matches io.ErrUnexpectedEOF and whatever ended the stream. Readers of an
+// HTTP body whose stream this side ended get the reason as it is: the error or the cause of
+// the context, os.ErrDeadlineExceeded, ErrSessionClosed. Those of a raw stream get a
+// TruncatedError then, too.
 type TruncatedError struct {
-	Err error // *StreamError, *SessionError or *ConnError
+	Err error // *StreamError, *SessionError or *ConnError; on a raw stream also ErrSessionClosed
 }
 
 // Error says that data is missing and why.
@@ -220,17 +221,17 @@ func ownCause(reason error) error {
 }
 
 // readEnd returns the error of reads on a stream that ended for reason before the peer's FIN.
-// As in net/http a caller that cancels gets the error of his context as it is.
-func readEnd(reason error) error {
-	if cause := ownCause(reason); cause != nil {
+// As in net/http, a caller that cancels gets the error of his context as it is.
+func (st *Stream) readEnd(reason error) error {
+	if cause := ownCause(reason); cause != nil && st.raw == nil {
 		return cause
 	}
 	return &TruncatedError{Err: reason}
 }
 
 // writeEnd is readEnd for writes.
-func writeEnd(reason error) error {
-	if cause := ownCause(reason); cause != nil {
+func (st *Stream) writeEnd(reason error) error {
+	if cause := ownCause(reason); cause != nil && st.raw == nil {
 		return cause
 	}
 	return reason

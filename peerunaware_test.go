@@ -449,7 +449,8 @@ func TestUnawareBudget(t *testing.T) {
 		p.conn.Close()
 		closing.ok("the receiver is let go")
 		_, err := io.ReadAll(st)
-		require.Equal(t, ErrSessionClosed, err, "this side has closed it")
+		require.ErrorIs(t, err, ErrSessionClosed)
+		requireTruncated(t, err)
 	})
 	story(t, "or the fullest stream is reset", func(t *testing.T) {
 		p := newUnaware(t, asServer, Config{UnreadBudget: budget, ResetOverBudget: true})

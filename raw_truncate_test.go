@@ -132,7 +132,7 @@ func (b *readBody) checkRaw(t testing.TB, sent []byte, i int, down bool) {
 	}
 	require.Error(t, b.err, "%d of %d bytes, and no error", len(b.data), size)
 	if b.head {
-		requireBrokenOff(t, b.err)
+		requireTruncated(t, b.err)
 	}
 }
 

@@ -243,7 +243,7 @@ func (st *Stream) awaitTurn(limits *atomic.Pointer[deadline]) error {
 		select {
 		case <-turn:
 		case <-st.done:
-			return writeEnd(st.endReason())
+			return st.writeEnd(st.endReason())
 		case <-limit.wait():
 		}
 	}
@@ -341,7 +341,7 @@ func (st *Stream) writeOwned(buf *[]byte) error {
 func (st *Stream) writableLocked() error {
 	switch {
 	case st.ended:
-		return writeEnd(st.err)
+		return st.writeEnd(st.err)
 	case st.state.outDone || st.finQueued || st.finHeaders: // SPEC R13
 		return ErrStreamClosed
 	case st.session.end.writeErr != nil:
@@ -368,7 +368,7 @@ func (st *Stream) awaitLoan(p []byte) (int, error) {
 			s.mu.Unlock()
 			return len(p), nil
 		case st.ended:
-			err = writeEnd(st.err)
+			err = st.writeEnd(st.err)
 		case s.end.writeErr != nil:
 			err = s.reasonLocked(nil)
 		default:
@@ -455,7 +455,7 @@ func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
 	st.flushing = false
 	switch {
 	case st.headerLoss:
-		return false, writeEnd(st.err)
+		return false, st.writeEnd(st.err)
 	case st.headerJobs == 0: // whatever has become of the stream since
 		return false, nil
 	case st.session.end.writeErr != nil:

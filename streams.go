@@ -256,7 +256,7 @@ func (s *Session) endLocked(st *Stream, reason error, drop bool) {
 	if parent := s.streams[st.assoc]; parent != nil && st.state.ours {
 		s.sched.place(parent) // which may have waited for this push
 	}
-	s.creditLocked(st.in.finish(readEnd(reason), drop))
+	s.creditLocked(st.in.finish(st.readEnd(reason), drop))
 	if st.owned != nil {
 		putAnswerBuffer(st.owned)
 		st.owned, st.loan = nil, nil

@@ -293,8 +293,8 @@ var coreEntries = []entry{
 	{
 		attack: "A10", what: "the session has its credit back for what a stream held",
 		file: "streams.go",
-		old:  "	s.creditLocked(st.in.finish(readEnd(reason), drop))\n",
-		new:  "	st.in.finish(readEnd(reason), drop)\n",
+		old:  "	s.creditLocked(st.in.finish(st.readEnd(reason), drop))\n",
+		new:  "	st.in.finish(st.readEnd(reason), drop)\n",
 	},
 	{
 		attack: "A10", what: "and for what belongs to no stream",

@@ -51,7 +51,7 @@ var restEntries = []entry{
 	{
 		attack: "A18", file: "streams.go",
 		what: "a body that is cut ends with an error",
-		old:  "s.creditLocked(st.in.finish(readEnd(reason), drop))", new: "s.creditLocked(st.in.finish(endOfStream, drop))",
+		old:  "s.creditLocked(st.in.finish(st.readEnd(reason), drop))", new: "s.creditLocked(st.in.finish(endOfStream, drop))",
 	},
 	{
 		attack: "A19", file: "receiver_control.go",
