@@ -3,8 +3,30 @@ package spdy
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
+
+// A limit is where a deadline is found once it has been set. Until then a stream has none:
+// most never get one.
+type limit struct{ atomic.Pointer[deadline] }
+
+var _ limiter = (*limit)(nil)
+
+// err returns os.ErrDeadlineExceeded if there is a deadline and it has passed.
+func (l *limit) err() error { return l.Load().err() }
+
+// passed returns the latch of the deadline, nil if none was ever set.
+func (l *limit) passed() <-chan struct{} { return l.Load().wait() }
+
+// make returns the deadline, which it makes if there is none.
+func (l *limit) make() *deadline {
+	if d := l.Load(); d != nil {
+		return d
+	}
+	l.CompareAndSwap(nil, new(deadline))
+	return l.Load()
+}
 
 // A deadline is a point in time that a select can wait for and that can be
 // moved at any moment. The zero value never passes.
@@ -47,9 +69,10 @@ func (d *deadline) setLocked(t time.Time, then func()) {
 		d.timer = nil
 	}
 	d.moves++
-	if d.passed == nil || d.closed {
-		d.passed, d.closed = make(chan struct{}), false
+	if d.closed {
+		d.passed, d.closed = nil, false
 	}
+	d.latchLocked()
 	if t.IsZero() {
 		return
 	}
@@ -99,14 +122,22 @@ func (d *deadline) expireLocked() {
 	}
 }
 
-// wait returns the latch to select on; nil if no deadline was ever set.
+// wait returns the latch to select on; nil if there is no deadline. Until the deadline has
+// passed, all that is set closes the same latch.
 func (d *deadline) wait() <-chan struct{} {
 	if d == nil {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.latchLocked()
 	return d.passed
+}
+
+func (d *deadline) latchLocked() {
+	if d.passed == nil {
+		d.passed = make(chan struct{})
+	}
 }
 
 // err returns os.ErrDeadlineExceeded if the deadline has passed.

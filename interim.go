@@ -59,8 +59,5 @@ func isInterim(value string) bool {
 
 // ringInterim tells an upload that waits for it that there was an interim answer.
 func (st *Stream) ringInterim() {
-	select {
-	case st.interim <- struct{}{}:
-	default: // nobody waits
-	}
+	ringBell(st.interim)
 }

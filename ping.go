@@ -20,17 +20,17 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	s.mu.Unlock()
 	s.flow.ringRoom() // the echo must not wait for a reader, see shed
 	s.ring()
-	select {
-	case rtt := <-w.verdict:
+	rtt, echoed := awaitVerdict(w.verdict, s.end.done, ctx.Done())
+	switch {
+	case echoed:
 		return rtt, nil
-	case <-s.end.done:
+	case s.ended():
 		return 0, s.Err()
-	case <-ctx.Done():
-		s.mu.Lock()
-		delete(s.pings, id)
-		s.mu.Unlock()
-		return 0, context.Cause(ctx)
 	}
+	s.mu.Lock()
+	delete(s.pings, id)
+	s.mu.Unlock()
+	return 0, context.Cause(ctx)
 }
 
 // nextPingLocked returns the id of our next PING.

@@ -68,13 +68,12 @@ func (st *Stream) Push(target string, opts *http.PushOptions) error {
 	p := &promise{parent: st, verdict: make(chan error, 1)}
 	pushed.http = &exchange{req: req.WithContext(ctx), length: -1, push: p}
 	go app.serve(pushed, asPush)
-	select {
-	case err := <-p.verdict:
-		return err
-	case <-st.done:
-		cancel(st.endReason())
-		return st.endReason()
+	err, decided := awaitVerdict(p.verdict, st.done, nil)
+	if !decided {
+		err = st.endReason()
+		cancel(err)
 	}
+	return err
 }
 
 // beginsPush takes a place for the handler of a push along with a stream, or returns why

@@ -278,20 +278,16 @@ func (s *Session) claimPush(up *upload) *Stream {
 	if p == nil || !takesStored(up.req) || !p.suits(up) || !a.claim(p) {
 		return nil
 	}
-	over := up.req.Context().Done()
-	select {
-	case <-p.decided:
+	w := wait{over: up.req.Context().Done()}
+	w.sleep(p.decided)
+	if latched(p.decided) {
 		if p.refused || p.lost() {
 			a.forget(p)
 			p.drop(unclaimed)
 			return nil
 		}
-		select {
-		case <-p.st.replied:
-		case <-p.st.done:
-		case <-over:
-		}
-	case <-over:
+		w.end = p.st.done
+		w.sleep(p.st.replied)
 	}
 	if !p.suits(up) {
 		a.unclaim(p, s.conf.unclaimedPushes())

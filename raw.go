@@ -102,22 +102,25 @@ func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
 	if !ok {
 		return nil, errNotRaw
 	}
-	for {
-		if r := q.pop(s); r != nil {
-			return r, nil
+	var r *RawStream
+	var err error
+	look := func() (bell chan struct{}) {
+		ended := s.ended() // before the look at the queue: what came before the end is there
+		if r = q.pop(s); r != nil {
+			return nil
 		}
-		select {
-		case <-q.bell:
-			continue
-		case <-s.end.done:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if ended {
+			err = s.Err()
+			return nil
 		}
-		if r := q.pop(s); r != nil { // it came just before the end
-			return r, nil
+		if err = context.Cause(ctx); err != nil {
+			return nil
 		}
-		return nil, s.Err()
+		return q.bell
 	}
+	w := wait{end: s.end.done, over: ctx.Done()}
+	w.until(look(), look)
+	return r, err
 }
 
 // isRaw reports that what the peer opens is taken with AcceptStream.
@@ -216,12 +219,7 @@ func (q *acceptQueue) pop(s *Session) *RawStream {
 	return nil
 }
 
-func (q *acceptQueue) ring() {
-	select {
-	case q.bell <- struct{}{}:
-	default:
-	}
-}
+func (q *acceptQueue) ring() { ringBell(q.bell) }
 
 // headers has nothing to do: raw streams keep their late headers themselves.
 func (q *acceptQueue) headers(*Stream, HeaderBlock) {}

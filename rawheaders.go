@@ -212,19 +212,19 @@ func (r *RawStream) SendHeaders(h HeaderBlock, fin bool) error {
 // peer's FIN it returns io.EOF, after another end why the stream broke off, and
 // ErrStreamClosed after Close, CloseRead or Reset. The end of the context leaves the
 // stream as it is.
-func (r *RawStream) ReceiveHeaders(ctx context.Context) (HeaderBlock, error) {
-	for {
-		h, bell, err := r.nextHeaders()
-		if h != nil || err != nil {
-			return h, err
+func (r *RawStream) ReceiveHeaders(ctx context.Context) (h HeaderBlock, err error) {
+	look := func() (bell chan struct{}) {
+		if h, bell, err = r.nextHeaders(); bell == nil {
+			return nil
 		}
-		select {
-		case <-bell:
-		case <-r.st.done:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err = context.Cause(ctx); err != nil {
+			return nil
 		}
+		return bell
 	}
+	w := wait{end: r.st.done, over: ctx.Done()}
+	w.until(look(), look)
+	return h, err
 }
 
 // nextHeaders takes the oldest late block, or returns the bell to wait for.
@@ -408,11 +408,5 @@ func (r *RawStream) ringLate() {
 }
 
 func (r *RawStream) ringLateLocked() {
-	if r.lateBell == nil {
-		return
-	}
-	select {
-	case r.lateBell <- struct{}{}:
-	default:
-	}
+	ringBell(r.lateBell)
 }

@@ -134,7 +134,7 @@ func (r *RawStream) CloseWrite() error {
 			s.ring()
 			return err
 		}
-		if !st.writing.CompareAndSwap(false, true) && st.awaitTurn(new(atomic.Pointer[deadline])) != nil {
+		if !st.writing.CompareAndSwap(false, true) && st.awaitTurn(new(limit)) != nil {
 			continue // the stream has ended
 		}
 		st.passTurn() // the Write is through
@@ -275,25 +275,18 @@ func (r *RawStream) WriteTo(w io.Writer) (n int64, err error) {
 }
 
 // awaitReadable waits until a read would not have to wait.
-func (r *RawStream) awaitReadable() error {
+func (r *RawStream) awaitReadable() (err error) {
 	st := &r.st
-	for rung := false; ; rung = true {
-		limit := st.readDeadline.Load()
-		if err := limit.err(); err != nil {
-			st.in.ring()
-			return err
-		}
-		if st.in.readable() {
-			if rung { // another reader may be waiting on the same bell
-				st.in.ring()
-			}
+	look := func() (bell chan struct{}) {
+		if err = st.readDeadline.err(); err != nil || st.in.readable() {
 			return nil
 		}
-		select {
-		case <-st.in.bell:
-		case <-limit.wait():
-		}
+		return st.in.bell
 	}
+	if bell := look(); bell != nil {
+		st.awaitIn(bell, look)
+	}
+	return err
 }
 
 // writeSome reads once and writes that to w.

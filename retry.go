@@ -28,10 +28,8 @@ func pause(ctx context.Context, tries int) error {
 		d := retryPause << (tries - 2)
 		timer := time.NewTimer(d*3/4 + rand.N(d/2))
 		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
+		w := wait{over: ctx.Done(), clock: timer.C}
+		w.sleep(nil)
 	}
 	return context.Cause(ctx)
 }

@@ -1,9 +1,6 @@
 package spdy
 
-import (
-	"net/http"
-	"sync/atomic"
-)
+import "net/http"
 
 // persist is roundTrip for a proxy, which closes the request's body. If the peer refuses
 // the request and the session is not going away, persist sends the request again, on
@@ -47,8 +44,8 @@ func (st *Stream) successor() *Stream {
 	return next
 }
 
-func shareDeadline(from, to *atomic.Pointer[deadline]) {
-	d := deadlineIn(from)
+func shareDeadline(from, to *limit) {
+	d := from.make()
 	d.resume()
 	to.Store(d)
 }

@@ -89,17 +89,17 @@ func (u *upload) mayBegin() bool {
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-u.st.interim:
+	w := wait{end: u.st.done, over: u.st.replied, clock: timer.C}
+	switch w.sleep(u.st.interim) {
+	case byBell:
 		if u.trace != nil && u.trace.Got100Continue != nil {
 			u.trace.Got100Continue()
 		}
 		return true
-	case <-timer.C:
+	case byClock:
 		return true
-	case <-u.st.replied:
+	case byOver:
 		u.unsent.Store(true)
-	case <-u.st.done:
 	}
 	return false
 }

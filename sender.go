@@ -19,13 +19,15 @@ const batchFull = batchSize - frameHeaderSize
 // the connection, which ends the receiver.
 func (s *Session) sender() {
 	defer close(s.end.senderEnd)
-	for s.writeBatch() {
-		s.closeHalf()
-		select {
-		case <-s.wake:
-		case <-s.end.done:
+	look := func() (bell chan struct{}) {
+		if s.writeBatch() {
+			s.closeHalf()
+			return s.wake
 		}
+		return nil
 	}
+	w := wait{end: s.end.done}
+	w.until(look(), look)
 	s.hangUp()
 }
 

@@ -151,10 +151,8 @@ func (a *acceptPause) wait(err error, done <-chan struct{}) bool {
 	a.delay = min(max(2*a.delay, 5*time.Millisecond), time.Second)
 	timer := time.NewTimer(a.delay)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-done:
-	}
+	w := wait{end: done, clock: timer.C}
+	w.sleep(nil)
 	return true
 }
 

@@ -258,14 +258,8 @@ func (s *Session) stall(limit <-chan time.Time, arrived int64) (late bool) {
 	began := time.Now()
 	s.stalls.line.note(began, arrived, true)
 	defer func() { s.stalls.add(began, time.Now(), arrived) }()
-	select {
-	case <-s.flow.room:
-		return false
-	case <-limit:
-		return true
-	case <-s.end.done:
-		return false
-	}
+	w := wait{end: s.end.done, clock: limit}
+	return w.sleep(s.flow.room) == byClock
 }
 
 // resetForRoom resets the stream that is read the least, or several small ones. It reports

@@ -121,29 +121,39 @@ func (q *connQueue) hand(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	select {
-	case q.bell <- struct{}{}:
-	default:
-	}
+	ringBell(q.bell)
 }
 
 // Accept waits for the next connection.
-func (q *connQueue) Accept() (net.Conn, error) {
-	for {
-		q.mu.Lock()
-		if len(q.conns) > 0 {
-			conn := q.conns[0]
-			q.conns = q.conns[1:]
-			q.mu.Unlock()
-			return conn, nil
+func (q *connQueue) Accept() (conn net.Conn, err error) {
+	look := func() (bell chan struct{}) {
+		conn, err = q.next()
+		if conn != nil || err != nil {
+			return nil
 		}
-		q.mu.Unlock()
-		select {
-		case <-q.bell:
-		case <-q.done:
-			return nil, net.ErrClosed
-		}
+		return q.bell
 	}
+	w := wait{end: q.done}
+	w.until(look(), look)
+	return conn, err
+}
+
+// next takes the oldest connection out of the queue, if there is one.
+func (q *connQueue) next() (net.Conn, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case len(q.conns) > 0:
+		conn := q.conns[0]
+		q.conns = q.conns[1:]
+		if len(q.conns) > 0 {
+			ringBell(q.bell) // for whoever else waits
+		}
+		return conn, nil
+	case q.closed:
+		return nil, net.ErrClosed
+	}
+	return nil, nil
 }
 
 // Close ends Accept and closes what nobody has accepted.

@@ -42,12 +42,14 @@ type Stream struct {
 
 	reserved bool // it has a slot already; for the goroutine that opens it
 
+	readers atomic.Int32 // how many wait for in.bell, see wait.crowd
+
 	names lateNames // receiver only
 
 	settles atomic.Bool // what is read has to be settled with the session, see settle
 
-	readDeadline  atomic.Pointer[deadline]
-	writeDeadline atomic.Pointer[deadline]
+	readDeadline  limit
+	writeDeadline limit
 
 	// Guarded by Session.mu.
 	state     streamState
@@ -120,26 +122,32 @@ func (st *Stream) init(s *Session, priority uint8) {
 func (st *Stream) String() string { return strconv.FormatUint(uint64(st.id), 10) }
 
 // read waits for bytes, the end, or the read deadline.
-func (st *Stream) read(p []byte) (int, error) {
-	for {
-		limit := st.readDeadline.Load()
-		if err := limit.err(); err != nil {
-			st.in.ring()
-			return 0, err
+func (st *Stream) read(p []byte) (n int, err error) {
+	var grant int64
+	look := func() (bell chan struct{}) {
+		if err = st.readDeadline.err(); err != nil {
+			return nil
 		}
-		n, grant, err := st.in.read(p)
-		if n > 0 {
-			st.credit(int64(n), grant)
-			return n, nil
+		n, grant, err = st.in.read(p)
+		if n > 0 || err != nil || len(p) == 0 {
+			return nil
 		}
-		if err != nil || len(p) == 0 {
-			return 0, err
-		}
-		select {
-		case <-st.in.bell:
-		case <-limit.wait():
-		}
+		return st.in.bell
 	}
+	if bell := look(); bell != nil {
+		st.awaitIn(bell, look)
+	}
+	if n > 0 {
+		st.credit(int64(n), grant)
+	}
+	return n, err
+}
+
+// awaitIn waits for what the peer sends, its end, or the read deadline. bell comes from a
+// first look.
+func (st *Stream) awaitIn(bell chan struct{}, look func() (bell chan struct{})) {
+	w := wait{limit: &st.readDeadline, crowd: &st.readers}
+	w.until(bell, look)
 }
 
 // credit returns what the application has taken to both windows.
@@ -155,12 +163,7 @@ func (st *Stream) credit(n, grant int64) {
 // w from those of the stream, the read deadline's among them.
 func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter bool, err error) {
 	for {
-		limit := st.readDeadline.Load()
-		if err := limit.err(); err != nil {
-			st.in.ring()
-			return n, false, err
-		}
-		p, err := st.in.view()
+		p, err := st.nextView(flush)
 		switch {
 		case len(p) > 0:
 			k, werr := w.Write(p)
@@ -175,18 +178,34 @@ func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter boo
 			}
 		case err == io.EOF:
 			return n, false, nil
-		case err != nil:
-			return n, false, err
 		default:
-			if flush != nil {
-				flush()
-			}
-			select {
-			case <-st.in.bell:
-			case <-limit.wait():
-			}
+			return n, false, err
 		}
 	}
+}
+
+// nextView waits for bytes and lends them, see view. It calls flush, if that is not nil,
+// whenever it has to wait.
+func (st *Stream) nextView(flush func()) (p []byte, err error) {
+	look := func() (bell chan struct{}) {
+		if err = st.readDeadline.err(); err != nil {
+			return nil
+		}
+		p, err = st.in.view()
+		if len(p) > 0 || err != nil {
+			return nil
+		}
+		return st.in.bell
+	}
+	bell := look()
+	if bell == nil {
+		return p, err
+	}
+	if flush != nil {
+		flush()
+	}
+	st.awaitIn(bell, look)
+	return p, err
 }
 
 // stopReading tells the stream that nobody wants the rest of what the peer
@@ -227,26 +246,28 @@ func (st *Stream) takeTurn() error {
 	return err
 }
 
-// awaitTurn waits for the turn, the end of the stream, or the deadline at limits.
-func (st *Stream) awaitTurn(limits *atomic.Pointer[deadline]) error {
+// awaitTurn waits for the turn, the end of the stream, or the deadline at limits. Whoever
+// has the turn does not wait without that deadline, and then rings for the next.
+func (st *Stream) awaitTurn(limits *limit) (err error) {
 	turn := st.queueUp()
 	defer st.queued.Add(-1)
-	for {
-		limit := limits.Load()
-		if err := limit.err(); err != nil {
+	w := wait{limit: limits, end: st.done}
+	look := func() (bell chan struct{}) {
+		if err = limits.err(); err != nil {
 			ringBell(turn) // it may have been rung for us
-			return err
+			return nil
 		}
 		if st.writing.CompareAndSwap(false, true) {
 			return nil
 		}
-		select {
-		case <-turn:
-		case <-st.done:
-			return st.writeEnd(st.endReason())
-		case <-limit.wait():
+		if latched(st.done) {
+			err = st.writeEnd(st.endReason())
+			return nil
 		}
+		return turn
 	}
+	w.until(look(), look)
+	return err
 }
 
 // queueUp makes sure that whoever passes the turn rings the bell that it returns.
@@ -269,14 +290,6 @@ func (st *Stream) passTurn() {
 	turn := st.turn
 	st.session.mu.Unlock()
 	ringBell(turn)
-}
-
-// ringBell rings a doorbell; nil is one that nobody has ever waited for.
-func ringBell(bell chan struct{}) {
-	select {
-	case bell <- struct{}{}:
-	default:
-	}
 }
 
 // write lends p to the sender and waits until it has been taken, the stream has
@@ -350,38 +363,43 @@ func (st *Stream) writableLocked() error {
 	return nil
 }
 
-// awaitLoan waits until p, the current loan, has been taken.
-func (st *Stream) awaitLoan(p []byte) (int, error) {
+// awaitLoan waits until p, the current loan, has been taken. The bell was made when p was
+// lent.
+func (st *Stream) awaitLoan(p []byte) (n int, err error) {
+	w := wait{limit: &st.writeDeadline, end: st.done}
+	w.until(st.taken, func() (bell chan struct{}) {
+		left, why := st.loanLeft()
+		if left > 0 && why == nil {
+			return st.taken
+		}
+		n, err = len(p)-left, why
+		return nil
+	})
+	return n, err
+}
+
+// loanLeft returns how many bytes of the current loan are left, and why the writer has to
+// take them back, which loanLeft has done then.
+func (st *Stream) loanLeft() (left int, err error) {
 	s := st.session
-	for {
-		limit := st.writeDeadline.Load()
-		select {
-		case <-st.taken:
-		case <-st.done:
-		case <-limit.wait():
-		}
-		s.mu.Lock()
-		left := len(st.loan)
-		var err error
-		switch {
-		case left == 0:
-			s.mu.Unlock()
-			return len(p), nil
-		case st.ended:
-			err = st.writeEnd(st.err)
-		case s.end.writeErr != nil:
-			err = s.reasonLocked(nil)
-		default:
-			err = limit.err()
-		}
-		if err != nil {
-			st.loan, st.finQueued = nil, false
-			s.sched.place(st)
-			s.mu.Unlock()
-			return len(p) - left, err
-		}
-		s.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left = len(st.loan)
+	switch {
+	case left == 0:
+		return 0, nil
+	case st.ended:
+		err = st.writeEnd(st.err)
+	case s.end.writeErr != nil:
+		err = s.reasonLocked(nil)
+	default:
+		err = st.writeDeadline.err()
 	}
+	if err != nil {
+		st.loan, st.finQueued = nil, false
+		s.sched.place(st)
+	}
+	return left, err
 }
 
 // returnLoanLocked tells the writer that its bytes have been taken.
@@ -433,40 +451,37 @@ func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 
 // awaitHeaders waits until the sender has taken the stream's header blocks, so that a
 // reset cannot drop them any more.
-func (st *Stream) awaitHeaders() error {
-	for {
-		limit := st.writeDeadline.Load()
-		waiting, err := st.headersQueued(limit)
-		if !waiting {
-			return err
-		}
-		select {
-		case <-st.taken: // only handlers flush, and their goroutine is the only writer
-		case <-st.done:
-		case <-limit.wait():
-		}
+func (st *Stream) awaitHeaders() (err error) {
+	look := func() (bell chan struct{}) {
+		bell, err = st.headersQueued()
+		return bell
 	}
+	w := wait{limit: &st.writeDeadline, end: st.done}
+	w.until(look(), look)
+	return err
 }
 
-// headersQueued asks the sender to ring if header blocks of the stream wait for it.
-func (st *Stream) headersQueued(limit *deadline) (waiting bool, err error) {
+// headersQueued returns the bell that the sender rings when it takes header blocks of the
+// stream, nil if none waits for the sender. Only handlers flush, and their goroutine is the
+// only writer, so the bell is theirs.
+func (st *Stream) headersQueued() (bell chan struct{}, err error) {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
 	st.flushing = false
 	switch {
 	case st.headerLoss:
-		return false, st.writeEnd(st.err)
+		return nil, st.err
 	case st.headerJobs == 0: // whatever has become of the stream since
-		return false, nil
+		return nil, nil
 	case st.session.end.writeErr != nil:
-		return false, st.session.reasonLocked(nil)
+		return nil, st.session.reasonLocked(nil)
 	}
-	if err := limit.err(); err != nil {
-		return false, err
+	if err := st.writeDeadline.err(); err != nil {
+		return nil, err
 	}
 	st.bellLocked()
 	st.flushing = true
-	return true, nil
+	return st.taken, nil
 }
 
 // closeWrite ends our half with a FIN after what has been written.
@@ -477,22 +492,18 @@ func (st *Stream) closeWrite() error {
 
 // awaitReply waits for the SYN_REPLY.
 func (st *Stream) awaitReply(ctx context.Context) (HeaderBlock, error) {
-	select {
-	case <-st.replied:
-	default:
-		select {
-		case <-st.replied:
-		case <-st.done:
-			select {
-			case <-st.replied: // it came first
-			default:
-				return nil, st.endReason()
-			}
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+	if !latched(st.replied) {
+		w := wait{end: st.done, over: ctx.Done()}
+		w.sleep(st.replied)
 	}
-	return st.reply, nil
+	over := context.Cause(ctx)
+	switch { // the reply may have come before the end, and the end because of the context
+	case latched(st.replied):
+		return st.reply, nil
+	case over != nil:
+		return nil, over
+	}
+	return nil, st.endReason()
 }
 
 // lateHeaders returns what HEADERS frames have brought so far.
@@ -556,25 +567,15 @@ func (st *Stream) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// setDeadline sets the deadline in p.
-func (st *Stream) setDeadline(p *atomic.Pointer[deadline], t time.Time, then func()) {
+// setDeadline sets the deadline in p. Whoever may wait without a deadline has to be rung
+// afterwards.
+func (st *Stream) setDeadline(p *limit, t time.Time, then func()) {
 	d := p.Load()
 	if d == nil {
-		d = deadlineIn(p)
-		select {
-		case <-st.done:
+		d = p.make()
+		if latched(st.done) { // else finishLocked finds it, and stops it
 			d.stop()
-		default: // or finishLocked finds it, and stops it
 		}
 	}
 	d.setThen(t, then)
-}
-
-// deadlineIn returns the deadline in p, which it makes if there is none.
-func deadlineIn(p *atomic.Pointer[deadline]) *deadline {
-	if d := p.Load(); d != nil {
-		return d
-	}
-	p.CompareAndSwap(nil, new(deadline))
-	return p.Load()
 }

@@ -138,19 +138,20 @@ func (s *Session) takeSlot(ctx context.Context) error {
 	s.mu.Unlock()
 	s.flow.ringRoom() // this stream would not be alone any more, see shed
 
-	var err error
-	select {
-	case err := <-o.verdict:
+	err, decided := awaitVerdict(o.verdict, s.end.done, ctx.Done())
+	if decided {
 		return err
-	case <-s.end.done:
-		err = s.Err()
-	case <-ctx.Done():
+	}
+	if err = s.Err(); err == nil {
 		err = context.Cause(ctx)
 	}
 	s.mu.Lock()
 	waiting := s.openers.remove(o)
 	s.mu.Unlock()
-	if !waiting && <-o.verdict == nil { // the slot came as we gave up
+	if waiting {
+		return err
+	}
+	if refused, _ := awaitVerdict(o.verdict, nil, nil); refused == nil { // the slot came as we gave up
 		s.mu.Lock()
 		s.freeSlotLocked()
 		s.mu.Unlock()

@@ -137,15 +137,17 @@ func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin, picky 
 	if picky {
 		p.settle(o)
 	}
-	select {
-	case err := <-w.verdict:
+	err, decided := awaitVerdict(w.verdict, nil, ctx.Done())
+	if decided {
 		return w.session, w.use, err
-	case <-ctx.Done():
-		if !p.leave(o, w) && <-w.verdict == nil { // it came as we gave up
-			w.session.giveBack()
-		}
+	}
+	if p.leave(o, w) {
 		return nil, slotUse{}, context.Cause(ctx)
 	}
+	if failed, _ := awaitVerdict(w.verdict, nil, nil); failed == nil { // it came as we gave up
+		w.session.giveBack()
+	}
+	return nil, slotUse{}, context.Cause(ctx)
 }
 
 // leave takes a waiter that gives up out of the queue, and reports false if it has its

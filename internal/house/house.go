@@ -1,6 +1,6 @@
 // Package house checks what a module promises about its own source, by reading it:
-// who may start a goroutine, close a channel or wait to send on one, what may cross a
-// channel, which files may know of what, and that functions are short and exported
+// who may start a goroutine, close a channel or wait to send on one, where a goroutine may
+// wait to receive, what may cross a channel, which files may know of what, and that functions are short and exported
 // things documented. The rules' exceptions are data, kept by the test that calls Check.
 package house
 
@@ -29,6 +29,7 @@ type Rules struct {
 	MayClose   []Place          // functions that may close a channel
 	MayStart   []Place          // functions that may start a goroutine
 	MaySend    []Place          // functions that may send outside a select with a default
+	MayWait    []string         // files of the top folder that may receive outside a select with a default
 	MayBeLong  map[Place]string // functions over MaxFunc lines, with the reason
 	Layers     []Layer
 	MaxFile    int // lines in a file
@@ -156,18 +157,22 @@ func (c *checker) libraryFile(f *ast.File, text string) {
 			}
 		}
 		c.documented(d)
-		polite := map[ast.Stmt]bool{} // sends in a select with a default
+		polite := map[ast.Node]bool{} // sends and receives in a select with a default
 		ast.Inspect(d, func(n ast.Node) bool { c.node(n, polite); return true })
 	}
 }
 
-func (c *checker) node(n ast.Node, polite map[ast.Stmt]bool) {
+func (c *checker) node(n ast.Node, polite map[ast.Node]bool) {
 	switch n := n.(type) {
 	case *ast.SelectStmt:
 		collectPolite(n, polite)
 	case *ast.SendStmt:
 		if !polite[n] && !c.allowed("send", c.MaySend) {
 			c.complain(n.Pos(), "%s sends on a channel and may wait", c.fn)
+		}
+	case *ast.UnaryExpr:
+		if n.Op == token.ARROW && !polite[n] && !strings.Contains(c.file, "/") && !slices.Contains(c.MayWait, c.file) {
+			c.complain(n.Pos(), "%s waits for a channel by itself", c.fn)
 		}
 	case *ast.GoStmt:
 		c.starts(n)
@@ -215,12 +220,15 @@ func (c *checker) selector(n *ast.SelectorExpr) {
 	}
 }
 
-// collectPolite notes the sends of a select that has a default.
-func collectPolite(s *ast.SelectStmt, polite map[ast.Stmt]bool) {
+// collectPolite notes the sends and receives of a select that has a default.
+func collectPolite(s *ast.SelectStmt, polite map[ast.Node]bool) {
 	hasDefault := slices.ContainsFunc(s.Body.List, func(cc ast.Stmt) bool { return cc.(*ast.CommClause).Comm == nil })
 	for _, cc := range s.Body.List {
 		if comm := cc.(*ast.CommClause).Comm; comm != nil && hasDefault {
-			polite[comm] = true
+			ast.Inspect(comm, func(n ast.Node) bool {
+				polite[n] = true
+				return true
+			})
 		}
 	}
 }
