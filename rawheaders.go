@@ -189,9 +189,12 @@ func (r *RawStream) AwaitReply(ctx context.Context) (HeaderBlock, error) {
 }
 
 // SendHeaders sends a HEADERS frame, which reaches the peer after the headers, and
-// before the bytes, that are sent later; it may overtake bytes that are being
-// written. With fin set it closes our half. It replies first if that has not been
-// done, and fails as Reply and Write do.
+// before the bytes, that are sent later. It replies first if that has not been done, and
+// fails as Reply and Write do.
+//
+// Without fin it does not wait, and may overtake the bytes of a Write that is under way.
+// With fin set it closes our half behind those bytes: it waits for the Write, and fails with
+// os.ErrDeadlineExceeded if the write deadline passes before.
 func (r *RawStream) SendHeaders(h HeaderBlock, fin bool) error {
 	if r.closed.Load() {
 		return ErrStreamClosed

@@ -343,7 +343,7 @@ func (u *upload) sendTrailer() error {
 	if err := u.st.session.keepBlock(partTrailers, block, b, err); err != nil {
 		return u.giveUp(RstInternalError, "request trailers", err)
 	}
-	return u.st.sendHeaders(FrameHeaders, block, true) // fails only with the stream
+	return u.st.sendHeaders(FrameHeaders, block, true)
 }
 
 // failure is the error of a request that got no answer: what the context says if

@@ -420,13 +420,21 @@ func (st *Stream) bellLocked() {
 	}
 }
 
-// sendHeaders queues a SYN_REPLY or HEADERS frame. The block goes back to its
-// pool whatever happens.
+// sendHeaders queues a SYN_REPLY or HEADERS frame. The block goes back to its pool whatever
+// happens. HEADERS with FIN wait for the writer's turn: header blocks are sent before DATA,
+// and the FIN has to follow the bytes of a write that is under way.
 func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 	s := st.session
 	var flags frameFlags
 	if fin {
 		flags = FlagFin
+	}
+	if fin && typ == FrameHeaders {
+		if err := st.takeTurn(); err != nil {
+			putBlock(block)
+			return err
+		}
+		defer st.passTurn()
 	}
 	s.mu.Lock()
 	if err := st.writableLocked(); err != nil {
