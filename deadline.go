@@ -39,6 +39,7 @@ type deadline struct {
 	moves  uint          // counts set, so that a late timer knows it is out of date
 	then   func()        // called when the time has come; nil if nothing is to be
 	over   bool          // its stream has ended: a timer would keep that
+	shared bool          // the stream that succeeds the first one has it, too
 }
 
 // set moves the deadline; the zero time means never.
@@ -56,7 +57,7 @@ func (d *deadline) setThen(t time.Time, then func()) {
 func (d *deadline) resume() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.over = false
+	d.over, d.shared = false, true
 	if !d.closed {
 		d.setLocked(d.at, d.then)
 	}
@@ -169,6 +170,19 @@ func (d *deadline) stop() {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.stopLocked()
+}
+
+// stopUnlessShared is stop for a stream that may have been succeeded meanwhile.
+func (d *deadline) stopUnlessShared() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.shared {
+		d.stopLocked()
+	}
+}
+
+func (d *deadline) stopLocked() {
 	d.over = true
 	if d.timer != nil {
 		d.timer.Stop()

@@ -141,3 +141,21 @@ func TestDeadlineOfEndedStream(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstDeadlineBesideSuccessor: a first deadline that is set while the stream's request goes
+// on to a successor counts for that one, whoever of the two is first at each step.
+func TestFirstDeadlineBesideSuccessor(t *testing.T) {
+	story(t, "", func(t *testing.T) {
+		var first, next limit
+		d := first.make() // what setDeadline does on a stream that has ended
+		shareDeadline(&first, &next)
+		d.stopUnlessShared()
+		d.set(time.Now().Add(time.Second))
+		<-time.NewTimer(time.Second).C
+		synctest.Wait()
+		require.ErrorIs(t, next.err(), os.ErrDeadlineExceeded)
+		next.Load().stop() // as the successor ends
+		d.set(time.Now().Add(time.Second))
+		require.Nil(t, d.timer)
+	})
+}

@@ -502,16 +502,16 @@ func (st *Stream) closeWrite() error {
 func (st *Stream) awaitReply(ctx context.Context) (HeaderBlock, error) {
 	if !latched(st.replied) {
 		w := wait{end: st.done, over: ctx.Done()}
-		w.sleep(st.replied)
+		switch w.sleep(st.replied) {
+		case byOver:
+			return nil, context.Cause(ctx)
+		case byEnd:
+			if !latched(st.replied) { // the reply may have come first
+				return nil, st.endReason()
+			}
+		}
 	}
-	over := context.Cause(ctx)
-	switch { // the reply may have come before the end, and the end because of the context
-	case latched(st.replied):
-		return st.reply, nil
-	case over != nil:
-		return nil, over
-	}
-	return nil, st.endReason()
+	return st.reply, nil
 }
 
 // lateHeaders returns what HEADERS frames have brought so far.
@@ -582,7 +582,7 @@ func (st *Stream) setDeadline(p *limit, t time.Time, then func()) {
 	if d == nil {
 		d = p.make()
 		if latched(st.done) { // else finishLocked finds it, and stops it
-			d.stop()
+			d.stopUnlessShared()
 		}
 	}
 	d.setThen(t, then)
