@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A limit is where a deadline is found once it has been set. Until then a stream has none:
-// most never get one.
+// A limit holds a deadline from its first setting on. Most streams never get one, so it is
+// made then.
 type limit struct{ atomic.Pointer[deadline] }
 
 var _ limiter = (*limit)(nil)
@@ -39,7 +39,7 @@ type deadline struct {
 	moves  uint          // counts set, so that a late timer knows it is out of date
 	then   func()        // called when the time has come; nil if nothing is to be
 	over   bool          // its stream has ended: a timer would keep that
-	shared bool          // the stream that succeeds the first one has it, too
+	shared bool          // a successor of the stream has it too
 }
 
 // set moves the deadline; the zero time means never.
@@ -123,8 +123,8 @@ func (d *deadline) expireLocked() {
 	}
 }
 
-// wait returns the latch to select on; nil if there is no deadline. Until the deadline has
-// passed, all that is set closes the same latch.
+// wait returns the latch to select on; nil if there is no deadline. The latch stays the same
+// until the deadline has passed, however often it is moved.
 func (d *deadline) wait() <-chan struct{} {
 	if d == nil {
 		return nil

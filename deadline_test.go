@@ -142,12 +142,12 @@ func TestDeadlineOfEndedStream(t *testing.T) {
 	}
 }
 
-// TestFirstDeadlineBesideSuccessor: a first deadline that is set while the stream's request goes
-// on to a successor counts for that one, whoever of the two is first at each step.
+// TestFirstDeadlineBesideSuccessor: a first deadline that is set while the stream's request moves
+// to a successor limits the successor.
 func TestFirstDeadlineBesideSuccessor(t *testing.T) {
 	story(t, "", func(t *testing.T) {
 		var first, next limit
-		d := first.make() // what setDeadline does on a stream that has ended
+		d := first.make() // as setDeadline on a stream that has ended
 		shareDeadline(&first, &next)
 		d.stopUnlessShared()
 		d.set(time.Now().Add(time.Second))

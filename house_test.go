@@ -61,9 +61,8 @@ var mayStart = []house.Place{
 // needs a reason: capacity one and exactly one post, or the application's own wait.
 var maySend = []house.Place{}
 
-// mayWait are the files whose functions may wait for a channel by themselves: the one with
-// the wait that all others use, and those that wait for the latches of a session's end and
-// for nothing else.
+// mayWait are the files whose functions may wait for a channel by themselves: wait.go holds
+// the wait of all other files, and the rest wait for latches of a session's end alone.
 var mayWait = []string{"wait.go", "ending.go", "goaway.go", "server.go", "session.go"}
 
 // mayBeLong are functions of more than maxFunc lines, with the reason.

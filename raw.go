@@ -105,7 +105,7 @@ func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
 	var r *RawStream
 	var err error
 	look := func() (bell chan struct{}) {
-		ended := s.ended() // before the look at the queue: what came before the end is there
+		ended := s.ended() // before the look at the queue, which holds the streams of before the end
 		if r = q.pop(s); r != nil {
 			return nil
 		}

@@ -193,8 +193,8 @@ func (r *RawStream) AwaitReply(ctx context.Context) (HeaderBlock, error) {
 // fails as Reply and Write do.
 //
 // Without fin it does not wait, and may overtake the bytes of a Write that is under way.
-// With fin set it closes our half behind those bytes: it waits for the Write, and fails with
-// os.ErrDeadlineExceeded if the write deadline passes before.
+// With fin set it waits for that Write, and closes our half behind its bytes. It fails with
+// os.ErrDeadlineExceeded if the write deadline passes first.
 func (r *RawStream) SendHeaders(h HeaderBlock, fin bool) error {
 	if r.closed.Load() {
 		return ErrStreamClosed

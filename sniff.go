@@ -147,7 +147,7 @@ func (q *connQueue) next() (net.Conn, error) {
 		conn := q.conns[0]
 		q.conns = q.conns[1:]
 		if len(q.conns) > 0 {
-			ringBell(q.bell) // for whoever else waits
+			ringBell(q.bell) // for the next Accept
 		}
 		return conn, nil
 	case q.closed:

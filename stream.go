@@ -143,8 +143,8 @@ func (st *Stream) read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// awaitIn waits for what the peer sends, its end, or the read deadline. bell comes from a
-// first look.
+// awaitIn waits for bytes of the peer, their end, or the read deadline. bell is the result of
+// a first look.
 func (st *Stream) awaitIn(bell chan struct{}, look func() (bell chan struct{})) {
 	w := wait{limit: &st.readDeadline, crowd: &st.readers}
 	w.until(bell, look)
@@ -246,8 +246,8 @@ func (st *Stream) takeTurn() error {
 	return err
 }
 
-// awaitTurn waits for the turn, the end of the stream, or the deadline at limits. Whoever
-// has the turn does not wait without that deadline, and then rings for the next.
+// awaitTurn waits for the turn, the end of the stream, or the deadline at limits. The writer
+// that has the turn obeys the deadline too, and rings turn when it is through.
 func (st *Stream) awaitTurn(limits *limit) (err error) {
 	turn := st.queueUp()
 	defer st.queued.Add(-1)
@@ -378,8 +378,8 @@ func (st *Stream) awaitLoan(p []byte) (n int, err error) {
 	return n, err
 }
 
-// loanLeft returns how many bytes of the current loan are left, and why the writer has to
-// take them back, which loanLeft has done then.
+// loanLeft returns the number of bytes that are left of the current loan. If err is not nil it
+// has withdrawn them.
 func (st *Stream) loanLeft() (left int, err error) {
 	s := st.session
 	s.mu.Lock()
@@ -470,8 +470,8 @@ func (st *Stream) awaitHeaders() (err error) {
 }
 
 // headersQueued returns the bell that the sender rings when it takes header blocks of the
-// stream, nil if none waits for the sender. Only handlers flush, and their goroutine is the
-// only writer, so the bell is theirs.
+// stream, nil if no block is queued. Only the goroutine of a handler flushes, and it is the only
+// writer of its stream, so no other goroutine waits for the bell.
 func (st *Stream) headersQueued() (bell chan struct{}, err error) {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
@@ -575,8 +575,8 @@ func (st *Stream) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// setDeadline sets the deadline in p. Whoever may wait without a deadline has to be rung
-// afterwards.
+// setDeadline sets the deadline in p. The caller rings the bells of the waits that p limits
+// afterwards, for it may be their first deadline.
 func (st *Stream) setDeadline(p *limit, t time.Time, then func()) {
 	d := p.Load()
 	if d == nil {

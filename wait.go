@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// A goroutine of the library waits in this file and nowhere else, but for the sender's last
-// wait and those for a latch alone; internal/house checks that. The order of the steps is
-// what loses no wake-up:
+// This file holds the one wait of the library. house_test.go names the few files with other
+// waits, which wait for a latch and for nothing else. No wake-up is lost, by the order of the
+// steps:
 //
-//	waiter                                 setter
-//	looks, and makes the bell if it has    changes what is looked for, or stores a deadline
-//	  found nothing, under one lock        rings the bell, under that lock
-//	loads the deadline
-//	sleeps until the bell or the latch
+//	the waiter                             the setter
+//	  looks at the state; if it finds        changes the state, or stores a deadline
+//	  nothing, it makes the bell             rings the bell, under the lock of the state
+//	  under the same lock
+//	  loads the deadline
+//	  sleeps until the bell, the deadline,
+//	  or the end
 //
-// A change before the look is found. A change behind it finds the bell and rings it. A
-// deadline that is stored before the load is found there; one that is stored behind it
-// rings a bell that has been made.
+// The look finds a change before it; a later change finds the bell. The load finds a deadline
+// that was stored before it; the setter of a later one finds the bell.
 
 // A wait names the events that end a sleep besides the bell. Fields that are nil end none.
 type wait struct {
@@ -36,7 +37,7 @@ type limiter interface {
 	passed() <-chan struct{} // the latch of the deadline; nil before the first deadline
 }
 
-// A wakeUp is the event that has ended a sleep.
+// A wakeUp is the event that ended a sleep.
 type wakeUp int
 
 const (
@@ -47,14 +48,14 @@ const (
 	byClock
 )
 
-// until sleeps until look finds something. look returns the bell that announces the next
-// change, or nil if there is no need to wait any longer: it has to notice a passed limit, a
-// closed end and a closed over, too. The first bell is that of a look that the caller has
-// made. The clock is for sleep only.
+// until sleeps until look returns nil. look returns the bell of the next change if the wait
+// goes on, and nil if it is over: a passed limit, a closed end and a closed over end it too. bell
+// is the result of a first look, by the caller. The clock is for sleep only.
 //
-// Several goroutines may share a bell, and each ring wakes one of them. look rings again for
-// what it leaves behind. It cannot do so for a deadline that others have not loaded yet, so
-// until rings for those who still wait, whenever one leaves.
+// Several goroutines may share a bell, and a ring wakes one of them. So look rings again if it
+// leaves bytes, headers or an end to the others. A first deadline is different: look cannot
+// tell whether the others have loaded it. So each goroutine that leaves a crowd rings for the
+// rest.
 func (w *wait) until(bell chan struct{}, look func() (bell chan struct{})) {
 	if bell == nil {
 		return
@@ -62,7 +63,7 @@ func (w *wait) until(bell chan struct{}, look func() (bell chan struct{})) {
 	shared := bell
 	if w.crowd != nil {
 		w.crowd.Add(1)
-		bell = look() // those who left before that did not ring for this one
+		bell = look() // a goroutine that left before the count did not ring for this one
 	}
 	for bell != nil {
 		w.sleep(bell)
@@ -73,7 +74,8 @@ func (w *wait) until(bell chan struct{}, look func() (bell chan struct{})) {
 	}
 }
 
-// sleep waits once. The bell has been made, and the deadline is loaded here: not before.
+// sleep waits once. It loads the deadline itself, because the load has to follow the making of
+// the bell.
 func (w *wait) sleep(bell <-chan struct{}) wakeUp {
 	var passed <-chan struct{}
 	if w.limit != nil {
@@ -93,8 +95,8 @@ func (w *wait) sleep(bell <-chan struct{}) wakeUp {
 	}
 }
 
-// awaitVerdict waits for the one post of a verdict. posted is false if end or over has been
-// closed before it. A verdict stays in its channel, so no order of steps can lose it.
+// awaitVerdict waits for a verdict. posted is false if end or over closed first. A verdict stays
+// in its channel, so no order of steps can lose it.
 func awaitVerdict[T any](verdict <-chan T, end, over <-chan struct{}) (v T, posted bool) {
 	select {
 	case v = <-verdict:
@@ -105,7 +107,7 @@ func awaitVerdict[T any](verdict <-chan T, end, over <-chan struct{}) (v T, post
 	return v, false
 }
 
-// ringBell rings a doorbell; nil is one that has never been waited for.
+// ringBell rings a doorbell. A nil bell has not been made yet: no goroutine waits for it.
 func ringBell(bell chan struct{}) {
 	select {
 	case bell <- struct{}{}:

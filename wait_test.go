@@ -137,8 +137,8 @@ func stepsOfWait(t *testing.T) (n int) {
 }
 
 // TestWaitLosesNoWakeUp has two events happen at any two moments of a wait: before, between
-// and after all of its steps, and while it sleeps. Each of those that end it does so at once,
-// and each deadline at its time.
+// and after its steps, and while it sleeps. The wait returns at once for an item, an end and a
+// passed deadline, and in time for a later deadline.
 func TestWaitLosesNoWakeUp(t *testing.T) {
 	steps := stepsOfWait(t)
 	require.Greater(t, steps, 6)
@@ -199,7 +199,7 @@ func interrupt(t *testing.T, first, second incident, i, j, steps int) {
 	if limit > 0 {
 		<-time.NewTimer(limit - 1).C
 		synctest.Wait()
-		require.False(t, latched(done), "%s: the deadline has not come: %v", where, err)
+		require.False(t, latched(done), "%s: the deadline has not come", where)
 		<-time.NewTimer(1).C
 		synctest.Wait()
 		require.True(t, latched(done), "%s: asleep beyond the deadline", where)
@@ -207,16 +207,16 @@ func interrupt(t *testing.T, first, second incident, i, j, steps int) {
 		return
 	}
 	<-time.NewTimer(time.Hour).C
-	require.False(t, latched(done), "%s: %v", where, err)
+	require.False(t, latched(done), where)
 	c.put()
 	synctest.Wait()
 	require.True(t, latched(done), "%s: still asleep", where)
 	require.NoError(t, err, where)
 }
 
-// TestWaitOfSeveral stops one of three who wait for the same bell at each of its steps, while
-// the first deadline is set and another one, who has learned of it, finds an item and leaves.
-// The deadline wakes those that are left.
+// TestWaitOfSeveral stops one of three goroutines that wait for one bell, at each of its steps.
+// Meanwhile the first deadline is set, and the goroutines that know it find items and leave.
+// The deadline wakes the rest.
 func TestWaitOfSeveral(t *testing.T) {
 	steps := stepsOfWait(t)
 	for stop := range steps {
@@ -286,20 +286,6 @@ var firstWaits = []firstWait{
 		_, err := r.Write([]byte("bytes"))
 		return err
 	}, writeLimit, ringTaken},
-	{"the end of a loan", "(*Stream).loanLeft", sessionLock, func(r *RawStream) error {
-		st := &r.st
-		st.taken, st.loan = make(chan struct{}, 1), []byte("bytes")
-		w := wait{limit: &st.writeDeadline, end: st.done}
-		var err error
-		look := func() (bell chan struct{}) {
-			if _, err = st.loanLeft(); err != nil {
-				return nil
-			}
-			return st.taken
-		}
-		w.until(look(), look)
-		return err
-	}, writeLimit, ringTaken},
 	{"Flush", "(*Stream).headersQueued", sessionLock, func(r *RawStream) error { return r.st.awaitHeaders() }, writeLimit, ringTaken},
 	{"the writer's turn", "(*Stream).queueUp", sessionLock, func(r *RawStream) error {
 		r.st.writing.Store(true)
@@ -361,9 +347,8 @@ func awaitLockedOut(function string) {
 	}
 }
 
-// TestConnQueueLeavesNobodyBehind: two connections that come before either of two who wait has
-// looked are accepted by both.
-func TestConnQueueLeavesNobodyBehind(t *testing.T) {
+// TestConnQueueRingsForTheNext: one ring for two connections wakes both goroutines that accept.
+func TestConnQueueRingsForTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newConnQueue(nil)
 		var group sync.WaitGroup

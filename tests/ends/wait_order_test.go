@@ -15,8 +15,8 @@ import (
 	"github.com/amahi/spdy/tests/bubble"
 )
 
-// A waitDeed is a call that sends something on a stream, or ends it. Two deeds run beside each
-// other: who is 0 for the first and 1 for the second.
+// A waitDeed is a call that sends something on a stream, or ends it. Two deeds run at a time:
+// who is 0 for the first and 1 for the second.
 type waitDeed struct {
 	name string
 	do   func(r *spdy.RawStream, who int) (int64, error)
@@ -26,7 +26,7 @@ type waitDeed struct {
 
 const waitSize = 150 << 10 // more than a window, and more than two batches
 
-// waitBytes are the bytes of a writer: each says who that is, and where it belongs.
+// waitBytes are the bytes of a writer: each tells its writer and its place.
 func waitBytes(who int) []byte {
 	p := make([]byte, waitSize)
 	for i := range p {
@@ -71,9 +71,9 @@ var waitTimings = []struct {
 	{"flowing", false, false},
 }
 
-// TestOrderOnAStream has two calls work on one stream, in all pairs: the peer gets the bytes of
-// each in order, those that a call has acknowledged and no others, one FIN at most, which
-// follows all of them, and nothing after a FIN but a reset, and nothing after that.
+// TestOrderOnAStream runs two calls on one stream, in all pairs. The peer receives the bytes of
+// each call in order, as many as the call has acknowledged. One FIN at most follows all bytes,
+// only a reset follows the FIN, and nothing follows the reset.
 func TestOrderOnAStream(t *testing.T) {
 	for _, first := range waitDeeds {
 		for _, second := range waitDeeds {
@@ -125,10 +125,10 @@ func TestOrderBeforeTheReply(t *testing.T) {
 	}
 }
 
-// waitSeen is what the peer has got of a stream.
+// waitSeen sums up the frames of a stream that the peer has received.
 type waitSeen struct {
 	bytes    [2]int64 // of each writer
-	changes  int      // from the bytes of one writer to those of the other
+	changes  int      // of the writer
 	last     int      // the writer of the last byte
 	fin, rst bool
 }
