@@ -154,6 +154,39 @@ func (d *deadline) err() error {
 	return nil
 }
 
+// SetReadDeadline makes reads of the peer's bytes fail with
+// os.ErrDeadlineExceeded from t on. The zero time means never. Other streams and
+// the session do not notice.
+func (st *Stream) SetReadDeadline(t time.Time) error {
+	st.setDeadline(&st.readDeadline, t, nil)
+	st.in.ring()
+	return nil
+}
+
+// SetWriteDeadline makes writes that the peer has left no window for, or the
+// network no room, fail with os.ErrDeadlineExceeded from t on. The zero time
+// means never. Other streams and the session do not notice.
+func (st *Stream) SetWriteDeadline(t time.Time) error {
+	st.setDeadline(&st.writeDeadline, t, nil)
+	st.session.mu.Lock()
+	ringBell(st.taken)
+	st.session.mu.Unlock()
+	return nil
+}
+
+// setDeadline sets the deadline in p. The caller rings the bells of the waits that p limits
+// afterwards, for it may be their first deadline.
+func (st *Stream) setDeadline(p *limit, t time.Time, then func()) {
+	d := p.Load()
+	if d == nil {
+		d = p.make()
+		if latched(st.done) { // else finishLocked finds it, and stops it
+			d.stopUnlessShared()
+		}
+	}
+	d.setThen(t, then)
+}
+
 // limitAnswer resets the stream if it has not ended by t and nobody has moved its
 // write deadline: that of a server's WriteTimeout, which also ends a stream whose
 // handler has returned and whose client does not take the rest.

@@ -369,7 +369,6 @@ func (st *Stream) finishBody(trailer http.Header) {
 		st.reset(RstInternalError, "the trailers cannot be sent", err) // not FIN: the client would miss nothing
 		return
 	}
-	st.writeDeadline.Load().waive() // as without trailers
 	_ = st.sendHeaders(FrameHeaders, block, true)
 }
 

@@ -192,9 +192,9 @@ func (r *RawStream) AwaitReply(ctx context.Context) (HeaderBlock, error) {
 // before the bytes, that are sent later. It replies first if that has not been done, and
 // fails as Reply and Write do.
 //
-// Without fin it does not wait, and may overtake the bytes of a Write that is under way.
-// With fin set it waits for that Write, and closes our half behind its bytes. It fails with
-// os.ErrDeadlineExceeded if the write deadline passes first.
+// SendHeaders does not wait. Without fin the frame may overtake the bytes of a Write that is
+// under way. With fin set it follows them, and closes our half. If the write deadline cuts that
+// Write short, the stream is reset without FIN, because not all has been written.
 func (r *RawStream) SendHeaders(h HeaderBlock, fin bool) error {
 	if r.closed.Load() {
 		return ErrStreamClosed

@@ -288,6 +288,7 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	s.stats.dataSent += int64(n)
 	if last {
 		st.returnLoanLocked()
+		st.queueLastLocked()
 	}
 	if flags&FlagFin != 0 {
 		s.end.receipt.sent()

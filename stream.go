@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync/atomic"
-	"time"
 )
 
 // endOfStream is how a northbound buffer ends after the peer's FIN.
@@ -78,15 +77,19 @@ type Stream struct {
 	cancelRest bool         // reset the stream once our FIN is on its way
 	unfinished *StreamError // reset the stream with it once the peer's FIN has arrived; our FIN will not follow
 
-	headerJobs int       // in Session.headers
-	pushJobs   int       // in Session.headers, of pushes that accompany the stream
-	headerLoss bool      // some of them were dropped, because the stream has ended
-	flushing   bool      // awaitHeaders waits for the sender to take them
-	finHeaders bool      // one of them carries our FIN
-	loan       []byte    // what a writer has to send; the sender copies from it
-	owned      *[]byte   // the pooled buffer behind a loan that nobody waits for
+	headerJobs int     // in Session.headers
+	pushJobs   int     // in Session.headers, of pushes that accompany the stream
+	headerLoss bool    // some of them were dropped, because the stream has ended
+	flushing   bool    // awaitHeaders waits for the sender to take them
+	finHeaders bool    // one of them carries our FIN, or will, see lastHeaders
+	finQueued  bool    // our FIN follows the loan
+	loan       []byte  // what a writer has to send; the sender copies from it
+	owned      *[]byte // the pooled buffer behind a loan that nobody waits for
+
+	// lastHeaders is the block of HEADERS with FIN that are queued when the loan has been taken.
+	lastHeaders *[]byte
+
 	parcel     *[]byte   // the parcel that the loan is in, if it is the sender's to take; else nil
-	finQueued  bool      // our FIN follows the loan
 	ring       *ring     // where the scheduler keeps the stream, nil if nowhere
 	next, prev *Stream   // in that ring
 	part       roundPart // in the scheduler's rounds
@@ -375,7 +378,39 @@ func (st *Stream) awaitLoan(p []byte) (n int, err error) {
 		n, err = len(p)-left, why
 		return nil
 	})
+	if err != nil {
+		st.cutLast(err)
+	}
 	return n, err
+}
+
+// cutLast resets a stream whose last HEADERS wait for a loan that has been withdrawn: their FIN
+// would pass the part for the whole.
+func (st *Stream) cutLast(cause error) {
+	st.session.mu.Lock()
+	cut := st.lastHeaders != nil
+	st.session.mu.Unlock()
+	if cut {
+		st.reset(RstCancel, "closed before all was written", cause)
+	}
+}
+
+// queueLastLocked queues the last HEADERS if they have waited for the loan.
+func (st *Stream) queueLastLocked() {
+	block := st.lastHeaders
+	if block == nil {
+		return
+	}
+	st.lastHeaders = nil
+	st.session.queueHeadersLocked(headerJob{st: st, typ: FrameHeaders, flags: FlagFin, block: block})
+}
+
+// dropLastLocked frees the last HEADERS of a stream that has ended.
+func (st *Stream) dropLastLocked() {
+	if st.lastHeaders != nil {
+		putBlock(st.lastHeaders)
+		st.lastHeaders = nil
+	}
 }
 
 // loanLeft returns the number of bytes that are left of the current loan. If err is not nil it
@@ -421,20 +456,13 @@ func (st *Stream) bellLocked() {
 }
 
 // sendHeaders queues a SYN_REPLY or HEADERS frame. The block goes back to its pool whatever
-// happens. HEADERS with FIN wait for the writer's turn: header blocks are sent before DATA,
-// and the FIN has to follow the bytes of a write that is under way.
+// happens. A FIN has to follow the bytes of a write that is under way, and the sender takes
+// header blocks before DATA. So HEADERS with FIN are queued when the loan has been taken.
 func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 	s := st.session
 	var flags frameFlags
 	if fin {
 		flags = FlagFin
-	}
-	if fin && typ == FrameHeaders {
-		if err := st.takeTurn(); err != nil {
-			putBlock(block)
-			return err
-		}
-		defer st.passTurn()
 	}
 	s.mu.Lock()
 	if err := st.writableLocked(); err != nil {
@@ -447,9 +475,12 @@ func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 	}
 	st.finHeaders = fin
 	job := headerJob{st: st, typ: typ, flags: flags, block: block}
-	if st.muted {
+	switch {
+	case fin && len(st.loan) > 0:
+		st.lastHeaders = block
+	case st.muted:
 		st.raw.held = append(st.raw.held, job)
-	} else {
+	default:
 		s.queueHeadersLocked(job)
 	}
 	s.mu.Unlock()
@@ -478,7 +509,7 @@ func (st *Stream) headersQueued() (bell chan struct{}, err error) {
 	st.flushing = false
 	switch {
 	case st.headerLoss:
-		return nil, st.err
+		return nil, st.writeEnd(st.err)
 	case st.headerJobs == 0: // whatever has become of the stream since
 		return nil, nil
 	case st.session.end.writeErr != nil:
@@ -553,37 +584,4 @@ func (st *Stream) cancelContext(cause error) {
 	if cancel != nil {
 		cancel(cause)
 	}
-}
-
-// SetReadDeadline makes reads of the peer's bytes fail with
-// os.ErrDeadlineExceeded from t on. The zero time means never. Other streams and
-// the session do not notice.
-func (st *Stream) SetReadDeadline(t time.Time) error {
-	st.setDeadline(&st.readDeadline, t, nil)
-	st.in.ring()
-	return nil
-}
-
-// SetWriteDeadline makes writes that the peer has left no window for, or the
-// network no room, fail with os.ErrDeadlineExceeded from t on. The zero time
-// means never. Other streams and the session do not notice.
-func (st *Stream) SetWriteDeadline(t time.Time) error {
-	st.setDeadline(&st.writeDeadline, t, nil)
-	st.session.mu.Lock()
-	ringBell(st.taken)
-	st.session.mu.Unlock()
-	return nil
-}
-
-// setDeadline sets the deadline in p. The caller rings the bells of the waits that p limits
-// afterwards, for it may be their first deadline.
-func (st *Stream) setDeadline(p *limit, t time.Time, then func()) {
-	d := p.Load()
-	if d == nil {
-		d = p.make()
-		if latched(st.done) { // else finishLocked finds it, and stops it
-			d.stopUnlessShared()
-		}
-	}
-	d.setThen(t, then)
 }

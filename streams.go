@@ -258,6 +258,7 @@ func (s *Session) endLocked(st *Stream, reason error, drop bool) {
 		s.sched.place(parent) // which may have waited for this push
 	}
 	s.creditLocked(st.in.finish(st.readEnd(reason), drop))
+	st.dropLastLocked()
 	if st.owned != nil {
 		putAnswerBuffer(st.owned)
 		st.owned, st.loan = nil, nil

@@ -197,66 +197,80 @@ func waitCheckOrder(t *testing.T, frames []spdy.Frame, deeds [2]waitDeed, calls 
 	}
 }
 
-// TestHeadersWithFinWait: SendHeaders with FIN waits for the bytes of a Write, in each version
-// and role, and the write deadline and the end of the stream end that.
-func TestHeadersWithFinWait(t *testing.T) {
+// TestHeadersWithFinFollow: SendHeaders with FIN beside a Write returns at once, and its frame
+// follows the bytes of the Write. A Write that is cut short has the stream reset without FIN.
+func TestHeadersWithFinFollow(t *testing.T) {
 	end := spdy.HeaderBlock{{Name: "the", Value: "end"}}
-	begin := func(t *testing.T, v spdy.Version, client bool) (p *waitPeer, r *spdy.RawStream, write, headers *waitCall) {
+	begin := func(t *testing.T, v spdy.Version, client bool) (p *waitPeer, r *spdy.RawStream, write *waitCall) {
 		p = newWaitPeer(t, v, client)
 		r = p.open(client)
 		p.ours.SetWriteCap(16 << 10)
 		p.ours.SetHold(true)
 		write = waitStart("Write", func() (int64, error) { return waitDeeds[0].do(r, 0) })
 		require.False(t, write.ended())
-		headers = waitStart("SendHeaders", func() (int64, error) { return 0, r.SendHeaders(end, true) })
-		require.False(t, headers.ended(), "it waits")
-		return p, r, write, headers
+		require.NoError(t, r.SendHeaders(end, true))
+		for _, err := range []error{r.SendHeaders(end, true), r.SendHeaders(end, false), r.CloseWrite()} {
+			require.ErrorIs(t, err, spdy.ErrStreamClosed, "our half is closed")
+		}
+		require.False(t, write.ended())
+		return p, r, write
 	}
-	waitRoles(t, "all is taken", func(t *testing.T, v spdy.Version, client bool) {
-		p, r, write, headers := begin(t, v, client)
-		p.ours.SetHold(false)
-		write.endsBy(t, 0)
-		headers.endsBy(t, 0)
-		require.NoError(t, write.err)
-		require.NoError(t, headers.err)
-		frames := p.of(r.ID())
-		last, ok := frames[len(frames)-1].(*spdy.HeadersFrame)
-		require.True(t, ok && last.Flags&spdy.FlagFin != 0)
-		require.Equal(t, end, last.Headers)
-	})
-	waitRoles(t, "write deadline", func(t *testing.T, v spdy.Version, client bool) {
-		p, r, write, headers := begin(t, v, client)
-		require.NoError(t, r.SetWriteDeadline(time.Now().Add(time.Second)))
-		require.False(t, headers.ended())
-		headers.endsBy(t, time.Second)
-		require.ErrorIs(t, headers.err, os.ErrDeadlineExceeded)
-		require.ErrorIs(t, write.err, os.ErrDeadlineExceeded)
-		require.NoError(t, r.SetWriteDeadline(time.Time{}))
+	seen := func(t *testing.T, p *waitPeer, r *spdy.RawStream, write *waitCall) (seen waitSeen) {
 		p.ours.SetHold(false)
 		synctest.Wait()
-		require.NoError(t, r.SendHeaders(end, true), "the half is still open")
-		synctest.Wait()
-		var seen waitSeen
 		for _, frame := range p.of(r.ID()) {
 			seen.add(t, frame)
 		}
-		require.True(t, seen.fin)
 		require.Equal(t, write.n, seen.bytes[0])
+		return seen
+	}
+	waitRoles(t, "all is taken", func(t *testing.T, v spdy.Version, client bool) {
+		p, r, write := begin(t, v, client)
+		second := waitStart("Write", func() (int64, error) { return waitDeeds[0].do(r, 0) })
+		require.False(t, second.ended(), "it waits for the first")
+		p.ours.SetHold(false)
+		write.endsBy(t, 0)
+		second.endsBy(t, 0)
+		require.NoError(t, write.err)
+		require.ErrorIs(t, second.err, spdy.ErrStreamClosed)
+		require.True(t, seen(t, p, r, write).fin)
+		frames := p.of(r.ID())
+		last, ok := frames[len(frames)-1].(*spdy.HeadersFrame)
+		require.True(t, ok)
+		require.Equal(t, end, last.Headers)
 	})
-	waitRoles(t, "the end", func(t *testing.T, v spdy.Version, client bool) {
-		for _, how := range []func(p *waitPeer, r *spdy.RawStream){
-			func(_ *waitPeer, r *spdy.RawStream) { r.Close() },
-			func(_ *waitPeer, r *spdy.RawStream) { require.NoError(t, r.Reset(spdy.RstCancel)) },
-			func(p *waitPeer, r *spdy.RawStream) {
-				p.send(&spdy.RstStreamFrame{StreamID: r.ID(), Status: spdy.RstCancel})
-			},
-			func(p *waitPeer, _ *spdy.RawStream) { p.ours.Reset() },
-		} {
-			p, r, write, headers := begin(t, v, client)
-			how(p, r)
-			headers.endsBy(t, 0)
+	waitRoles(t, "write deadline", func(t *testing.T, v spdy.Version, client bool) {
+		p, r, write := begin(t, v, client)
+		require.NoError(t, r.SetWriteDeadline(time.Now().Add(time.Second)))
+		require.False(t, write.ended())
+		write.endsBy(t, time.Second)
+		require.ErrorIs(t, write.err, os.ErrDeadlineExceeded)
+		require.ErrorIs(t, r.Err(), os.ErrDeadlineExceeded)
+		s := seen(t, p, r, write)
+		require.True(t, s.rst && !s.fin, "a part is not the whole")
+	})
+	ends := map[string]func(p *waitPeer, r *spdy.RawStream) error{
+		"Close": func(_ *waitPeer, r *spdy.RawStream) error { return r.Close() },
+		"Reset": func(_ *waitPeer, r *spdy.RawStream) error { return r.Reset(spdy.RstCancel) },
+		"reset by the peer": func(p *waitPeer, r *spdy.RawStream) error {
+			p.send(&spdy.RstStreamFrame{StreamID: r.ID(), Status: spdy.RstCancel})
+			return nil
+		},
+		"lost connection": func(p *waitPeer, _ *spdy.RawStream) error {
+			p.ours.Reset()
+			return nil
+		},
+	}
+	for name, how := range ends {
+		waitRoles(t, name, func(t *testing.T, v spdy.Version, client bool) {
+			p, r, write := begin(t, v, client)
+			require.NoError(t, how(p, r))
 			write.endsBy(t, 0)
-			require.Error(t, headers.err)
-		}
-	})
+			require.Error(t, write.err)
+			require.Error(t, r.Err())
+			if name != "lost connection" {
+				require.False(t, seen(t, p, r, write).fin, "not all was written")
+			}
+		})
+	}
 }
