@@ -100,9 +100,8 @@ func (f *proxyFront) linger(b *proxiedBody, idle <-chan struct{}) {
 	if idle != nil {
 		timer := time.NewTimer(2 * drainTime)
 		defer timer.Stop()
-		select {
-		case <-idle:
-		case <-timer.C: // as above
+		w := wait{end: idle, clock: timer.C}
+		if w.sleep(nil) == byClock { // as above
 			return
 		}
 	}
