@@ -2,6 +2,7 @@ package ends
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -104,6 +105,9 @@ var uploads = []upload{
 	{name: "all-first", total: 200 << 10, sent: 200 << 10, first: true},
 	{name: "all-first-large", total: 4 * drained, sent: 4 * drained, first: true, racy: racyRest},
 }
+
+// unread is the index of the upload that goes with everything.
+const unread = 1
 
 // leaves reports that the client does not stay for the answer.
 func (u upload) leaves() bool { return u.end == endHangUp || u.end == endBreakOff }
@@ -221,52 +225,57 @@ func (c cell) exists() bool {
 		(c[dimRequest] == withLength || u.end != endHalfClose && u.total > 0)
 }
 
+// ways is the number of pairs of a front and a proxy, which the covering array takes for the
+// values of one dimension: each way is in a cell with each upload, and with each answer.
+func ways() int { return len(fronts) * len(proxies) }
+
+// A row is a cell whose first value is that of the way, and whose second one is 0.
+type row cell
+
+func (r row) cell() cell {
+	c := cell(r)
+	c[dimFront], c[dimProxy] = r[0]/len(proxies), r[0]%len(proxies)
+	return c
+}
+
+// count returns the number of values that rows have in a dimension.
+func count(d int) int {
+	switch d {
+	case dimFront:
+		return ways()
+	case dimProxy:
+		return 1
+	}
+	return len(values(d))
+}
+
 // A pair is two values of two dimensions.
 type pair struct{ d1, v1, d2, v2 int }
 
-// pairwise returns cells that have every pair of values that a cell can have. It always
-// returns the same ones.
-func pairwise() []cell {
-	missing, order := map[pair]bool{}, []pair{}
+// allPairs are the pairs of rows. Those of the dimensions with the most values come first:
+// they determine how many rows are needed.
+func allPairs() (all []pair) {
 	for d1 := range int(numDims) {
 		for d2 := d1 + 1; d2 < int(numDims); d2++ {
-			for v1 := range values(d1) {
-				for v2 := range values(d2) {
-					p := pair{d1, v1, d2, v2}
-					missing[p], order = true, append(order, p)
+			for v1 := range count(d1) {
+				for v2 := range count(d2) {
+					all = append(all, pair{d1, v1, d2, v2})
 				}
 			}
 		}
 	}
-	// Pairs of the dimensions with the most values come first: they determine how many
-	// cells there are.
-	slices.SortStableFunc(order, func(a, b pair) int {
-		return len(values(b.d1))*len(values(b.d2)) - len(values(a.d1))*len(values(a.d2))
+	slices.SortStableFunc(all, func(a, b pair) int {
+		return count(b.d1)*count(b.d2) - count(a.d1)*count(a.d2)
 	})
-	var cells []cell
-	for n, p := range order {
-		if !missing[p] {
-			continue
-		}
-		c, ok := completed(p, missing, n)
-		delete(missing, p)
-		if !ok {
-			continue
-		}
-		for q := range c.pairs() {
-			delete(missing, q)
-		}
-		cells = append(cells, c)
-	}
-	return cells
+	return all
 }
 
-// pairs yields the pairs of a cell.
-func (c cell) pairs() func(func(pair) bool) {
+// pairs yields the pairs of a row.
+func (r row) pairs() iter.Seq[pair] {
 	return func(yield func(pair) bool) {
-		for d1 := range c {
-			for d2 := d1 + 1; d2 < len(c); d2++ {
-				if !yield(pair{d1, c[d1], d2, c[d2]}) {
+		for d1 := range r {
+			for d2 := d1 + 1; d2 < len(r); d2++ {
+				if !yield(pair{d1, r[d1], d2, r[d2]}) {
 					return
 				}
 			}
@@ -274,53 +283,78 @@ func (c cell) pairs() func(func(pair) bool) {
 	}
 }
 
-// completed returns a cell with the pair p and, of what is free, in each dimension the value
-// that brings most missing pairs with it. Of equal ones the n-th is taken.
-func completed(p pair, missing map[pair]bool, n int) (c cell, ok bool) {
-	fixed := [numDims]bool{}
-	c[p.d1], c[p.d2] = p.v1, p.v2
-	fixed[p.d1], fixed[p.d2] = true, true
-	for d := range c {
-		if fixed[d] {
+// pairwise returns rows that have every pair of values that a row can have. It always
+// returns the same ones.
+func pairwise() (rows []row) {
+	missing := map[pair]bool{}
+	for _, p := range allPairs() {
+		missing[p] = true
+	}
+	for n, p := range allPairs() {
+		if !missing[p] {
 			continue
 		}
-		best, most, count := -1, -1, len(values(d))
-		for i := range count {
-			c[d] = (i + n) % count
-			if !possible(c, fixed, d) {
-				continue
+		delete(missing, p)
+		if r, ok := completed(p, missing, n); ok {
+			for q := range r.pairs() {
+				delete(missing, q)
 			}
-			if got := brings(c, fixed, d, missing); got > most {
-				best, most = c[d], got
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// A partial is a row of which some values are not chosen yet.
+type partial struct {
+	row
+	chosen [numDims]bool
+}
+
+func (p *partial) choose(d, v int) { p.row[d], p.chosen[d] = v, true }
+
+// completed returns a row with the pair p and, in each other dimension, the value that brings
+// the most missing pairs. Of equal ones the n-th is taken.
+func completed(p pair, missing map[pair]bool, n int) (row, bool) {
+	var r partial
+	r.choose(p.d1, p.v1)
+	r.choose(p.d2, p.v2)
+	for d := range r.row {
+		if r.chosen[d] {
+			continue
+		}
+		best, most := -1, -1
+		for i := range count(d) {
+			v := (i + n) % count(d)
+			if got := r.brings(d, v, missing); got > most && r.possible(d, v) {
+				best, most = v, got
 			}
 		}
 		if best < 0 {
-			return c, false
+			return row{}, false
 		}
-		c[d], fixed[d] = best, true
+		r.choose(d, best)
 	}
-	return c, c.exists()
+	return r.row, r.cell().exists()
 }
 
-// possible reports whether a cell can exist with the fixed values and that of dimension d.
-func possible(c cell, fixed [numDims]bool, d int) bool {
-	fixed[d] = true
-	for i := range c { // the first values go with everything that is fixed, except for the upload
-		if !fixed[i] {
-			c[i] = 0
-			if i == dimUpload {
-				c[i] = 1
-			}
-		}
+// possible reports whether there is a row with the chosen values and v in dimension d.
+func (p partial) possible(d, v int) bool {
+	p.choose(d, v)
+	if !p.chosen[dimUpload] {
+		p.row[dimUpload] = unread // goes with everything, as do the first values of the others
 	}
-	return c.exists()
+	return p.cell().exists()
 }
 
-// brings counts the missing pairs of the value of dimension d with the fixed values.
-func brings(c cell, fixed [numDims]bool, d int, missing map[pair]bool) (n int) {
-	for e := range c {
-		p := pair{min(d, e), c[min(d, e)], max(d, e), c[max(d, e)]}
-		if fixed[e] && missing[p] {
+// brings counts the missing pairs of v in dimension d with the chosen values.
+func (p *partial) brings(d, v int, missing map[pair]bool) (n int) {
+	for e, w := range p.row {
+		q := pair{d, v, e, w}
+		if e < d {
+			q = pair{e, w, d, v}
+		}
+		if p.chosen[e] && missing[q] {
 			n++
 		}
 	}

@@ -98,7 +98,6 @@ type wire interface {
 	halfClose() error               // ends the body
 	breakOff()                      // resets the connection or the stream
 	answer(c *client) outcome       // receives the answer
-	hoard(uploaded <-chan struct{}) // waits until all is sent, and reads nothing meanwhile
 	probe() error                   // makes another request; nil if that needs another connection
 }
 
@@ -128,7 +127,7 @@ func patience(c cell) time.Duration {
 	if c.size() == huge {
 		return 4 * time.Minute
 	}
-	return time.Minute
+	return 30 * time.Second
 }
 
 // newWire returns a connection's protocol.
@@ -169,7 +168,10 @@ func (r *road) run() (o outcome, err error) {
 	}()
 	u := r.cell.upload()
 	if u.first {
-		w.hoard(c.uploaded)
+		select {
+		case <-c.uploaded:
+		case <-time.After(stubborn): // both sides wait for each other
+		}
 	}
 	o = w.answer(c)
 	c.begin()
@@ -186,6 +188,9 @@ func (r *road) run() (o outcome, err error) {
 	}
 	return o, err
 }
+
+// stubborn is how long a client that sends all before it reads waits for that.
+const stubborn = 2 * time.Second
 
 // begin notes that the answer has begun.
 func (c *client) begin() { c.once.Do(func() { close(c.begun) }) }
@@ -340,5 +345,3 @@ func (w *http1Wire) answer(c *client) (o outcome) {
 }
 
 func (w *http1Wire) probe() error { return nil }
-
-func (w *http1Wire) hoard(uploaded <-chan struct{}) { <-uploaded }

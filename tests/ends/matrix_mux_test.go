@@ -52,7 +52,6 @@ type mux struct {
 	stream, session int   // windows of the upload
 	flow, whole     bool  // there are windows; there is one of the session
 	paused          bool  // frames are not received
-	hoards          bool  // no credit is given
 	err             error // why nothing can be sent any more
 }
 
@@ -224,13 +223,6 @@ func (m *mux) answer(c *client) (o outcome) {
 	o.body, o.err = c.read(&muxBody{m: m})
 	o.ended = classOf(o.err)
 	return o
-}
-
-// hoard keeps the client from giving credit until it has sent all.
-func (m *mux) hoard(uploaded <-chan struct{}) {
-	m.lock(func() { m.hoards = true })
-	<-uploaded
-	m.lock(func() { m.hoards = false })
 }
 
 // probe makes a request on the same connection.

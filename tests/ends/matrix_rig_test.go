@@ -228,10 +228,13 @@ func (r *road) overSession(origin http.Handler) error {
 	open := r.open
 	r.open = func() int { return open() + session.Stats().Streams.Total() }
 	r.frontH = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		err := session.NewStreamProxy(req, w)
-		if req.Header.Get(probeHeader) == "" {
-			r.view.lock(func() { r.view.frontErr = err })
-		}
+		err := http.ErrAbortHandler // if it panics
+		defer func() {
+			if req.Header.Get(probeHeader) == "" {
+				r.view.lock(func() { r.view.frontErr = err })
+			}
+		}()
+		err = session.NewStreamProxy(req, w)
 	})
 	return nil
 }
