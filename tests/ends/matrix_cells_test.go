@@ -118,21 +118,22 @@ var sizes = func() []int {
 	s := []int{0, 1}
 	for _, k := range []int{
 		512, 2 << 10, 8 << 10, // chunks of a northbound buffer; what net/http buffers of a chunked answer
-		4 << 10,          // answerBuffer, wholeFrame; bufio in net/http
-		16 << 10,         // maxDataFrame, maxPooledBlock, leastParcel
-		32 << 10,         // readBufferSize, the largest chunk; the buffer of ReverseProxy
-		64 << 10,         // batchSize, defaultWindow
-		defaultWindow256, // defaultStreamWindow
+		4 << 10,  // answerBuffer, wholeFrame; bufio in net/http
+		16 << 10, // maxDataFrame, maxPooledBlock, leastParcel
+		32 << 10, // readBufferSize, the largest chunk; the buffer of ReverseProxy
+		64 << 10, // batchSize, defaultWindow
+		drained,  // defaultStreamWindow
+		1 << 20,  // defaultUnawareServerWindow; windows of HTTP/2 in net/http
 	} {
 		s = append(s, k-1, k+1)
 	}
 	slices.Sort(s)
-	return append(s, 4<<20, huge)
+	return append(s, large, huge)
 }()
 
 const (
-	defaultWindow256 = 256 << 10
-	huge             = 64 << 20 // for fast readers only
+	large = 4 << 20
+	huge  = 64 << 20 // for fast readers only
 )
 
 // values are the names of the values of a dimension.
@@ -359,6 +360,17 @@ func (p *partial) brings(d, v int, missing map[pair]bool) (n int) {
 		}
 	}
 	return n
+}
+
+// crossed returns the cells that CI runs beside the pairs: each front and proxy with each
+// upload and an answer that fits into no window and no socket, as most faults ask for.
+func crossed() (cells []cell) {
+	for _, c := range product() {
+		if c.size() == large && c[dimReader] == (c[dimFront]+c[dimProxy]+c[dimUpload])%2 {
+			cells = append(cells, c)
+		}
+	}
+	return cells
 }
 
 // product returns all cells of the five dimensions that the issue names. The others take

@@ -108,7 +108,7 @@ func (r *road) dial(small bool) (net.Conn, error) {
 		return nil, err
 	}
 	if small {
-		_ = conn.(*net.TCPConn).SetReadBuffer(16 << 10)
+		_ = conn.(*net.TCPConn).SetReadBuffer(smallBuffer)
 	}
 	_ = conn.SetDeadline(time.Now().Add(patience(r.cell)))
 	conf := &tls.Config{InsecureSkipVerify: true}
@@ -243,9 +243,22 @@ func (c *client) read(body io.Reader) (got received, err error) {
 		} else {
 			pass(2 * time.Second)
 		}
+		c.widen()
 	}
 	_, err = io.Copy(&got, body)
 	return got, err
+}
+
+// smallBuffer is the receive buffer of a client that pauses. With less 4 MiB take many
+// seconds on a loopback interface. The client gives it up when it reads on.
+const smallBuffer = 32 << 10
+
+func (c *client) widen() {
+	conn := c.conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	_ = conn.(*net.TCPConn).SetReadBuffer(1 << 20)
 }
 
 // probe makes a request on another connection.

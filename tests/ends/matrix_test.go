@@ -44,6 +44,7 @@ func TestMatrix(t *testing.T) {
 		for _, r := range pairwise() {
 			cells = append(cells, r.cell())
 		}
+		cells = append(cells, crossed()...)
 	}
 	start := time.Now()
 	m := &matrix{oracles: map[cell]*oracle{}, free: atOnce}
@@ -169,6 +170,9 @@ func (m *matrix) ask(c cell, n int) ([]outcome, error) {
 // play runs a cell and judges it.
 func (m *matrix) play(c cell) {
 	v := verdict{cell: c}
+	var asking sync.WaitGroup
+	asking.Go(func() { _, _ = m.ask(c, 1) }) // compare asks again
+	defer asking.Wait()
 	if r, err := newRoad(c, false); err != nil {
 		v.complaints = append(v.complaints, err.Error())
 	} else {
