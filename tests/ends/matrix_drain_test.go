@@ -1,7 +1,6 @@
 package ends
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -345,14 +344,60 @@ func heap() int {
 	return int(m.HeapAlloc + m.StackInuse)
 }
 
-// An event loop is a client like spdycat or node-spdy: it looks at its connection again before
-// it has handled what it has read, and takes an end of the connection for the loss of all
+// An arrivals is what has come from a connection, which it reads at once, as an event loop does.
+type arrivals struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	unread  []byte
+	end     error // what has ended the connection; nil while it lives
+}
+
+// gather reads a connection.
+func gather(conn net.Conn) *arrivals {
+	a := new(arrivals)
+	a.changed = sync.NewCond(&a.mu)
+	go func() {
+		p := make([]byte, 4<<10)
+		for a.ended() == nil {
+			n, err := conn.Read(p)
+			a.mu.Lock()
+			a.unread, a.end = append(a.unread, p[:n]...), err
+			a.changed.Broadcast()
+			a.mu.Unlock()
+		}
+	}()
+	return a
+}
+
+// ended returns what has ended the connection, although there may be unread bytes.
+func (a *arrivals) ended() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.end
+}
+
+func (a *arrivals) Read(p []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.unread) == 0 && a.end == nil {
+		a.changed.Wait()
+	}
+	if len(a.unread) == 0 {
+		return 0, a.end
+	}
+	n := copy(p, a.unread)
+	a.unread = a.unread[n:]
+	return n, nil
+}
+
+// An eventLoop is a client like spdycat or node-spdy: it looks at its connection again before
+// it handles what it has read, and takes an end of the connection for the loss of all
 // answers that it has not handled.
 type eventLoop struct {
 	conn   net.Conn
-	in     *bufio.Reader
+	in     *arrivals
 	link   *spdyLink
-	leaves bool // it closes the connection behind the answer, as spdycat does
+	leaves bool // it closes the connection behind the answers, as spdycat does
 }
 
 const (
@@ -361,7 +406,7 @@ const (
 )
 
 func newEventLoop(conn net.Conn, v spdy.Version, leaves bool) *eventLoop {
-	e := &eventLoop{conn: conn, in: bufio.NewReader(conn), leaves: leaves}
+	e := &eventLoop{conn: conn, in: gather(conn), leaves: leaves}
 	e.link = &spdyLink{version: v, framer: spdy.NewFramer(conn, e.in, v), initial: 64 << 10}
 	return e
 }
@@ -389,22 +434,14 @@ func (e *eventLoop) run() (n int, err error) {
 		}
 		if ev.fin {
 			bubble.Pass(loopTurn)
-			if e.in.Buffered() == 0 && e.hungUp() {
-				return n, fmt.Errorf("%d answers are lost: the connection has ended behind the last one", open)
+			if err := e.in.ended(); err != nil {
+				return n, fmt.Errorf("%d answers are lost: they are not handled, and the connection has ended: %w", open, err)
 			}
 			open--
 		}
 		n += len(ev.data)
 	}
 	return n, e.conn.Close()
-}
-
-// hungUp reports whether the connection has ended.
-func (e *eventLoop) hungUp() bool {
-	_ = e.conn.SetReadDeadline(time.Now().Add(1))
-	defer func() { _ = e.conn.SetReadDeadline(time.Time{}) }()
-	_, err := e.in.Peek(1)
-	return err == io.EOF
 }
 
 // Clients that hang up when the end of the connection follows the last answer closely lose
