@@ -216,7 +216,7 @@ func (c *client) upload(w wire) {
 	if u.end != endWhole && !u.late {
 		select {
 		case <-c.begun:
-		case <-time.After(300 * time.Millisecond): // net/http reads the upload before it answers
+		case <-time.After(300 * time.Millisecond): // a front of net/http reads the upload before it forwards the answer
 		}
 	}
 	switch u.end {

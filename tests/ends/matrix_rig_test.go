@@ -284,6 +284,10 @@ func (r *road) origin(w http.ResponseWriter, req *http.Request) {
 	v, u := &r.view, r.cell.upload()
 	v.lock(func() { v.running++; v.requests++ })
 	defer v.lock(func() { v.running-- })
+	rc, early := http.NewResponseController(w), u.end != endWhole && !u.late
+	if early { // else net/http reads the upload before it answers
+		_ = rc.EnableFullDuplex()
+	}
 	if u.reads != 0 {
 		src := io.Reader(req.Body)
 		if u.reads > 0 {
@@ -300,8 +304,8 @@ func (r *road) origin(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(r.cell.size()))
 	}
 	w.WriteHeader(http.StatusOK)
-	if u.end != endWhole && !u.late { // the client waits for the beginning of the answer
-		_ = http.NewResponseController(w).Flush()
+	if early { // the client waits for the beginning of the answer
+		_ = rc.Flush()
 	}
 	for n := 0; n < r.cell.size(); {
 		k, err := w.Write(piece(n, min(r.cell.size()-n, 32<<10)))

@@ -258,6 +258,10 @@ func (v *view) complaints(c cell, got outcome) (bad []string) {
 	complain(got.body.wrong && got.status == http.StatusOK, "the client has received bytes that the origin has not sent")
 	complain(worth < 0 && !u.leaves(), "the client took a part of the answer for the whole")
 	complain(got.ended == endedHung, "the client waits for ever")
+	// In HTTP/1.1 net/http takes a client that closes its direction for one that has left. In
+	// HTTP/2 the oracle breaks the answer off as well; ours does not.
+	complain(u.end == endHalfClose && !u.late && c[dimFront] >= frontHTTP2 && worth < 3,
+		"the end of the upload has broken off an answer that had begun")
 	complain(got.probe != nil, "%v", got.probe)
 	complain(v.requests > 1, "the origin has got the request %d times", v.requests)
 	complain(v.body.wrong, "the origin has received bytes that the client has not sent")
