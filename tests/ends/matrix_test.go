@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"runtime"
 	"slices"
@@ -31,23 +32,11 @@ const (
 // a front of net/http that forwards to the same handler by ReverseProxy over HTTP/1.1, or
 // better: the same answer, whole, is better than a 502, and that is better than a part.
 func TestMatrix(t *testing.T) {
-	var cells []cell
-	switch {
-	case *oneCell != "":
-		c, err := parseCell(*oneCell)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cells = []cell{c}
-	case *full:
-		cells = product()
-	default:
-		for _, r := range pairwise() {
-			cells = append(cells, r.cell())
-		}
-		cells = append(cells, crossed()...)
+	cells, err := chosenCells()
+	if err != nil {
+		t.Fatal(err)
 	}
-	start := time.Now()
+	start, before := time.Now(), inLibrary()
 	m := &matrix{oracles: map[cell]*oracle{}, free: atOnce}
 	m.room = sync.NewCond(&m.mu)
 	var wg sync.WaitGroup
@@ -63,8 +52,8 @@ func TestMatrix(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if left := leftBehind(10 * time.Second); left != "" {
-		t.Errorf("goroutines of the library are left:\n%s", left)
+	if left := leftBehind(before, 10*time.Second); len(left) > 0 {
+		t.Errorf("%d goroutines of the library are left:\n%s", len(left), strings.Join(left, "\n\n"))
 	}
 	var b strings.Builder
 	m.print(&b)
@@ -81,18 +70,40 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// leftBehind waits until no goroutine is in the library, and returns those that stay.
-func leftBehind(patience time.Duration) (left string) {
-	for limit := time.Now().Add(patience); ; pass(20 * time.Millisecond) {
-		buf := make([]byte, 4<<20)
-		left = ""
-		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(stack, "github.com/amahi/spdy.(") {
-				left += stack + "\n\n"
-			}
+// chosenCells returns the cells that the flags ask for.
+func chosenCells() (cells []cell, err error) {
+	if *oneCell != "" {
+		c, err := parseCell(*oneCell)
+		return []cell{c}, err
+	}
+	if *full {
+		return product(), nil
+	}
+	for _, r := range pairwise() {
+		cells = append(cells, r.cell())
+	}
+	return append(cells, crossed()...), nil
+}
+
+// inLibrary returns the stacks of the goroutines that are in the library, by goroutine.
+func inLibrary() map[string]string {
+	stacks, buf := map[string]string{}, make([]byte, 4<<20)
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if id, _, ok := strings.Cut(stack, " ["); ok && strings.Contains(stack, "github.com/amahi/spdy.(") {
+			stacks[id] = stack
 		}
-		if left == "" || time.Now().After(limit) {
-			return left
+	}
+	return stacks
+}
+
+// leftBehind waits until no goroutine is in the library but those that were there before, and
+// returns the stacks of those that stay.
+func leftBehind(before map[string]string, patience time.Duration) []string {
+	for limit := time.Now().Add(patience); ; pass(20 * time.Millisecond) {
+		left := inLibrary()
+		maps.DeleteFunc(left, func(id, _ string) bool { return before[id] != "" })
+		if len(left) == 0 || time.Now().After(limit) {
+			return slices.Collect(maps.Values(left))
 		}
 	}
 }
