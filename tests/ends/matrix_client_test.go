@@ -216,7 +216,7 @@ func (c *client) upload(w wire) {
 	if u.end != endWhole && !u.late {
 		select {
 		case <-c.begun:
-		case <-time.After(300 * time.Millisecond): // a front of net/http reads the upload before it forwards the answer
+		case <-time.After(c.waits()):
 		}
 	}
 	switch u.end {
@@ -247,6 +247,15 @@ func (c *client) read(body io.Reader) (got received, err error) {
 	}
 	_, err = io.Copy(&got, body)
 	return got, err
+}
+
+// waits is how long a client waits for the beginning of an answer before it ends its upload. A
+// front of HTTP/1.1 with a ReverseProxy reads the upload before it forwards an answer.
+func (c *client) waits() time.Duration {
+	if c.cell[dimFront] <= frontTLS && c.cell[dimProxy] == proxyReverse {
+		return 300 * time.Millisecond
+	}
+	return 10 * time.Second
 }
 
 // smallBuffer is the receive buffer of a client that pauses. With less 4 MiB take many
