@@ -253,7 +253,7 @@ func (c *client) read(body io.Reader) (got received, err error) {
 // front of HTTP/1.1 with a ReverseProxy reads the upload before it forwards an answer.
 func (c *client) waits() time.Duration {
 	if c.cell[dimFront] <= frontTLS && c.cell[dimProxy] == proxyReverse {
-		return 300 * time.Millisecond
+		return 500 * time.Millisecond
 	}
 	return 10 * time.Second
 }
