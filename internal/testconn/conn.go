@@ -75,15 +75,28 @@ func (c *Conn) Write(p []byte) (int, error) {
 		}
 	}
 	n, err := c.out.write(p)
+	if n > 0 && c.peer.strict.Load() {
+		c.resetIfClosed()
+	}
 	if f != nil && err == nil {
 		err = f.Err
 	}
 	return n, c.opError("write", err)
 }
 
+// resetIfClosed resets the connection if the peer has closed it: bytes that arrive then
+// draw a reset.
+func (c *Conn) resetIfClosed() {
+	defer c.link.lock()()
+	if c.out.readErr == net.ErrClosed && !c.out.hole {
+		c.link.abort()
+	}
+}
+
 // Close ends this end as closing a TCP connection does. The peer reads what is
 // buffered and then io.EOF, and its Writes fail with EPIPE once the news has had
-// time to arrive. With StrictClose, closing before everything was read is a reset.
+// time to arrive. With StrictClose, closing before everything was read is a reset,
+// and so is what the peer sends afterwards.
 func (c *Conn) Close() error {
 	defer c.link.lock()()
 	unread, err := c.in.closeReader()

@@ -348,6 +348,15 @@ func TestStrictClose(t *testing.T) {
 		wantRead(t, b, "nothing was unread")
 		wantReadError(t, b, io.EOF)
 	}, testconn.StrictClose())
+	bubble(t, func(t *testing.T, a, b *testconn.Conn) {
+		mustWrite(t, a, string(make([]byte, 10<<10))) // takes ten seconds
+		require.NoError(t, a.Close())
+		pass(2 * time.Second)
+		require.Positive(t, b.Unread())
+		mustWrite(t, b, "late") // meets a closed end
+		wantReadError(t, b, syscall.ECONNRESET)
+		require.Zero(t, b.Unread())
+	}, testconn.StrictClose(), testconn.First(testconn.Bandwidth(1<<10)))
 }
 
 func TestCloseWrite(t *testing.T) {
