@@ -197,7 +197,9 @@ type Config struct {
 
 	// ResetOverBudget makes a session whose UnreadBudget is used up reset streams
 	// with FLOW_CONTROL_ERROR instead of stopping all: first those of which nothing has been
-	// read lately, then those that are read slowly, the fullest before others.
+	// read lately, then those that are read slowly, the fullest before others. Streams that
+	// have ended are given up only if the open ones hold next to nothing, and after a
+	// second without a reader: those are not reset for what others hold.
 	ResetOverBudget bool
 
 	// Trace is called when something happens on a session. nil means nobody is.
