@@ -43,7 +43,7 @@ type Server struct {
 
 	mu     sync.Mutex // guards the rest
 	closed bool
-	conns  map[net.Conn]struct{} // accepted and not closed
+	conns  map[*trackedConn]struct{} // accepted and not closed
 }
 
 // NewServer starts a server without TLS. The caller should call Close when finished.
@@ -88,7 +88,7 @@ func NewUnstartedServer(h http.Handler) *Server {
 }
 
 func newServer(h http.Handler, ln net.Listener) *Server {
-	return &Server{Listener: ln, Config: &spdy.Server{Handler: h}, conns: make(map[net.Conn]struct{})}
+	return &Server{Listener: ln, Config: &spdy.Server{Handler: h}, conns: make(map[*trackedConn]struct{})}
 }
 
 // Start serves without TLS. It panics if the server has been started.
@@ -139,6 +139,25 @@ func (s *Server) begin(scheme string, conf *tls.Config) {
 	s.URL = scheme + s.Listener.Addr().String()
 	s.transport = &spdy.Transport{DialContext: s.dial, TLSClientConfig: conf}
 	s.client = &http.Client{Transport: s.transport}
+	next := s.Config.ConnState
+	s.Config.ConnState = func(conn net.Conn, state http.ConnState) {
+		s.note(conn, state)
+		if next != nil {
+			next(conn, state)
+		}
+	}
+}
+
+// note keeps the state of a connection.
+func (s *Server) note(conn net.Conn, state http.ConnState) {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	if c, ok := conn.(*trackedConn); ok {
+		s.mu.Lock()
+		c.state = state
+		s.mu.Unlock()
+	}
 }
 
 // dial connects the client to the server.
@@ -163,12 +182,28 @@ func (s *Server) serve(serve func(net.Listener) error) {
 // hangTime is how long Close may take before it says what it waits for.
 const hangTime = 5 * time.Second
 
+// What Close waits for when all requests are answered: it looks every lookTime, and does
+// not wait for clients when nothing has been written for settleTime.
+const (
+	lookTime   = 5 * time.Millisecond
+	settleTime = 50 * time.Millisecond
+)
+
 // Close ends the server: it takes no more connections and no more requests, and waits
 // until the requests that it has taken are answered. If that takes longer than five
 // seconds, it logs which connections it waits for. The connections of Client are closed.
+// Like httptest.Server.Close it waits neither for clients that have asked for nothing nor
+// for those that do not hang up. Upgraded sessions, which are no requests, end with the
+// last request.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
+	var unused []*trackedConn
+	for c := range s.conns {
+		if c.state == http.StateNew {
+			unused = append(unused, c)
+		}
+	}
 	s.mu.Unlock()
 	if s.client == nil { // never started
 		s.Listener.Close()
@@ -177,8 +212,45 @@ func (s *Server) Close() {
 	hang := time.AfterFunc(hangTime, s.logHang)
 	defer hang.Stop()
 	s.transport.CloseIdleConnections()
-	_ = s.Config.Shutdown(context.Background()) // which waits for requests without end
+	for _, c := range unused { // Shutdown gives them five seconds to begin a request
+		c.Close()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go s.awaitAnswers(ctx, cancel)
+	_ = s.Config.Shutdown(ctx)
 	s.serving.Wait()
+}
+
+// awaitAnswers calls answered when all requests are answered, unless ctx ends before.
+func (s *Server) awaitAnswers(ctx context.Context, answered func()) {
+	look := time.NewTicker(lookTime)
+	defer look.Stop()
+	for !s.settled() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	answered()
+}
+
+// settled reports that no request is under way, and that what was written last has been
+// taken settleTime ago.
+func (s *Server) settled() bool {
+	n := s.Config.Stats().Streams
+	if n != (spdy.StreamStates{}) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if c.state == http.StateActive || c.state != http.StateHijacked && (c.writing > 0 || time.Since(c.wrote) < settleTime) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *Server) logHang() {
@@ -195,7 +267,7 @@ func (s *Server) logHang() {
 // on it.
 func (s *Server) CloseClientConnections() {
 	s.mu.Lock()
-	conns := make([]net.Conn, 0, len(s.conns))
+	conns := make([]*trackedConn, 0, len(s.conns))
 	for c := range s.conns {
 		conns = append(conns, c)
 	}
@@ -229,7 +301,11 @@ func (l *trackingListener) Accept() (net.Conn, error) {
 	c := &trackedConn{Conn: conn, server: l.server}
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
-	c.server.conns[c] = struct{}{}
+	if c.server.closed {
+		conn.Close() // Close has not seen it
+	} else {
+		c.server.conns[c] = struct{}{}
+	}
 	return c, nil
 }
 
@@ -237,6 +313,24 @@ func (l *trackingListener) Accept() (net.Conn, error) {
 type trackedConn struct {
 	net.Conn
 	server *Server
+
+	// Guarded by Server.mu.
+	state   http.ConnState
+	writing int       // calls of Write under way
+	wrote   time.Time // when the latest one returned
+}
+
+// Write writes to the connection.
+func (c *trackedConn) Write(p []byte) (int, error) {
+	c.server.mu.Lock()
+	c.writing++
+	c.server.mu.Unlock()
+	n, err := c.Conn.Write(p)
+	c.server.mu.Lock()
+	c.writing--
+	c.wrote = time.Now()
+	c.server.mu.Unlock()
+	return n, err
 }
 
 // Close closes the connection.
