@@ -226,6 +226,12 @@ func TestOwnUselessFrames(t *testing.T) {
 		{"PING", any, ownRaw(0), func(_ *ownPeer, i int) spdy.Frame { return &spdy.PingFrame{ID: uint32(2*i + 1)} }},
 		{"PING 0", any, ownRaw(0), func(*ownPeer, int) spdy.Frame { return &spdy.PingFrame{} }},
 		{"echo of no PING", any, ownRaw(0), func(_ *ownPeer, i int) spdy.Frame { return &spdy.PingFrame{ID: uint32(2*i + 100)} }},
+		{"echo of a PING that was answered", any, func(t *testing.T, v spdy.Version) *ownPeer {
+			p := ownRaw(0)(t, v)
+			go p.s.PingContext(t.Context())
+			synctest.Wait()
+			return p
+		}, func(*ownPeer, int) spdy.Frame { return &spdy.PingFrame{ID: 2} }},
 		{"interim SYN_REPLY", any, ownClient, func(p *ownPeer, _ int) spdy.Frame {
 			return &spdy.SynReplyFrame{StreamID: 1, Headers: ownStatus(p.v, "103", long)}
 		}},
@@ -254,6 +260,38 @@ func TestOwnUselessFrames(t *testing.T) {
 			}
 			require.ErrorIs(t, p.s.Err(), spdy.ErrFlood)
 			require.Less(t, p.s.Stats().Received.HeaderBytes, int64(64<<20), "nor is inflating without end")
+		})
+	}
+}
+
+// TestOwnUselessBlocks: header blocks that a client throws away are charged also while its
+// stream bears them.
+func TestOwnUselessBlocks(t *testing.T) {
+	short := spdy.HeaderField{Name: "x", Value: "y"}
+	for _, way := range []struct {
+		name  string
+		only  []spdy.Version
+		first func(p *ownPeer)
+		one   func(p *ownPeer) spdy.Frame
+	}{
+		{"interim SYN_REPLY", bubble.Versions, func(*ownPeer) {}, func(p *ownPeer) spdy.Frame {
+			return &spdy.SynReplyFrame{StreamID: 1, Headers: ownStatus(p.v, "103", short)}
+		}},
+		{"HEADERS after DATA", bubble.Versions[:1], func(p *ownPeer) {
+			p.send(&spdy.SynReplyFrame{StreamID: 1, Headers: ownStatus(p.v, "200")}, &spdy.DataFrame{StreamID: 1, Data: []byte("x")})
+		}, func(*ownPeer) spdy.Frame { return &spdy.HeadersFrame{StreamID: 1, Headers: spdy.HeaderBlock{short}} }},
+	} {
+		bubble.In(t, way.name, way.only, func(t *testing.T, v spdy.Version) {
+			p := ownClient(t, v)
+			defer p.close()
+			way.first(p)
+			before := p.s.Stats()
+			for range 50 {
+				p.send(way.one(p))
+			}
+			after := p.s.Stats()
+			require.Equal(t, uint64(50), after.IdleFrames-before.IdleFrames)
+			require.Zero(t, after.Sent.Frames[spdy.FrameRstStream])
 		})
 	}
 }
