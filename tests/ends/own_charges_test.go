@@ -239,7 +239,9 @@ func TestOwnUselessFrames(t *testing.T) {
 			p := ownClient(t, v)
 			p.send(&spdy.SynReplyFrame{StreamID: 1, Headers: ownStatus(v, "200")}, &spdy.DataFrame{StreamID: 1, Data: []byte("x")})
 			return p
-		}, func(*ownPeer, int) spdy.Frame { return &spdy.HeadersFrame{StreamID: 1, Headers: spdy.HeaderBlock{long}} }},
+		}, func(*ownPeer, int) spdy.Frame {
+			return &spdy.HeadersFrame{StreamID: 1, Headers: spdy.HeaderBlock{long}}
+		}},
 		{"HEADERS after FIN, unaware", any, unaware(spdy.FlagFin),
 			func(*ownPeer, int) spdy.Frame {
 				return &spdy.HeadersFrame{StreamID: 1, Headers: spdy.HeaderBlock{long}}

@@ -95,4 +95,3 @@ func TestOwnSilenceGivenUp(t *testing.T) {
 		require.Zero(t, p.count(spdy.FramePing))
 	})
 }
-
