@@ -213,7 +213,9 @@ type Config struct {
 	// sends a PING, to find out whether the peer is still there. Any byte that
 	// comes counts, not only the answer. 0 means never, which is the default as in
 	// net/http: PINGs keep radios awake and connections open that nobody needs, and
-	// only the application knows how much a lost peer costs it.
+	// only the application knows how much a lost peer costs it. A session whose peer
+	// has to speak first, see Upgrader and FlowControlPeerUnaware, sends none before
+	// that; FirstFrameTimeout bounds the wait.
 	PingInterval time.Duration
 
 	// PingTimeout is how long after that PING the session waits for a byte, before

@@ -49,8 +49,9 @@ type Upgrader struct {
 	Protocols []string
 
 	// Detached leaves the sessions to the handler alone. By default they are the server's
-	// too, see TrackSession: it drains them when it shuts down, ends them when it is closed,
-	// and refuses requests to upgrade after that, with 503.
+	// too, see TrackSession: when it shuts down it drains them, and Upgrade answers 503; when
+	// it is closed it ends them, unless it is an http.Server, which has to be closed with
+	// CloseServer for that.
 	Detached bool
 }
 
