@@ -170,7 +170,7 @@ func (p *ownPeer) close() {
 // A useless is a frame without a use that some peer may send as often as it likes.
 type useless struct {
 	name  string
-	only  func(v spdy.Version) bool
+	only  []spdy.Version
 	start func(t *testing.T, v spdy.Version) *ownPeer
 	one   func(p *ownPeer, i int) spdy.Frame
 }
@@ -212,8 +212,7 @@ func ownStatus(v spdy.Version, status string, more ...spdy.HeaderField) spdy.Hea
 // TestOwnUselessFrames: what a peer sends in bulk and that is of no use is charged, of
 // whatever kind it is, so that it cannot go on without end.
 func TestOwnUselessFrames(t *testing.T) {
-	any := func(spdy.Version) bool { return true }
-	two := func(v spdy.Version) bool { return v == spdy.SPDY2 }
+	any, two := bubble.Versions, bubble.Versions[:1]
 	long := spdy.HeaderField{Name: "x", Value: strings.Repeat("a", 60<<10)}
 	unaware := func(flags spdy.FrameFlags) func(t *testing.T, v spdy.Version) *ownPeer {
 		return func(t *testing.T, v spdy.Version) *ownPeer {
@@ -248,10 +247,7 @@ func TestOwnUselessFrames(t *testing.T) {
 			}},
 		{"empty DATA after FIN, unaware", any, unaware(spdy.FlagFin), func(*ownPeer, int) spdy.Frame { return &spdy.DataFrame{StreamID: 1} }},
 	} {
-		bubble.InVersions(t, u.name, func(t *testing.T, v spdy.Version) {
-			if !u.only(v) {
-				t.Skip("not in this version")
-			}
+		bubble.In(t, u.name, u.only, func(t *testing.T, v spdy.Version) {
 			p := u.start(t, v)
 			defer p.close()
 			for i := 0; i < 25_000 && p.s.Err() == nil; i++ {
