@@ -1,10 +1,13 @@
 package spdy
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"weak"
 )
@@ -44,7 +47,7 @@ func (g *upgradeRegistry) of(hs *http.Server) *upgrades {
 	g.mu.Unlock()
 	if !known {
 		runtime.AddCleanup(hs, g.forget, key)
-		hs.RegisterOnShutdown(func() { u.goAway() })
+		hs.RegisterOnShutdown(u.goAway)
 	}
 	return u
 }
@@ -125,20 +128,14 @@ func (u *upgrades) close() []*Session {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.closing = true
-	sessions := make([]*Session, 0, len(u.sessions))
-	for s := range u.sessions {
-		sessions = append(sessions, s)
-	}
-	return sessions
+	return slices.Collect(maps.Keys(u.sessions))
 }
 
-// goAway is close, and begins to drain the sessions, which it returns.
-func (u *upgrades) goAway() []*Session {
-	sessions := u.close()
-	for _, s := range sessions {
+// goAway is close, and begins to drain the sessions.
+func (u *upgrades) goAway() {
+	for _, s := range u.close() {
 		s.goAway()
 	}
-	return sessions
 }
 
 // errNoServer is what TrackSession returns for a context of no request.
@@ -172,7 +169,12 @@ func TrackSession(ctx context.Context, s *Session) error {
 // their last stream. If the context ends first, its error is returned, and what has not
 // ended goes on, as with http.Server.Shutdown.
 func ShutdownServer(ctx context.Context, s *http.Server) error {
-	sessions := upgradesByServer.of(s).goAway()
+	sessions := upgradesByServer.of(s).close()
+	for _, session := range sessions {
+		session.wait(1)
+		defer session.wait(-1)
+		session.goAway()
+	}
 	if insideSession() {
 		return errInside
 	}
@@ -182,19 +184,19 @@ func ShutdownServer(ctx context.Context, s *http.Server) error {
 			return ctx.Err()
 		}
 	}
-	return err
+	return cmp.Or(err, undelivered(sessions))
 }
 
 // CloseServer closes an http.Server, as its method Close does, and ends also the sessions
 // of an Upgrader and those of TrackSession.
 func CloseServer(s *http.Server) error {
 	sessions := upgradesByServer.of(s).close()
-	for _, session := range sessions {
-		session.shutdown(ErrSessionClosed)
+	if insideSession() {
+		for _, session := range sessions {
+			session.shutdown(ErrSessionClosed)
+		}
+	} else {
+		closeSoon(sessions...)
 	}
-	err := s.Close()
-	for _, session := range sessions {
-		session.Close()
-	}
-	return err
+	return s.Close()
 }

@@ -43,6 +43,7 @@ type Server struct {
 
 	mu     sync.Mutex // guards the rest
 	closed bool
+	busy   time.Time                 // when a request was under way last, as far as is known
 	conns  map[*trackedConn]struct{} // accepted and not closed
 }
 
@@ -155,6 +156,9 @@ func (s *Server) note(conn net.Conn, state http.ConnState) {
 	}
 	if c, ok := conn.(*trackedConn); ok {
 		s.mu.Lock()
+		if c.state == http.StateActive && state == http.StateIdle {
+			s.busy = time.Now()
+		}
 		c.state = state
 		s.mu.Unlock()
 	}
@@ -182,28 +186,21 @@ func (s *Server) serve(serve func(net.Listener) error) {
 // hangTime is how long Close may take before it says what it waits for.
 const hangTime = 5 * time.Second
 
-// What Close waits for when all requests are answered: it looks every lookTime, and does
-// not wait for clients when nothing has been written for settleTime.
+// Close looks every lookTime whether all requests are answered. It waits for clients to hang
+// up for settleTime behind the last answer, which may be on its way.
 const (
 	lookTime   = 5 * time.Millisecond
-	settleTime = 50 * time.Millisecond
+	settleTime = time.Second
 )
 
 // Close ends the server: it takes no more connections and no more requests, and waits
 // until the requests that it has taken are answered. If that takes longer than five
 // seconds, it logs which connections it waits for. The connections of Client are closed.
-// Like httptest.Server.Close it waits neither for clients that have asked for nothing nor
-// for those that do not hang up. Upgraded sessions, which are no requests, end with the
+// Like httptest.Server.Close it does not wait for clients that ask for nothing. Upgraded sessions, which are no requests, end with the
 // last request.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
-	var unused []*trackedConn
-	for c := range s.conns {
-		if c.state == http.StateNew {
-			unused = append(unused, c)
-		}
-	}
 	s.mu.Unlock()
 	if s.client == nil { // never started
 		s.Listener.Close()
@@ -212,9 +209,6 @@ func (s *Server) Close() {
 	hang := time.AfterFunc(hangTime, s.logHang)
 	defer hang.Stop()
 	s.transport.CloseIdleConnections()
-	for _, c := range unused { // Shutdown gives them five seconds to begin a request
-		c.Close()
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go s.awaitAnswers(ctx, cancel)
@@ -236,21 +230,18 @@ func (s *Server) awaitAnswers(ctx context.Context, answered func()) {
 	answered()
 }
 
-// settled reports that no request is under way, and that what was written last has been
-// taken settleTime ago.
+// settled reports that no request is under way, nor has been for settleTime.
 func (s *Server) settled() bool {
-	n := s.Config.Stats().Streams
-	if n != (spdy.StreamStates{}) {
-		return false
-	}
+	busy := s.Config.Stats().Streams != (spdy.StreamStates{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if c.state == http.StateActive || c.state != http.StateHijacked && (c.writing > 0 || time.Since(c.wrote) < settleTime) {
-			return false
-		}
+		busy = busy || c.state == http.StateActive || c.writing > 0 && c.state != http.StateHijacked
 	}
-	return true
+	if busy {
+		s.busy = time.Now()
+	}
+	return time.Since(s.busy) >= settleTime
 }
 
 func (s *Server) logHang() {
@@ -316,8 +307,7 @@ type trackedConn struct {
 
 	// Guarded by Server.mu.
 	state   http.ConnState
-	writing int       // calls of Write under way
-	wrote   time.Time // when the latest one returned
+	writing int // calls of Write under way
 }
 
 // Write writes to the connection.
@@ -328,7 +318,6 @@ func (c *trackedConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.server.mu.Lock()
 	c.writing--
-	c.wrote = time.Now()
 	c.server.mu.Unlock()
 	return n, err
 }

@@ -77,6 +77,26 @@ func ownPair(v spdy.Version, raw bool) *spdytest.Pair {
 	return p
 }
 
+// TestOwnReceiptIsNotCharged: nor is the echo that Shutdown waits for.
+func TestOwnReceiptIsNotCharged(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		p := ownRaw(0)(t, v)
+		defer p.close()
+		p.send(&spdy.SynStreamFrame{StreamID: 1, Flags: spdy.FlagFin})
+		r, err := p.s.AcceptStream(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, r.Reply(nil, true))
+		before := p.s.Stats().IdleFrames
+		ended := make(chan error, 1)
+		go func() { ended <- p.s.Shutdown(t.Context()) }()
+		require.Equal(t, 1, p.count(spdy.FramePing))
+		p.send(&spdy.PingFrame{ID: 2})
+		require.Equal(t, before, p.s.Stats().IdleFrames)
+		p.conn.Close()
+		require.NoError(t, <-ended)
+	})
+}
+
 // TestOwnPingGivenUp: the echo of a PING whose caller has given up is still one that was
 // asked for, however late it comes.
 func TestOwnPingGivenUp(t *testing.T) {

@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +34,15 @@ type ender interface {
 var ownEnders = map[string]func(h http.Handler) ender{
 	"spdy.Server": func(h http.Handler) ender { return &spdy.Server{Handler: h} },
 	"http.Server": func(h http.Handler) ender { return ownPackageServer{&http.Server{Handler: h}} },
+}
+
+// ownConfiguredServer is a configured http.Server with its own methods.
+func ownConfiguredServer(h http.Handler) ender {
+	hs := &http.Server{Handler: h}
+	if err := spdy.ConfigureServer(hs, nil); err != nil {
+		panic(err)
+	}
+	return hs
 }
 
 // An ownPackageServer is an http.Server that ShutdownServer and CloseServer end.
@@ -62,7 +73,9 @@ func ownServe(t *testing.T, srv ender) (dial func() *testconn.Conn) {
 // gets 503, and the handler an error that matches http.ErrServerClosed. A Detached
 // Upgrader does not ask.
 func TestOwnUpgradeWhileClosing(t *testing.T) {
-	for name, newServer := range ownEnders {
+	servers := maps.Clone(ownEnders)
+	servers["ConfigureServer"] = ownConfiguredServer
+	for name, newServer := range servers {
 		for _, detached := range []bool{false, true} {
 			bubble.Run(t, fmt.Sprintf("%s, detached %v", name, detached), func(t *testing.T) {
 				waits, failed := make(chan struct{}), make(chan error, 1)
@@ -290,29 +303,127 @@ func TestOwnTestServerClose(t *testing.T) {
 	}
 }
 
-// TestOwnTestServerAnswers: Close cuts no response short whose reader is slow.
-func TestOwnTestServerAnswers(t *testing.T) {
+// TestOwnTestServerWaits: Close waits for handlers, over SPDY and over HTTP/1.1, and for all
+// that they have written, also if it looks at the moment when they return.
+func TestOwnTestServerWaits(t *testing.T) {
 	bubble.Run(t, "", func(t *testing.T) {
-		const size = 1 << 20
-		srv := spdytest.NewMemoryServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = w.Write(make([]byte, size))
-		}))
-		res, err := srv.Client().Get(srv.URL)
-		require.NoError(t, err)
-		closed := make(chan struct{})
-		go func() { srv.Close(); close(closed) }()
-		total := 0
-		for buf := make([]byte, 32<<10); ; {
-			bubble.Pass(time.Second)
-			n, err := res.Body.Read(buf)
-			total += n
-			if err == io.EOF {
-				break
+		for i := range 200 {
+			srv := spdytest.NewMemoryServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				bubble.Pass(100 * time.Millisecond)
+				fmt.Fprint(w, "hello")
+			}))
+			client := srv.Client()
+			if i%10 == 0 {
+				client = &http.Client{Transport: &http.Transport{DialContext: srv.Listener.(*spdytest.Listener).DialContext}}
 			}
-			require.NoError(t, err)
+			got := make(chan string, 1)
+			go func() {
+				res, err := client.Get(srv.URL)
+				if err != nil {
+					got <- err.Error()
+					return
+				}
+				defer res.Body.Close()
+				body, err := io.ReadAll(res.Body)
+				got <- fmt.Sprint(string(body), err)
+			}()
+			synctest.Wait()
+			srv.Close()
+			require.Equal(t, "hello<nil>", <-got)
+			client.CloseIdleConnections()
 		}
-		require.Equal(t, size, total)
-		require.NoError(t, res.Body.Close())
-		<-closed
 	})
+}
+
+// TestOwnTestServerAnswers: Close cuts no response short, neither for a slow network nor for a
+// reader that fills its window and rests.
+func TestOwnTestServerAnswers(t *testing.T) {
+	for _, way := range []struct {
+		name  string
+		n     int           // requests at once
+		size  int           // of a response
+		rest  time.Duration // of the reader, in the beginning
+		bytes int           // a second, of the network
+	}{
+		{"slow network", 15, 4000, 0, 8 << 10},
+		{"slow reader", 1, 64<<10 + 100, 10 * time.Second, 0},
+	} {
+		bubble.Run(t, way.name, func(t *testing.T) {
+			srv := spdytest.NewMemoryServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				bubble.Pass(time.Second)
+				for left := way.size; left > 0; left -= 100 { // the end waits in a buffer, or is being written, when this is over
+					_, _ = w.Write(make([]byte, min(left, 100)))
+				}
+			}))
+			tr := srv.Client().Transport.(*spdy.Transport)
+			tr.Config = &spdy.Config{StreamWindow: 64 << 10, MaxStreamWindow: 64 << 10}
+			dial := tr.DialContext
+			tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := dial(ctx, network, addr)
+				if err == nil && way.bytes > 0 {
+					conn.(*testconn.Conn).Peer().SetBandwidth(way.bytes)
+					conn.(*testconn.Conn).Peer().SetWriteCap(4 << 10)
+				}
+				return conn, err
+			}
+			var clients sync.WaitGroup
+			for range way.n {
+				clients.Go(func() {
+					res, err := srv.Client().Get(srv.URL)
+					if !assert.NoError(t, err) {
+						return
+					}
+					if way.rest > 0 {
+						bubble.Pass(way.rest)
+					}
+					n, err := io.Copy(io.Discard, res.Body)
+					assert.NoError(t, err)
+					assert.EqualValues(t, way.size, n)
+					assert.NoError(t, res.Body.Close())
+				})
+			}
+			synctest.Wait()
+			srv.Close()
+			clients.Wait()
+			bubble.Pass(time.Minute) // for the last bytes on the line
+		})
+	}
+}
+
+// TestOwnTestServerLateReader: an answer that is with the kernel when Close looks is not lost
+// for a client that sends something before it reads. It uses real sockets and time.
+func TestOwnTestServerLateReader(t *testing.T) {
+	const size = 100_000
+	answered := make(chan struct{})
+	srv := spdytest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(make([]byte, size))
+		close(answered)
+	}))
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4<<10)) // the rest is with the server's kernel
+	f := spdy.NewFramer(conn, conn, spdy.SPDY31)
+	require.NoError(t, f.WriteFrame(&spdy.SettingsFrame{Entries: []spdy.Setting{{ID: spdy.SettingInitialWindowSize, Value: 1 << 20}}}))
+	require.NoError(t, f.WriteFrame(&spdy.WindowUpdateFrame{Delta: 1 << 20}))
+	require.NoError(t, f.WriteFrame(&spdy.SynStreamFrame{StreamID: 1, Flags: spdy.FlagFin, Headers: spdy.HeaderBlock{
+		{Name: ":method", Value: "GET"}, {Name: ":path", Value: "/"}, {Name: ":version", Value: "HTTP/1.1"},
+		{Name: ":host", Value: "a"}, {Name: ":scheme", Value: "http"},
+	}}))
+	<-answered
+	closed := make(chan struct{})
+	go func() { srv.Close(); close(closed) }()
+	<-time.NewTimer(400 * time.Millisecond).C
+	_ = f.WriteFrame(&spdy.PingFrame{ID: 1})
+	<-time.NewTimer(50 * time.Millisecond).C
+	total := 0
+	for total < size {
+		frame, err := f.ReadFrame()
+		require.NoError(t, err)
+		if data, ok := frame.(*spdy.DataFrame); ok {
+			total += len(data.Data)
+		}
+	}
+	conn.Close()
+	<-closed
 }
