@@ -21,8 +21,12 @@ import (
 	"github.com/amahi/spdy/tests/bubble"
 )
 
-// manyPings are more than IdleFrameBurst. In fake time no budget fills up meanwhile.
-const manyPings = 12_000
+// ownIdleBurst is IdleFrameBurst in these tests, and manyPings are more than that. In fake time
+// no budget fills up meanwhile.
+const (
+	ownIdleBurst = 1000
+	manyPings    = 3 * ownIdleBurst
+)
 
 // TestOwnPingLoop measures round trips one after the other, as fast as it goes, from both
 // ends at once and by several goroutines. Neither end is charged: not for echoes that it
@@ -72,7 +76,8 @@ func ownPair(v spdy.Version, raw bool) *spdytest.Pair {
 	if raw {
 		p.Config = nil
 	}
-	p.ClientConfig, p.ServerConfig = bubble.Quiet(spdy.Config{}, v), bubble.Quiet(spdy.Config{}, v)
+	conf := spdy.Config{IdleFrameBurst: ownIdleBurst}
+	p.ClientConfig, p.ServerConfig = bubble.Quiet(conf, v), bubble.Quiet(conf, v)
 	p.Start()
 	return p
 }
@@ -106,7 +111,7 @@ func TestOwnPingGivenUp(t *testing.T) {
 		synctest.Wait()
 		before := p.Client.Stats().IdleFrames
 		p.SetLatency(time.Second)
-		for range 1000 {
+		for range 2 * ownIdleBurst {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			_, err := p.Client.PingContext(ctx)
 			cancel()
@@ -114,7 +119,7 @@ func TestOwnPingGivenUp(t *testing.T) {
 		}
 		bubble.Pass(time.Minute)
 		require.NoError(t, p.Client.Err())
-		require.Equal(t, uint64(1000), p.Client.Stats().Received.Frames[spdy.FramePing])
+		require.Equal(t, uint64(2*ownIdleBurst), p.Client.Stats().Received.Frames[spdy.FramePing])
 		require.Equal(t, before, p.Client.Stats().IdleFrames)
 	})
 }
@@ -199,7 +204,7 @@ type useless struct {
 func ownRaw(flow spdy.FlowControl) func(t *testing.T, v spdy.Version) *ownPeer {
 	return func(t *testing.T, v spdy.Version) *ownPeer {
 		ours, theirs := testconn.Pair()
-		s := bubble.Quiet(spdy.Config{FlowControl: flow, MaxOwedReplies: 1 << 20}, v).RawSession(ours, false)
+		s := bubble.Quiet(spdy.Config{FlowControl: flow, MaxOwedReplies: 1 << 20, IdleFrameBurst: ownIdleBurst}, v).RawSession(ours, false)
 		return newOwnPeer(t, v, theirs, s)
 	}
 }
@@ -207,7 +212,7 @@ func ownRaw(flow spdy.FlowControl) func(t *testing.T, v spdy.Version) *ownPeer {
 // ownClient starts a client whose request has been sent.
 func ownClient(t *testing.T, v spdy.Version) *ownPeer {
 	ours, theirs := testconn.Pair()
-	p := newOwnPeer(t, v, theirs, bubble.Quiet(spdy.Config{}, v).ClientSession(ours))
+	p := newOwnPeer(t, v, theirs, bubble.Quiet(spdy.Config{IdleFrameBurst: ownIdleBurst}, v).ClientSession(ours))
 	go func() {
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://example.com/", nil)
 		res, err := p.s.RoundTrip(req)
@@ -270,14 +275,14 @@ func TestOwnUselessFrames(t *testing.T) {
 		bubble.In(t, u.name, u.only, func(t *testing.T, v spdy.Version) {
 			p := u.start(t, v)
 			defer p.close()
-			for i := 0; i < 25_000 && p.s.Err() == nil; i++ {
+			for i := 0; i < 3*ownIdleBurst && p.s.Err() == nil; i++ {
 				p.add(u.one(p, i))
 				if i%1000 == 999 {
 					p.send()
 				}
 			}
 			require.ErrorIs(t, p.s.Err(), spdy.ErrFlood)
-			require.Less(t, p.s.Stats().Received.HeaderBytes, int64(64<<20), "nor is inflating without end")
+			require.Less(t, p.s.Stats().Received.HeaderBytes, int64(32<<20), "nor is inflating without end")
 		})
 	}
 }
@@ -329,7 +334,7 @@ func TestOwnResetsAreNotCharged(t *testing.T) {
 			p := ownRaw(0)(t, v)
 			defer p.close()
 			before := p.s.Stats()
-			for i := range 3_500 {
+			for i := range ownIdleBurst {
 				id := uint32(2*i + 1)
 				p.send(&spdy.SynStreamFrame{StreamID: id})
 				r, err := p.s.AcceptStream(t.Context())

@@ -62,7 +62,7 @@ var ownDeeds = []struct {
 	{"Shutdown twice", func(r *ownRig) []string { return []string{r.shutdown(ownPatience), r.shutdown(ownPatience)} }},
 	{"Close twice", func(r *ownRig) []string { return []string{r.close(), r.close()} }},
 	{"Shutdown beside Shutdown", func(r *ownRig) []string {
-		return ownBeside(func() string { return r.shutdown(ownPatience) }, func() string { return r.shutdown(ownPatience) })
+		return ownBeside(func() string { return r.shutdown(ownPatience) }, func() string { return r.shutdown(ownPatience + time.Second) })
 	}},
 	{"Close in Shutdown", func(r *ownRig) []string {
 		return ownBeside(func() string { return r.shutdown(ownPatience) }, func() string {
@@ -198,7 +198,8 @@ func (r *ownRig) serveRaw(w http.ResponseWriter, req *http.Request) {
 	_ = s.Serve() // AcceptStream is not needed: the streams wait
 }
 
-// deed runs f and describes what comes of it, and after how many half seconds.
+// deed runs f and describes what comes of it, and after how many seconds: an http.Server looks
+// every half second.
 func (r *ownRig) deed(f func() error) string {
 	began := time.Now()
 	err := f()
@@ -209,7 +210,7 @@ func (r *ownRig) deed(f func() error) string {
 	case err != nil:
 		result = err.Error()
 	}
-	return fmt.Sprintf("%s %v", result, time.Since(began).Round(time.Second/2))
+	return fmt.Sprintf("%s %v", result, time.Since(began).Truncate(time.Second))
 }
 
 func (r *ownRig) close() string {
@@ -494,7 +495,7 @@ var ownDifferences = []*ownDifference{
 		why:   "Server.Shutdown waits for upgraded sessions too",
 		kinds: []string{ownServer}, states: []string{"raw active"},
 		want: map[string]string{
-			"Shutdown": "deadline 4s", "Shutdown twice": "deadline 4s, nil 0s", "Shutdown beside Shutdown": "deadline 4s, deadline 4s",
+			"Shutdown": "deadline 4s", "Shutdown twice": "deadline 4s, nil 0s", "Shutdown beside Shutdown": "deadline 4s, nil 4s",
 			"Close in Shutdown": "nil 1s, nil 0s", ownByHandler + "Shutdown": "deadline 4s",
 		},
 	},
@@ -504,7 +505,7 @@ var ownDifferences = []*ownDifference{
 		want: map[string]string{
 			"Shutdown":                 "deadline 4s; left: 1 connections, 1 handlers",
 			"Shutdown twice":           "deadline 4s, deadline 4s; left: 1 connections, 1 handlers",
-			"Shutdown beside Shutdown": "deadline 4s, deadline 4s; left: 1 connections, 1 handlers",
+			"Shutdown beside Shutdown": "deadline 4s, deadline 5s; left: 1 connections, 1 handlers",
 			"Close in Shutdown":        "nil 1s, nil 0s",
 		},
 	},
@@ -519,7 +520,7 @@ var ownDifferences = []*ownDifference{
 }
 
 var ownClosesWhatIsLeft = map[string]string{
-	"Shutdown": "deadline 4s", "Shutdown twice": "deadline 4s, nil 0s", "Shutdown beside Shutdown": "deadline 4s, deadline 4s",
+	"Shutdown": "deadline 4s", "Shutdown twice": "deadline 4s, nil 0s", "Shutdown beside Shutdown": "deadline 4s, nil 4s",
 	ownByHandler + "Shutdown": "deadline 4s",
 }
 
