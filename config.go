@@ -197,7 +197,9 @@ type Config struct {
 
 	// ResetOverBudget makes a session whose UnreadBudget is used up reset streams
 	// with FLOW_CONTROL_ERROR instead of stopping all: first those of which nothing has been
-	// read lately, then those that are read slowly, the fullest before others.
+	// read lately, then those that are read slowly, the fullest before others. Streams that
+	// have ended are given up only if the open ones hold next to nothing, and after a
+	// second without a reader: those are not reset for what others hold.
 	ResetOverBudget bool
 
 	// Trace is called when something happens on a session. nil means nobody is.
@@ -211,7 +213,9 @@ type Config struct {
 	// sends a PING, to find out whether the peer is still there. Any byte that
 	// comes counts, not only the answer. 0 means never, which is the default as in
 	// net/http: PINGs keep radios awake and connections open that nobody needs, and
-	// only the application knows how much a lost peer costs it.
+	// only the application knows how much a lost peer costs it. A session whose peer
+	// has to speak first, see Upgrader and FlowControlPeerUnaware, sends none before
+	// that; FirstFrameTimeout bounds the wait.
 	PingInterval time.Duration
 
 	// PingTimeout is how long after that PING the session waits for a byte, before

@@ -101,7 +101,7 @@ func (s *Session) deliverLocked() bool {
 		d.grace = mutePeerGrace
 	} else {
 		d.ping = s.nextPingLocked()
-		s.control = appendPing(s.control, s.version, d.ping)
+		s.sendPingLocked(d.ping)
 	}
 	s.alive.deliver()
 	s.end.delivery, d.seen = d, s.evidence()

@@ -52,7 +52,7 @@ func (s *Session) askLocked() {
 	}
 	if d.granted && d.ping == 0 {
 		d.ping = s.nextPingLocked()
-		s.control = appendPing(s.control, s.version, d.ping)
+		s.sendPingLocked(d.ping)
 		s.ringLocked()
 	}
 }

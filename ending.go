@@ -164,6 +164,7 @@ func (s *Session) shutdown(reason error) {
 		s.in.close()
 		s.conn.Close()
 		close(s.end.senderEnd)
+		s.leaveServer()
 	}
 }
 

@@ -13,6 +13,7 @@ type floods struct {
 	idle  idleBudget    // frames that carry nothing; receiver only
 	idled atomic.Uint64 // total charged to idle
 	late  atomic.Int64  // frames that peers may still send for streams that we have reset; only the receiver subtracts
+	pings pingRate      // receiver only
 
 	// Guarded by Session.mu.
 	resets   bucket // violations that the peer may still commit
@@ -20,7 +21,14 @@ type floods struct {
 	flooded  bool   // the peer went on after resets was exhausted
 	wasted   int    // handlers that run for streams which the peer has cancelled or spoilt
 	replies  int    // bytes in Session.control that the peer made us queue
+	echoes   int    // PINGs of ours whose echo has not been received
 	dribbled uint64 // DATA frames sent that the peer's window cut below dribble bytes
+}
+
+// A pingRate counts the PINGs that one read of the connection has returned.
+type pingRate struct {
+	read  int64 // value of reader.total after that read
+	count int
 }
 
 // An idleBudget counts frames that carry nothing.
@@ -41,6 +49,10 @@ const (
 	idleStreams = 16
 	// dribble is the size below which DATA that the peer's window cuts is no progress.
 	dribble = 256
+	// pingsAtOnce is the number of PINGs that are free of charge in one read of the
+	// connection. A peer that sends the next PING when it has received an echo stays below
+	// it, however fast the connection is: each PING costs both ends about the same.
+	pingsAtOnce = 16
 	// owingReply is the size of a WINDOW_UPDATE or RST_STREAM that waits for the sender.
 	owingReply = frameHeaderSize + 8
 )
@@ -133,6 +145,24 @@ func (f *floods) expected() bool {
 	}
 	f.late.Add(-1)
 	return true
+}
+
+// echoLocked takes the echo of a PING, and reports whether we have asked for one.
+func (f *floods) echoLocked() (asked bool) {
+	if asked = f.echoes > 0; asked {
+		f.echoes--
+	}
+	return asked
+}
+
+// freePing counts a PING of the peer and reports whether it is free of charge. read is the
+// number of bytes that the session has read. Receiver only.
+func (f *floods) freePing(read int64) bool {
+	if read != f.pings.read {
+		f.pings = pingRate{read: read}
+	}
+	f.pings.count++
+	return f.pings.count <= pingsAtOnce
 }
 
 // oweLocked charges control frames that the peer made us queue from offset before on.

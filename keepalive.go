@@ -164,7 +164,7 @@ func (a *keepalive) ping() {
 	}
 	s := a.s
 	s.mu.Lock()
-	if s.end.err != nil || s.hushed() {
+	if s.end.err != nil || s.hushed() || s.silent { // a PING would not leave
 		s.mu.Unlock()
 		a.quiet.begin(a.now()) // does nothing once the session has ended
 		return

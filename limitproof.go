@@ -30,7 +30,7 @@ func (s *Session) limitKnownLocked() bool {
 		return false
 	case p.asked.IsZero():
 		p.ping, p.asked = s.nextPingLocked(), time.Now()
-		s.control = appendPing(s.control, s.version, p.ping)
+		s.sendPingLocked(p.ping)
 		s.ringLocked()
 		return false
 	case p.ping != 0:

@@ -144,7 +144,7 @@ func (s *Session) beginTrialLocked() {
 	}
 	u := s.unaware
 	u.ping = s.nextPingLocked()
-	s.control = appendPing(s.control, s.version, u.ping)
+	s.sendPingLocked(u.ping)
 	u.trial = time.AfterFunc(trialTime, func() {
 		s.mu.Lock()
 		s.endTrialLocked(u.ping)
@@ -196,34 +196,30 @@ func (s *Session) silencedLocked() bool {
 }
 
 // holdsPings reports that a PING has to wait for the peer's first frame.
-func (s *Session) holdsPings() bool { return s.hushed() && !s.conf.SpeakFirst }
+func (s *Session) holdsPings() bool { return s.silent || s.hushed() && !s.conf.SpeakFirst }
 
 // heard is called by the receiver for the peer's first frame.
 func (s *Session) heard() {
 	s.mu.Lock()
-	s.silent = false
-	if s.unaware != nil {
-		s.heardLocked()
-	}
-	s.mu.Unlock()
-	s.ring()
-}
-
-// heardLocked is heard in the mode for peers that do no flow control.
-func (s *Session) heardLocked() {
 	held := s.holdsPings()
-	s.unaware.hushed = false
-	if !s.client && s.end.err == nil {
+	s.silent = false
+	late := s.unaware != nil && !s.client && s.end.err == nil
+	if s.unaware != nil {
+		s.unaware.hushed = false
+	}
+	if late {
 		s.announceLateLocked()
 	}
 	if held {
 		for id := range s.pings {
-			s.control = appendPing(s.control, s.version, id)
+			s.sendPingLocked(id)
 		}
 	}
-	if !s.client && s.end.err == nil {
+	if late {
 		s.beginTrialLocked()
 	}
+	s.mu.Unlock()
+	s.ring()
 }
 
 // announceLateLocked announces our windows, which from now on include what has been

@@ -55,10 +55,16 @@ func (s *Session) pingLocked(w pingWaiter) (id uint32) {
 		s.pings = make(map[uint32]pingWaiter)
 	}
 	s.pings[id] = w
-	if !s.holdsPings() { // else it goes out when the peer has said something
-		s.control = appendPing(s.control, s.version, id)
+	if !s.holdsPings() { // otherwise heard sends it
+		s.sendPingLocked(id)
 	}
 	return id
+}
+
+// sendPingLocked queues a PING, whose echo is not charged to the peer.
+func (s *Session) sendPingLocked(id uint32) {
+	s.control = appendPing(s.control, s.version, id)
+	s.floods.echoes++
 }
 
 // Ping sends a PING and reports whether its echo came within d.

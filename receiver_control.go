@@ -188,12 +188,16 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 			return flooded
 		}
 		s.ring()
+		if s.floods.freePing(s.in.total.Load()) {
+			return nil
+		}
 		if s.floods.expected() { // behind the RST_STREAM of a stream that we have refused
 			return nil
 		}
 		return s.idle(1)
 	}
 	s.mu.Lock()
+	asked := s.floods.echoLocked()
 	w, ok := s.pings[id]
 	delete(s.pings, id)
 	rtt := time.Since(w.sent)
@@ -215,6 +219,9 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 		case w.verdict <- rtt:
 		default:
 		}
+	}
+	if asked {
+		return nil
 	}
 	return s.idle(1)
 }

@@ -226,8 +226,7 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	s.mu.Unlock()
 	s.resetPayer()
 	if bad != nil {
-		s.refuseBlock(st, h, bad, broken)
-		return nil
+		return s.refuseBlock(st, h, bad, broken, len(block))
 	}
 	if h.typ == FrameHeaders && st.raw == nil {
 		s.app.headers(st, header)
@@ -256,16 +255,18 @@ func (s *Session) receiveStrayBlock(id uint32, status RstStatus, n int) error {
 }
 
 // refuseBlock resets a stream for a header block that it cannot take. broken says that the
-// peer broke a rule by sending one at all.
-func (s *Session) refuseBlock(st *Stream, h frameHeader, bad *StreamError, broken bool) {
+// peer broke a rule by sending one at all; n is the compressed size of the block, in bytes.
+func (s *Session) refuseBlock(st *Stream, h frameHeader, bad *StreamError, broken bool, n int) error {
 	switch {
 	case s.forgives(st, h, bad.Status):
 		s.stray(0)
+		return s.idleBlock(n)
 	case broken:
 		s.resetStream(st, bad.Status, bad.Reason)
 	default:
 		s.spoilStream(st, bad)
 	}
+	return nil
 }
 
 // takeBlockLocked gives a header block to its stream, or returns why the stream has to be

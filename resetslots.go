@@ -59,7 +59,7 @@ func (s *Session) askForResetsLocked() {
 	r := &s.resetSlots
 	r.asked, r.fresh = r.fresh, 0
 	r.ping, r.next = s.nextPingLocked(), s.nextID
-	s.control = appendPing(s.control, s.version, r.ping)
+	s.sendPingLocked(r.ping)
 	s.ringLocked()
 	wait := max(resetSlotWait, resetSlotTrips*s.stats.roundTrip)
 	if r.wait == nil {

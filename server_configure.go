@@ -25,7 +25,8 @@ import (
 // headers; MaxHeaderBytes and IdleTimeout apply unless conf has its own, and ErrorLog
 // unless conf has a Logger. Shutdown sends every session a GOAWAY and waits
 // until their streams have ended; like all that net/http shuts down they are still
-// there if its context ends first, and Close ends them.
+// there if its context ends first, and Close ends them. For upgraded sessions, whose
+// connections have been hijacked, see Upgrader, ShutdownServer and CloseServer.
 //
 // Clients that offer SPDY and HTTP/2 get SPDY. If s.TLSConfig.NextProtos names a
 // dialect already it stays as it is: those it names are served, and its order counts.
@@ -53,6 +54,7 @@ func ConfigureServer(s *http.Server, conf *Config) error {
 	}
 	srv := &Server{Config: conf}
 	srv.addTo(s)
+	upgradesByServer.of(s)
 	s.RegisterOnShutdown(func() { // net/http waits for their connections itself
 		sessions, _ := srv.close()
 		for _, session := range sessions {

@@ -19,7 +19,7 @@ type arrival struct {
 	since time.Time
 }
 
-// close stops accepting and returns what is still running.
+// close stops accepting and returns what is still running, upgraded sessions included.
 func (srv *Server) close() ([]*Session, *http.Server) {
 	srv.mu.Lock()
 	srv.closing = true
@@ -39,6 +39,9 @@ func (srv *Server) close() ([]*Session, *http.Server) {
 	}
 	for _, c := range closers {
 		c.Close()
+	}
+	if plain != nil {
+		sessions = append(sessions, upgradesByServer.of(plain).close()...)
 	}
 	return sessions, plain
 }

@@ -58,8 +58,9 @@ type Session struct {
 
 	// Guarded by mu, which nobody holds while waiting for anything.
 	mu         sync.Mutex
-	started    bool // Serve has been called
-	silent     bool // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
+	started    bool      // Serve has been called
+	owner      *upgrades // the server that the session belongs to, see TrackSession; nil if none
+	silent     bool      // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
 	streams    map[uint32]*Stream
 	nextID     uint32  // of the next stream that we open
 	lastPeerID uint32  // highest id the peer opened
@@ -228,6 +229,7 @@ func (s *Session) Serve() (err error) {
 	<-s.end.senderEnd
 	if first {
 		s.traceEnd()
+		s.leaveServer()
 	}
 	if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
 		return err

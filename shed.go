@@ -2,6 +2,8 @@ package spdy
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 	"time"
 )
@@ -161,9 +163,10 @@ const (
 
 // A lineup is what ranks are taken by.
 type lineup struct {
-	part   int64     // keepUpAmong or keepUpAlone
-	newest time.Time // when anything of the session was last read
-	hurry  bool      // a reader that has kept up is given no more time than others to read again
+	over   iter.Seq[*Stream] // the streams to compare
+	part   int64             // keepUpAmong or keepUpAlone
+	newest time.Time         // when anything of the session was last read
+	hurry  bool              // a reader that has kept up is given no more time than others to read again
 }
 
 // rank returns the rank of a stream and its unread bytes. Lately is compared to the reads
@@ -274,7 +277,7 @@ func (s *Session) resetForRoom(arrived int64, stuck bool) bool {
 	}
 	starves := s.stalls.starves(now, arrived, by.part)
 	by.hurry = stuck || starves
-	reset := s.leastReadLocked(by)
+	reset := s.resettableLocked(by)
 	s.stats.shed += uint32(len(reset))
 	if s.unaware != nil {
 		s.unaware.resets += uint64(len(reset))
@@ -289,6 +292,30 @@ func (s *Session) resetForRoom(arrived int64, stuck bool) bool {
 	return len(reset) > 0
 }
 
+// resettableLocked chooses the streams to reset, none if the receiver has to wait instead.
+func (s *Session) resettableLocked(by lineup) []*Stream {
+	if s.unaware == nil {
+		by.over = s.readableLocked
+		return s.leastReadLocked(by)
+	}
+	if !s.conf.ResetOverBudget {
+		return nil
+	}
+	open := int64(0)
+	for _, st := range s.streams {
+		open += st.in.buffered()
+	}
+	switch { // resetting streams that hold next to nothing makes no room
+	case open >= s.flow.limit/roomAtOnce:
+		by.over = maps.Values(s.streams)
+	case by.hurry:
+		by.over = slices.Values(s.leftover)
+	default: // what ended streams have left unread is complete, as a rule
+		return nil
+	}
+	return s.leastReadLocked(by)
+}
+
 // leastReadLocked chooses the streams to reset. Of those that do not keep up it takes as many
 // as make room for some time: there may be very many small ones.
 func (s *Session) leastReadLocked(by lineup) []*Stream {
@@ -300,7 +327,7 @@ func (s *Session) leastReadLocked(by lineup) []*Stream {
 		return []*Stream{worst}
 	}
 	var all unreadStreams
-	for st := range s.readableLocked {
+	for st := range by.over {
 		if r, n := st.in.rank(by); n > 0 && r == highest {
 			all = append(all, unreadStream{st, n})
 		}
@@ -315,7 +342,7 @@ func (s *Session) leastReadLocked(by lineup) []*Stream {
 // peer opened it so lately that the application may not have begun to read.
 func (s *Session) sparesLocked(st *Stream, r rank, hurry bool) bool {
 	if s.unaware != nil {
-		return !s.conf.ResetOverBudget
+		return false
 	}
 	alone := len(s.streams) == 0 || len(s.streams) == 1 && !st.ended
 	switch {
@@ -331,13 +358,13 @@ func (s *Session) sparesLocked(st *Stream, r rank, hurry bool) bool {
 // worstLocked is the stream to reset first, nil if no bytes are unread: of those with the
 // highest rank the one with the most unread bytes. It completes the lineup.
 func (s *Session) worstLocked(by *lineup) (worst *Stream, highest rank) {
-	for st := range s.readableLocked {
+	for st := range by.over {
 		if at := st.in.lastRead(); at.After(by.newest) {
 			by.newest = at
 		}
 	}
 	most := int64(0)
-	for st := range s.readableLocked {
+	for st := range by.over {
 		r, n := st.in.rank(*by)
 		if n > 0 && (worst == nil || r > highest || r == highest && n > most) {
 			worst, highest, most = st, r, n
@@ -384,7 +411,7 @@ func (s *Session) resetUnread(st *Stream, reason string) {
 // leaveUnreadLocked remembers a stream that has ended and whose bytes are unread, where
 // they count towards a limit.
 func (s *Session) leaveUnreadLocked(st *Stream) {
-	if s.flow.limit == 0 && s.shed == nil || s.unaware != nil || st.in.buffered() == 0 {
+	if s.flow.limit == 0 && s.shed == nil || s.unaware != nil && !s.conf.ResetOverBudget || st.in.buffered() == 0 {
 		return
 	}
 	if len(s.leftover) == cap(s.leftover) { // before it grows

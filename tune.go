@@ -162,7 +162,7 @@ func (s *Session) measureLocked(now time.Time) {
 		return
 	}
 	t.ping, t.sent = s.nextPingLocked(), now
-	s.control = appendPing(s.control, s.version, t.ping)
+	s.sendPingLocked(t.ping)
 }
 
 // measuredLocked takes the echo of a PING.

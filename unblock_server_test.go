@@ -37,6 +37,21 @@ func (w *scene) serves() *call {
 	return served
 }
 
+// tracks returns an http.Server that a raw session belongs to, which has a stream.
+func (w *scene) tracks() *http.Server {
+	ours, theirs := testconn.Pair()
+	w.meets(theirs)
+	hs, s := new(http.Server), quietConfig.RawSession(ours, false)
+	require.NoError(w.t, TrackSession(context.WithValue(context.Background(), http.ServerContextKey, hs), s))
+	w.async("Serve", func(c *call) { c.err = s.Serve() })
+	w.t.Cleanup(func() { CloseServer(hs) })
+	w.id = 1
+	w.sendSynStream(1, FlagFin)
+	w.peerFollows()
+	synctest.Wait()
+	return hs
+}
+
 // servesConn runs ServeConn for one client.
 func (w *scene) servesConn() *call {
 	w.srv = &Server{Config: quietConfig, ErrorLog: quietLog}
@@ -85,6 +100,12 @@ var waitingServers = []waitingCall{
 			return w.async("Shutdown", func(c *call) { c.err = w.srv.Shutdown(w.ctx) })
 		},
 		join(byContext, ends{"Server.Close": fine, "RST_STREAM": fine, "peer hangs up": fine, "connection breaks": fine})},
+	{"ShutdownServer", "for a stream of an upgraded session", asClient, nil,
+		func(w *scene) *call {
+			hs := w.tracks()
+			return w.async("ShutdownServer", func(c *call) { c.err = ShutdownServer(w.ctx, hs) })
+		},
+		join(byContext, ends{"RST_STREAM": fine, "peer hangs up": fine, "connection breaks": fine})},
 	{"Server.Serve", "for connections", asClient, nil, func(w *scene) *call { return w.serves() },
 		ends{"Server.Close": is(http.ErrServerClosed), "Server.Shutdown": is(http.ErrServerClosed)}},
 	{"Server.ServeConn", "for the session to end", asClient, nil,

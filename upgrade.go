@@ -47,6 +47,12 @@ type Upgrader struct {
 	// The client's order decides. If there are none, the server does not ask for any
 	// and does not echo one.
 	Protocols []string
+
+	// Detached leaves the sessions to the handler alone. By default they are the server's
+	// too, see TrackSession: when it shuts down it drains them, and Upgrade answers 503; when
+	// it is closed it ends them, unless it is an http.Server, which has to be closed with
+	// CloseServer for that.
+	Detached bool
 }
 
 // Upgrade answers the request with 101 Switching Protocols and returns a raw session
@@ -58,7 +64,8 @@ type Upgrader struct {
 //
 // A request that is no upgrade, that has a body or that did not come over HTTP/1.1 is
 // answered with 400, as is one without stream protocols if the server asks for them;
-// one that offers only unknown ones with 403, and with what is known. Upgrade then
+// one that offers only unknown ones with 403, and with what is known; one that comes when
+// the server is shutting down with 503, unless the Upgrader is Detached. Upgrade then
 // returns an *UpgradeError with the status, and the handler must not use w.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, protocol string, err error) {
 	protocol, refusal := u.negotiate(r)
@@ -69,6 +76,16 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, 
 	if err := u.Config.check(rawSending); err != nil {
 		refusal = refuseUpgrade(r, http.StatusInternalServerError, "the configuration of its sessions")
 		refusal.Err = err
+		refusal.refuse(w)
+		return nil, "", refusal
+	}
+	var owner *upgrades
+	if !u.Detached {
+		owner = upgradesOf(r.Context())
+	}
+	if owner.isClosing() {
+		refusal = refuseUpgrade(r, http.StatusServiceUnavailable, "the server is shutting down")
+		refusal.Err = http.ErrServerClosed
 		refusal.refuse(w)
 		return nil, "", refusal
 	}
@@ -85,6 +102,10 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, 
 	}
 	s = upgradeConfig(u.Config).RawSession(withReadAhead(conn, peekAll(buffered.Reader)), false)
 	s.silent = true
+	if !owner.enter(s) {
+		s.Close()
+		return nil, "", &UpgradeError{URL: requestURL(r), Reason: "after the answer", Err: http.ErrServerClosed}
+	}
 	return s, protocol, nil
 }
 

@@ -43,7 +43,8 @@ type Server struct {
 
 	mu     sync.Mutex // guards the rest
 	closed bool
-	conns  map[net.Conn]struct{} // accepted and not closed
+	busy   time.Time                 // when a request was under way last, as far as is known
+	conns  map[*trackedConn]struct{} // accepted and not closed
 }
 
 // NewServer starts a server without TLS. The caller should call Close when finished.
@@ -88,7 +89,7 @@ func NewUnstartedServer(h http.Handler) *Server {
 }
 
 func newServer(h http.Handler, ln net.Listener) *Server {
-	return &Server{Listener: ln, Config: &spdy.Server{Handler: h}, conns: make(map[net.Conn]struct{})}
+	return &Server{Listener: ln, Config: &spdy.Server{Handler: h}, conns: make(map[*trackedConn]struct{})}
 }
 
 // Start serves without TLS. It panics if the server has been started.
@@ -139,6 +140,28 @@ func (s *Server) begin(scheme string, conf *tls.Config) {
 	s.URL = scheme + s.Listener.Addr().String()
 	s.transport = &spdy.Transport{DialContext: s.dial, TLSClientConfig: conf}
 	s.client = &http.Client{Transport: s.transport}
+	next := s.Config.ConnState
+	s.Config.ConnState = func(conn net.Conn, state http.ConnState) {
+		s.note(conn, state)
+		if next != nil {
+			next(conn, state)
+		}
+	}
+}
+
+// note keeps the state of a connection.
+func (s *Server) note(conn net.Conn, state http.ConnState) {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	if c, ok := conn.(*trackedConn); ok {
+		s.mu.Lock()
+		if c.state == http.StateActive && state == http.StateIdle {
+			s.busy = time.Now()
+		}
+		c.state = state
+		s.mu.Unlock()
+	}
 }
 
 // dial connects the client to the server.
@@ -163,9 +186,18 @@ func (s *Server) serve(serve func(net.Listener) error) {
 // hangTime is how long Close may take before it says what it waits for.
 const hangTime = 5 * time.Second
 
+// Close looks every lookTime whether all requests are answered. It waits for clients to hang
+// up for settleTime behind the last answer, which may be on its way.
+const (
+	lookTime   = 5 * time.Millisecond
+	settleTime = time.Second
+)
+
 // Close ends the server: it takes no more connections and no more requests, and waits
 // until the requests that it has taken are answered. If that takes longer than five
 // seconds, it logs which connections it waits for. The connections of Client are closed.
+// Like httptest.Server.Close it does not wait for clients that ask for nothing. Upgraded sessions, which are no requests, end with the
+// last request.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -177,8 +209,39 @@ func (s *Server) Close() {
 	hang := time.AfterFunc(hangTime, s.logHang)
 	defer hang.Stop()
 	s.transport.CloseIdleConnections()
-	_ = s.Config.Shutdown(context.Background()) // which waits for requests without end
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go s.awaitAnswers(ctx, cancel)
+	_ = s.Config.Shutdown(ctx)
 	s.serving.Wait()
+}
+
+// awaitAnswers calls answered when all requests are answered, unless ctx ends before.
+func (s *Server) awaitAnswers(ctx context.Context, answered func()) {
+	look := time.NewTicker(lookTime)
+	defer look.Stop()
+	for !s.settled() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	answered()
+}
+
+// settled reports that no request is under way, nor has been for settleTime.
+func (s *Server) settled() bool {
+	busy := s.Config.Stats().Streams != (spdy.StreamStates{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		busy = busy || c.state == http.StateActive || c.writing > 0 && c.state != http.StateHijacked
+	}
+	if busy {
+		s.busy = time.Now()
+	}
+	return time.Since(s.busy) >= settleTime
 }
 
 func (s *Server) logHang() {
@@ -195,7 +258,7 @@ func (s *Server) logHang() {
 // on it.
 func (s *Server) CloseClientConnections() {
 	s.mu.Lock()
-	conns := make([]net.Conn, 0, len(s.conns))
+	conns := make([]*trackedConn, 0, len(s.conns))
 	for c := range s.conns {
 		conns = append(conns, c)
 	}
@@ -229,7 +292,11 @@ func (l *trackingListener) Accept() (net.Conn, error) {
 	c := &trackedConn{Conn: conn, server: l.server}
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
-	c.server.conns[c] = struct{}{}
+	if c.server.closed {
+		conn.Close() // Close has not seen it
+	} else {
+		c.server.conns[c] = struct{}{}
+	}
 	return c, nil
 }
 
@@ -237,6 +304,22 @@ func (l *trackingListener) Accept() (net.Conn, error) {
 type trackedConn struct {
 	net.Conn
 	server *Server
+
+	// Guarded by Server.mu.
+	state   http.ConnState
+	writing int // calls of Write under way
+}
+
+// Write writes to the connection.
+func (c *trackedConn) Write(p []byte) (int, error) {
+	c.server.mu.Lock()
+	c.writing++
+	c.server.mu.Unlock()
+	n, err := c.Conn.Write(p)
+	c.server.mu.Lock()
+	c.writing--
+	c.server.mu.Unlock()
+	return n, err
 }
 
 // Close closes the connection.

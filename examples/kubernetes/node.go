@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/examples/kubernetes/host"
@@ -43,7 +44,7 @@ type node struct {
 	url     string
 	kubelet *kube.Kubelet
 	ln      net.Listener
-	server  *http.Server
+	server  *spdy.Server
 	serve   func() error
 }
 
@@ -58,8 +59,7 @@ func startNode(ctx context.Context, listen, token, cert, key string, main []stri
 		return nil, err
 	}
 	n := &node{kubelet: &kube.Kubelet{Runtime: runtime, Token: token}, ln: ln}
-	// The contexts of requests end with ctx, and with them the sessions.
-	n.server = &http.Server{Handler: n.kubelet, BaseContext: func(net.Listener) context.Context { return ctx }}
+	n.server = &spdy.Server{Handler: n.kubelet}
 	n.url, n.serve = "http://"+ln.Addr().String(), func() error { return n.server.Serve(ln) }
 	if cert != "" {
 		n.url, n.serve = "https://"+ln.Addr().String(), func() error { return n.server.ServeTLS(ln, cert, key) }
@@ -67,14 +67,26 @@ func startNode(ctx context.Context, listen, token, cert, key string, main []stri
 	return n, nil
 }
 
-// run serves until the context ends.
+// grace is the time that commands and forwarded connections have to end by themselves.
+const grace = time.Second
+
+// run serves until the context ends. Then clients have some time to come to their end.
 func (n *node) run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { n.server.Close() })
-	defer stop()
+	ended := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		err := n.server.Shutdown(ctx)
+		if errors.Is(err, context.DeadlineExceeded) { // everything has been closed
+			err = nil
+		}
+		ended <- err
+	})
 	if err := n.serve(); !errors.Is(err, http.ErrServerClosed) {
+		stop()
 		return err
 	}
-	return nil
+	return <-ended
 }
 
 // demo is a node and a client that uses it, in one process.

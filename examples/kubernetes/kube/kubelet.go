@@ -113,7 +113,8 @@ func route(r *http.Request) (verb string, c Container, ok bool) {
 	return verb, c, ok
 }
 
-// upgrade answers with 101 and runs the session. The context ends with the session.
+// upgrade answers with 101 and runs the session. The context ends with the session, which
+// the server drains when it shuts down, and ends when it is closed, see spdy.Upgrader.
 // hangUp ends it, as soon as the client has hung up or had the time to.
 func (k *Kubelet) upgrade(w http.ResponseWriter, r *http.Request, protocol string) (ctx context.Context, s *spdy.Session, hangUp func(), err error) {
 	upgrader := spdy.Upgrader{Config: config(k.Config), Protocols: []string{protocol}}
@@ -131,12 +132,10 @@ func (k *Kubelet) upgrade(w http.ResponseWriter, r *http.Request, protocol strin
 		}
 		cancel(err)
 	}()
-	stop := context.AfterFunc(r.Context(), s.Close) // the http.Server is closed
 	hangUp = func() {
 		wait, cancelWait := context.WithTimeout(ctx, lingering)
 		defer cancelWait()
 		<-wait.Done()
-		stop()
 		s.Close()
 		<-served
 	}
