@@ -58,6 +58,7 @@ func ConfigureServer(s *http.Server, conf *Config) error {
 	s.RegisterOnShutdown(func() { // net/http waits for their connections itself
 		sessions, _ := srv.close()
 		for _, session := range sessions {
+			session.wait(1) // never less: net/http's Shutdown is what waits
 			session.goAway()
 		}
 	})

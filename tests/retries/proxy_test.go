@@ -183,6 +183,7 @@ func TestProxyUpload(t *testing.T) {
 		require.LessOrEqual(t, time.Since(start), time.Second, "half a second for the rest, and net/http lingers as long")
 		require.Equal(t, 1, sends)
 		conn.Close()
+		bubble.Pass(time.Second) // net/http lingers by the clock
 		front.Close()
 		c.Close()
 		theirs.Close()
