@@ -72,7 +72,7 @@ type Session struct {
 	peerOpen    int           // streams of the peer that have not ended
 	handlers    *handlerQueue // nil unless the session serves HTTP; the pointer is immutable
 	ourStreams  int           // slots taken by our streams, and granted to openers
-	leftover    []*Stream     // streams that have ended with unread bytes, and some that have been read since, see leaveUnreadLocked
+	leftover    []*Stream     // streams that have ended with unread bytes, see leaveUnreadLocked
 	shed        *shedder      // nil unless Config.ShedAfter is set; immutable
 	resetSlots  resetSlots    // those of ourStreams whose streams have been reset
 	openers     openerQueue

@@ -46,6 +46,7 @@ type Stream struct {
 	names lateNames // receiver only
 
 	settles atomic.Bool // what is read has to be settled with the session, see settle
+	left    int32       // its place in Session.leftover, from 1; 0 if it has none; guarded by Session.mu
 
 	readDeadline  limit
 	writeDeadline limit
