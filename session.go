@@ -80,9 +80,9 @@ type Session struct {
 	rawHolders  rawHolders // the open raw streams that hold some of them
 	limitProof  limitProof // whether the peer knows how many streams it may open
 
-	control   []byte // control frames that are ready to go
-	batch     uint64 // counts how often the sender has taken control
-	headers   headerQueue
+	control   []byte       // control frames that are ready to go
+	batch     uint64       // counts how often the sender has taken control
+	headers   *headerQueue // immutable
 	turn      headerTurn
 	sched     scheduler
 	peerLimit uint32 // MAX_CONCURRENT_STREAMS of the peer
@@ -161,6 +161,7 @@ func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app appli
 		nextPing:  2,
 		peerLimit: assumedMaxStreams,
 		batch:     1,
+		headers:   new(headerQueue),
 		sched:     newScheduler(),
 	}
 	s.handlers = newHandlerQueue(app, conf.MaxConcurrentStreams)

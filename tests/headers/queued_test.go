@@ -203,7 +203,7 @@ func TestPushWaits(t *testing.T) {
 func TestAttackA26EmptyHeaders(t *testing.T) {
 	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		const many = 30_000
-		p := rawPair(t, v, nil, nil)
+		p := rawPair(t, v, nil, &spdy.Config{MaxHeaderBytes: 200 << 10})
 		open := func() (ours, theirs *spdy.RawStream) {
 			ours, err := p.Client.OpenStream(t.Context(), nil, spdy.StreamOptions{})
 			require.NoError(t, err)
