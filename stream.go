@@ -80,6 +80,7 @@ type Stream struct {
 	flushing   bool         // awaitHeaders waits for the sender to take them
 	finHeaders bool         // one of them carries our FIN, or will, see lastHeaders
 	finQueued  bool         // our FIN follows the loan
+	pushed     bool         // the peer has pushed along with the answer; guarded by Session.mu
 	unfinished *StreamError // reset the stream with it once the peer's FIN has arrived; our FIN will not follow
 
 	headerJobs int32         // how many are in Session.headers
@@ -101,7 +102,6 @@ type Stream struct {
 
 	request *http.Request        // what our SYN_STREAM asked for
 	pushes  map[*Stream]struct{} // open ones of ours that accompany the answer, nil if there are none; guarded by Session.mu
-	pushed  bool                 // the peer has pushed along with the answer; guarded by Session.mu
 
 	http *exchange  // the HTTP side of the stream, nil if it carries none
 	raw  *RawStream // what the stream is a part of, nil if it carries HTTP; immutable
