@@ -159,6 +159,7 @@ func (s *Session) keepLocked(st *Stream) {
 // settleKeptLocked takes back what the window of a stream that has ended was given, counts
 // the bytes that it keeps instead, and lets openers in whose windows have become free.
 func (s *Session) settleKeptLocked(st *Stream) {
+	s.forgetReadLocked(st)
 	if !st.ended || !s.version.streamFlowControl() {
 		return
 	}

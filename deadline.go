@@ -170,6 +170,7 @@ func (st *Stream) SetWriteDeadline(t time.Time) error {
 	st.setDeadline(&st.writeDeadline, t, nil)
 	st.session.mu.Lock()
 	ringBell(st.taken)
+	ringBell(st.room)
 	st.session.mu.Unlock()
 	return nil
 }

@@ -206,8 +206,12 @@ func (s *Session) idleOverStreams() error {
 // idleBlock charges a frame whose header block, of n compressed bytes, no stream receives.
 // The block had to be inflated all the same (SPEC H1).
 func (s *Session) idleBlock(n int) error {
-	return s.idle(1 + max(0, s.inflate.size-idleRatio*n)/idleInflate)
+	return s.idle(1 + s.inflateCost(n))
 }
+
+// inflateCost is what the block that the receiver has just read, of n compressed bytes, has
+// cost us in frames beyond what it has cost the peer.
+func (s *Session) inflateCost(n int) int { return max(0, s.inflate.size-idleRatio*n) / idleInflate }
 
 // idleEmpty charges an empty DATA frame.
 func (s *Session) idleEmpty() error {

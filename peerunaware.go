@@ -287,11 +287,21 @@ func (s *Session) unmuteLocked(st *Stream) {
 	}
 	st.muted = false
 	for _, job := range st.raw.held {
+		st.headerBytes -= job.kept() // which is counted again
 		s.queueHeadersLocked(job)
 	}
 	st.raw.held = nil
 	s.sched.place(st)
 	s.ringLocked()
+}
+
+// dropHeldLocked drops what a stream that has ended was not to say before the peer's reply.
+func (r *RawStream) dropHeldLocked() {
+	for _, job := range r.held {
+		r.st.headerBytes -= job.kept()
+		putBlock(job.block)
+	}
+	r.held = nil
 }
 
 // forgives reports that a frame which broke a rule is dropped without a word: what

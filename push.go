@@ -42,7 +42,9 @@ func (p *promise) decide(err error) {
 // but for those that make it conditional or partial, and of opts.
 //
 // Push returns when the handler has begun its answer, so that the push is on its
-// way before anything that the caller writes afterwards (SPEC U8). It fails with
+// way before anything that the caller writes afterwards (SPEC U8). It waits while the headers
+// of other pushes along with the stream wait for the network, until the write deadline at the
+// latest. It fails with
 // http.ErrNotSupported if the client takes no pushes or the stream is itself a
 // push, and if the limit on pushes is reached, the handler does not answer with
 // status 200, or the stream has ended. It also fails while Config.MaxConcurrentStreams
@@ -184,7 +186,10 @@ func (s *Session) openPush(parent, st *Stream, block *[]byte, fin bool) error {
 	if fin {
 		flags |= FlagFin
 	}
-	s.mu.Lock()
+	if err := parent.lockForBlock(true, len(*block)); err != nil {
+		putBlock(block)
+		return err
+	}
 	err := s.pushErrLocked(parent)
 	if err == nil && st.ended { // cancelled before it began
 		err = st.err

@@ -192,7 +192,10 @@ func (r *RawStream) AwaitReply(ctx context.Context) (HeaderBlock, error) {
 // before the bytes, that are sent later. It replies first if that has not been done, and
 // fails as Reply and Write do.
 //
-// SendHeaders does not wait. Without fin the frame may overtake the bytes of a Write that is
+// SendHeaders returns when the block waits for the network beside no more than 64 KiB of
+// other blocks of the stream. Before that it waits, as Write does: until the write deadline
+// passes (os.ErrDeadlineExceeded), the stream ends, or our half is closed. Without fin the
+// frame may overtake the bytes of a Write that is
 // under way. With fin set it follows them, and closes our half. If the write deadline cuts that
 // Write short, the stream is reset without FIN, because not all has been written.
 func (r *RawStream) SendHeaders(h HeaderBlock, fin bool) error {

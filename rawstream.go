@@ -188,6 +188,7 @@ func (r *RawStream) Close() error {
 func (r *RawStream) closeLocked(block **[]byte) (cut bool) {
 	st, s := &r.st, r.st.session
 	st.unwanted = true
+	ringBell(st.room) // SendHeaders fails
 	switch {
 	case st.ended:
 		return false

@@ -253,10 +253,7 @@ func (s *Session) dataStreamLocked(h frameHeader) (*Stream, RstStatus) {
 // drop the frame. Frames of a stream that this side has reset or refused are dropped,
 // however many they are and however late: the peer sent them before it could know.
 func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
-	neverOpened := id > s.lastPeerID
-	if s.isOurs(id) {
-		neverOpened = id >= s.nextID
-	}
+	neverOpened := s.neverOpenedLocked(id)
 	switch {
 	case s.end.saidGoAway && !s.isOurs(id): // SPEC D2, S13
 		return 0
@@ -268,6 +265,14 @@ func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
 		return RstProtocolError
 	}
 	return 0
+}
+
+// neverOpenedLocked reports whether neither side has opened a stream with an id.
+func (s *Session) neverOpenedLocked(id uint32) bool {
+	if s.isOurs(id) {
+		return id >= s.nextID
+	}
+	return id > s.lastPeerID
 }
 
 // firstAnswerLocked notes that frames of a stream which was never opened are answered, and

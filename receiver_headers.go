@@ -214,11 +214,12 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	st := s.streams[id]
 	if st == nil {
 		status := s.unknownLocked(id, false)
+		late := h.typ == FrameHeaders && s.isRaw() && !s.neverOpenedLocked(id)
 		s.mu.Unlock()
-		return s.receiveStrayBlock(id, status, len(block))
+		return s.receiveStrayBlock(id, status, len(block), late)
 	}
 	bad, broken := s.takeBlockLocked(st, h, header, spoilt)
-	idle := st.state.interim || h.typ == FrameHeaders && (len(header) == 0 || s.ignoresLateLocked(st))
+	idle := st.state.interim || h.typ == FrameHeaders && s.idleLateLocked(st, header)
 	bare := fin && bad == nil && h.typ == FrameSynReply
 	if bare { // at once: who has the answer finds the stream gone
 		s.finishInLocked(st)
@@ -243,13 +244,18 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 }
 
 // receiveStrayBlock deals with a header block whose stream is not open. status is the
-// answer, 0 for none; n is the compressed size of the block, in bytes.
-func (s *Session) receiveStrayBlock(id uint32, status RstStatus, n int) error {
+// answer, 0 for none; n is the compressed size of the block, in bytes. It is late if the
+// stream was a raw one that has ended: any number may have been in flight, as of DATA, and
+// what counts is what they cost us beyond what they cost the peer.
+func (s *Session) receiveStrayBlock(id uint32, status RstStatus, n int, late bool) error {
 	if status != 0 {
 		s.replyReset(id, status, true)
 	}
-	if s.floods.expected() {
+	switch {
+	case s.floods.expected():
 		return nil
+	case late:
+		return s.idle(s.inflateCost(n))
 	}
 	return s.idleBlock(n)
 }
@@ -299,6 +305,13 @@ func (s *Session) takeBlockLocked(st *Stream, h frameHeader, header HeaderBlock,
 // trailers (SPEC R12).
 func (s *Session) ignoresLateLocked(st *Stream) bool {
 	return s.version == SPDY2 && s.client && st.state.gotData && st.raw == nil
+}
+
+// idleLateLocked reports whether a HEADERS frame brings nothing. That of a raw stream is a
+// message to its application, which receives an empty block as any other: it is charged as
+// what has to be kept, see addLateLocked.
+func (s *Session) idleLateLocked(st *Stream, h HeaderBlock) bool {
+	return st.raw == nil && (len(h) == 0 || s.ignoresLateLocked(st))
 }
 
 // lateNames are the names that have come in HEADERS frames of a stream of HTTP. Receiver

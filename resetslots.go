@@ -51,7 +51,7 @@ func (s *Session) freeResetSlotLocked() {
 	if r.fresh++; r.ping == 0 {
 		s.askForResetsLocked()
 	}
-	s.pooled.restLocked()
+	s.pooled.unusedLocked()
 }
 
 // askForResetsLocked sends a PING behind all RST_STREAM frames that are queued.

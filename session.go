@@ -72,7 +72,7 @@ type Session struct {
 	peerOpen    int           // streams of the peer that have not ended
 	handlers    *handlerQueue // nil unless the session serves HTTP; the pointer is immutable
 	ourStreams  int           // slots taken by our streams, and granted to openers
-	leftover    []*Stream     // streams that have ended with unread bytes, and some that have been read since, see leaveUnreadLocked
+	leftover    []*Stream     // streams that have ended with unread bytes, see leaveUnreadLocked
 	shed        *shedder      // nil unless Config.ShedAfter is set; immutable
 	resetSlots  resetSlots    // those of ourStreams whose streams have been reset
 	openers     openerQueue
@@ -80,9 +80,9 @@ type Session struct {
 	rawHolders  rawHolders // the open raw streams that hold some of them
 	limitProof  limitProof // whether the peer knows how many streams it may open
 
-	control   []byte // control frames that are ready to go
-	batch     uint64 // counts how often the sender has taken control
-	headers   headerQueue
+	control   []byte       // control frames that are ready to go
+	batch     uint64       // counts how often the sender has taken control
+	headers   *headerQueue // immutable
 	turn      headerTurn
 	sched     scheduler
 	peerLimit uint32 // MAX_CONCURRENT_STREAMS of the peer
@@ -161,6 +161,7 @@ func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app appli
 		nextPing:  2,
 		peerLimit: assumedMaxStreams,
 		batch:     1,
+		headers:   new(headerQueue),
 		sched:     newScheduler(),
 	}
 	s.handlers = newHandlerQueue(app, conf.MaxConcurrentStreams)

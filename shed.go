@@ -409,15 +409,32 @@ func (s *Session) resetUnread(st *Stream, reason string) {
 }
 
 // leaveUnreadLocked remembers a stream that has ended and whose bytes are unread, where
-// they count towards a limit.
+// they count towards a limit, until they have been read.
 func (s *Session) leaveUnreadLocked(st *Stream) {
-	if s.flow.limit == 0 && s.shed == nil || s.unaware != nil && !s.conf.ResetOverBudget || st.in.buffered() == 0 {
+	if s.flow.limit == 0 && s.shed == nil || s.unaware != nil && !s.conf.ResetOverBudget {
 		return
 	}
-	if len(s.leftover) == cap(s.leftover) { // before it grows
-		s.leftover = slices.DeleteFunc(s.leftover, func(st *Stream) bool { return st.in.buffered() == 0 })
+	st.settles.Store(true) // before looking: a reader that comes between settles again
+	if st.in.buffered() > 0 {
+		s.leftover = append(s.leftover, st)
+		st.left = int32(len(s.leftover))
 	}
-	s.leftover = append(s.leftover, st)
+}
+
+// forgetReadLocked forgets a stream that leaveUnreadLocked has remembered, and that has
+// nothing unread any more. What its header blocks take is not kept for longer than the
+// application keeps it.
+func (s *Session) forgetReadLocked(st *Stream) {
+	if st.left == 0 || s.leftover == nil || st.in.buffered() > 0 { // nil after the session's end
+		return
+	}
+	last := len(s.leftover) - 1
+	moved := s.leftover[last]
+	s.leftover[st.left-1], moved.left = moved, st.left
+	s.leftover[last], st.left = nil, 0
+	if s.leftover = s.leftover[:last]; last == 0 {
+		s.leftover = nil
+	}
 }
 
 // A shedder resets streams that hold up a session with windows, see Config.ShedAfter. Its

@@ -46,6 +46,7 @@ type Stream struct {
 	names lateNames // receiver only
 
 	settles atomic.Bool // what is read has to be settled with the session, see settle
+	left    int32       // its place in Session.leftover, from 1; 0 if it has none; guarded by Session.mu
 
 	readDeadline  limit
 	writeDeadline limit
@@ -75,28 +76,32 @@ type Stream struct {
 	muted      bool         // nothing may be sent before the peer's reply, see FlowControlPeerUnaware
 	unwanted   bool         // nobody will read the rest of what the peer sends
 	cancelRest bool         // reset the stream once our FIN is on its way
+	headerLoss bool         // header blocks of it were dropped, because the stream has ended
+	flushing   bool         // awaitHeaders waits for the sender to take them
+	finHeaders bool         // one of them carries our FIN, or will, see lastHeaders
+	finQueued  bool         // our FIN follows the loan
+	pushed     bool         // the peer has pushed along with the answer; guarded by Session.mu
 	unfinished *StreamError // reset the stream with it once the peer's FIN has arrived; our FIN will not follow
 
-	headerJobs int     // in Session.headers
-	pushJobs   int     // in Session.headers, of pushes that accompany the stream
-	headerLoss bool    // some of them were dropped, because the stream has ended
-	flushing   bool    // awaitHeaders waits for the sender to take them
-	finHeaders bool    // one of them carries our FIN, or will, see lastHeaders
-	finQueued  bool    // our FIN follows the loan
-	loan       []byte  // what a writer has to send; the sender copies from it
-	owned      *[]byte // the pooled buffer behind a loan that nobody waits for
+	headerJobs int32         // how many are in Session.headers
+	pushJobs   int32         // in Session.headers, of pushes that accompany the stream
+	jobs       *queuedJob    // the first of headerJobs
+	turned     uint64        // up to which time of Session.headers the stream has had its share
+	room       chan struct{} // doorbell for whoever waits to queue a block, see lockForBlock; made by the first
+	loan       []byte        // what a writer has to send; the sender copies from it
+	owned      *[]byte       // the pooled buffer behind a loan that nobody waits for
 
 	// lastHeaders is the block of HEADERS with FIN that are queued when the loan has been taken.
 	lastHeaders *[]byte
 
-	parcel     *[]byte   // the parcel that the loan is in, if it is the sender's to take; else nil
-	ring       *ring     // where the scheduler keeps the stream, nil if nowhere
-	next, prev *Stream   // in that ring
-	part       roundPart // in the scheduler's rounds
+	parcel      *[]byte   // the parcel that the loan is in, if it is the sender's to take; else nil
+	ring        *ring     // where the scheduler keeps the stream, nil if nowhere
+	next, prev  *Stream   // in that ring
+	part        roundPart // in the scheduler's rounds
+	headerBytes int32     // bytes of header blocks that wait, those of its pushes included
 
 	request *http.Request        // what our SYN_STREAM asked for
 	pushes  map[*Stream]struct{} // open ones of ours that accompany the answer, nil if there are none; guarded by Session.mu
-	pushed  bool                 // the peer has pushed along with the answer; guarded by Session.mu
 
 	http *exchange  // the HTTP side of the stream, nil if it carries none
 	raw  *RawStream // what the stream is a part of, nil if it carries HTTP; immutable
@@ -458,15 +463,15 @@ func (st *Stream) bellLocked() {
 // sendHeaders queues a SYN_REPLY or HEADERS frame. The block goes back to its pool whatever
 // happens. A FIN has to follow the bytes of a write that is under way, and the sender takes
 // header blocks before DATA. So HEADERS with FIN are queued when the loan has been taken.
+// HEADERS of a raw stream, of which there may be any number, wait for those before them, see
+// lockForBlock; an HTTP message has two blocks.
 func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 	s := st.session
 	var flags frameFlags
 	if fin {
 		flags = FlagFin
 	}
-	s.mu.Lock()
-	if err := st.writableLocked(); err != nil {
-		s.mu.Unlock()
+	if err := st.lockForBlock(typ == FrameHeaders && st.raw != nil, len(*block)); err != nil {
 		putBlock(block)
 		return err
 	}
@@ -479,6 +484,7 @@ func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 	case fin && len(st.loan) > 0:
 		st.lastHeaders = block
 	case st.muted:
+		st.headerBytes += job.kept()
 		st.raw.held = append(st.raw.held, job)
 	default:
 		s.queueHeadersLocked(job)

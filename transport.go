@@ -37,7 +37,9 @@ import (
 // 200, 400 and 800 milliseconds, each varied by a quarter, within the request's context.
 // The body must not have been read, or Request.GetBody has to return another one. A session
 // that has refused a request is passed over for five seconds where there is another, or one
-// more may be dialled: four of an origin at most may rest so at a time.
+// more may be dialled: four of an origin at most may rest so at a time. While a server
+// allows no streams at all, no more than four sessions with it are dialled, and those that
+// are idle end after five seconds.
 //
 // A request that the server may have processed is sent again once, on another session, if
 // its connection was lost before anything of the answer arrived and it may be repeated, by

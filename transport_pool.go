@@ -44,14 +44,16 @@ type origin struct {
 	sessions []*pooledSession // oldest first; replaced, never changed
 	waiters  []*slotWaiter
 	dial     *dialCall // nil if none is under way
+	declined time.Time // since when those who wait now leave slots of sessions that rest; zero if they do not
+	looks    time.Time // when look is called next; zero if it is not
 }
 
 // A slotWaiter is a request that waits for a slot of any session.
 type slotWaiter struct {
 	ctx     context.Context // of the request, for the values that a dial gets
 	verdict chan error      // capacity 1, posted once when it leaves the queue
-	tried   bool            // no session had room when it came; guarded by sessionPool.mu
-	picky   bool            // a session that rests has room for it; guarded by sessionPool.mu
+	came    time.Time       // when it got into the queue
+	tried   bool            // no session had a slot for it when it came; guarded by sessionPool.mu
 
 	// Written before the verdict nil is posted, read after it.
 	session *pooledSession
@@ -71,72 +73,57 @@ type dialCall struct {
 }
 
 // take returns a session with a slot of it, which it waits for as long as the context
-// allows. A request that is to be alone gets a session of its own. Sessions that rest, see refusalRest,
-// come last.
+// allows, in turn: a request that finds others waiting queues up behind them. One that is to be
+// alone gets a session of its own. Sessions that rest, see refusalRest, come last.
 func (p *sessionPool) take(ctx context.Context, key originKey, alone bool) (*pooledSession, slotUse, error) {
-	if alone && p.t.host == nil {
-		return p.wait(ctx, key, &origin{key: key, alone: true}, false)
-	}
-	sessions := p.sessionsOf(key)
-	if ps, use, ok := takeAwake(sessions); ok {
-		return ps, use, nil
-	}
-	if p.spares(sessions) {
-		if p.t.host != nil { // somebody else dials
-			return nil, slotUse{}, errNoSession
-		}
-		ps, use, err := p.waitForBetter(ctx, key)
-		if err == nil || ctx.Err() != nil {
-			return ps, use, err
-		}
-	}
-	if ps, use, ok := takeAny(sessions); ok {
-		return ps, use, nil
-	}
-	if p.t.host != nil { // somebody else dials
-		return nil, slotUse{}, errNoSession
-	}
-	ps, use, err := p.wait(ctx, key, nil, false)
-	if err != nil && ctx.Err() == nil { // another session cannot be had
-		if ps, use, ok := takeAny(p.sessionsOf(key)); ok {
+	sessions, queued := p.sessionsOf(key)
+	switch {
+	case p.t.host != nil: // somebody else dials
+		return p.takeGrafted(sessions)
+	case alone:
+		return p.wait(ctx, key, &origin{key: key, alone: true})
+	case !queued:
+		if ps, use, ok := takeAwake(sessions); ok {
 			return ps, use, nil
 		}
 	}
-	return ps, use, err
+	for another := p.spares(sessions); ; another = false {
+		ps, use, err := p.wait(ctx, key, nil)
+		if err == nil || ctx.Err() != nil {
+			return ps, use, err
+		}
+		sessions, _ = p.sessionsOf(key)
+		if ps, use, ok := takeAny(sessions); ok { // another session cannot be had
+			return ps, use, nil
+		}
+		if !another { // the dial that failed was for one that does not rest
+			return nil, slotUse{}, err
+		}
+	}
 }
 
-func (p *sessionPool) sessionsOf(key originKey) []*pooledSession {
+// sessionsOf returns the sessions of an origin, and whether requests wait for a slot of them.
+func (p *sessionPool) sessionsOf(key originKey) (sessions []*pooledSession, queued bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if o := p.origins[key]; o != nil {
-		return o.sessions
+		return o.sessions, len(o.waiters) > 0
 	}
-	return nil
+	return nil, false
 }
 
-// wait gets into the queue of an origin, nil for the one in the pool, and sees to it
-// that somebody dials if that can help. The picky would rather have another session than one
-// that rests.
-func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin, picky bool) (*pooledSession, slotUse, error) {
-	w := &slotWaiter{ctx: ctx, verdict: make(chan error, 1), picky: picky}
+// wait gets into the queue of an origin, nil for the one in the pool of that key, and sees to
+// it that somebody dials if that can help.
+func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin) (*pooledSession, slotUse, error) {
+	w := &slotWaiter{ctx: ctx, verdict: make(chan error, 1), came: time.Now()}
 	p.mu.Lock()
 	if o == nil {
 		o = p.originLocked(key)
 	}
 	o.waiters = append(o.waiters, w)
 	o.waiting.Add(1)
-	sessions := o.sessions
 	p.mu.Unlock()
-	for _, ps := range sessions { // what became free before it could be given to us
-		ps.admit()
-	}
-	p.mu.Lock()
-	w.tried = true
-	p.dialLocked(o)
-	p.mu.Unlock()
-	if picky {
-		p.settle(o)
-	}
+	p.offer(o, w) // what became free before it could be given to us
 	err, decided := awaitVerdict(w.verdict, nil, ctx.Done())
 	if decided {
 		return w.session, w.use, err
@@ -150,9 +137,26 @@ func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin, picky 
 	return nil, slotUse{}, context.Cause(ctx)
 }
 
+// offer gives the slots that sessions have to those who wait, and has another session dialled
+// for the others. newcomer, which may be nil, has now been offered what there is.
+func (p *sessionPool) offer(o *origin, newcomer *slotWaiter) {
+	p.mu.Lock()
+	sessions := o.sessions
+	p.mu.Unlock()
+	for _, ps := range byRefusal(sessions) {
+		ps.admit()
+	}
+	p.mu.Lock()
+	if newcomer != nil {
+		newcomer.tried = true
+	}
+	p.dialLocked(o)
+	p.tidyLocked(o)
+	p.mu.Unlock()
+}
+
 // leave takes a waiter that gives up out of the queue, and reports false if it has its
-// verdict. When the last one has given up, the dial is cancelled, unless later requests had
-// better have its session than one that rests.
+// verdict. When the last one has given up, the dial is cancelled.
 func (p *sessionPool) leave(o *origin, w *slotWaiter) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,12 +165,18 @@ func (p *sessionPool) leave(o *origin, w *slotWaiter) bool {
 		return false
 	}
 	o.waiters = slices.Delete(o.waiters, i, i+1)
-	o.waiting.Add(-1)
-	if !w.picky {
-		p.cancelDialLocked(o)
-	}
+	o.leftLocked()
+	p.cancelDialLocked(o)
 	p.tidyLocked(o)
 	return true
+}
+
+// leftLocked takes note of a waiter that has left the queue.
+func (o *origin) leftLocked() {
+	o.waiting.Add(-1)
+	if len(o.waiters) == 0 {
+		o.declined = time.Time{}
+	}
 }
 
 // cancelDialLocked cancels a dial that nobody waits for.
@@ -196,13 +206,17 @@ func (p *sessionPool) tidyLocked(o *origin) {
 	}
 }
 
-// dialLocked starts a dial if somebody waits for whom no session has room, none is under
-// way, and the options allow one more session. The dial has the values of the first such
+// dialLocked starts a dial if somebody waits for whom no session has a slot, none is under
+// way, and the options allow one more session, of which a server that lets requests have no
+// streams gets maxResting. The dial has the values of the first such
 // waiter's context, so that its httptrace hooks see it, and outlives that waiter if there
 // are others.
 func (p *sessionPool) dialLocked(o *origin) {
-	first := slices.IndexFunc(o.waiters, func(w *slotWaiter) bool { return w.tried && (!w.picky || p.spares(o.sessions)) })
-	if o.dial != nil || first < 0 || !p.t.mayHave(len(o.sessions)) {
+	if o.dial != nil || !p.t.mayHave(len(o.sessions)) || countOf(o.sessions, (*pooledSession).barren) >= maxResting {
+		return
+	}
+	first := slices.IndexFunc(o.waiters, func(w *slotWaiter) bool { return w.tried })
+	if first < 0 {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(o.waiters[first].ctx))
@@ -239,7 +253,6 @@ func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
 	default:
 		ps.serve()
 		p.dialled(o, d)
-		p.settle(o)
 	}
 }
 
@@ -247,12 +260,11 @@ func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
 // request that queues behind them would have another session dialled.
 func (p *sessionPool) dialled(o *origin, d *dialCall) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if o.dial == d {
 		o.dial = nil
 	}
-	p.dialLocked(o) // for those who still wait
-	p.tidyLocked(o)
+	p.mu.Unlock()
+	p.offer(o, nil)
 }
 
 // add puts a session that somebody else has dialled, and that does not run yet, into the
@@ -277,24 +289,26 @@ func (o *origin) popLocked() *slotWaiter {
 	w := o.waiters[0]
 	o.waiters[0] = nil
 	o.waiters = o.waiters[1:]
-	o.waiting.Add(-1)
+	o.leftLocked()
 	return w
 }
 
-// admit gives the free slots of a session to those who wait. Those of one that rests are for
-// the picky not at all, and for others not yet, if a dial may bring a better one, see
-// restless. Its Session.mu is held.
+// admit gives the free slots of a session to those who wait, in turn. Those of one that rests
+// they may leave for now, see declinesLocked. Its Session.mu is held.
 func (p *sessionPool) admit(ps *pooledSession) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := ps.origin
 	for len(o.waiters) > 0 && ps.s.ourStreams < ps.s.limitLocked() {
-		if ps.rests() && (o.waiters[0].picky || o.dial != nil && time.Since(ps.refusedAt()) < refusalWait) {
+		if p.declinesLocked(o, ps) {
 			return
 		}
 		w := o.popLocked()
 		w.session, w.use = ps, ps.takeLocked()
 		w.decide(nil)
+		if ps.rests() && o.dial != nil {
+			p.lookLaterLocked(o, refusalRest)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package spdy
 
 import (
-	"context"
 	"slices"
 	"time"
 )
@@ -18,33 +17,61 @@ const (
 	maxResting  = 4
 )
 
-// waitForBetter waits for a session that does not rest, no longer than refusalWait: the dial
-// may hang, and those that rest have slots.
-func (p *sessionPool) waitForBetter(ctx context.Context, key originKey) (*pooledSession, slotUse, error) {
-	brief, cancel := context.WithTimeout(ctx, refusalWait)
-	defer cancel()
-	return p.wait(brief, key, nil, true)
+// declinesLocked reports whether those who wait leave the free slots of a session to others:
+// it rests, and a dial brings a better one, or might. The first of them takes a slot when it
+// has waited, and they have left slots, for refusalWait: the dial may hang. Those behind
+// came later, so that nobody has to be asked but the first.
+func (p *sessionPool) declinesLocked(o *origin, ps *pooledSession) bool {
+	if !ps.rests() || o.dial == nil && !p.spares(o.sessions) {
+		return false
+	}
+	since := o.waiters[0].came
+	if o.declined.IsZero() {
+		o.declined = time.Now()
+	}
+	if since.Before(o.declined) {
+		since = o.declined
+	}
+	left := refusalWait - time.Since(since)
+	if left > 0 {
+		p.lookLaterLocked(o, left)
+	}
+	return left > 0
+}
+
+// lookLaterLocked has look called in d, unless it is called before that.
+func (p *sessionPool) lookLaterLocked(o *origin, d time.Duration) {
+	if at := time.Now().Add(d); o.looks.IsZero() || at.Before(o.looks) {
+		o.looks = at
+		time.AfterFunc(d, func() { p.look(o) })
+	}
+}
+
+// look offers those who wait the slots that they have left so far. If none waits it ends a
+// dial that has been going on for later requests, unless these had still better have its
+// session than one that rests.
+func (p *sessionPool) look(o *origin) {
+	p.mu.Lock()
+	if !o.looks.After(time.Now()) {
+		o.looks = time.Time{}
+	}
+	switch {
+	case o.dial == nil || len(o.waiters) > 0:
+	case countOf(o.sessions, (*pooledSession).rests) > 0:
+		p.lookLaterLocked(o, refusalRest)
+	default:
+		p.cancelDialLocked(o)
+	}
+	p.mu.Unlock()
+	p.offer(o, nil)
 }
 
 // noteRefusal notes that the server has refused a request, before its slot is given to another.
 func (ps *pooledSession) noteRefusal() {
-	if ps == nil {
-		return
+	if ps != nil {
+		now := time.Now()
+		ps.refused.Store(&now)
 	}
-	now := time.Now()
-	if before := ps.refused.Swap(&now); before == nil || now.Sub(*before) >= refusalWait {
-		time.AfterFunc(refusalWait, ps.restless)
-	}
-}
-
-// restless lets those who wait have the slots of a session that has refused nothing for
-// refusalWait.
-func (ps *pooledSession) restless() {
-	if left := refusalWait - time.Since(ps.refusedAt()); left > 0 {
-		time.AfterFunc(left, ps.restless)
-		return
-	}
-	ps.admit()
 }
 
 // refusedAt is when the server last refused a request; the zero time for never.
@@ -64,13 +91,31 @@ func (ps *pooledSession) rests() bool {
 // spares reports whether an origin with these sessions had better get another one than have
 // those used that rest.
 func (p *sessionPool) spares(sessions []*pooledSession) bool {
-	resting := 0
+	useless := countOf(sessions, func(ps *pooledSession) bool { return ps.rests() || ps.barren() })
+	return countOf(sessions, (*pooledSession).rests) > 0 && useless < maxResting && p.t.mayHave(len(sessions))
+}
+
+// countOf is the number of sessions that are such.
+func countOf(sessions []*pooledSession, such func(ps *pooledSession) bool) (n int) {
 	for _, ps := range sessions {
-		if ps.rests() {
-			resting++
+		if such(ps) {
+			n++
 		}
 	}
-	return 0 < resting && resting < maxResting && p.t.mayHave(len(sessions))
+	return n
+}
+
+// takeGrafted takes a slot for a request for which somebody else dials if there is none.
+func (p *sessionPool) takeGrafted(sessions []*pooledSession) (*pooledSession, slotUse, error) {
+	if ps, use, ok := takeAwake(sessions); ok {
+		return ps, use, nil
+	}
+	if !p.spares(sessions) {
+		if ps, use, ok := takeAny(sessions); ok {
+			return ps, use, nil
+		}
+	}
+	return nil, slotUse{}, errNoSession
 }
 
 // takeAwake takes a slot of a session that does not rest, the oldest that has one.
@@ -87,8 +132,7 @@ func takeAwake(sessions []*pooledSession) (*pooledSession, slotUse, bool) {
 
 // takeAny takes a slot of any session, those first whose refusal is the oldest.
 func takeAny(sessions []*pooledSession) (*pooledSession, slotUse, bool) {
-	oldest := func(a, b *pooledSession) int { return a.refusedAt().Compare(b.refusedAt()) }
-	for _, ps := range slices.SortedStableFunc(slices.Values(sessions), oldest) {
+	for _, ps := range byRefusal(sessions) {
 		if use, ok := ps.take(); ok {
 			return ps, use, true
 		}
@@ -96,32 +140,18 @@ func takeAny(sessions []*pooledSession) (*pooledSession, slotUse, bool) {
 	return nil, slotUse{}, false
 }
 
+// byRefusal sorts sessions: those first that have never refused a request, then those whose
+// refusal is the oldest.
+func byRefusal(sessions []*pooledSession) []*pooledSession {
+	oldest := func(a, b *pooledSession) int { return a.refusedAt().Compare(b.refusedAt()) }
+	return slices.SortedStableFunc(slices.Values(sessions), oldest)
+}
+
 // hasRoom reports whether a request would get a slot at once.
 func (p *sessionPool) hasRoom(key originKey) bool {
-	sessions := p.sessionsOf(key)
+	sessions, _ := p.sessionsOf(key)
 	spares := p.spares(sessions)
 	return slices.ContainsFunc(sessions, func(ps *pooledSession) bool {
 		return ps.s.CanTakeNewRequest() && !(spares && ps.rests())
 	})
-}
-
-// settle has those who wait take what there is, sessions that rest too, unless another one is
-// being dialled.
-func (p *sessionPool) settle(o *origin) {
-	p.mu.Lock()
-	waiting := o.dial == nil && len(o.waiters) > 0
-	for _, w := range o.waiters {
-		w.picky = w.picky && !waiting
-	}
-	sessions := o.sessions
-	p.mu.Unlock()
-	if !waiting {
-		return
-	}
-	for _, ps := range sessions {
-		ps.admit()
-	}
-	p.mu.Lock()
-	p.dialLocked(o) // for those who still wait
-	p.mu.Unlock()
 }

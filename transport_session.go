@@ -33,13 +33,14 @@ type pooledSession struct {
 	idle   time.Duration // how long it may have no stream of ours; for ever if not positive
 
 	refused atomic.Pointer[time.Time] // when the server last refused a request; nil for never
+	closed  atomic.Bool               // the server's MAX_CONCURRENT_STREAMS is 0; Session.mu is held when it changes
 
 	// Guarded by Session.mu.
-	used    bool        // has carried a request
-	resting bool        // no stream of ours is open, since that time
-	since   time.Time   // when the last of its streams ended, or it was made
-	timer   *time.Timer // runs expire; nil until it is first needed
-	armed   bool        // the timer runs, or expire is about to
+	used   bool        // has carried a request
+	unused bool        // no stream of ours is open, since that time
+	since  time.Time   // when the last of its streams ended, or it was made
+	timer  *time.Timer // runs expire; nil until it is first needed
+	armed  bool        // the timer runs, or expire is about to
 }
 
 // A slotUse is what a request learns of the session it got: see httptrace.GotConnInfo.
@@ -72,7 +73,7 @@ func (ps *pooledSession) takeLocked() slotUse {
 	if ps.used && ps.s.activeLocked() == 0 {
 		use.wasIdle, use.idleTime = true, time.Since(ps.since)
 	}
-	ps.used, ps.resting = true, false
+	ps.used, ps.unused = true, false
 	ps.s.ourStreams++
 	return use
 }
@@ -99,11 +100,18 @@ func (ps *pooledSession) admitLocked() {
 	if ps == nil || ps.s.openErrLocked() != nil {
 		return
 	}
+	if closed := ps.s.peerLimit == 0; closed != ps.closed.Load() {
+		ps.closed.Store(closed)
+		ps.unused = false // the time that it may be idle has changed
+	}
 	if ps.origin.waiting.Load() > 0 {
 		ps.pool.admit(ps)
 	}
-	ps.restLocked()
+	ps.unusedLocked()
 }
+
+// barren reports whether the server lets no request have a stream.
+func (ps *pooledSession) barren() bool { return ps.closed.Load() }
 
 // waiting is the number of requests that wait in the pool for a session.
 func (ps *pooledSession) waiting() int {
@@ -113,25 +121,35 @@ func (ps *pooledSession) waiting() int {
 	return int(ps.origin.waiting.Load())
 }
 
-// restLocked begins to count the idle time if no stream is open.
-func (ps *pooledSession) restLocked() {
-	if ps != nil && !ps.resting && ps.s.openErrLocked() == nil && ps.s.activeLocked() == 0 && len(ps.s.openers) == 0 {
-		ps.resting = true
+// unusedLocked begins to count the idle time if no stream is open.
+func (ps *pooledSession) unusedLocked() {
+	if ps != nil && !ps.unused && ps.s.openErrLocked() == nil && ps.s.activeLocked() == 0 && len(ps.s.openers) == 0 {
+		ps.unused = true
 		ps.idleLocked()
 	}
+}
+
+// mayIdle is how long the session may be without streams; ends is false if that has no limit.
+// A session whose server lets no request have a stream is of no use.
+func (ps *pooledSession) mayIdle() (d time.Duration, ends bool) {
+	if ps.barren() && !ps.alone && (ps.idle <= 0 || ps.idle > refusalRest) {
+		return refusalRest, true
+	}
+	return ps.idle, ps.alone || ps.idle > 0
 }
 
 // idleLocked begins to count the time without streams. The timer is not moved by each
 // request: it looks when it fires how long that has been.
 func (ps *pooledSession) idleLocked() {
 	ps.since = time.Now()
+	idle, ends := ps.mayIdle()
 	switch {
-	case ps.armed || ps.idle <= 0 && !ps.alone:
+	case !ends || ps.armed && !ps.barren():
 		return
 	case ps.timer == nil:
-		ps.timer = time.AfterFunc(ps.idle, ps.expire)
+		ps.timer = time.AfterFunc(idle, ps.expire)
 	default:
-		ps.timer.Reset(ps.idle)
+		ps.timer.Reset(idle)
 	}
 	ps.armed = true
 }
@@ -141,9 +159,10 @@ func (ps *pooledSession) expire() {
 	s := ps.s
 	s.mu.Lock()
 	busy := s.activeLocked() > 0 || len(s.openers) > 0
-	left := ps.idle - time.Since(ps.since)
+	idle, ends := ps.mayIdle()
+	left := idle - time.Since(ps.since)
 	switch {
-	case busy || s.openErrLocked() != nil:
+	case busy || !ends || s.openErrLocked() != nil:
 		ps.armed = false
 		s.mu.Unlock()
 		return

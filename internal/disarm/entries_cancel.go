@@ -47,7 +47,7 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
 		what: "late header blocks are not charged",
-		old:  "	if s.floods.expected() {\n", new: "	if false {\n",
+		old:  "	case s.floods.expected():\n", new: "	case false:\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "floods.go",

@@ -30,8 +30,8 @@ var coreEntries = []entry{
 	{
 		attack: "A2", what: "blocks that nobody gets count by their size",
 		file: "floods.go",
-		old:  "s.idle(1 + max(0, s.inflate.size-idleRatio*n)/idleInflate)",
-		new:  "s.idle(0)",
+		old:  "	return s.idle(1 + s.inflateCost(n))\n",
+		new:  "	return s.idle(0)\n",
 	},
 	{
 		attack: "A2", what: "the number of names is limited",
@@ -167,14 +167,14 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "empty HEADERS count",
 		file: "receiver_headers.go",
-		old:  "(len(header) == 0 || s.ignoresLateLocked(st))",
+		old:  "(len(h) == 0 || s.ignoresLateLocked(st))",
 		new:  "s.ignoresLateLocked(st)",
 	},
 	{
 		attack: "A7", what: "HEADERS that are ignored count",
 		file: "receiver_headers.go",
-		old:  "(len(header) == 0 || s.ignoresLateLocked(st))",
-		new:  "len(header) == 0",
+		old:  "(len(h) == 0 || s.ignoresLateLocked(st))",
+		new:  "len(h) == 0",
 	},
 	{
 		attack: "A7", what: "interim answers count",

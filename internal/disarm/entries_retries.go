@@ -56,13 +56,12 @@ var retryEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_refused.go",
 		what: "requests pass over a session that has refused one",
-		old:  "	return 0 < resting && ", new: "	return false && ",
+		old:  "	return countOf(sessions, (*pooledSession).rests) > 0 && ", new: "	return false && ",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_refused.go",
 		what: "a server that refuses everything gets no further connections",
-		old:  " && resting < maxResting && ", new: " && ",
-		also: []edit{{"transport_refused.go", "	maxResting  = 4\n", ""}},
+		old:  " && useless < maxResting && ", new: " && useless >= 0 && ",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_refused.go",
@@ -70,14 +69,14 @@ var retryEntries = []entry{
 		old:  "time.Since(*at) < refusalRest", new: "time.Since(*at) < 100*refusalRest",
 	},
 	{
-		attack: "A28", pkg: "tests/retries", file: "transport_refused.go",
+		attack: "A28", pkg: "tests/retries", file: "transport_pool.go",
 		what: "those who wait for another session take what there is",
-		old:  "	for _, ps := range sessions {\n		ps.admit()\n", new: "	for range sessions {\n",
+		old:  "	for _, ps := range byRefusal(sessions) {\n		ps.admit()\n", new: "	for range sessions {\n",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_pool.go",
 		what: "where no other session can be had, one that has refused is used",
-		old:  "	if err != nil && ctx.Err() == nil {", new: "	if false {",
+		old:  "takeAny(sessions); ok { // another", new: "takeAny(nil); ok { // another",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport.go",
@@ -85,18 +84,42 @@ var retryEntries = []entry{
 		old:  "t.host.MaxConnsPerHost <= 0 ||", new: "true ||",
 	},
 	{
-		attack: "A28", pkg: "tests/retries", file: "transport_pool.go",
+		attack: "A28", pkg: "tests/retries", file: "transport_refused.go",
 		what: "a slot that a refusal has freed waits for the dial",
-		old:  "o.dial != nil && time.Since(ps.refusedAt()) < refusalWait", new: "false && time.Since(ps.refusedAt()) < refusalWait",
+		old:  "	if !ps.rests() || o.dial == nil && !p.spares(o.sessions) {\n", new: "	if true {\n",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_refused.go",
 		what: "a dial that hangs is not waited for",
-		old:  "	brief, cancel := context.WithTimeout(ctx, refusalWait)\n", new: "	brief, cancel := context.WithCancel(ctx)\n",
+		old:  "	left := refusalWait - time.Since(since)\n", new: "	left := 100 * refusalWait\n",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "receiver_control.go",
 		what: "a refusal is noted before its slot is free",
 		old:  "		s.pooled.noteRefusal()\n", new: "		defer s.pooled.noteRefusal()\n",
+	},
+	{
+		attack: "A28", file: "transport_refused.go", pkg: "tests/retries",
+		what: "those who have waited take slots of a session that rests",
+		old:  "	return left > 0\n", new: "	return true\n",
+		test: "^TestWaitersGetFreeSlots$",
+	},
+	{
+		attack: "A28", file: "transport_refused.go", pkg: "tests/retries",
+		what: "they are offered these slots",
+		old:  "		p.lookLaterLocked(o, left)\n", new: "",
+		test: "^TestWaitersGetFreeSlots$",
+	},
+	{
+		attack: "A28", file: "transport_pool.go", pkg: "tests/retries",
+		what: "a server that allows no streams gets few connections",
+		old:  " || countOf(o.sessions, (*pooledSession).barren) >= maxResting {\n", new: " {\n",
+		test: "^TestNoStreamsAtPresent$",
+	},
+	{
+		attack: "A28", file: "transport_session.go", pkg: "tests/retries",
+		what: "and they end when they are idle",
+		old:  "	if ps.barren() && !ps.alone && ", new: "	if false && ",
+		test: "^TestNoStreamsAtPresent$",
 	},
 }

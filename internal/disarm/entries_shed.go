@@ -179,4 +179,9 @@ var windowEntries = []entry{
 		what: "and spares them if nobody does",
 		old:  "	if waiting == 0 || held == 0 {\n", new: "	if held == 0 {\n",
 	},
+	{
+		attack: "A29", file: "credit.go", pkg: "tests/windows", test: "^TestReadAnswersAreForgotten$",
+		what: "streams that have ended are let go of when they have been read",
+		old:  "	s.forgetReadLocked(st)\n", new: "",
+	},
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -29,6 +30,8 @@ type origin struct {
 	secure  bool              // TLS, with ALPN for version
 	http1   bool              // HTTP/1.1 instead
 	single  bool              // a session takes one stream at a time
+	streams uint32            // as many as this; 0 says nothing
+	closed  bool              // none
 	fate    func(e *exchange) // called by the goroutine of the connection
 
 	running sync.WaitGroup // a goroutine for each connection; ends with the connection
@@ -71,6 +74,7 @@ type peer struct {
 	f    *spdy.Framer
 
 	writing sync.Mutex
+	over    atomic.Bool // the client has ended the connection
 }
 
 // An exchange is a request that has arrived.
@@ -115,14 +119,19 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 // serve reads requests until the connection ends.
 func (p *peer) serve() {
 	p.f = spdy.NewFramer(p.conn, p.conn, p.o.version)
+	limit := p.o.streams
 	if p.o.single {
-		p.send(&spdy.SettingsFrame{Entries: []spdy.Setting{{ID: spdy.SettingMaxConcurrentStreams, Value: 1}}})
+		limit = 1
+	}
+	if limit > 0 || p.o.closed {
+		p.send(&spdy.SettingsFrame{Entries: []spdy.Setting{{ID: spdy.SettingMaxConcurrentStreams, Value: limit}}})
 	}
 	open := make(map[uint32]*exchange)
 	for {
 		frame, err := p.f.ReadFrame()
 		if err != nil {
 			p.raw.Close()
+			p.over.Store(true)
 			return
 		}
 		var e *exchange
@@ -214,6 +223,19 @@ func (o *origin) warmUp(rt http.RoundTripper, n int) {
 	o.mu.Unlock()
 	wg.Wait()
 	synctest.Wait()
+}
+
+// alive is the number of connections that have not ended.
+func (o *origin) alive() (n int) {
+	synctest.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, p := range o.peers {
+		if !p.over.Load() {
+			n++
+		}
+	}
+	return n
 }
 
 // request makes a request for the origin.
