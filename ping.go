@@ -21,16 +21,16 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	s.flow.ringRoom() // the echo must not wait for a reader, see shed
 	s.ring()
 	rtt, echoed := awaitVerdict(w.verdict, s.end.done, ctx.Done())
-	switch {
-	case echoed:
+	if echoed {
 		return rtt, nil
-	case s.ended():
-		return 0, s.Err()
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.pings, id)
-	s.mu.Unlock()
-	return 0, context.Cause(ctx)
+	if err := context.Cause(ctx); err != nil { // which may have ended before the session
+		return 0, err
+	}
+	return 0, s.end.err
 }
 
 // nextPingLocked returns the id of our next PING.

@@ -109,11 +109,11 @@ func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
 		if r = q.pop(s); r != nil {
 			return nil
 		}
-		if ended {
-			err = s.Err()
+		if err = context.Cause(ctx); err != nil { // which may have ended before the session
 			return nil
 		}
-		if err = context.Cause(ctx); err != nil {
+		if ended {
+			err = s.Err()
 			return nil
 		}
 		return q.bell

@@ -142,8 +142,8 @@ func (s *Session) takeSlot(ctx context.Context) error {
 	if decided {
 		return err
 	}
-	if err = s.Err(); err == nil {
-		err = context.Cause(ctx)
+	if err = context.Cause(ctx); err == nil {
+		err = s.Err()
 	}
 	s.mu.Lock()
 	waiting := s.openers.remove(o)

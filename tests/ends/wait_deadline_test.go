@@ -311,3 +311,32 @@ func (l *waitListener) Accept() (net.Conn, error) {
 	}
 	return l.Listener.Accept()
 }
+
+// TestContextBeforeTheEnd: a call whose context ends before its session returns the error of the
+// context, even if it finds both ended.
+func TestContextBeforeTheEnd(t *testing.T) {
+	calls := map[string]func(s *spdy.Session, ctx context.Context) error{
+		"AcceptStream": func(s *spdy.Session, ctx context.Context) error {
+			_, err := s.AcceptStream(ctx)
+			return err
+		},
+		"PingContext": func(s *spdy.Session, ctx context.Context) error {
+			_, err := s.PingContext(ctx)
+			return err
+		},
+	}
+	for name, call := range calls {
+		bubble.InVersions(t, name, func(t *testing.T, v spdy.Version) {
+			for range 50 {
+				p := newWaitPeer(t, v, false)
+				ctx, cancel := context.WithCancel(context.Background())
+				c := waitStart(name, func() (int64, error) { return 0, call(p.s, ctx) })
+				require.False(t, c.ended())
+				cancel()
+				p.s.Close()
+				c.endsBy(t, 0)
+				require.ErrorIs(t, c.err, context.Canceled)
+			}
+		})
+	}
+}
