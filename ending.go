@@ -28,10 +28,10 @@ type ending struct {
 	writeErr    *ConnError  // what has ended the sender, while the receiver may go on, see writeFailed
 	linger      *time.Timer // closes the conn under a peer that does not
 
-	receipt  receipt   // whether the peer has received what was sent
-	delivery *delivery // the wait for the receipt of the last byte; nil before it
-	waiting  int       // calls of Shutdown that wait
-	rested   time.Time // when the last stream ended
+	receipt  receipt       // whether the peer has received what was sent
+	delivery *delivery     // the wait for the receipt of the last byte; nil before it
+	waiting  int           // calls of Shutdown that wait
+	rested   time.Duration // when the last stream ended, since epoch
 }
 
 // newEnding is the ending of a session that has not begun.

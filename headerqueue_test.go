@@ -208,7 +208,8 @@ func TestHeaderQueueReturnsBlocks(t *testing.T) {
 	}
 }
 
-// TestStreamSize holds what a stream takes, by the size classes of the runtime.
-func TestStreamSize(t *testing.T) {
+// TestSizes holds what a stream and a session take, by the size classes of the runtime.
+func TestSizes(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(Stream{}), uintptr(640))
+	require.LessOrEqual(t, unsafe.Sizeof(Session{}), uintptr(2304))
 }

@@ -413,7 +413,7 @@ func (s *Session) isOurs(id uint32) bool { return (id&1 == 1) == s.client }
 // An idRing remembers the latest stream ids that were added to it. Guarded by Session.mu.
 type idRing struct {
 	ids  [32]uint32
-	next int
+	next uint32
 }
 
 // add enters an id. It reports false if the ring has it already.
@@ -421,7 +421,7 @@ func (r *idRing) add(id uint32) bool {
 	if slices.Contains(r.ids[:], id) {
 		return false
 	}
-	r.ids[r.next%len(r.ids)] = id
+	r.ids[r.next%uint32(len(r.ids))] = id
 	r.next++
 	return true
 }

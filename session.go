@@ -52,16 +52,18 @@ type Session struct {
 	stats  counters // has its own rules
 
 	frameLog   atomic.Pointer[FrameLog] // see frameLogger
-	deserted   bool                     // sender only: one stream alone has more to send, see scheduler.deserted
 	sentBlocks *[]sentBlock             // sender only; nil until somebody wants to see headers
 	hooks      *streamHooks             // guarded by mu; nil if the Trace has none
 
 	// Guarded by mu, which nobody holds while waiting for anything.
 	mu         sync.Mutex
 	started    bool      // Serve has been called
-	owner      *upgrades // the server that the session belongs to, see TrackSession; nil if none
 	silent     bool      // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
+	deserted   bool      // for the sender alone: one stream alone has more to send, see scheduler.deserted
+	peerLimit  uint32    // MAX_CONCURRENT_STREAMS of the peer
+	owner      *upgrades // the server that the session belongs to, see TrackSession; nil if none
 	streams    map[uint32]*Stream
+	nextPing   uint32
 	nextID     uint32  // of the next stream that we open
 	lastPeerID uint32  // highest id the peer opened
 	lastGood   uint32  // highest id the peer opened that we accepted
@@ -80,14 +82,12 @@ type Session struct {
 	rawHolders  rawHolders // the open raw streams that hold some of them
 	limitProof  limitProof // whether the peer knows how many streams it may open
 
-	control   []byte       // control frames that are ready to go
-	batch     uint64       // counts how often the sender has taken control
-	headers   *headerQueue // immutable
-	turn      headerTurn
-	sched     scheduler
-	peerLimit uint32 // MAX_CONCURRENT_STREAMS of the peer
-	pings     map[uint32]pingWaiter
-	nextPing  uint32
+	control []byte       // control frames that are ready to go
+	batch   uint64       // counts how often the sender has taken control
+	headers *headerQueue // immutable
+	turn    headerTurn
+	sched   scheduler
+	pings   map[uint32]pingWaiter
 }
 
 // An application is what a session carries: HTTP or anything else. The session

@@ -277,7 +277,7 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	s.leaveUnreadLocked(st)
 	delete(s.streams, st.id)
 	if len(s.streams) == 0 {
-		s.end.rested = time.Now()
+		s.end.rested = time.Since(epoch)
 	}
 	s.unlinkPushLocked(st)
 	s.keepLocked(st)
