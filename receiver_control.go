@@ -36,8 +36,10 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	s.endLocked(st, reset, !st.keepsUnreadLocked())
 	s.mu.Unlock()
 	st.cancelContext(reset)
-	for _, pushed := range slices.SortedFunc(maps.Keys(pushes), byID) { // SPEC X7
-		pushed.reset(RstCancel, "the request was cancelled", reset)
+	if len(pushes) > 0 { // collecting none would allocate
+		for _, pushed := range slices.SortedFunc(maps.Keys(pushes), byID) { // SPEC X7
+			pushed.reset(RstCancel, "the request was cancelled", reset)
+		}
 	}
 	s.ring()
 	s.endIfDrained()
