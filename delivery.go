@@ -41,20 +41,34 @@ var unattended atomic.Int32
 
 // A delivery is the wait for the receipt. Guarded by Session.mu.
 type delivery struct {
-	ping   uint32        // the id of the PING behind the last frame; 0 if none is sent
-	grace  time.Duration // the silence after which our direction is closed
-	timer  *time.Timer   // looks for progress; ends with the session
-	seen   progress      // at the last look
-	moved  time.Time     // when progress was last seen
-	alone  bool          // counted in unattended
-	closes bool          // the sender is to close our direction
-	closed bool          // it has
+	ping     uint32        // the id of the PING behind the last frame; 0 if none is sent
+	grace    time.Duration // the silence after which our direction is closed
+	timer    *time.Timer   // looks for progress; ends with the session
+	seen     progress      // at the last look
+	moved    time.Time     // when progress was last seen
+	patience time.Duration // the silence that ends the session
+	stale    bool          // the peer had been silent for DeliveryTimeout before, and still is
+	alone    bool          // counted in unattended
+	closes   bool          // the sender is to close our direction
+	closed   bool          // it has
+	written  bool          // the last frame is written: seen is what was seen then, or later
 }
 
-// progress is evidence that a peer receives. Two that differ show that it does.
+// farewellSize is more than the last GOAWAY and PING take, in bytes, with the records of TLS.
+const farewellSize = 128
+
+// progress is evidence that a peer receives.
 type progress struct {
 	received, sent int64 // bytes read from the connection, and written to it
 	unacknowledged int   // bytes that the kernel keeps for the peer, 0 if it does not tell
+}
+
+// since reports that the peer has received something since an earlier look. The
+// acknowledgement of the farewell does not count: the system of a peer that is stuck sends
+// that, too.
+func (p progress) since(before progress) bool {
+	return p.received != before.received || p.sent != before.sent ||
+		p.unacknowledged < before.unacknowledged-farewellSize
 }
 
 // evidence returns what can be seen of the peer at present.
@@ -62,15 +76,22 @@ func (s *Session) evidence() progress {
 	return progress{s.in.total.Load(), s.stats.bytesSent.Load(), unacknowledged(s.conn)}
 }
 
-// A receipt tells whether the peer has received all of the streams that we have ended with
-// FIN; what we have reset is nobody's. PINGs are answered in order, so that the echo of any
+// A receipt tells whether the peer has received all of the streams that we have ended. PINGs are answered in order, so that the echo of any
 // that was queued later proves it. Guarded by Session.mu.
 type receipt struct {
-	owed bool   // a FIN was sent since the last PING
+	owed bool   // a FIN, or a RST_STREAM behind data, was sent since the last PING
 	ping uint32 // the id of a PING behind those that were sent before; 0 if they are proven
 }
 
 func (r *receipt) sent() { r.owed = true }
+
+// reset notes that we reset a stream: the peer is to have the part of an answer that was sent,
+// and a stream that was opened with FIN, if no answer shows that it has.
+func (r *receipt) reset(st *streamState) {
+	if st.ours && st.outDone && !st.replied || !st.ours && st.replied {
+		r.sent()
+	}
+}
 
 func (r *receipt) asked(id uint32) {
 	if r.owed {
@@ -86,11 +107,12 @@ func (r *receipt) echoed(id uint32) {
 
 func (r *receipt) missing() bool { return r.owed || r.ping != 0 }
 
-// deliver begins the delivery of a session on which nothing is open any more. It reports
-// false if there is nothing to wait for: the session is to end at once.
+// deliverLocked begins the delivery of a session on which nothing is open any more. It
+// reports false if there is nothing to wait for: the session is to end at once.
 func (s *Session) deliverLocked() bool {
-	left := s.deliveryLeftLocked()
-	if left <= 0 {
+	limit := s.conf.DeliveryTimeout
+	if !s.started || s.end.lost || s.end.farewell != nil || s.end.writeErr != nil ||
+		!s.end.receipt.missing() || limit <= 0 {
 		return false
 	}
 	alone := s.end.waiting == 0
@@ -99,30 +121,38 @@ func (s *Session) deliverLocked() bool {
 		return false
 	}
 	s.goAwayLocked()
-	d := &delivery{grace: deliveryGrace, alone: alone, moved: time.Now().Add(left - s.conf.DeliveryTimeout)}
+	silence := s.silenceLocked()
+	patience := max(limit-silence, min(limit, deliveryGrace))
+	d := &delivery{patience: patience, stale: silence >= limit, alone: alone, moved: time.Now()}
 	if s.silent || s.holdsPings() {
 		d.grace = mutePeerGrace
 	} else {
+		d.grace = deliveryGrace
 		d.ping = s.nextPingLocked()
 		s.sendPingLocked(d.ping)
 	}
+	d.grace = min(d.grace, patience/2)
 	s.alive.deliver()
 	s.end.delivery, d.seen = d, s.evidence()
-	d.timer = time.AfterFunc(min(d.grace, left), s.lookDelivered)
+	d.timer = time.AfterFunc(d.grace, s.lookDelivered)
 	s.ringLocked()
 	return true
 }
 
-// deliveryLeftLocked is for how long a delivery that begins now may see no progress. A
-// session has been silent since its last stream ended, or the keepalive last saw a byte.
-func (s *Session) deliveryLeftLocked() time.Duration {
-	switch {
-	case !s.started || s.end.lost || s.end.farewell != nil || s.end.writeErr != nil:
-		return 0
-	case !s.end.receipt.missing():
+// silenceLocked is for how long the peer has been silent: since the last stream ended, or 0 if
+// it has sent anything since.
+func (s *Session) silenceLocked() time.Duration {
+	if s.in.total.Load() != s.end.heard {
 		return 0
 	}
-	return s.conf.DeliveryTimeout - (time.Since(epoch) - s.end.rested)
+	return time.Since(epoch) - s.end.rested
+}
+
+// isStale reports that the delivery of a session failed whose peer had been silent for long.
+func (s *Session) isStale() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end.delivery != nil && s.end.delivery.stale
 }
 
 // deliveredLocked takes the echo of a PING, and reports whether it is the receipt.
@@ -141,10 +171,10 @@ func (s *Session) lookDelivered() {
 		s.mu.Unlock()
 		return
 	}
-	if seen != d.seen {
-		d.seen, d.moved = seen, now
+	if seen.since(d.seen) {
+		d.seen, d.moved, d.patience, d.stale = seen, now, s.conf.DeliveryTimeout, false
 	}
-	silence, limit := now.Sub(d.moved), s.conf.DeliveryTimeout
+	silence, limit := now.Sub(d.moved), d.patience
 	if silence >= limit {
 		s.mu.Unlock()
 		s.shutdown(&ConnError{Err: ErrDeliveryTimeout})
@@ -163,10 +193,6 @@ func (s *Session) lookDelivered() {
 		s.ring()
 	}
 }
-
-// partedLocked reports that both sides have said GOAWAY, and that nothing is open: a peer that
-// hangs up now wants no more.
-func (s *Session) partedLocked() bool { return s.end.delivery != nil && s.end.heardGoAway }
 
 // stopLocked ends a delivery with its session. It may be called on nil.
 func (d *delivery) stopLocked() {
@@ -193,14 +219,28 @@ func (s *Session) closesHalfLocked() bool {
 // halfClosedLocked reports that nothing can be written any more.
 func (s *Session) halfClosedLocked() bool { return s.end.delivery != nil && s.end.delivery.closed }
 
-// closeHalf closes our direction if that is due. Called by the sender when nothing is left
-// to write.
-func (s *Session) closeHalf() {
+// allWritten is called by the sender when nothing is left to write. It closes our direction
+// if that is due.
+func (s *Session) allWritten() {
 	s.mu.Lock()
-	due := s.closesHalfLocked()
+	due, first := s.closesHalfLocked(), s.end.delivery != nil && !s.end.delivery.written
 	s.mu.Unlock()
 	if due {
 		closeDirection(s.conn)
+	}
+	if first { // our own farewell is no sign of the peer
+		seen := s.evidence()
+		s.mu.Lock()
+		s.end.delivery.written, s.end.delivery.seen = true, seen
+		s.mu.Unlock()
+	}
+}
+
+// askLateLocked sends the PING of a delivery that began when none could be sent.
+func (s *Session) askLateLocked() {
+	if d := s.end.delivery; d != nil && d.ping == 0 && !d.closed && s.end.err == nil {
+		d.ping = s.nextPingLocked()
+		s.sendPingLocked(d.ping)
 	}
 }
 

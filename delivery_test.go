@@ -130,17 +130,54 @@ func TestDeliveryIsNeeded(t *testing.T) {
 		p.wantOrderlyEnd("the answer is the receipt")
 		shutdown.ok("the answer is the receipt")
 	})
-	story(t, "nothing has happened since the last answer for longer than a delivery takes", func(t *testing.T) {
+	storyLate := func(name string, f func(t *testing.T, p *testPeer, shutdown *call)) {
+		story(t, "the peer has been silent for long/"+name, func(t *testing.T) {
+			p := newPeer(t, asServer)
+			p.resetPings = true
+			p.sendSynStream(1, FlagFin)
+			p.reply(p.wantAccept("a request", 1), FlagFin)
+			p.wantSynReply("its answer", 1)
+			p.advance(defaultDeliveryTimeout)
+			shutdown := p.startShutdown(t.Context())
+			p.wantGoAway("goodbye", 1, GoAwayOK)
+			p.wantPing("it may still live", 2)
+			f(t, p, shutdown)
+		})
+	}
+	storyLate("and is gone", func(t *testing.T, p *testPeer, shutdown *call) {
+		p.advance(deliveryGrace - 1)
+		shutdown.pending("it has a moment")
+		p.advance(1 + linger)
+		shutdown.fails("it does not confirm anything", ErrDeliveryTimeout)
+		require.NoError(t, undelivered([]*Session{p.s}), "a server has such clients")
+	})
+	storyLate("and answers", func(t *testing.T, p *testPeer, shutdown *call) {
+		p.sendPing(2)
+		p.wantOrderlyEnd("it has everything")
+		shutdown.ok("it has everything")
+	})
+	storyLate("and receives", func(t *testing.T, p *testPeer, shutdown *call) {
+		p.advance(deliveryGrace - 1)
+		p.sendWindowUpdate(0, 1)
+		p.advance(defaultDeliveryTimeout - 1)
+		shutdown.pending("now it has all the time")
+		p.sendPing(2)
+		p.advance(linger)
+		shutdown.ok("it has everything")
+	})
+	story(t, "the peer has received for long", func(t *testing.T) {
 		p := newPeer(t, asServer)
 		p.resetPings = true
 		p.sendSynStream(1, FlagFin)
 		p.reply(p.wantAccept("a request", 1), FlagFin)
 		p.wantSynReply("its answer", 1)
 		p.advance(defaultDeliveryTimeout)
+		p.sendWindowUpdate(0, 1)
 		shutdown := p.startShutdown(t.Context())
 		p.wantGoAway("goodbye", 1, GoAwayOK)
-		p.wantOrderlyEnd("the peer may be dead")
-		shutdown.ok("the peer may be dead")
+		p.wantPing("behind the answer", 2)
+		p.advance(defaultDeliveryTimeout - 1)
+		shutdown.pending("it was not silent")
 	})
 	story(t, "more of them than a process may have", func(t *testing.T) {
 		unattended.Add(maxUnattended)
@@ -155,6 +192,66 @@ func TestDeliveryIsNeeded(t *testing.T) {
 		p.wantSynReply("its answer", 1)
 		p.wantOrderlyEnd("at once")
 		require.EqualValues(t, maxUnattended, unattended.Load())
+	})
+}
+
+// TestShutdownsDisagree shows what a Shutdown returns whose session another one has cut short,
+// and one whose session has failed before.
+func TestShutdownsDisagree(t *testing.T) {
+	story(t, "", func(t *testing.T) {
+		p, patient := deliveringPeer(t, t.Context())
+		p.wantPing("behind the answer", 2)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		hasty := p.startShutdown(ctx)
+		p.advance(time.Second + hasteLimit)
+		hasty.fails("it is out of time", context.DeadlineExceeded)
+		patient.fails("the answer may be lost", ErrSessionClosed)
+
+		p, shutdown := deliveringPeer(t, t.Context())
+		p.conn.Reset()
+		require.ErrorAs(t, shutdown.wait("it is lost").err, new(*ConnError))
+		require.ErrorAs(t, p.startShutdown(t.Context()).wait("as before").err, new(*ConnError))
+	})
+	story(t, "the connection breaks when both sides go", func(t *testing.T) {
+		p, shutdown := deliveringPeer(t, t.Context())
+		p.sendGoAway(0, GoAwayOK)
+		p.conn.Reset()
+		require.ErrorAs(t, shutdown.wait("nothing is known of the answer").err, new(*ConnError))
+	})
+}
+
+// TestResetsAreDelivered shows which streams that we reset ask for a receipt.
+func TestResetsAreDelivered(t *testing.T) {
+	story(t, "a part of an answer", func(t *testing.T) {
+		p := newPeer(t, asServer)
+		p.resetPings = true
+		p.sendSynStream(1, FlagFin)
+		st := p.wantAccept("a request", 1)
+		p.reply(st, 0)
+		p.wantSynReply("its answer", 1)
+		st.reset(RstInternalError, "a panic", nil)
+		p.wantRst("its end", 1, RstInternalError)
+		shutdown := p.startShutdown(t.Context())
+		p.wantGoAway("goodbye", 1, GoAwayOK)
+		p.wantPing("behind it", 2)
+		p.sendPing(2)
+		p.wantOrderlyEnd("it has everything")
+		shutdown.ok("it has everything")
+	})
+	story(t, "a stream that is opened with FIN", func(t *testing.T) {
+		p := newPeer(t, asClient)
+		p.resetPings = true
+		st := p.open("an event", FlagFin)
+		p.wantSynStream("an event", 1)
+		st.reset(RstCancel, "the answer is not wanted", nil)
+		p.wantRst("an event", 1, RstCancel)
+		shutdown := p.startShutdown(t.Context())
+		p.wantGoAway("goodbye", 0, GoAwayOK)
+		p.wantPing("behind it", 1)
+		p.sendPing(1)
+		p.wantOrderlyEnd("it has everything")
+		shutdown.ok("it has everything")
 	})
 }
 
@@ -184,6 +281,50 @@ func TestDeliveriesAreCounted(t *testing.T) {
 		p.wantOrderlyEnd("delivered")
 		shutdown.ok("delivered")
 		require.Equal(t, before, unattended.Load())
+	})
+}
+
+// TestAbandonedDeliveryIsCounted shows that a delivery counts as soon as no Shutdown waits for
+// it any more.
+func TestAbandonedDeliveryIsCounted(t *testing.T) {
+	story(t, "", func(t *testing.T) {
+		before := unattended.Load()
+		p := newPeer(t, asServer)
+		p.resetPings = true
+		p.sendSynStream(1, FlagFin)
+		st := p.wantAccept("a request", 1)
+		p.s.wait(1)
+		p.s.goAway()
+		p.wantGoAway("goodbye", 1, GoAwayOK)
+		p.reply(st, FlagFin)
+		p.wantSynReply("its answer", 1)
+		p.wantPing("behind it", 2)
+		require.Equal(t, before, unattended.Load())
+		p.s.wait(-1)
+		require.Equal(t, before+1, unattended.Load())
+		p.sendPing(2)
+		p.wantOrderlyEnd("delivered")
+		require.Equal(t, before, unattended.Load())
+	})
+}
+
+// TestDeliveryBeforeFirstFrame shows that a delivery which may send no PING yet sends it when
+// the peer has spoken.
+func TestDeliveryBeforeFirstFrame(t *testing.T) {
+	story(t, "", func(t *testing.T) {
+		p := newUnaware(t, asClient, Config{})
+		p.resetPings = true
+		p.openRaw("an event", StreamOptions{Fin: true, Unidirectional: true})
+		shutdown := p.startShutdown(t.Context())
+		synctest.Wait()
+		shutdown.pending("the peer has said nothing")
+		p.sendPing(2)
+		p.wantPing("behind the event", 1)
+		p.wantPing("the echo", 2)
+		p.sendPing(1)
+		p.wantGoAway("goodbye", 0, GoAwayOK)
+		p.advance(linger)
+		shutdown.ok("delivered")
 	})
 }
 

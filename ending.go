@@ -21,6 +21,7 @@ type ending struct {
 
 	err         error       // why the session ended; nil while it lives
 	lost        bool        // the conn is of no more use
+	forced      bool        // the context of a Shutdown ended before the session
 	saidGoAway  bool        // we take no new streams
 	heardGoAway bool        // the peer takes no new streams
 	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
@@ -32,6 +33,7 @@ type ending struct {
 	delivery *delivery     // the wait for the receipt of the last byte; nil before it
 	waiting  int           // calls of Shutdown that wait
 	rested   time.Duration // when the last stream ended, since epoch
+	heard    int64         // bytes that had come from the peer by then
 }
 
 // newEnding is the ending of a session that has not begun.
@@ -107,6 +109,16 @@ func closeSoon(sessions ...*Session) bool {
 	return true
 }
 
+// cutShort is closeSoon for sessions whose Shutdown has run out of time.
+func cutShort(sessions ...*Session) bool {
+	for _, s := range sessions {
+		s.mu.Lock()
+		s.end.forced = s.end.forced || s.end.err == nil
+		s.mu.Unlock()
+	}
+	return closeSoon(sessions...)
+}
+
 // shutdown is the one way in which a session ends; the first reason stays. Every
 // stream fails with it, the peer is told if there is something to tell, and the
 // sender, which sees the latch, writes what is left and closes the connection.
@@ -179,7 +191,7 @@ func (s *Session) fail(err error) {
 	s.mu.Lock()
 	s.end.lost = true
 	var reason error
-	if len(s.streams) == 0 && (err == io.EOF || s.partedLocked()) { // the peer closed between two frames
+	if len(s.streams) == 0 && err == io.EOF { // the peer closed between two frames
 		reason = s.reasonLocked(ErrSessionClosed)
 	} else {
 		reason = s.reasonLocked(&ConnError{Err: unexpected(err)})
@@ -212,7 +224,7 @@ func (s *Session) writeFailed(err error) {
 	}
 	s.mu.Lock()
 	s.end.lost = true
-	if !s.partedLocked() {
+	if s.end.delivery == nil { // else the end of the connection says whether the peer has everything
 		s.end.writeErr = &ConnError{Err: err}
 	}
 	s.end.saidGoAway = true // to nobody

@@ -61,36 +61,47 @@ func (s *Session) PeerLastGood() (id uint32, ok bool) {
 // streams, lets the open ones finish, waits until the peer has received what they sent,
 // and closes. The receipt is the echo of a PING, or the peer's own close. A peer that shows
 // no sign of receiving for Config.DeliveryTimeout is given up with ErrDeliveryTimeout; if
-// the connection fails, that error is returned. If the context ends first, so
+// the connection fails, that error is returned, and ErrSessionClosed if the context of
+// another Shutdown has ended the session. If the context ends first, so
 // does the session, at once: the context's error is returned within a tenth of a
 // second, whether the peer hangs up or not. Called by a hook of a Trace, or by other
 // code that runs on a session's own goroutines, it does not wait: it has announced the
 // end, and returns an error that says so.
 func (s *Session) Shutdown(ctx context.Context) (err error) {
-	if s.ended() {
-		s.awaitEnd(ctx)
-		return nil
+	if insideSession() {
+		s.goAway()
+		return errInside
 	}
 	s.wait(1)
 	defer s.wait(-1)
 	s.goAway()
-	if insideSession() {
-		return errInside
-	}
 	if s.awaitEnd(ctx) {
-		if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
-			return err
-		}
-		return nil
+		return s.failure()
 	}
-	closeSoon(s)
+	cutShort(s)
 	return ctx.Err()
 }
 
-// wait adds n to the calls that wait for the session's end.
+// failure returns why a session that has ended did not end gracefully, nil if it did, or if
+// Close has ended it.
+func (s *Session) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(s.end.err, ErrSessionClosed) && !s.end.forced {
+		return nil
+	}
+	return s.end.err
+}
+
+// wait adds n to the calls that wait for the session's end. When none is left, a delivery
+// counts as unattended.
 func (s *Session) wait(n int) {
 	s.mu.Lock()
 	s.end.waiting += n
+	if d := s.end.delivery; d != nil && !d.alone && s.end.waiting == 0 && s.end.err == nil {
+		d.alone = true
+		unattended.Add(1)
+	}
 	s.mu.Unlock()
 }
 

@@ -169,13 +169,13 @@ func (a *keepalive) ping() {
 		a.quiet.begin(a.now()) // does nothing once the session has ended
 		return
 	}
+	a.echo.beginOnce(a.now())          // before the echo can come, which takes the mark away
 	if a.unsent.Load() != pingQueued { // one in the batch under way may have been answered already
 		delete(s.pings, a.lastPing) // a peer that never answers must not make the map grow
 		a.lastPing = s.pingLocked(newPingWaiter())
 		a.unsent.Store(pingQueued)
 	}
 	s.mu.Unlock()
-	a.echo.beginOnce(a.now())
 	s.ring()
 }
 

@@ -218,6 +218,7 @@ func (s *Session) heard() {
 	if late {
 		s.beginTrialLocked()
 	}
+	s.askLateLocked()
 	s.mu.Unlock()
 	s.ring()
 }

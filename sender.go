@@ -21,7 +21,7 @@ func (s *Session) sender() {
 	defer close(s.end.senderEnd)
 	look := func() (bell chan struct{}) {
 		if s.writeBatch() {
-			s.closeHalf()
+			s.allWritten()
 			return s.wake
 		}
 		return nil
@@ -217,6 +217,7 @@ func (s *Session) finishOutLocked(st *Stream) {
 // on sending a request that nobody reads.
 func (s *Session) cancelRestLocked(st *Stream) {
 	s.queueResetLocked(st.id, RstCancel, st.raw == nil) // closing a raw stream is our own doing
+	s.end.receipt.reset(&st.state)
 	s.floods.expect()
 	st.wasReset = st.state.ours
 	if st.raw != nil && st.raw.closed.Load() {

@@ -327,13 +327,16 @@ func (srv *Server) Close() (err error) {
 func (srv *Server) Shutdown(ctx context.Context) error {
 	sessions, _ := srv.close()
 	plain := srv.httpServer() // which calls what RegisterOnShutdown was given
+	if insideSession() {
+		for _, s := range sessions {
+			s.goAway()
+		}
+		return errInside
+	}
 	for _, s := range sessions {
 		s.wait(1)
 		defer s.wait(-1)
 		s.goAway()
-	}
-	if insideSession() {
-		return errInside
 	}
 	err := unlessClosed(plain.Shutdown(ctx))
 	for _, s := range sessions {
@@ -343,18 +346,20 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		srv.serving.Wait()
 		return cmp.Or(err, undelivered(sessions))
 	}
-	if closeSoon(sessions...) {
+	if cutShort(sessions...) {
 		defer srv.serving.Wait()
 	}
 	plain.Close() // not before: it would close connections before their GOAWAY is out
 	return ctx.Err()
 }
 
-// undelivered returns why a session ended whose peer did not confirm the last bytes. What
-// has become of a connection otherwise is no concern of its server.
+// undelivered returns why a session ended whose peer did not confirm the last bytes, or that
+// another Shutdown has ended it. What has become of a connection otherwise is no concern of
+// its server, nor is a client that had been silent for long.
 func undelivered(sessions []*Session) error {
 	for _, s := range sessions {
-		if err := s.Err(); errors.Is(err, ErrDeliveryTimeout) {
+		err := s.failure()
+		if errors.Is(err, ErrSessionClosed) || errors.Is(err, ErrDeliveryTimeout) && !s.isStale() {
 			return err
 		}
 	}

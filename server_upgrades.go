@@ -170,13 +170,16 @@ func TrackSession(ctx context.Context, s *Session) error {
 // ended goes on, as with http.Server.Shutdown.
 func ShutdownServer(ctx context.Context, s *http.Server) error {
 	sessions := upgradesByServer.of(s).close()
+	if insideSession() {
+		for _, session := range sessions {
+			session.goAway()
+		}
+		return errInside
+	}
 	for _, session := range sessions {
 		session.wait(1)
 		defer session.wait(-1)
 		session.goAway()
-	}
-	if insideSession() {
-		return errInside
 	}
 	err := s.Shutdown(ctx)
 	for _, session := range sessions {

@@ -277,7 +277,7 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	s.leaveUnreadLocked(st)
 	delete(s.streams, st.id)
 	if len(s.streams) == 0 {
-		s.end.rested = time.Since(epoch)
+		s.end.rested, s.end.heard = time.Since(epoch), s.in.total.Load()
 	}
 	s.unlinkPushLocked(st)
 	s.keepLocked(st)
@@ -331,6 +331,7 @@ func (s *Session) abortStream(st *Stream, e *StreamError) {
 	}
 	if st.onWire {
 		s.queueResetLocked(st.id, e.Status, !st.state.ours)
+		s.end.receipt.reset(&st.state)
 		s.floods.expect()
 		st.wasReset = st.state.ours
 	}
