@@ -66,11 +66,12 @@ func (s *Session) evidence() progress {
 // FIN; what we have reset is nobody's. PINGs are answered in order, so that the echo of any
 // that was queued later proves it. Guarded by Session.mu.
 type receipt struct {
-	owed bool   // a FIN was sent since the last PING
-	ping uint32 // the id of a PING behind those that were sent before; 0 if they are proven
+	owed      bool   // a FIN was sent since the last PING
+	unwritten bool   // a FIN is in the batch that the sender writes
+	ping      uint32 // the id of a PING behind those that were sent before; 0 if they are proven
 }
 
-func (r *receipt) sent() { r.owed = true }
+func (r *receipt) sent() { r.owed, r.unwritten = true, true }
 
 func (r *receipt) asked(id uint32) {
 	if r.owed {
@@ -165,7 +166,8 @@ func (s *Session) lookDelivered() {
 }
 
 // partedLocked reports that both sides have said GOAWAY, and that nothing is open: a peer that
-// hangs up now wants no more.
+// hangs up now wants no more. One whose last FIN could not be written has not hung up: it
+// would have waited for that.
 func (s *Session) partedLocked() bool { return s.end.delivery != nil && s.end.heardGoAway }
 
 // stopLocked ends a delivery with its session. It may be called on nil.

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"errors"
 	"net"
 	"syscall"
 	"unsafe"
@@ -35,3 +36,7 @@ func unacknowledged(conn net.Conn) int {
 	}
 	return int(n)
 }
+
+// hungUp reports whether a connection that fails with err may have been closed by the peer,
+// with bytes of ours unread.
+func hungUp(err error) bool { return errors.Is(err, syscall.ECONNRESET) }

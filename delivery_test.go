@@ -51,6 +51,26 @@ func TestShutdownDelivers(t *testing.T) {
 		p.conn.Reset()
 		require.ErrorAs(t, shutdown.wait("nothing is known of the answer").err, new(*ConnError))
 	})
+	story(t, "the connection has broken before", func(t *testing.T) {
+		for _, answered := range []bool{true, false} {
+			p := newPeer(t, asServer)
+			p.resetPings = true
+			p.sendSynStream(1, FlagFin)
+			st := p.wantAccept("a request", 1)
+			if answered {
+				p.reply(st, FlagFin)
+				p.wantSynReply("its answer", 1)
+			}
+			p.conn.Reset()
+			<-p.s.Done()
+			shutdown := p.startShutdown(t.Context())
+			require.ErrorAs(t, shutdown.wait("the answer has not arrived").err, new(*ConnError))
+		}
+		p := newPeer(t, asServer)
+		p.conn.Reset()
+		<-p.s.Done()
+		p.startShutdown(t.Context()).ok("nothing has been sent")
+	})
 	story(t, "a peer that answers no PING, but hangs up when we do", func(t *testing.T) {
 		p, shutdown := deliveringPeer(t, t.Context())
 		p.wantPing("behind the last frame", 2)

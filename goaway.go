@@ -61,7 +61,8 @@ func (s *Session) PeerLastGood() (id uint32, ok bool) {
 // streams, lets the open ones finish, waits until the peer has received what they sent,
 // and closes. The receipt is the echo of a PING, or the peer's own close. A peer that shows
 // no sign of receiving for Config.DeliveryTimeout is given up with ErrDeliveryTimeout; if
-// the connection fails, that error is returned. If the context ends first, so
+// the connection fails, or has failed before all was received, that error is returned. If
+// the context ends first, so
 // does the session, at once: the context's error is returned within a tenth of a
 // second, whether the peer hangs up or not. Called by a hook of a Trace, or by other
 // code that runs on a session's own goroutines, it does not wait: it has announced the
@@ -69,7 +70,7 @@ func (s *Session) PeerLastGood() (id uint32, ok bool) {
 func (s *Session) Shutdown(ctx context.Context) (err error) {
 	if s.ended() {
 		s.awaitEnd(ctx)
-		return nil
+		return s.undeliveredErr()
 	}
 	s.wait(1)
 	defer s.wait(-1)
@@ -85,6 +86,16 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 	}
 	closeSoon(s)
 	return ctx.Err()
+}
+
+// undeliveredErr returns why a session was lost that had not delivered everything, else nil.
+func (s *Session) undeliveredErr() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end.undelivered && !errors.Is(s.end.err, ErrSessionClosed) {
+		return s.end.err
+	}
+	return nil
 }
 
 // wait adds n to the calls that wait for the session's end.
