@@ -71,6 +71,29 @@ func TestShutdownDelivers(t *testing.T) {
 		<-p.s.Done()
 		p.startShutdown(t.Context()).ok("nothing has been sent")
 	})
+	for op, name := range map[testconn.Op]string{testconn.OpWrite: "writing", testconn.OpRead: "reading"} {
+		story(t, name+" fails after the peer's goodbye", func(t *testing.T) {
+			p := newPeer(t, asServer)
+			p.resetPings = true
+			p.sendSynStream(1, FlagFin)
+			st := p.wantAccept("a request", 1)
+			p.sendGoAway(0, GoAwayOK)
+			shutdown := p.startShutdown(t.Context())
+			p.wantGoAway("goodbye", 1, GoAwayOK)
+			if op == testconn.OpWrite {
+				p.conn.Peer().Fail(testconn.Fault{Op: op, Call: 2})
+			}
+			p.reply(st, FlagFin)
+			p.wantSynReply("its answer", 1)
+			if op == testconn.OpRead {
+				p.wantPing("behind it", 2)
+				p.conn.Peer().Fail(testconn.Fault{Op: op, Call: 1})
+				p.sendWindowUpdate(0, 1)
+			}
+			p.advance(linger)
+			shutdown.fails("the peer has not hung up, and may not have the answer", testconn.ErrInjected)
+		})
+	}
 	story(t, "a peer that answers no PING, but hangs up when we do", func(t *testing.T) {
 		p, shutdown := deliveringPeer(t, t.Context())
 		p.wantPing("behind the last frame", 2)
