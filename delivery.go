@@ -25,6 +25,9 @@ const (
 	// an answer whose last frame is followed by the end of the connection at once.
 	mutePeerGrace = 200 * time.Millisecond
 
+	// maxTrip bounds the round trip that a session lingers besides.
+	maxTrip = 10 * time.Second
+
 	// deliveryLooks is how often a delivery looks for progress in DeliveryTimeout.
 	deliveryLooks = 16
 
@@ -45,6 +48,8 @@ type delivery struct {
 	grace    time.Duration // the silence after which our direction is closed
 	timer    *time.Timer   // looks for progress; ends with the session
 	seen     progress      // at the last look
+	began    time.Time
+	trip     time.Duration // how long the echo of the PING took; 0 before it
 	moved    time.Time     // when progress was last seen
 	patience time.Duration // the silence that ends the session
 	stale    bool          // the peer had been silent for DeliveryTimeout before, and still is
@@ -76,14 +81,15 @@ func (s *Session) evidence() progress {
 	return progress{s.in.total.Load(), s.stats.bytesSent.Load(), unacknowledged(s.conn)}
 }
 
-// A receipt tells whether the peer has received all of the streams that we have ended. PINGs are answered in order, so that the echo of any
-// that was queued later proves it. Guarded by Session.mu.
+// A receipt tells whether the peer has received all of the streams that we have ended. PINGs
+// are answered in order, so that the echo of any that was queued later proves it. Guarded by Session.mu.
 type receipt struct {
-	owed bool   // a FIN, or a RST_STREAM behind data, was sent since the last PING
-	ping uint32 // the id of a PING behind those that were sent before; 0 if they are proven
+	owed      bool   // a FIN, or a RST_STREAM behind data, was sent since the last PING
+	unwritten bool   // one of them is in the batch that the sender writes
+	ping      uint32 // the id of a PING behind those that were sent before; 0 if they are proven
 }
 
-func (r *receipt) sent() { r.owed = true }
+func (r *receipt) sent() { r.owed, r.unwritten = true, true }
 
 // reset notes that we reset a stream: the peer is to have the part of an answer that was sent,
 // and a stream that was opened with FIN, if no answer shows that it has.
@@ -123,7 +129,8 @@ func (s *Session) deliverLocked() bool {
 	s.goAwayLocked()
 	silence := s.silenceLocked()
 	patience := max(limit-silence, min(limit, deliveryGrace))
-	d := &delivery{patience: patience, stale: silence >= limit, alone: alone, moved: time.Now()}
+	d := &delivery{patience: patience, stale: silence >= limit, alone: alone, began: time.Now()}
+	d.moved = d.began
 	if s.silent || s.holdsPings() {
 		d.grace = mutePeerGrace
 	} else {
@@ -159,7 +166,20 @@ func (s *Session) isStale() bool {
 func (s *Session) deliveredLocked(ping uint32) bool {
 	s.end.receipt.echoed(ping)
 	d := s.end.delivery
-	return d != nil && d.ping == ping && s.end.err == nil
+	if d == nil || d.ping != ping || s.end.err != nil {
+		return false
+	}
+	d.trip = time.Since(d.began)
+	return true
+}
+
+// linger is how long a session waits for its peer to close, before it does: the peer may
+// have sent a PING as well, and the end of the connection is on its way to it.
+func (d *delivery) linger() time.Duration {
+	if d == nil {
+		return linger
+	}
+	return linger + min(d.trip, maxTrip)
 }
 
 // lookDelivered is what a delivery's timer does.

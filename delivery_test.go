@@ -51,6 +51,49 @@ func TestShutdownDelivers(t *testing.T) {
 		p.conn.Reset()
 		require.ErrorAs(t, shutdown.wait("nothing is known of the answer").err, new(*ConnError))
 	})
+	story(t, "the connection has broken before", func(t *testing.T) {
+		for _, answered := range []bool{true, false} {
+			p := newPeer(t, asServer)
+			p.resetPings = true
+			p.sendSynStream(1, FlagFin)
+			st := p.wantAccept("a request", 1)
+			if answered {
+				p.reply(st, FlagFin)
+				p.wantSynReply("its answer", 1)
+			}
+			p.conn.Reset()
+			<-p.s.Done()
+			shutdown := p.startShutdown(t.Context())
+			require.ErrorAs(t, shutdown.wait("the answer has not arrived").err, new(*ConnError))
+		}
+		p := newPeer(t, asServer)
+		p.conn.Reset()
+		<-p.s.Done()
+		p.startShutdown(t.Context()).ok("nothing has been sent")
+	})
+	for op, name := range map[testconn.Op]string{testconn.OpWrite: "writing", testconn.OpRead: "reading"} {
+		story(t, name+" fails after the peer's goodbye", func(t *testing.T) {
+			p := newPeer(t, asServer)
+			p.resetPings = true
+			p.sendSynStream(1, FlagFin)
+			st := p.wantAccept("a request", 1)
+			p.sendGoAway(0, GoAwayOK)
+			shutdown := p.startShutdown(t.Context())
+			p.wantGoAway("goodbye", 1, GoAwayOK)
+			if op == testconn.OpWrite {
+				p.conn.Peer().Fail(testconn.Fault{Op: op, Call: 2})
+			}
+			p.reply(st, FlagFin)
+			p.wantSynReply("its answer", 1)
+			if op == testconn.OpRead {
+				p.wantPing("behind it", 2)
+				p.conn.Peer().Fail(testconn.Fault{Op: op, Call: 1})
+				p.sendWindowUpdate(0, 1)
+			}
+			p.advance(linger)
+			shutdown.fails("the peer has not hung up, and may not have the answer", testconn.ErrInjected)
+		})
+	}
 	story(t, "a peer that answers no PING, but hangs up when we do", func(t *testing.T) {
 		p, shutdown := deliveringPeer(t, t.Context())
 		p.wantPing("behind the last frame", 2)
@@ -162,7 +205,7 @@ func TestDeliveryIsNeeded(t *testing.T) {
 		p.advance(defaultDeliveryTimeout - 1)
 		shutdown.pending("now it has all the time")
 		p.sendPing(2)
-		p.advance(linger)
+		p.advance(linger + maxTrip)
 		shutdown.ok("it has everything")
 	})
 	story(t, "the peer has received for long", func(t *testing.T) {

@@ -24,6 +24,7 @@ type ending struct {
 	forced      bool        // the context of a Shutdown ended before the session
 	saidGoAway  bool        // we take no new streams
 	heardGoAway bool        // the peer takes no new streams
+	undelivered bool        // the session ended before the peer had confirmed all, or with open streams
 	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
 	farewell    error       // the error that the peer's GOAWAY reported
 	writeErr    *ConnError  // what has ended the sender, while the receiver may go on, see writeFailed
@@ -128,7 +129,9 @@ func (s *Session) shutdown(reason error) {
 		s.mu.Unlock()
 		return
 	}
+	reason = s.sameReasonLocked(reason)
 	s.end.err = reason
+	s.end.undelivered = len(s.streams) > 0 || s.end.receipt.missing() || s.end.writeErr != nil
 	var protocol *SessionError
 	switch {
 	case errors.As(reason, &protocol) && !protocol.Remote:
@@ -148,7 +151,7 @@ func (s *Session) shutdown(reason error) {
 		s.endLocked(st, reason, keepUnread)
 		ended = append(ended, st)
 	}
-	patience := linger
+	patience := s.end.delivery.linger()
 	if s.end.lost {
 		patience = 0
 	}
@@ -200,6 +203,12 @@ func (s *Session) fail(err error) {
 	s.shutdown(reason)
 }
 
+// isTimeout reports that the network gave up, and not the peer.
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // reasonLocked is why the session ends, if other is what has just come to light: what the
 // peer's GOAWAY said, what happened to the sender before, or that.
 func (s *Session) reasonLocked(other error) error {
@@ -212,19 +221,28 @@ func (s *Session) reasonLocked(other error) error {
 	return other
 }
 
+// sameReasonLocked is the reason of a session that ends while it can write no more: the one
+// that calls have returned since, unless the peer breaks a rule.
+func (s *Session) sameReasonLocked(reason error) error {
+	var protocol *SessionError
+	if s.end.writeErr == nil || errors.As(reason, &protocol) {
+		return reason
+	}
+	return s.reasonLocked(reason)
+}
+
 // writeFailed ends a session that can write no more. What its peer had sent before may
 // still be unread, to the end of an answer: the receiver goes on until the connection has
 // no more to give, for the time of linger at most, and its end is the session's. Nothing
 // is written meanwhile, and no stream opened or taken.
 func (s *Session) writeFailed(err error) {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		s.fail(err)
 		return
 	}
 	s.mu.Lock()
 	s.end.lost = true
-	if s.end.delivery == nil { // else the end of the connection says whether the peer has everything
+	if s.end.delivery == nil || s.end.receipt.unwritten { // else the end of the connection says whether the peer has everything
 		s.end.writeErr = &ConnError{Err: err}
 	}
 	s.end.saidGoAway = true // to nobody
@@ -235,7 +253,7 @@ func (s *Session) writeFailed(err error) {
 	}
 	s.mu.Unlock()
 	s.drain()
-	timer := time.AfterFunc(linger, func() { s.fail(err) }) // a receiver in awaitRoom waits for no network
+	timer := time.AfterFunc(linger, func() { s.shutdown(&ConnError{Err: err}) }) // a receiver in awaitRoom waits for no network
 	<-s.end.receiveEnd
 	timer.Stop()
 }

@@ -82,15 +82,15 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 	return ctx.Err()
 }
 
-// failure returns why a session that has ended did not end gracefully, nil if it did, or if
-// Close has ended it.
+// failure returns why a session that has ended has not delivered everything, nil if it has,
+// or if Close has ended it.
 func (s *Session) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if errors.Is(s.end.err, ErrSessionClosed) && !s.end.forced {
-		return nil
+	if s.end.undelivered && (s.end.forced || !errors.Is(s.end.err, ErrSessionClosed)) {
+		return s.end.err
 	}
-	return s.end.err
+	return nil
 }
 
 // wait adds n to the calls that wait for the session's end. When none is left, a delivery

@@ -57,6 +57,10 @@ func (h *hammer) askPushed(rnd *rand.Rand) {
 		return
 	}
 	defer res.Body.Close()
+	if rnd.IntN(3) == 0 { // left
+		io.CopyN(io.Discard, res.Body, pushedSize(path)/2)
+		return
+	}
 	check := newPatternCheck(3, pushedSize(path))
 	if _, err = io.Copy(check, res.Body); err == nil {
 		if err := check.whole(); err != nil {

@@ -116,14 +116,18 @@ func (h *hammer) receiveRaw(what string, r io.Reader, header HeaderBlock, rnd *r
 	return err == nil
 }
 
-// sendRaw sends all of body and our FIN. If that fails the stream must break off, since Close
+// sendRaw sends all of body and our FIN, on every other stream with HEADERS. If that fails the stream must break off, since Close
 // would say that what has gone out is all.
 func sendRaw(r *RawStream, body io.Reader) {
-	if _, err := r.ReadFrom(body); err != nil {
+	_, err := r.ReadFrom(body)
+	switch {
+	case err != nil:
 		r.Reset(RstCancel)
-		return
+	case r.ID()/2%2 == 0:
+		r.SendHeaders(rawHeader(3, 3, false), true)
+	default:
+		r.CloseWrite()
 	}
-	r.CloseWrite()
 }
 
 // openRaw opens a stream, does something with it, and closes it.

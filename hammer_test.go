@@ -125,7 +125,13 @@ func (h *hammer) handle(w http.ResponseWriter, r *http.Request) {
 		c.SetReadDeadline(time.Now().Add(time.Duration(rnd.IntN(5)) * time.Millisecond))
 		c.SetWriteDeadline(time.Now().Add(time.Duration(rnd.IntN(5)) * time.Millisecond))
 	}
-	switch rnd.IntN(19) {
+	deed := rnd.IntN(19)
+	if r.Header.Get("Late") != "" { // the client sends the rest when it has the headers
+		w.Header().Set("Whole", "yes")
+		c.Flush()
+		deed = 18
+	}
+	switch deed {
 	case 0:
 		panic(http.ErrAbortHandler)
 	case 1:
@@ -182,10 +188,24 @@ func (h *hammer) exchange(number uint64, rnd *rand.Rand) {
 	case 1:
 		time.AfterFunc(time.Duration(rnd.IntN(1000))*time.Microsecond, cancel)
 	}
-	req, err := http.NewRequestWithContext(ctx, "POST", "http://x"+hammerPaths[number%priorities], newPattern(int64(number%100), size))
+	body := newGatedBody(int64(number%100), size, size, nil)
+	late := rnd.IntN(8)
+	switch late {
+	case 0, 1:
+		body = newGatedBody(int64(number%100), size, rnd.Int64N(size+1), nil)
+	case 2: // a server that waits for the rest learns of it when the context ends
+		body = newGatedBody(int64(number%100), size+1, rnd.Int64N(size+1), errSpoilt)
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(rnd.IntN(10))*time.Millisecond)
+		defer cancel()
+	}
+	defer body.open()
+	req, err := http.NewRequestWithContext(ctx, "POST", "http://x"+hammerPaths[number%priorities], body)
 	if err != nil {
 		h.report(err)
 		return
+	}
+	if late < 3 {
+		req.Header.Set("Late", "yes")
 	}
 	req.Header.Set("Number", strconv.FormatUint(number, 10))
 	req.Header.Set("Size", strconv.FormatInt(size, 10))
@@ -197,6 +217,11 @@ func (h *hammer) exchange(number uint64, rnd *rand.Rand) {
 		return
 	}
 	defer res.Body.Close()
+	if late == 0 { // the answer may end before the body
+		time.AfterFunc(time.Duration(rnd.IntN(3000))*time.Microsecond, body.open)
+	} else {
+		body.open()
+	}
 	check := newPatternCheck(int64(number%100), size)
 	switch rnd.IntN(7) {
 	case 0:
@@ -227,9 +252,11 @@ func (h *hammer) end(rnd *rand.Rand) {
 	s := []*Session{h.client, h.server}[rnd.IntN(2)]
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rnd.IntN(20))*time.Millisecond)
 	defer cancel()
-	switch rnd.IntN(7) {
+	switch rnd.IntN(8) {
 	case 0:
 		s.Close()
+	case 7:
+		h.endGracefully(s)
 	case 6:
 		resetConn(h.conns[rnd.IntN(2)])
 	case 1:
@@ -243,6 +270,15 @@ func (h *hammer) end(rnd *rand.Rand) {
 		h.server.Close()
 	default:
 		s.goAway()
+	}
+}
+
+// endGracefully waits for a session that others go on using until it refuses them.
+func (h *hammer) endGracefully(s *Session) {
+	ctx, cancel := context.WithTimeout(context.Background(), hammerPatience/2)
+	defer cancel()
+	if err := s.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+		h.report(fmt.Errorf("a graceful end has no end: %+v", s.Stats()))
 	}
 }
 
@@ -285,7 +321,8 @@ func (h *hammer) round() {
 // TestHammer uses sessions at random: in all versions and from either end of a connection,
 // streams of all priorities that are read, read slowly, left, cut, cancelled and reset from
 // both sides, pushes, changed settings, deadlines, handlers that panic or close their
-// session, and sessions that end in every way at any time. What arrives without an error
+// session, uploads that go on, fail or end while they are answered, and sessions that end
+// in every way at any time, gracefully too. What arrives without an error
 // is right and whole, nothing hangs, races or stays behind.
 func TestHammer(t *testing.T) { hammerAll(t, hammerConns(t), (*hammer).round) }
 

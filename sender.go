@@ -93,6 +93,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	if s.halfClosedLocked() {
 		s.control = s.control[:0]
 	}
+	s.end.receipt.unwritten = false
 	b = append(b, s.control...)
 	s.stats.noteControlLocked(s.control)
 	s.control, s.floods.replies = s.control[:0], 0

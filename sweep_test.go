@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,12 +19,63 @@ import (
 	"github.com/amahi/spdy/internal/testconn"
 )
 
-// A sweepRun is one run of the scenario that TestFaultSweep breaks in every place.
+// A sweepScenario is a use of a session pair that TestFaultSweep breaks in every place.
+type sweepScenario struct {
+	name  string
+	raw   bool // both ends are raw sessions
+	run   func(s *sweepRun)
+	parts int // each version of the sweep strikes one of so many calls, each another one
+	room  int // the session's window
+
+	latency time.Duration // more than a session lingers for shows what a graceful end waits for
+
+	leaves bool // the sessions say GOAWAY amid it: streams that are not sent any more count as refused
+}
+
+var sweepScenarios = []sweepScenario{
+	{name: "exchanges", run: (*sweepRun).exchanges, parts: 1, room: 128 << 10, latency: time.Millisecond},
+	{name: "uploads and pushes", run: (*sweepRun).uploadsAndPushes, parts: 3, room: 4 << 20, latency: time.Millisecond},
+	{name: "farewell", run: (*sweepRun).farewell, parts: 3, room: 4 << 20, latency: 3 * time.Second, leaves: true},
+	{name: "raw", raw: true, run: (*sweepRun).rawStreams, parts: 3, room: 4 << 20, latency: time.Millisecond},
+	{name: "raw farewell", raw: true, run: (*sweepRun).rawFarewell, parts: 3, room: 4 << 20, latency: 3 * time.Second, leaves: true},
+}
+
+// A sweepRun is one run of a scenario.
 type sweepRun struct {
+	sweepScenario
 	r    *rig
 	body int64 // bytes of each large body
-	mu   sync.Mutex
-	at   map[string][]error // errors of the calls at "client" and "server"
+
+	mu        sync.Mutex
+	at        map[string][]error // errors of the calls at "client" and "server"
+	delivered map[string]bool    // ends whose Shutdown has returned nil
+	sent, got map[string]bool    // bodies that one end has sent, and the other has received, to the end
+	bodies    []*gatedBody       // of requests
+	pushed    int                // pushes that the server's handlers have answered
+}
+
+func newSweepRun(sc sweepScenario) *sweepRun {
+	return &sweepRun{
+		sweepScenario: sc, body: sc.sweepBody(), at: make(map[string][]error), delivered: make(map[string]bool),
+		sent: make(map[string]bool), got: make(map[string]bool),
+	}
+}
+
+// start starts the sessions of a scenario.
+func (s *sweepRun) start(t *testing.T, cc, other net.Conn, client, server *Config) {
+	if !s.raw {
+		s.r = startRig(t, cc, other, client, server, http.HandlerFunc(s.serve))
+		return
+	}
+	s.r = &rig{t: t, clientEnd: make(chan error, 1), serverEnd: make(chan error, 1)}
+	s.r.client, s.r.server = client.RawSession(cc, true), server.RawSession(other, false)
+	go func() { s.r.serverEnd <- s.r.server.Serve() }()
+	go func() { s.r.clientEnd <- s.r.client.Serve() }()
+}
+
+// ends are both sessions.
+func (s *sweepRun) ends() map[string]*Session {
+	return map[string]*Session{"client": s.r.client, "server": s.r.server}
 }
 
 func (s *sweepRun) failed(end string, err error) {
@@ -32,19 +86,44 @@ func (s *sweepRun) failed(end string, err error) {
 	}
 }
 
-const sweepBody = 300_000
+// retryable reports whether the peer has refused a stream, or would have.
+func retryable(err error) bool {
+	var e *StreamError
+	return errors.As(err, &e) && e.Retryable()
+}
 
-// sweepConfigs are those of the two ends: windows that are soon used up, pushes that are
+// note sets what is so in one of the maps.
+func (s *sweepRun) note(in map[string]bool, what string) {
+	s.mu.Lock()
+	in[what] = true
+	s.mu.Unlock()
+}
+
+// peerReset reports whether the peer has reset a stream with one of the statuses.
+func peerReset(err error, statuses ...RstStatus) bool {
+	var e *StreamError
+	return errors.As(err, &e) && e.Remote && slices.Contains(statuses, e.Status)
+}
+
+// sweepBody is the size of a large body: more than a stream's window.
+func (sc sweepScenario) sweepBody() int64 {
+	if sc.parts > 1 {
+		return 100_000
+	}
+	return 300_000
+}
+
+// configs are those of the two ends: windows that are soon used up, pushes that are
 // taken, and a setting that the server has asked to keep.
-func sweepConfigs(version Version) (client, server *Config) {
+func (sc sweepScenario) configs(version Version) (client, server *Config) {
 	kept := new(MemorySettings)
 	kept.Update(" 192.0.2.2:443", false, []Setting{{ID: SettingRoundTripTime, Value: 1}})
-	conf := Config{Version: version, StreamWindow: 64 << 10, SessionWindow: 128 << 10, Settings: kept}
+	conf := Config{Version: version, StreamWindow: 64 << 10, SessionWindow: sc.room, Settings: kept}
 	if version == SPDY2 { // which resets a stream at the bound
 		conf.SessionWindow = 64 << 20
 	}
 	pushed := conf
-	pushed.AcceptPush = func(*http.Request, *http.Request) bool { return true }
+	pushed.AcceptPush = func(promised, _ *http.Request) bool { return promised.URL.Path != "/pushed/refused" }
 	return &pushed, &conf
 }
 
@@ -68,6 +147,10 @@ func (s *sweepRun) serve(w http.ResponseWriter, r *http.Request) {
 	case "/pushed":
 		_, err := io.Copy(w, newPattern(3, s.body/5))
 		s.failed("server", err)
+	case "/late", "/early", "/unread", "/part", "/fails", "/pushing":
+		s.overlapped(w, r)
+	case "/pushed/claimed", "/pushed/left", "/pushed/refused", "/pushed/unread":
+		s.answerPush(w, r)
 	default:
 		_, err := io.Copy(w, r.Body)
 		s.failed("server", err)
@@ -110,9 +193,9 @@ func (s *sweepRun) settings(session *Session) {
 	}
 }
 
-// run goes through it all: uploads, downloads, both at once, an answer given up, a push
+// exchanges goes through it all: uploads, downloads, both at once, an answer given up, a push
 // that is asked for, pings and new settings from both sides, and a graceful end.
-func (s *sweepRun) run(t *testing.T) {
+func (s *sweepRun) exchanges() {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.exchange("/up", s.body, 0, 0) })
 	wg.Go(func() {
@@ -121,7 +204,7 @@ func (s *sweepRun) run(t *testing.T) {
 	})
 	wg.Go(func() { s.exchange("/echo", s.body, s.body, 1) })
 	wg.Go(func() { s.exchange("/echo", 1000, 1000, 1) })
-	for end, session := range map[string]*Session{"client": s.r.client, "server": s.r.server} {
+	for end, session := range s.ends() {
 		wg.Go(func() {
 			for range 3 {
 				_, err := session.PingContext(context.Background())
@@ -131,15 +214,25 @@ func (s *sweepRun) run(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour) // longer than DeliveryTimeout
-	defer cancel()
-	s.failed("server", s.r.server.Shutdown(ctx))
-	s.failed("client", s.r.client.Shutdown(ctx))
+	s.shutdown("server")
+	s.shutdown("client")
 }
 
-// check looks at how both ends ended.
-func (s *sweepRun) check(t *testing.T, faulty string, want error) {
-	for end, session := range map[string]*Session{"client": s.r.client, "server": s.r.server} {
+// shutdown ends one of the sessions gracefully.
+func (s *sweepRun) shutdown(end string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour) // longer than DeliveryTimeout
+	defer cancel()
+	err := s.ends()[end].Shutdown(ctx)
+	s.failed(end, err)
+	if err == nil {
+		s.note(s.delivered, end)
+	}
+}
+
+// check looks at how both ends ended. The end that is faulty, if any is, has ended for want.
+// Streams that were refused are excused if both say GOAWAY.
+func (s *sweepRun) check(t *testing.T, faulty string, want error, excused bool) {
+	for end, session := range s.ends() {
 		why := session.Err()
 		var lost *ConnError
 		if !errors.Is(why, ErrSessionClosed) { // it can be lost while it says goodbye
@@ -149,25 +242,74 @@ func (s *sweepRun) check(t *testing.T, faulty string, want error) {
 			}
 		}
 		for _, err := range s.at[end] {
+			if excused && retryable(err) {
+				continue
+			}
 			require.ErrorIs(t, err, why, "%s: all calls fail for the same reason", end)
+		}
+	}
+	for _, body := range s.bodies {
+		require.True(t, body.closed.Load(), "the body of a request stays open")
+	}
+	require.Zero(t, openStreams(s.r.client)+openStreams(s.r.server))
+	require.Zero(t, s.r.client.Stats().UnreadBytes+s.r.server.Stats().UnreadBytes)
+}
+
+// checkDelivery checks that a Shutdown that returned nil has delivered all that was sent to
+// its end, to a peer that was in order.
+func (s *sweepRun) checkDelivery(t *testing.T, faulty string, struck bool) {
+	for end := range s.delivered {
+		if struck && end != faulty {
+			continue
+		}
+		for what := range s.sent {
+			if strings.HasPrefix(what, end) {
+				require.True(t, s.got[what], "Shutdown has returned nil, and this has not arrived: %s", what)
+			}
+		}
+	}
+}
+
+// balanced checks the windows and slots of sessions that nothing has happened to.
+func (s *sweepRun) balanced() {
+	synctest.Wait()
+	if s.r.cc == nil || s.r.cc.Stats().Faults+s.r.sc.Stats().Faults > 0 || s.r.client.Err() != nil || s.r.server.Err() != nil {
+		return
+	}
+	for end, session := range s.ends() {
+		stats := session.Stats()
+		size, avail, owed, _ := receiveWindow(session)
+		if got := avail + owed + stats.UnreadBytes; got != size {
+			s.failed(end, fmt.Errorf("%d bytes are left of a window of %d", got, size))
+		}
+		if stats.Streams.Total()+stats.WaitingOpeners+stats.WaitingHandlers > 0 {
+			s.failed(end, fmt.Errorf("streams are left: %+v", stats))
+		}
+		session.mu.Lock()
+		ours, theirs := session.ourStreams, session.peerStreams
+		session.mu.Unlock()
+		if ours+theirs != 0 {
+			s.failed(end, fmt.Errorf("slots are taken: %d of ours, %d of the peer", ours, theirs))
 		}
 	}
 }
 
 // sweepOnce runs the scenario with one fault and reports whether it struck.
-func sweepOnce(t *testing.T, faulty string, fault testconn.Fault) (struck bool) {
+func sweepOnce(t *testing.T, sc sweepScenario, faulty string, fault testconn.Fault) (struck bool) {
 	synctest.Test(t, func(t *testing.T) {
 		chunks := chunksOut.Load()
-		client, server := sweepConfigs(testVersion(t))
-		s := &sweepRun{body: sweepBody, at: make(map[string][]error)}
+		client, server := sc.configs(testVersion(t))
+		s := newSweepRun(sc)
 		side := testconn.First
 		if faulty == "server" {
 			side = testconn.Second
 		}
-		s.r = newRig(t, http.HandlerFunc(s.serve), rigSetup{client: client, server: server, conn: []testconn.Option{
-			testconn.WriteCap(50_000), testconn.ReadSize(8000), testconn.Latency(time.Millisecond), side(testconn.FailAt(fault)),
-		}})
-		s.run(t)
+		cc, other := testconn.Pair(
+			testconn.WriteCap(50_000), testconn.ReadSize(8000), testconn.Latency(sc.latency), testconn.StrictClose(), side(testconn.FailAt(fault)),
+		)
+		s.start(t, cc, other, client, server)
+		s.r.cc, s.r.sc = cc, other
+		sc.run(s)
 		s.r.close()
 		synctest.Wait() // for handlers
 		struck = s.r.cc.Stats().Faults+s.r.sc.Stats().Faults > 0
@@ -178,22 +320,24 @@ func sweepOnce(t *testing.T, faulty string, fault testconn.Fault) (struck bool) 
 		case io.EOF:
 			want = io.ErrUnexpectedEOF
 		}
-		s.check(t, faulty, want)
+		s.check(t, faulty, want, struck && s.leaves)
+		s.checkDelivery(t, faulty, struck)
 		if !struck {
 			require.Empty(t, s.at["client"])
 			require.Empty(t, s.at["server"])
+			require.Len(t, s.delivered, 2)
 		}
-		require.Zero(t, openStreams(s.r.client)+openStreams(s.r.server))
 		require.Equal(t, chunks, chunksOut.Load(), "chunks that are not in their pools")
-		require.Zero(t, s.r.client.Stats().UnreadBytes+s.r.server.Stats().UnreadBytes)
 	})
 	return struck
 }
 
 // TestFaultSweep lets the first, second, third … Read or Write of either end fail, the
-// latter after some bytes too, until a run goes through without a fault. In every run all
-// calls end, with the reason for which their session has ended, nothing panics, no
-// goroutine stays (the bubble checks that), and the pools are fit for use afterwards.
+// latter after some bytes too, until a run goes through without a fault: in exchanges, in
+// uploads that overlap their answers, pushes, raw streams, and graceful ends amid all of
+// that. In every run all calls end, with the reason for which their session has ended,
+// nothing panics, no goroutine stays (the bubble checks that), and the pools are fit for
+// use afterwards.
 func TestFaultSweep(t *testing.T) {
 	faults := map[string]testconn.Fault{
 		"read":        {Op: testconn.OpRead},
@@ -203,28 +347,53 @@ func TestFaultSweep(t *testing.T) {
 		"short read":  {Op: testconn.OpRead, Short: 5},
 		"end of file": {Op: testconn.OpRead, Err: io.EOF},
 	}
-	for name, fault := range faults {
-		for _, faulty := range []string{"client", "server"} {
-			t.Run(name+" "+faulty, func(t *testing.T) {
-				step := 1
-				if raceEnabled {
-					step = 9
-				}
-				n := 1
-				for ; ; n += step {
-					fault.Call = n
-					if !sweepOnce(t, faulty, fault) {
-						break
+	for _, sc := range sweepScenarios {
+		for name, fault := range faults {
+			for _, faulty := range []string{"client", "server"} {
+				t.Run(fmt.Sprintf("%s/%s %s", sc.name, name, faulty), func(t *testing.T) {
+					step := sc.parts
+					if raceEnabled {
+						step *= 9
 					}
-					if t.Failed() {
-						t.Fatalf("with call %d failing", n)
+					n := 1 + slices.Index(everyVersion, testVersion(t))%step
+					for ; ; n += step {
+						fault.Call = n
+						if !sweepOnce(t, sc, faulty, fault) {
+							break
+						}
+						if t.Failed() {
+							t.Fatalf("with call %d failing", n)
+						}
+						checkPools(t)
 					}
-					checkPools(t)
-				}
-				require.Greater(t, n, 10, "the scenario has more calls than that")
-			})
+					require.Greater(t, n, 10, "the scenario has more calls than that")
+				})
+			}
 		}
 	}
+}
+
+// TestOneReason shows that the reason for which a session has ended is the one that its calls
+// have returned before, while the session could write no more and still read.
+func TestOneReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cc, sc := testconn.Pair(testconn.First(testconn.FailAt(testconn.Fault{Op: testconn.OpWrite, Call: 2})))
+		s := newSweepRun(sweepScenario{raw: true})
+		s.start(t, cc, sc, quietConfig, quietConfig)
+		r, err := s.r.client.OpenStream(t.Context(), nil, StreamOptions{})
+		require.NoError(t, err)
+		_, err = s.r.server.AcceptStream(t.Context())
+		require.NoError(t, err)
+		_, err = r.Write([]byte("text"))
+		require.NoError(t, err, "the sender has it")
+		synctest.Wait()
+		_, err = r.Write([]byte("text"))
+		require.ErrorIs(t, err, testconn.ErrInjected)
+		require.NoError(t, s.r.client.Err(), "the rest of what the peer has sent may be in flight")
+		s.r.close()
+		require.ErrorIs(t, s.r.client.Err(), testconn.ErrInjected)
+		require.Error(t, s.r.client.Shutdown(t.Context()), "the text has not arrived")
+	})
 }
 
 // checkPools takes what is in the pools and looks whether it can be used: buffers that

@@ -175,8 +175,9 @@ var (
 	deeds = []func(u *user, ctx context.Context){
 		(*user).fetch, (*user).play, (*user).storm, (*user).readSlowly, (*user).upload, (*user).leaveUpload,
 		(*user).ownSession, (*user).askIfModified, (*user).goodbye, (*user).cutLane,
+		(*user).rawSession, (*user).overlap,
 	}
-	deck = []int{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 3, 3, 4, 4, 4, 4, 4, 5, 5, 5, 6, 6, 7, 7, 8, 9}
+	deck = []int{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 3, 3, 4, 4, 4, 4, 4, 5, 5, 5, 6, 6, 7, 7, 8, 9, 10, 10, 10, 11, 11, 11}
 )
 
 // request makes a request for f, perhaps through a tunnel of choice.

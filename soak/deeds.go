@@ -307,7 +307,7 @@ func (u *user) ownSession(ctx context.Context) {
 		return
 	}
 	version := []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31}[u.IntN(3)]
-	client, err := (&spdy.Config{Version: version, Logger: quiet}).NewClientConn(conn)
+	client, err := (&spdy.Config{Version: version, Logger: quiet, AcceptPush: u.acceptPush}).NewClientConn(conn)
 	if err != nil {
 		u.failed(ctx, "session", err)
 		return
@@ -317,7 +317,15 @@ func (u *user) ownSession(ctx context.Context) {
 	var all sync.WaitGroup
 	for range 1 + u.IntN(6) {
 		f := newFile([]string{"media", "live"}[u.IntN(2)], u.Uint64N(100), u.size())
-		all.Go(func() { own.download(ctx, own.request(ctx, http.MethodGet, f), f, 0) })
+		pushed := newFile("media", u.Uint64N(100), u.size()/8)
+		req, claim := own.request(ctx, http.MethodGet, f), u.IntN(2) == 0
+		req.Header.Add(pushHeader, pushed.name)
+		all.Go(func() {
+			own.download(ctx, req, f, 0)
+			if claim {
+				own.download(ctx, own.request(ctx, http.MethodGet, pushed), pushed, 0)
+			}
+		})
 	}
 	all.Go(func() {
 		limit, stop := context.WithTimeout(ctx, 30*time.Second)
@@ -341,12 +349,99 @@ func (u *user) ownSession(ctx context.Context) {
 	case 1:
 		conn.Close()
 	case 2:
-		client.Shutdown(ctx)
+		own.leave(ctx, client, &all)
 	}
 	client.Close()
 	all.Wait()
 	u.counts.sessionEnded(own.lane.name, client.Session().Err())
 	u.counts.add(sessions, 1)
+}
+
+// acceptPush refuses a third of what is pushed.
+func (u *user) acceptPush(promised, _ *http.Request) bool {
+	_, f, err := parseFile(promised.URL.Path)
+	if err != nil || f.seed%3 == 0 {
+		return false
+	}
+	u.counts.add(pushes, 1)
+	return true
+}
+
+// leave ends a session gracefully, which breaks off nothing that is under way.
+func (u *user) leave(ctx context.Context, client *spdy.Client, all *sync.WaitGroup) {
+	if err := client.Shutdown(ctx); err != nil {
+		return
+	}
+	all.Wait()
+	if err := client.Session().Err(); !errors.Is(err, spdy.ErrSessionClosed) {
+		u.counts.never(wrong, "Shutdown returned nil, and the session ended otherwise: "+err.Error())
+	}
+}
+
+// overlap sends a file, and receives it, in an exchange whose answer begins or ends before
+// the request does: the rest comes when there is half of the answer, or never, or the body
+// fails then. Over HTTP/1.1 no server answers before it has the request.
+func (u *user) overlap(ctx context.Context) {
+	if u.lane.name == "HTTP/1.1" {
+		return
+	}
+	ctx, cancel := u.limited(ctx)
+	defer cancel()
+	kind := []string{"late", "early"}[u.IntN(2)]
+	f := newFile(kind, u.Uint64N(100), u.size())
+	first := u.Int64N(f.size + 1)
+	half := make(chan struct{})
+	var rest io.Reader = &fileReader{file: f, off: first}
+	if kind == "early" && u.IntN(2) == 0 {
+		rest = &failing{func() {}}
+	}
+	req := u.request(ctx, http.MethodPost, f)
+	req.Body, req.ContentLength = io.NopCloser(io.MultiReader(
+		io.LimitReader(&fileReader{file: f}, first), &gate{half, ctx}, rest)), -1
+	res, err := u.lane.http.Do(req)
+	if err != nil {
+		close(half)
+		u.failed(ctx, kind+" upload", err)
+		return
+	}
+	defer res.Body.Close()
+	if !u.answered(res, http.StatusOK) {
+		close(half)
+		return
+	}
+	body := newCheck(f, 0)
+	n, err := io.CopyN(body, res.Body, f.size/2)
+	close(half)
+	if err == nil {
+		var more int64
+		more, err = io.Copy(body, res.Body)
+		n += more
+	}
+	u.counts.add(received, n)
+	if err == nil || errors.Is(err, io.EOF) {
+		err = body.whole()
+	}
+	if err != nil {
+		u.failed(ctx, kind+" upload", err)
+		return
+	}
+	u.counts.add(overlaps, 1)
+	u.counts.add(completed, 1)
+}
+
+// A gate is a part of a body without bytes, which has to be waited for.
+type gate struct {
+	open <-chan struct{}
+	ctx  context.Context
+}
+
+func (g *gate) Read([]byte) (int, error) {
+	select {
+	case <-g.open:
+		return 0, io.EOF
+	case <-g.ctx.Done():
+		return 0, g.ctx.Err()
+	}
 }
 
 // askIfModified asks what a browser asks that has the file, and a HEAD.

@@ -74,7 +74,7 @@ func windowsLeft(relay, origin *sample) (bad []string) {
 }
 
 // mustHappen are what a soak that has shown anything has a good number of.
-var mustHappen = []string{completed, abandoned, broken, acked, pings, sessions, connsCut}
+var mustHappen = []string{completed, abandoned, broken, acked, pings, sessions, connsCut, rawStreams, pushes, overlaps}
 
 // shownNothing says what has not happened in a soak that went on long enough.
 func shownNothing(clients map[string]int64) (bad []string) {

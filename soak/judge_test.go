@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	randv2 "math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +18,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/spdytest"
 )
 
 // TestJudgeNotices: the checks fail when there is something to find.
@@ -170,6 +174,65 @@ func TestClientsNotice(t *testing.T) {
 		u := userOf(t, test.handler)
 		test.deed(u)
 		require.EqualValues(t, 1, u.counted(test.want), test.name)
+	}
+}
+
+// TestOverlapsNotice: an answer that begins before its upload has ended is checked like others.
+func TestOverlapsNotice(t *testing.T) {
+	for want, handler := range map[string]http.Handler{
+		overlaps: newSite(new(tally)),
+		truncated: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, f, _ := parseFile(r.URL.Path); f.size > 0 {
+				io.CopyN(w, &fileReader{file: f}, f.size-1)
+				http.NewResponseController(w).Flush()
+			}
+		}),
+	} {
+		u := userOf(t, handler)
+		for u.counted(want) == 0 && u.counted(requests) < 20 {
+			u.lane.name = "one that answers early"
+			srv := spdytest.NewServer(handler)
+			u.lane.base, u.lane.http = srv.URL, srv.Client()
+			u.overlap(t.Context())
+			srv.Close()
+		}
+		require.EqualValues(t, 1, u.counted(want), want)
+	}
+}
+
+// TestRawNotices: a raw stream that comes to its FIN before its time, or does not end, is
+// found out, and one that its opener resets and that seems to end.
+func TestRawNotices(t *testing.T) {
+	f := newFile("raw", 1, 5000)
+	for _, test := range []struct {
+		deed, want string
+		peer       func(st *spdy.RawStream)
+	}{
+		{rawWhole, "", func(st *spdy.RawStream) { io.Copy(st, st) }},
+		{rawWhole, truncated, func(st *spdy.RawStream) { io.CopyN(st, st, 4999) }},
+		{rawWhole, corrupt, func(st *spdy.RawStream) { io.Copy(st, &fileReader{file: newFile("raw", 2, f.size)}) }},
+		{rawWhole, hung, func(st *spdy.RawStream) { <-st.Done() }},
+	} {
+		a, b := net.Pipe()
+		conf := &spdy.Config{Logger: quiet}
+		var counts tally
+		p := &rawPeer{Session: conf.RawSession(a, true), counts: &counts, patience: 100 * time.Millisecond}
+		other := conf.RawSession(b, false)
+		go p.Serve()
+		go other.Serve()
+		go func() {
+			if st, err := other.AcceptStream(context.Background()); err == nil {
+				test.peer(st)
+				st.CloseWrite()
+			}
+		}()
+		err := p.open(t.Context(), f, test.deed)
+		count, _ := counts.all()
+		for _, name := range neverCounts {
+			require.Equal(t, name == test.want, count[name] > 0, "%s: %s: %v", test.want, name, err)
+		}
+		p.Close()
+		other.Close()
 	}
 }
 

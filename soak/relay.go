@@ -24,6 +24,9 @@ const (
 	// tunnelHeader lets a client choose the tunnel that its request is to take.
 	tunnelHeader = "X-Soak-Tunnel"
 
+	// pushHeader lets a client choose what is pushed along with its answer.
+	pushHeader = "X-Soak-Push"
+
 	// goodbyePath makes the relay end the session over which it is asked for, as a server
 	// does that is about to be restarted.
 	goodbyePath = "/-/goodbye"
@@ -195,6 +198,11 @@ func (r *relay) serveClient(w http.ResponseWriter, req *http.Request) {
 		r.goodbye(w, req)
 		return
 	}
+	if req.URL.Path == rawPath {
+		r.serveRaw(w, req)
+		return
+	}
+	push(w, req)
 	s := r.pick(req)
 	if s == nil {
 		http.Error(w, "the origin is not connected", http.StatusServiceUnavailable)
@@ -213,6 +221,16 @@ func (r *relay) serveClient(w http.ResponseWriter, req *http.Request) {
 		ErrorLog:      log.New(io.Discard, "", 0),
 		ErrorHandler:  r.noAnswer,
 	}).ServeHTTP(w, req)
+}
+
+// push pushes what a client would like, which it may refuse, claim, leave, or not ask for.
+func push(w http.ResponseWriter, req *http.Request) {
+	paths := req.Header.Values(pushHeader)
+	if p, ok := w.(http.Pusher); ok {
+		for _, path := range paths {
+			p.Push(path, &http.PushOptions{Header: http.Header{pushHeader: nil}})
+		}
+	}
 }
 
 func (r *relay) noAnswer(w http.ResponseWriter, _ *http.Request, err error) {

@@ -30,10 +30,13 @@ func newSite(counts *tally) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "video/mp4")
+		w.Header().Set("Cache-Control", "public, max-age=60") // so that a push is for every request
 		http.ServeContent(w, r, "", changed, &fileReader{file: f})
 	})
 	mux.HandleFunc("GET /live/", serveLive)
 	mux.HandleFunc("POST /upload/", func(w http.ResponseWriter, r *http.Request) { takeUpload(counts, w, r) })
+	mux.HandleFunc("POST /late/", func(w http.ResponseWriter, r *http.Request) { answerBefore(counts, w, r, true) })
+	mux.HandleFunc("POST /early/", func(w http.ResponseWriter, r *http.Request) { answerBefore(counts, w, r, false) })
 	return mux
 }
 
@@ -56,6 +59,35 @@ func serveLive(w http.ResponseWriter, r *http.Request) {
 		if err := c.Flush(); err != nil {
 			panic(http.ErrAbortHandler)
 		}
+	}
+}
+
+// answerBefore answers an upload with the same file before it has come: half of it before, or
+// all of it without a look at what comes.
+func answerBefore(counts *tally, w http.ResponseWriter, r *http.Request, reads bool) {
+	_, f, err := parseFile(r.URL.Path)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	body, upload := &fileReader{file: f}, newCheck(f, 0)
+	_, err = io.CopyN(w, body, f.size/2)
+	if err == nil {
+		err = http.NewResponseController(w).Flush()
+	}
+	if err == nil && reads {
+		if _, err = io.Copy(upload, r.Body); err == nil {
+			err = upload.whole()
+		}
+		if errors.Is(err, errCorrupt) || errors.Is(err, errTruncated) {
+			counts.failed("overlapped upload", err)
+		}
+	}
+	if err == nil {
+		_, err = io.Copy(w, body)
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler) // the client must not take it for the end
 	}
 }
 

@@ -24,6 +24,9 @@ const (
 	pings       = "pings answered"
 	pingsLost   = "pings not answered"
 	sessions    = "sessions of their own" // that clients have dialled by hand and ended
+	rawStreams  = "raw streams"           // that clients have opened, and that were in order
+	pushes      = "pushes accepted"       // by clients; some are claimed
+	overlaps    = "uploads overlapped"    // by their answers, every byte checked
 	connsCut    = "connections cut"       // by clients, with RST
 
 	truncated = "truncated, but passed off as complete"
