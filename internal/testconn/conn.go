@@ -89,7 +89,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) resetIfClosed() {
 	defer c.link.lock()()
 	if c.out.readErr == net.ErrClosed && !c.out.hole {
-		c.link.abort()
+		c.link.abortAfter(c.out.latency + c.in.latency)
 	}
 }
 
@@ -105,7 +105,7 @@ func (c *Conn) Close() error {
 	}
 	if unread > 0 && c.strict.Load() {
 		if c.out.disown() {
-			c.link.abort()
+			c.link.abortAfter(c.out.latency)
 		}
 		return nil
 	}

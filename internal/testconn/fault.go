@@ -3,6 +3,7 @@ package testconn
 import (
 	"errors"
 	"sync"
+	"time"
 )
 
 // Op is a set of calls that a Fault counts.
@@ -71,6 +72,18 @@ func (l *link) abort() {
 	for _, h := range l.halves {
 		h.abort()
 	}
+}
+
+// abortAfter is abort for a reset that takes d to arrive.
+func (l *link) abortAfter(d time.Duration) {
+	if d <= 0 {
+		l.abort()
+		return
+	}
+	time.AfterFunc(d, func() {
+		defer l.lock()()
+		l.abort()
+	})
 }
 
 type plannedFault struct {

@@ -36,8 +36,8 @@ func Bandwidth(bytesPerSecond int) Option { return func(c *Conn) { c.SetBandwidt
 // Record is SetRecord(true) as an option.
 func Record() Option { return func(c *Conn) { c.SetRecord(true) } }
 
-// StrictClose makes a Close with bytes unread a reset, and a reset of what the peer sends
-// after a Close, which is what TCP does and why a peer may never read what was sent just
+// StrictClose makes a Close with bytes unread a reset, and draws one for what the peer sends
+// after a Close, a latency later, which is what TCP does and why a peer may never read what was sent just
 // before.
 func StrictClose() Option { return func(c *Conn) { c.strict.Store(true) } }
 
