@@ -160,8 +160,14 @@ type Config struct {
 	// no-store answers no request. A request with another method than GET, HEAD, OPTIONS
 	// and TRACE drops the session's pushes of its URL. A GET that no push answers is sent.
 	//
-	// Pushes that no request claims are dropped, the oldest first, when they reach
-	// MaxConcurrentStreams, or could fill half of SessionWindow.
+	// A GET does not wait for a push either: AcceptPush has to have returned, the headers of
+	// the answer to have come, and the answer has to be complete, unless the request that
+	// caused it has come to its end: if that is cancelled, the server stops its pushes.
+	//
+	// Pushes that no request claims are dropped after a minute, and before that, the oldest
+	// first, when they are half of MaxConcurrentStreams, or could fill half of SessionWindow.
+	// While as many calls of AcceptPush as MaxConcurrentStreams have not returned, further
+	// pushes are refused.
 	AcceptPush func(promised, cause *http.Request) bool
 
 	// Settings stores the settings that servers ask their clients to keep, by

@@ -168,7 +168,7 @@ func (s *Session) settleKeptLocked(st *Stream) {
 	case s.unaware != nil && n > 0:
 		return
 	case s.unaware == nil:
-		if st.held {
+		if st.held && (s.handlers == nil || !st.cameToEndLocked()) { // or the peer has another window instead, see backLocked
 			n = max(n-int64(s.conf.StreamWindow), 0)
 		}
 		kept := &s.flow.keptTheirs

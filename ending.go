@@ -173,8 +173,7 @@ func (s *Session) shutdown(reason error) {
 	for _, st := range ended {
 		st.cancelContext(reason)
 	}
-	for s.app.makeRoom() { // what nobody has asked for, nobody will
-	}
+	s.app.goingAway()
 	if unserved {
 		s.in.close()
 		s.conn.Close()

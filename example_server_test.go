@@ -139,9 +139,9 @@ func ExampleStream_Push() {
 		res.Body.Close()
 		fmt.Println(string(body))
 	}
-	fmt.Println("requests sent:", pair.Client.Stats().StreamsOpened)
+	fmt.Println("pushes:", pair.Client.Stats().StreamsAccepted)
 	// Output:
 	// this is /
 	// this is /style.css
-	// requests sent: 1
+	// pushes: 1
 }

@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"container/list"
+	"errors"
 	"time"
 )
 
@@ -15,7 +16,7 @@ type handlerQueue struct {
 	running int       // goroutines of handlers, those of pushes included
 	pushing int       // those of pushes
 	waiting list.List // of *Stream, whose handlers have not begun; the first begins first
-	unread  list.List // of *Stream, which have ended with unread bytes while the handler runs; the oldest first
+	unread  list.List // of *Stream, which were reset with unread bytes while the handler runs; the oldest first
 }
 
 // newHandlerQueue returns nil if the application has no handlers.
@@ -76,7 +77,9 @@ func (q *handlerQueue) nextLocked() *Stream {
 }
 
 // endedLocked takes note of a stream that has ended. One that waits leaves the queue: no
-// handler will read what has come. The unread bytes of another are remembered.
+// handler will read what has come. The unread bytes of one that was reset are remembered.
+// Those of one that came to its end are a request which nobody has cancelled: the reply to
+// HEAD ends a stream while the handler still reads.
 func (s *Session) endedLocked(st *Stream) {
 	q := s.handlers
 	switch {
@@ -85,10 +88,13 @@ func (s *Session) endedLocked(st *Stream) {
 		q.waiting.Remove(st.waits)
 		st.waits, st.released = nil, true
 		s.creditLocked(st.in.discard())
-	case st.in.buffered() > 0:
+	case st.in.buffered() > 0 && !st.cameToEndLocked():
 		st.keeps = q.unread.PushBack(st)
 	}
 }
+
+// cameToEndLocked reports that both sides have ended the stream, and neither has reset it.
+func (st *Stream) cameToEndLocked() bool { return st.ended && errors.Is(st.err, ErrStreamClosed) }
 
 // forgetUnreadLocked forgets the unread bytes of a stream whose handler has returned.
 func (q *handlerQueue) forgetUnreadLocked(st *Stream) {

@@ -33,7 +33,6 @@ var mayClose = []house.Place{
 	{File: "goaway.go", Func: "(*Session).heardGoAwayLocked"},
 	{File: "goaway.go", Func: "(*Session).PeerGoAway"},
 	{File: "push_client.go", Func: "(*Stream).startPush"},
-	{File: "push_client.go", Func: "(*httpClientApp).decide"},
 	{File: "push_client.go", Func: "(*httpClientApp).headers"},
 	{File: "ending.go", Func: "(*Session).shutdown"},
 	{File: "streams.go", Func: "(*Session).finishLocked"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,19 +17,22 @@ type httpClientApp struct {
 	wanted func(promised, cause *http.Request) bool
 
 	mu     sync.Mutex
-	pushes []*push // oldest first, unclaimed
-	claims []*push // those that a request may turn out to match
-	ending bool    // the session is going away
+	pushes []*push     // oldest first, unclaimed
+	asking int         // calls of wanted that have not returned
+	expiry *time.Timer // runs expire; nil before the first push
+	armed  bool        // the timer runs, or expire is about to
+	ending bool        // the session is going away
 }
 
 // A push is an answer that no request has been given yet.
 type push struct {
-	st      *Stream
-	key     pushKey
-	cause   http.Header   // of the request that it is pushed along with
-	came    time.Time     // when the headers of the answer came; read after replied
-	decided chan struct{} // latch: wanted has returned
-	refused bool          // wanted returned false; read after decided
+	st       *Stream
+	key      pushKey
+	parent   *Stream     // of the request that it is pushed along with
+	cause    http.Header // of that request
+	began    time.Time   // when the push came
+	came     time.Time   // when the headers of the answer came; read after replied
+	accepted bool        // wanted returned true; guarded by httpClientApp.mu
 }
 
 func newHTTPClientApp(c *Config) *httpClientApp {
@@ -50,10 +54,11 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	if !st.oneWay { // SPEC S12, U7
 		return streamErrorf(st.id, RstProtocolError, "a server may only push")
 	}
-	cause := s.causeOf(st.assoc)
-	if cause == nil { // SPEC U2, U6, U19
+	parent := s.causeOf(st.assoc)
+	if parent == nil { // SPEC U2, U6, U19
 		return streamErrorf(st.id, RstInvalidStream, "pushed along with stream %d, which is no open request", st.assoc)
 	}
+	cause := parent.request
 	promised, err := promisedRequest(s.version, h)
 	if err != nil { // SPEC U4, U5
 		return streamErrorf(st.id, RstProtocolError, "%v", err)
@@ -64,13 +69,14 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	if a.wanted == nil { // SPEC S5, U16
 		return streamErrorf(st.id, RstRefusedStream, "pushes are not wanted")
 	}
+	now := time.Now()
 	p := &push{
 		st: st, key: newPushKey(pushURL(promised.URL.Scheme, promised), cause.Header),
-		cause: cause.Header, came: time.Now(), decided: make(chan struct{}),
+		parent: parent, cause: cause.Header, began: now, came: now,
 	}
 	st.startPush(h)
 	a.find(p.key)
-	old, refused := a.add(p, s.conf.unclaimedPushes())
+	old, refused := a.add(p, s.conf)
 	if refused != nil {
 		return refused
 	}
@@ -82,24 +88,28 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	return nil
 }
 
-// unclaimedPushes is how many pushes may wait for somebody to ask for them. Each can
-// fill its stream's window, and together they must leave half of the session's to
-// what has been asked for. (SPDY/2 has no windows, see makeRoom.)
+// unclaimedPushes is how many pushes may wait for somebody to ask for them. They must
+// leave half of the streams to those that somebody has asked for. Each can fill its
+// stream's window, and together they must leave half of the session's, too. (SPDY/2 has
+// no windows, see makeRoom.)
 func (c *Config) unclaimedPushes() int {
-	return min(c.MaxConcurrentStreams, c.SessionWindow/2/c.StreamWindow)
+	return max(min(c.MaxConcurrentStreams/2, c.SessionWindow/2/c.StreamWindow), 1)
 }
+
+// pushPatience is how long a push waits for a request. Until then it may hold a stream,
+// and its handler at the server, who waits for somebody to read.
+const pushPatience = time.Minute
 
 // add enters a push. If the number of unclaimed ones has reached the limit, the
 // oldest is removed and returned.
-func (a *httpClientApp) add(p *push, limit int) (old *push, refused *StreamError) {
+func (a *httpClientApp) add(p *push, c *Config) (old *push, refused *StreamError) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.addLocked(p, limit)
-}
-
-func (a *httpClientApp) addLocked(p *push, limit int) (old *push, refused *StreamError) {
-	if a.ending {
+	switch {
+	case a.ending:
 		return nil, streamErrorf(p.st.id, RstRefusedStream, "the session is going away")
+	case a.asking >= c.MaxConcurrentStreams:
+		return nil, streamErrorf(p.st.id, RstRefusedStream, "AcceptPush has not decided on %d pushes", a.asking)
 	}
 	a.pushes = slices.DeleteFunc(a.pushes, (*push).lost)
 	for _, other := range a.pushes {
@@ -107,12 +117,45 @@ func (a *httpClientApp) addLocked(p *push, limit int) (old *push, refused *Strea
 			return nil, streamErrorf(p.st.id, RstProtocolError, "%s is being pushed already", p.key.url)
 		}
 	}
-	if len(a.pushes) >= limit {
+	if len(a.pushes) >= c.unclaimedPushes() {
 		old = a.pushes[0]
 		a.pushes = slices.Delete(a.pushes, 0, 1)
 	}
 	a.pushes = append(a.pushes, p)
+	a.asking++
+	a.armLocked()
 	return old, nil
+}
+
+// armLocked has the timer fire when the oldest push has waited for too long.
+func (a *httpClientApp) armLocked() {
+	if a.armed || len(a.pushes) == 0 {
+		return
+	}
+	a.armed = true
+	wait := pushPatience - time.Since(a.pushes[0].began)
+	if a.expiry == nil {
+		a.expiry = time.AfterFunc(wait, a.expire)
+	} else {
+		a.expiry.Reset(wait)
+	}
+}
+
+// expire drops pushes that have waited for too long.
+func (a *httpClientApp) expire() {
+	a.mu.Lock()
+	a.armed = false
+	n := 0
+	for n < len(a.pushes) && time.Since(a.pushes[n].began) >= pushPatience {
+		n++
+	}
+	old := slices.Clone(a.pushes[:n])
+	a.pushes = slices.Delete(a.pushes, 0, n)
+	a.armLocked()
+	a.mu.Unlock()
+	for _, p := range old {
+		p.drop(unclaimed)
+	}
 }
 
 // decide asks the user whether he wants a push. By then it may be complete: what has come
@@ -120,14 +163,21 @@ func (a *httpClientApp) addLocked(p *push, limit int) (old *push, refused *Strea
 func (a *httpClientApp) decide(p *push, promised, cause *http.Request) {
 	wanted := false
 	defer func() {
+		a.decided(p, wanted)
 		if !wanted {
-			p.refused = true
-			a.forget(p)
+			a.remove(p)
 			p.giveUp(RstRefusedStream, "the push was refused")
 		}
-		close(p.decided)
 	}()
 	wanted = a.wanted(promised, cause)
+}
+
+// decided notes the user's verdict on a push. Requests get only those that are accepted.
+func (a *httpClientApp) decided(p *push, wanted bool) {
+	a.mu.Lock()
+	a.asking--
+	p.accepted = wanted
+	a.mu.Unlock()
 }
 
 // find returns the unclaimed push with this key, nil if there is none. One that no request
@@ -137,8 +187,7 @@ func (a *httpClientApp) find(key pushKey) *push {
 	if p == nil || !p.spent() {
 		return p
 	}
-	if a.claim(p) {
-		a.forget(p)
+	if a.remove(p) {
 		p.drop("the pushed answer is too old")
 	}
 	return nil
@@ -155,45 +204,45 @@ func (a *httpClientApp) lookUp(key pushKey) *push {
 	return nil
 }
 
-// claim reserves a push for one request until forget or unclaim is called. It reports
-// false if the push is not unclaimed any more.
+// claim takes a push for one request. It reports false if the push is not unclaimed any
+// more, or the user has not accepted it.
 func (a *httpClientApp) claim(p *push) bool {
+	for range verdictTurns {
+		if a.isAccepted(p) {
+			break
+		}
+		runtime.Gosched()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return p.accepted && a.removeLocked(p)
+}
+
+// verdictTurns is how often a request that is quick to follow a push lets AcceptPush, whose
+// goroutine has been started before, have its turn. It does not wait: a function that does
+// not return at once holds nobody up.
+const verdictTurns = 10
+
+func (a *httpClientApp) isAccepted(p *push) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return p.accepted
+}
+
+// remove takes a push out of the list, and reports false if it was not there.
+func (a *httpClientApp) remove(p *push) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.removeLocked(p)
+}
+
+func (a *httpClientApp) removeLocked(p *push) bool {
 	i := slices.Index(a.pushes, p)
 	if i < 0 {
 		return false
 	}
 	a.pushes = slices.Delete(a.pushes, i, i+1)
-	a.claims = append(a.claims, p)
 	return true
-}
-
-// unclaim makes a push that did not match its request available to others, unless it has
-// been outdated or replaced meanwhile.
-func (a *httpClientApp) unclaim(p *push, limit int) {
-	a.mu.Lock()
-	old := p
-	if i := slices.Index(a.claims, p); i >= 0 {
-		a.claims = slices.Delete(a.claims, i, i+1)
-		var refused *StreamError
-		if old, refused = a.addLocked(p, limit); refused != nil {
-			old = p
-		}
-	}
-	a.mu.Unlock()
-	if old != nil {
-		old.drop(unclaimed)
-	}
-}
-
-// forget removes a push, if it is there still.
-func (a *httpClientApp) forget(p *push) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	isP := func(other *push) bool { return other == p }
-	a.pushes = slices.DeleteFunc(a.pushes, isP)
-	a.claims = slices.DeleteFunc(a.claims, isP)
 }
 
 // outdate drops the pushes of a URL, except those pushed along with stream.
@@ -206,9 +255,6 @@ func (a *httpClientApp) outdate(url string, stream uint32) {
 		}
 		old = append(old, p)
 		return true
-	})
-	a.claims = slices.DeleteFunc(a.claims, func(p *push) bool { // its request was made before
-		return p.key.url == url && p.st.assoc != stream
 	})
 	a.mu.Unlock()
 	for _, p := range old {
@@ -261,40 +307,40 @@ func (a *httpClientApp) makeRoom() bool {
 func (a *httpClientApp) goingAway() {
 	a.mu.Lock()
 	a.ending = true
+	if a.expiry != nil {
+		a.expiry.Stop()
+	}
 	a.mu.Unlock()
 	for a.makeRoom() {
 	}
 }
 
-// claimPush returns the stream of the pushed answer to a request, nil if there is none.
-// It waits for AcceptPush and for the headers of the answer, which say what the answer
-// depends on. A push that turns out not to match stays for other requests.
+// claimPush returns the stream of the pushed answer to a request, nil if there is none. A
+// request does not wait for what is about to be pushed along with that of somebody else:
+// AcceptPush has returned, and the headers, which say what the answer depends on, have
+// come. A push that does not match stays for other requests.
 func (s *Session) claimPush(up *upload) *Stream {
 	a, ok := s.app.(*httpClientApp)
 	if !ok || a.wanted == nil || up.req.URL == nil {
 		return nil
 	}
 	p := a.find(newPushKey(pushURL(s.schemeOf(up.req), up.req), up.req.Header))
-	if p == nil || !takesStored(up.req) || !p.suits(up) || !a.claim(p) {
+	if p == nil || !takesStored(up.req) || !p.suits(up) || !p.outlives() || !a.claim(p) {
 		return nil
 	}
-	w := wait{over: up.req.Context().Done()}
-	w.sleep(p.decided)
-	if latched(p.decided) {
-		if p.refused || p.lost() {
-			a.forget(p)
-			p.drop(unclaimed)
-			return nil
-		}
-		w.end = p.st.done
-		w.sleep(p.st.replied)
-	}
-	if !p.suits(up) {
-		a.unclaim(p, s.conf.unclaimedPushes())
-		return nil
-	}
-	a.forget(p)
 	return p.st
+}
+
+// outlives reports whether the push does not depend on its cause any more. A server stops
+// the pushes of a request that we reset (SPEC X7), so that a user who hangs up would cut
+// the answer of another. So either the answer is complete, or the cause has come to its end.
+func (p *push) outlives() bool {
+	p.st.session.mu.Lock()
+	defer p.st.session.mu.Unlock()
+	if p.st.ended {
+		return p.st.cameToEndLocked()
+	}
+	return p.parent.ended && !p.parent.wasReset
 }
 
 // outdatePushes drops the pushes of the URL of an unsafe request (RFC 9111 §4.4). It is
@@ -308,14 +354,13 @@ func (s *Session) outdatePushes(up *upload) {
 	}
 }
 
-// causeOf returns the request of a stream of ours that is open, along with which the peer
-// pushes.
-func (s *Session) causeOf(id uint32) *http.Request {
+// causeOf returns a stream of ours that is open, along with whose answer the peer pushes.
+func (s *Session) causeOf(id uint32) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st := s.streams[id]; st != nil && st.state.ours && !st.state.inDone {
+	if st := s.streams[id]; st != nil && st.state.ours && !st.state.inDone && st.request != nil {
 		st.pushed = true
-		return st.request
+		return st
 	}
 	return nil
 }
@@ -391,11 +436,9 @@ func (a *httpClientApp) answerComes(st *Stream) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, list := range [...][]*push{a.pushes, a.claims} {
-		for _, p := range list {
-			if p.st == st {
-				p.came = time.Now()
-			}
+	for _, p := range a.pushes {
+		if p.st == st {
+			p.came = time.Now()
 		}
 	}
 }

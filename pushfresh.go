@@ -65,7 +65,10 @@ func (p *push) lifetime() time.Duration {
 
 // spent reports whether no request may be answered by the push any more.
 func (p *push) spent() bool {
-	if !p.answered() {
+	switch {
+	case time.Since(p.began) >= pushPatience:
+		return true
+	case !p.answered():
 		return false
 	}
 	return cacheControlOf(&p.st.reply).noStore || p.waited() >= pushGrace && p.age() >= p.lifetime()

@@ -53,14 +53,11 @@ func joinValues(name string, values []string) string {
 	return strings.Join(trimValues(values), separator)
 }
 
-// suits reports whether the pushed answer is for the user of the request, fresh enough for
-// it, and the request and the cause agree in all headers named by its Vary; or its headers
-// have not arrived yet.
+// suits reports whether the headers of the pushed answer have come, it is for the user of
+// the request and fresh enough for it, and the request and the cause agree in all headers
+// named by its Vary.
 func (p *push) suits(up *upload) bool {
-	if !p.answered() {
-		return true
-	}
-	if !p.fresh(up.req) {
+	if !p.answered() || !p.fresh(up.req) {
 		return false
 	}
 	vary, _ := p.st.reply.Get("vary")

@@ -259,6 +259,7 @@ func testPushCancelled(t *testing.T) {
 		p := pushClient(t, v)
 		p.send(p.pushFrame(2, 1, "/a"))
 		p.sendBulk(2, 1000, 0)
+		p.send(&SynReplyFrame{StreamID: 1, Flags: FlagFin, Headers: plainOK(v)})
 		p.wantNothing("a push")
 		g := p.startGet("/a")
 		g.ok("it is claimed")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,14 @@ func (b neverEnding) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// undecided reports whether Config.AcceptPush has still to return.
+func undecided(s *Session) bool {
+	a := s.app.(*httpClientApp)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asking > 0
+}
+
 func TestPushEndToEnd(t *testing.T) {
 	for _, v := range []Version{SPDY2, SPDY3, SPDY31} {
 		t.Run(v.String(), func(t *testing.T) {
@@ -120,6 +129,9 @@ func TestPushEndToEnd(t *testing.T) {
 				return string(body)
 			}
 			require.Equal(t, "this is /", get("/"))
+			for undecided(c.session) {
+				runtime.Gosched()
+			}
 			require.Equal(t, "this is /style.css", get("/style.css"))
 			require.Equal(t, "this is /style.css", get("/style.css"))
 			var paths []string

@@ -218,6 +218,12 @@ func (t *clientTalk) push() error {
 	if string(body) != "page\n" {
 		return fmt.Errorf("the page is %q", body)
 	}
+	for range 1000 { // a request does not wait for acceptPush
+		if t.pushes.Load() > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	res, pushed, err := t.fetch("GET", "/pushed", nil)
 	switch {
 	case err != nil:
@@ -236,7 +242,7 @@ func (t *clientTalk) push() error {
 
 // acceptPush is Config.AcceptPush of that conversation.
 func (t *clientTalk) acceptPush(promised, cause *http.Request) bool {
-	t.pushes.Add(1)
+	defer t.pushes.Add(1)
 	return promised.URL.Path == "/pushed" && cause.URL.Path == "/push"
 }
 

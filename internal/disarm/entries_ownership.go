@@ -59,7 +59,7 @@ var ownershipEntries = []entry{
 	{
 		attack: "A30", file: "pushmatch.go", pkg: "tests/ownership",
 		what: "a push is used while it is fresh",
-		old:  "	if !p.fresh(up.req) {\n", new: "	if false {\n",
+		old:  "	if !p.answered() || !p.fresh(up.req) {\n", new: "	if !p.answered() {\n",
 		also: []edit{{"push_client.go", "	if p == nil || !p.spent() {\n", "	if true {\n"}},
 	},
 	{
@@ -79,8 +79,13 @@ var ownershipEntries = []entry{
 	},
 	{
 		attack: "A30", file: "push_client.go", pkg: "tests/ownership",
-		what: "a push that a late Vary keeps from its request is not used",
-		old:  "	if !p.suits(up) {\n		a.unclaim", new: "	if false {\n		a.unclaim",
+		what: "a push that the end of its cause may stop is not used",
+		old:  "	return p.parent.ended && !p.parent.wasReset\n", new: "	return true\n",
+	},
+	{
+		attack: "A30", file: "push_client.go", pkg: "tests/ownership",
+		what: "nor one that it has stopped, as the server does not know yet",
+		old:  "	return p.parent.ended && !p.parent.wasReset\n", new: "	return p.parent.ended\n",
 	},
 	{
 		attack: "A30", file: "roundtrip.go", pkg: "tests/ownership",

@@ -69,6 +69,21 @@ var restEntries = []entry{
 		old:  "	if promised.URL.Scheme != s.schemeOf(cause) || !strings.EqualFold(promised.URL.Host, hostOf(cause)) {", new: "	if promised.URL.Scheme == strings.ToUpper(hostOf(cause)+s.schemeOf(cause)) {",
 	},
 	{
+		attack: "A21", file: "push_client.go", pkg: "tests/windows", test: "^TestAttackA21",
+		what: "pushes that nobody asks for leave half of the slots",
+		old:  "min(c.MaxConcurrentStreams/2, ", new: "min(c.MaxConcurrentStreams, ",
+	},
+	{
+		attack: "A21", file: "push_client.go", pkg: "tests/windows", test: "^TestAttackA21",
+		what: "they are dropped after a minute",
+		old:  "	if a.armed || len(a.pushes) == 0 {\n", new: "	if true {\n",
+	},
+	{
+		attack: "A21", file: "push_client.go", pkg: "tests/windows", test: "^TestAttackA21",
+		what: "calls of AcceptPush have a bound",
+		old:  "	case a.asking >= c.MaxConcurrentStreams:\n", new: "	case a.asking < 0:\n",
+	},
+	{
 		attack: "A22", file: "examples/internal/tunnel/accept.go", pkg: "examples/relay",
 		what: "an origin shows its token before there is a session",
 		old:  "	return equal && bearer && known && want != \"\"", new: "	return equal == equal && bearer == bearer && known && want != \"\"",

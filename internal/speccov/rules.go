@@ -218,7 +218,7 @@ var pushRules = []Rule{
 	{"U10", all, "HEADERS on a push that repeat its URL or a name: PROTOCOL_ERROR.", "", "HEADERS after DATA are trailers, as on any stream (R12), instead of an error."},
 	{"U11", all, "DATA on a push before its status: PROTOCOL_ERROR.", "", ""},
 	{"U12", all, "Pushes begin before the FIN of the request's answer and may outlive it.", "", ""},
-	{"U13", all, "A client does not ask for what is being pushed.", "", "It does unless a cache could answer the request with the push, see Config.AcceptPush."},
+	{"U13", all, "A client does not ask for what is being pushed.", "", "It does unless a cache could answer the request with the push, and nothing can cut that short, see Config.AcceptPush."},
 	{"U14", v3, "A push of another origin: REFUSED_STREAM.", "Chrome does the same.", ""},
 	{"U15", v3, "A pushed request has the headers of the request that caused it.", "", ""},
 	{"U16", v3, "Pushes count against the client's MAX_CONCURRENT_STREAMS; 0 means none.", "", ""},

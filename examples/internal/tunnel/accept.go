@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -110,5 +112,19 @@ func answer(conn net.Conn, status int, message string) error {
 	return err
 }
 
-// loggable keeps what a stranger sent from looking like a line of the log.
-func loggable(name string) string { return fmt.Sprintf("%.40q", name) }
+// loggable is what the log has of a name or a path that a stranger sent.
+func loggable(text string) string { return fmt.Sprintf("%.40q", text) }
+
+// oneLine makes one line of a message. Errors may have a stranger's text in them, which
+// must not look like a line of the log.
+func oneLine(format string, args ...any) string {
+	var line strings.Builder
+	for _, r := range fmt.Sprintf(format, args...) {
+		if unicode.IsPrint(r) {
+			line.WriteRune(r)
+		} else {
+			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return line.String()
+}

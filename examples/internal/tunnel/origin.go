@@ -69,7 +69,7 @@ func (o *Origin) serve(ctx context.Context) (lasted time.Duration, err error) {
 
 func (o *Origin) logf(format string, args ...any) {
 	if o.Logf != nil {
-		o.Logf(format, args...)
+		o.Logf("%s", oneLine(format, args...))
 	}
 }
 

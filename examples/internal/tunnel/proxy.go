@@ -101,7 +101,7 @@ func (p *Proxy) forward(t *tunnel, w http.ResponseWriter, r *http.Request) {
 	}
 	err := t.session.NewStreamProxy(out, &watchedWriter{ResponseWriter: w, limit: limit, bytes: &t.bytes})
 	if err != nil && r.Context().Err() == nil {
-		p.logf("%s: %s %s: %v", t.name, r.Method, r.URL.Path, err)
+		p.logf("%s: %s %s: %v", t.name, r.Method, loggable(r.URL.Path), err)
 	}
 }
 
@@ -120,6 +120,6 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 
 func (p *Proxy) logf(format string, args ...any) {
 	if p.Logf != nil {
-		p.Logf(format, args...)
+		p.Logf("%s", oneLine(format, args...))
 	}
 }

@@ -263,3 +263,19 @@ func TestAnswerBeforeTheUploadEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "too large\n", string(body))
 }
+
+// What a stranger sends makes no lines of the log, and no long ones.
+func TestLogLines(t *testing.T) {
+	r := newRelay(t, Replace)
+	r.origin(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	res := r.begin("/home/%0a2026/11/29%20away:%20wrong%20name%1b[2J" + strings.Repeat("x", 1000))
+	res.Body.Close()
+	require.Equal(t, http.StatusBadGateway, res.StatusCode)
+	r.journal.wait(t, `home: GET "/home/\n2026/11/29 away: wrong name`, 1)
+	for line := range strings.Lines(r.journal.String()) {
+		require.NotRegexp(t, "^2026", line)
+		require.NotContains(t, line, "\x1b")
+		require.Less(t, len(line), 300)
+	}
+	require.Equal(t, `é "a": \n\x1b\u2028b`, oneLine("é %q: %v", "a", errors.New("\n\x1b\u2028b")))
+}
