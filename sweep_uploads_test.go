@@ -163,13 +163,14 @@ func (s *sweepRun) uploadsAndPushes() {
 	s.overlaps(&wg)
 	wg.Go(func() {
 		s.overlap("/pushing", s.body, 1, nil)
+		<-time.After(10 * time.Second) // a push that is not whole yet is used when its cause has ended
 		s.exchange("/pushed/claimed", 0, s.body, 3)
 		s.leave("/pushed/left")
 	})
 	wg.Wait()
 	<-time.After(10 * time.Second) // for what has been given a time to end
 	s.balanced()
-	if len(s.at) == 0 && s.pushed != 4 {
+	if len(s.at) == 0 && s.pushed != 4 && s.r.client.version != SPDY2 { // which drops unread pushes for want of room
 		s.failed("server", fmt.Errorf("%d handlers of pushes: a client has not found its push", s.pushed))
 	}
 	s.shutdown("client")
