@@ -170,8 +170,8 @@ func (s *sweepRun) uploadsAndPushes() {
 	wg.Wait()
 	<-time.After(10 * time.Second) // for what has been given a time to end
 	s.balanced()
-	if len(s.at) == 0 && s.pushed != 4 && s.r.client.version.sessionFlowControl() { // else unread pushes are dropped for want of room
-		s.failed("server", fmt.Errorf("%d handlers of pushes: a client has not found its push", s.pushed))
+	if len(s.at) == 0 && s.pushed < 4 { // more if a push was dropped before it was asked for
+		s.failed("server", fmt.Errorf("%d handlers of pushes", s.pushed))
 	}
 	s.shutdown("client")
 	s.shutdown("server")
