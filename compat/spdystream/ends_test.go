@@ -1,6 +1,7 @@
 package spdystream_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -32,7 +33,10 @@ func TestCutLastWrite(t *testing.T) {
 		for end, call := range map[string]func(s *spdystream.Stream, c *spdystream.Connection) error{
 			"Reset":  func(s *spdystream.Stream, _ *spdystream.Connection) error { return s.Reset() },
 			"Cancel": func(s *spdystream.Stream, _ *spdystream.Connection) error { return s.Cancel() },
-			"Close":  func(_ *spdystream.Stream, c *spdystream.Connection) error { return c.Close() },
+			"both": func(s *spdystream.Stream, c *spdystream.Connection) error {
+				return errors.Join(s.Reset(), c.Close())
+			},
+			"Close": func(_ *spdystream.Stream, c *spdystream.Connection) error { return c.Close() },
 		} {
 			t.Run(name+"/"+end, func(t *testing.T) {
 				rigTest(t, nil, func(t *testing.T, r *rig) {

@@ -95,6 +95,9 @@ func (s *Stream) Refuse() error {
 func (s *Stream) drop(status amahi.RstStatus) {
 	s.mu.Lock()
 	finished, dropped := s.half == halfClosed, s.dropped
+	if s.half == halfClosing { // CANCEL, and the end of the connection, say that all has come
+		status = amahi.RstInternalError
+	}
 	s.half, s.dropped = halfClosed, true
 	s.mu.Unlock()
 	switch {
