@@ -228,7 +228,10 @@ func (c *Connection) CreateStream(headers http.Header, parent *Stream, fin bool)
 		return nil, c.explain(err)
 	}
 	s := newStream(c, raw, headers)
-	s.parent, s.finished = parent, fin
+	s.parent = parent
+	if fin {
+		s.half = halfClosed
+	}
 	c.mu.Lock()
 	c.next = max(c.next, raw.ID()+2)
 	c.enterLocked(s)

@@ -23,7 +23,7 @@
 // Nothing is lost before the reply, or after a GOAWAY: a connection stays until its
 // streams have ended. CloseChan is closed then, not before. If the peer is the original,
 // which does not wait, or this side has called Close without a timeout, a second without
-// traffic ends it too.
+// traffic ends it too, or half a minute if the peer is seen to read slowly.
 //
 // Deadlines are those of one stream. Reset after Close reaches the peer. A Write after
 // Close fails. No call waits for a connection that is gone. Header blocks are limited as

@@ -71,7 +71,13 @@ type watch struct {
 	conn *watchedConn
 	call func()
 
+	// What the peer has still to take; nil if that does not matter. Less of it is use, and
+	// while there is some the connection may be idle for slowFarewell.
+	takes func() int
+
 	mu      sync.Mutex
+	left    int           // what takes has said last
+	took    time.Duration // time since epoch of when it last said less than before
 	timeout time.Duration // 0 for never
 	timer   *time.Timer   // nil before the first timeout
 	over    bool          // stopped, or the function has been called
@@ -107,14 +113,27 @@ func (w *watch) set(timeout time.Duration) {
 
 // look is what the timer does: the connection may have been used meanwhile.
 func (w *watch) look() {
+	left := 0
+	if w.takes != nil {
+		left = w.takes()
+	}
 	w.mu.Lock()
 	if w.over || w.timeout == 0 {
 		w.mu.Unlock()
 		return
 	}
-	idle := time.Since(w.conn.epoch) - time.Duration(w.conn.last.Load())
-	if idle < w.timeout {
-		w.timer.Reset(w.timeout - idle)
+	now := time.Since(w.conn.epoch)
+	if left < w.left {
+		w.took = now
+	}
+	w.left = left
+	limit := w.timeout
+	if left > 0 {
+		limit = max(limit, slowFarewell)
+	}
+	idle := now - max(time.Duration(w.conn.last.Load()), w.took)
+	if idle < limit {
+		w.timer.Reset(min(limit-idle, w.timeout))
 		w.mu.Unlock()
 		return
 	}

@@ -2,6 +2,7 @@ package spdystream
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	amahi "github.com/amahi/spdy"
@@ -12,14 +13,19 @@ import (
 // once and loses what is under way.
 const farewell = time.Second
 
+// slowFarewell is how long it may be so while the peer has not taken all that was written:
+// the kernel of a slow reader makes room in large lumps.
+const slowFarewell = 30 * time.Second
+
 // CloseChan returns a channel that is closed when the connection has ended: no frame
 // comes any more. A GOAWAY of the peer ends it as soon as its streams have ended.
 func (c *Connection) CloseChan() <-chan bool { return c.closeChan }
 
 // Close takes and opens no more streams, and ends the connection when those that are
 // open have ended, but at the latest after the time of SetCloseTimeout; without one, if
-// nothing has come or gone for a second. It does not wait, see CloseWait and Wait. The
-// error is always nil.
+// nothing has come or gone for a second, or for half a minute while the peer is seen not
+// to have taken what was written. It does not wait, see CloseWait and Wait. The error is
+// always nil.
 func (c *Connection) Close() error {
 	c.mu.Lock()
 	timeout := c.closeTimeout
@@ -65,6 +71,7 @@ func (c *Connection) shutdown(timeout time.Duration) {
 				force() // else the session waits until the peer has received everything
 			}
 		})
+		quiet.takes = (&reading{conn: c, ctx: ctx}).left
 		quiet.set(farewell)
 		defer quiet.stop()
 	}
@@ -72,14 +79,44 @@ func (c *Connection) shutdown(timeout time.Duration) {
 	c.finish()
 }
 
-// goneAway is what the peer's GOAWAY brings about.
+// A reading is how a peer gets on with what was written. That is with the kernels and
+// passes our socket no more.
+type reading struct {
+	conn    *Connection
+	ctx     context.Context // ends with the shutdown
+	slow    bool            // our kernel has had bytes for the peer
+	unheard atomic.Int32    // 1 while a PING behind them has no echo
+}
+
+// left is what the peer has not taken, as far as that can be seen. Where our kernel has
+// had to wait for the peer's, that has a lot that the peer has not read, and would throw
+// it away at the end. Only the peer can tell when it has read it.
+func (r *reading) left() int {
+	n := unacknowledged(r.conn.conn)
+	switch {
+	case n > 0:
+		r.slow = true
+	case r.slow && r.unheard.Load() == 0: // of what has come since the last PING, the next one
+		r.slow = false
+		r.unheard.Store(1)
+		go func() { // ends with the echo, or with the shutdown
+			_, _ = r.conn.session.PingContext(r.ctx)
+			r.unheard.Store(0)
+		}()
+	}
+	return n + int(r.unheard.Load())
+}
+
+// goneAway is what the peer's GOAWAY brings about. It is no news to a program that has
+// closed the connection before.
 func (c *Connection) goneAway() {
 	id, _ := c.session.PeerLastGood()
 	c.mu.Lock()
 	timeout, notify, last := c.goAwayTimeout, c.lastStream, c.streams[id]
+	closed := c.draining
 	c.mu.Unlock()
-	if notify != nil {
-		if last != nil && last.over() {
+	if notify != nil && !closed {
+		if last != nil && last.overAlone() {
 			last = nil
 		}
 		c.notify(notify, last)
@@ -154,7 +191,8 @@ func (c *Connection) Wait(waitTimeout time.Duration) error {
 // NotifyClose has the peer's GOAWAY told: channel c gets the last of our streams that
 // the peer has looked at, or nil if that has ended or there is none. timeout is how long
 // streams may then take to end before the connection does; 0 leaves it to the peer, and
-// if that is the original, to a second without traffic. It has to be called before Serve.
+// if that is the original, to a second without traffic. A GOAWAY that comes after Close
+// is not told. It has to be called before Serve.
 func (s *Connection) NotifyClose(c chan<- *Stream, timeout time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

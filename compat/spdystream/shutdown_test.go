@@ -99,6 +99,53 @@ func TestNotifyClose(t *testing.T) {
 	})
 }
 
+// The peer's GOAWAY is told although nothing is open, and the session ends with it; and
+// the last stream is told although the connection breaks right behind the GOAWAY.
+func TestNotifyCloseOfAll(t *testing.T) {
+	for range 50 {
+		for _, timeout := range []time.Duration{0, time.Minute} {
+			wireTest(t, false, nil, func(t *testing.T, w *wire) {
+				last := make(chan *spdystream.Stream, 1)
+				w.c.NotifyClose(last, timeout)
+				synctest.Wait()
+				w.send(&amahi.GoAwayFrame{})
+				w.conn.Close()
+				require.NoError(t, w.c.Wait(0))
+				synctest.Wait()
+				require.Len(t, last, 1)
+				require.Nil(t, <-last)
+			})
+			wireTest(t, false, nil, func(t *testing.T, w *wire) {
+				last := make(chan *spdystream.Stream, 1)
+				w.c.NotifyClose(last, timeout)
+				s := w.opened()
+				w.send(&amahi.GoAwayFrame{LastGoodStreamID: 1})
+				w.conn.Close()
+				require.NoError(t, w.c.Wait(0))
+				synctest.Wait()
+				require.Len(t, last, 1)
+				require.Same(t, s, <-last)
+			})
+		}
+	}
+}
+
+// A program that has closed the connection itself is not told that the peer does so too.
+func TestNotifyCloseAfterClose(t *testing.T) {
+	wireTest(t, false, nil, func(t *testing.T, w *wire) {
+		last := make(chan *spdystream.Stream, 1)
+		w.c.NotifyClose(last, time.Minute)
+		w.opened()
+		w.c.SetCloseTimeout(time.Minute)
+		require.NoError(t, w.c.Close())
+		synctest.Wait()
+		w.send(&amahi.GoAwayFrame{LastGoodStreamID: 1})
+		pass(time.Hour)
+		require.True(t, isClosed(w.c))
+		require.Empty(t, last)
+	})
+}
+
 func TestIdleTimeout(t *testing.T) {
 	rigTest(t, nil, func(t *testing.T, r *rig) {
 		start := time.Now()

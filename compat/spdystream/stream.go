@@ -1,6 +1,7 @@
 package spdystream
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -25,13 +26,22 @@ type Stream struct {
 
 	mu        sync.Mutex
 	answered  bool // replied is closed
-	finished  bool // our half is closed, or the stream was reset
+	half      half // ours
 	dropped   bool // this side has reset the stream
 	priority  uint8
 	broken    error       // what reads return after the peer's reset
 	used      uint64      // counts calls, for forgetting a stream that nobody uses
 	abandoned *time.Timer // forgets it
 }
+
+// A half is how far our half of a stream has got to its end.
+type half uint8
+
+const (
+	halfOpen    half = iota
+	halfClosing      // nothing more is written, and not all that was to be is out
+	halfClosed       // the FIN is on its way behind all of it, or the stream was reset
+)
 
 var _ net.Conn = (*Stream)(nil)
 
@@ -49,6 +59,12 @@ func (s *Stream) over() bool {
 	}
 }
 
+// overAlone is over for a stream that ended before its connection did.
+func (s *Stream) overAlone() bool {
+	err := s.raw.Err()
+	return errors.Is(err, amahi.ErrStreamClosed) || errors.As(err, new(*amahi.StreamError))
+}
+
 // Close closes our half: the peer reads io.EOF after what has been written. The other
 // half stays open. On a stream of the peer it waits for the reply to be sent. It fails
 // with ErrWriteClosedStream if our half is closed or the stream has ended.
@@ -56,7 +72,8 @@ func (s *Stream) Close() error { return s.WriteData(nil, true) }
 
 // Reset gives the stream up in both directions: reads return io.EOF from then on, and
 // the peer is told, after a Close behind what has been written, if it does not know that
-// yet. The error is always nil.
+// yet. A write that was to close our half and has not sent everything is no Close. The
+// error is always nil.
 func (s *Stream) Reset() error {
 	s.drop(amahi.RstCancel)
 	return nil
@@ -77,8 +94,11 @@ func (s *Stream) Refuse() error {
 // drop resets the stream.
 func (s *Stream) drop(status amahi.RstStatus) {
 	s.mu.Lock()
-	finished, dropped := s.finished, s.dropped
-	s.finished, s.dropped = true, true
+	finished, dropped := s.half == halfClosed, s.dropped
+	if s.half == halfClosing { // CANCEL, and the end of the connection, say that all has come
+		status = amahi.RstInternalError
+	}
+	s.half, s.dropped = halfClosed, true
 	s.mu.Unlock()
 	switch {
 	case dropped:
@@ -121,7 +141,7 @@ func (s *Stream) Identifier() uint32 { return s.raw.ID() }
 func (s *Stream) IsFinished() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.finished || s.over()
+	return s.half != halfOpen || s.over()
 }
 
 // LocalAddr returns the local address of the connection.

@@ -33,7 +33,7 @@ func (s *Stream) send(data []byte, fin bool) (n int, err error) {
 		}
 		return 0, err
 	}
-	if err := s.finish(fin); err != nil {
+	if err := s.closing(fin); err != nil {
 		return 0, err
 	}
 	if len(data) > 0 {
@@ -50,18 +50,30 @@ func (s *Stream) send(data []byte, fin bool) (n int, err error) {
 		}
 		return n, s.writeError(err)
 	}
+	s.finish()
 	return n, nil
 }
 
-// finish notes that our half is closed, if fin is set. It fails if it is already.
-func (s *Stream) finish(fin bool) error {
+// closing notes that nothing is to be written any more, if fin is set. It fails if that
+// is so already.
+func (s *Stream) closing(fin bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.finished {
+	if s.half != halfOpen {
 		return ErrWriteClosedStream
 	}
-	s.finished = fin
+	if fin {
+		s.half = halfClosing
+	}
 	return nil
+}
+
+// finish notes that our FIN is on its way behind all that was to be written: a reset has
+// to let it pass.
+func (s *Stream) finish() {
+	s.mu.Lock()
+	s.half = halfClosed
+	s.mu.Unlock()
 }
 
 // writeError makes the error of a write one of this package.

@@ -130,9 +130,7 @@ func (s *Stream) SendReply(headers http.Header, fin bool) error {
 		return s.writeError(err)
 	}
 	if fin {
-		s.mu.Lock()
-		s.finished = true
-		s.mu.Unlock()
+		s.finish()
 	}
 	s.answer()
 	return nil
@@ -197,10 +195,16 @@ func (s *Stream) SendHeader(headers http.Header, fin bool) error {
 	if err != nil {
 		return err
 	}
-	if err := s.finish(fin); err != nil {
+	if err := s.closing(fin); err != nil {
 		return err
 	}
-	return s.writeError(s.raw.SendHeaders(block, fin))
+	if err := s.raw.SendHeaders(block, fin); err != nil {
+		return s.writeError(err)
+	}
+	if fin {
+		s.finish()
+	}
+	return nil
 }
 
 // ReceiveHeader waits for headers that the peer sends with SendHeader. It fails when the
