@@ -92,9 +92,10 @@ type receipt struct {
 func (r *receipt) sent() { r.owed, r.unwritten = true, true }
 
 // reset notes that we reset a stream: the peer is to have the part of an answer that was sent,
-// and a stream that was opened with FIN, if no answer shows that it has.
-func (r *receipt) reset(st *streamState) {
-	if st.ours && st.outDone && !st.replied || !st.ours && st.replied {
+// and a raw stream that was opened with FIN, if no reply shows that it has.
+func (r *receipt) reset(st *Stream) {
+	ours, opened := st.state.ours, st.raw != nil && st.state.outDone && !st.state.replied
+	if ours && opened || !ours && st.state.replied {
 		r.sent()
 	}
 }

@@ -283,11 +283,10 @@ func TestResetsAreDelivered(t *testing.T) {
 		shutdown.ok("it has everything")
 	})
 	story(t, "a stream that is opened with FIN", func(t *testing.T) {
-		p := newPeer(t, asClient)
+		p := newPeer(t, asClient, peerOpts{app: newAcceptQueue(&Config{})})
 		p.resetPings = true
-		st := p.open("an event", FlagFin)
-		p.wantSynStream("an event", 1)
-		st.reset(RstCancel, "the answer is not wanted", nil)
+		r := p.openRaw("an event", StreamOptions{Fin: true})
+		require.NoError(t, r.Reset(RstCancel))
 		p.wantRst("an event", 1, RstCancel)
 		shutdown := p.startShutdown(t.Context())
 		p.wantGoAway("goodbye", 0, GoAwayOK)

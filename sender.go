@@ -218,7 +218,7 @@ func (s *Session) finishOutLocked(st *Stream) {
 // on sending a request that nobody reads.
 func (s *Session) cancelRestLocked(st *Stream) {
 	s.queueResetLocked(st.id, RstCancel, st.raw == nil) // closing a raw stream is our own doing
-	s.end.receipt.reset(&st.state)
+	s.end.receipt.reset(st)
 	s.floods.expect()
 	st.wasReset = st.state.ours
 	if st.raw != nil && st.raw.closed.Load() {

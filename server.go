@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -333,6 +334,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		}
 		return errInside
 	}
+	alive := slices.DeleteFunc(slices.Clone(sessions), (*Session).ended)
 	for _, s := range sessions {
 		s.wait(1)
 		defer s.wait(-1)
@@ -344,7 +346,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	}
 	if ctx.Err() == nil {
 		srv.serving.Wait()
-		return cmp.Or(err, undelivered(sessions))
+		return cmp.Or(err, undelivered(alive))
 	}
 	if cutShort(sessions...) {
 		defer srv.serving.Wait()

@@ -176,6 +176,7 @@ func ShutdownServer(ctx context.Context, s *http.Server) error {
 		}
 		return errInside
 	}
+	alive := slices.DeleteFunc(slices.Clone(sessions), (*Session).ended)
 	for _, session := range sessions {
 		session.wait(1)
 		defer session.wait(-1)
@@ -187,7 +188,7 @@ func ShutdownServer(ctx context.Context, s *http.Server) error {
 			return ctx.Err()
 		}
 	}
-	return cmp.Or(err, undelivered(sessions))
+	return cmp.Or(err, undelivered(alive))
 }
 
 // CloseServer closes an http.Server, as its method Close does, and ends also the sessions

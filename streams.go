@@ -331,7 +331,7 @@ func (s *Session) abortStream(st *Stream, e *StreamError) {
 	}
 	if st.onWire {
 		s.queueResetLocked(st.id, e.Status, !st.state.ours)
-		s.end.receipt.reset(&st.state)
+		s.end.receipt.reset(st)
 		s.floods.expect()
 		st.wasReset = st.state.ours
 	}

@@ -449,7 +449,14 @@ var ownDifferences = []*ownDifference{
 	},
 	{
 		why:   "a spdy.Server closes what is left when the context of Shutdown has ended",
-		kinds: []string{ownServer}, states: []string{"active", "mux active"}, want: ownClosesWhatIsLeft,
+		kinds: []string{ownServer}, states: []string{"active"}, want: ownClosesWhatIsLeft,
+	},
+	{
+		why:   "likewise, and one Shutdown tells that another one has cut streams off",
+		kinds: []string{ownServer}, states: []string{"mux active"}, want: map[string]string{
+			"Shutdown": "deadline 4s", "Shutdown twice": "deadline 4s, nil 0s",
+			"Shutdown beside Shutdown": "deadline 4s, spdy: session closed 4s", ownByHandler + "Shutdown": "deadline 4s",
+		},
 	},
 	{
 		why:   "likewise where the connection is the http.Server's in a spdy.Server",
@@ -495,7 +502,7 @@ var ownDifferences = []*ownDifference{
 		why:   "Server.Shutdown waits for upgraded sessions too",
 		kinds: []string{ownServer}, states: []string{"raw active"},
 		want: map[string]string{
-			"Shutdown": "deadline 4s", "Shutdown twice": "deadline 4s, nil 0s", "Shutdown beside Shutdown": "deadline 4s, nil 4s",
+			"Shutdown": "deadline 4s", "Shutdown twice": "deadline 4s, nil 0s", "Shutdown beside Shutdown": "deadline 4s, spdy: session closed 4s",
 			"Close in Shutdown": "nil 1s, nil 0s", ownByHandler + "Shutdown": "deadline 4s",
 		},
 	},
