@@ -167,8 +167,10 @@ func (st *Stream) SetReadDeadline(t time.Time) error {
 // network no room, fail with os.ErrDeadlineExceeded from t on. The zero time
 // means never. Other streams and the session do not notice.
 func (st *Stream) SetWriteDeadline(t time.Time) error {
-	st.setDeadline(&st.writeDeadline, t, nil)
 	st.session.mu.Lock()
+	if st.unfinished == nil { // else nothing is written any more, and limitSilence has the timer
+		st.setDeadline(&st.writeDeadline, t, nil)
+	}
 	ringBell(st.taken)
 	ringBell(st.room)
 	st.session.mu.Unlock()

@@ -25,6 +25,7 @@ type northbound struct {
 	end        error     // io.EOF after FIN; why it ended otherwise; nil while open
 	discarding bool      // the application wants no more: bytes are thrown away
 	lent       bool      // view has lent out head's bytes
+	passed     bool      // bytes have been consumed since rests was called
 	marks      marks     // where DATA frames end, if that is to be kept
 	pace       *readPace // nil unless streams are shed
 }
@@ -260,6 +261,7 @@ func (b *northbound) popIfEmpty(c *chunk) {
 // consumeLocked returns the credit to announce for n more consumed bytes: none
 // once the peer has finished (SPEC W15).
 func (b *northbound) consumeLocked(n int64) int64 {
+	b.passed = true
 	b.pace.passLocked(n)
 	grant := b.flow.consume(n)
 	if b.end != nil {
@@ -344,6 +346,16 @@ func (b *northbound) ending() error {
 		return ErrStreamClosed
 	}
 	return b.end
+}
+
+// rests reports that nothing has come since the last call, and that the reader does not hold
+// the peer up: it had taken all by then.
+func (b *northbound) rests() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rests := b.unread == 0 && !b.passed
+	b.passed = false
+	return rests
 }
 
 // buffered is the number of unread bytes.

@@ -305,8 +305,8 @@ func (u *upload) spoil(how string, err error) error {
 }
 
 // giveUp ends an upload that cannot be completed, and returns err. The server gets no FIN,
-// since it would take a part for the whole. An answer that has begun is not affected:
-// giveUp then postpones the RST_STREAM to the end of the answer.
+// since it would take a part for the whole. An answer that has begun, and goes on, is not
+// affected: giveUp then postpones the RST_STREAM to the end of the answer, or of its progress.
 func (u *upload) giveUp(status RstStatus, reason string, err error) error {
 	e := &StreamError{StreamID: u.st.id, Status: status, Reason: reason, Err: err}
 	if !u.st.resetBehindAnswer(e) {
@@ -329,8 +329,28 @@ func (st *Stream) resetBehindAnswer(e *StreamError) bool {
 	if begun {
 		s.ring()
 		s.endIfDrained()
+		st.in.rests()
+		st.limitSilence(e)
 	}
 	return begun
+}
+
+// answerSilence is how long an answer may rest whose request will not be completed. A handler
+// that waits for the rest of the request before it goes on hears of that by the RST_STREAM.
+const answerSilence = 5 * time.Second
+
+// limitSilence resets a stream, whose upload has failed behind the beginning of its answer, if
+// no byte of the answer comes for answerSilence, or up to twice that, and all that came has been
+// read: a reader that pauses may keep the peer from sending. The timer is that of the write
+// deadline: nothing is written any more.
+func (st *Stream) limitSilence(e *StreamError) {
+	st.setDeadline(&st.writeDeadline, time.Now().Add(answerSilence), func() {
+		if !st.in.rests() {
+			st.limitSilence(e)
+			return
+		}
+		st.session.abortStream(st, e)
+	})
 }
 
 // sendTrailer ends the request with its trailers, if it has any.

@@ -3,7 +3,6 @@ package ends
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -90,7 +89,7 @@ func TestBodyFailureLeavesTheAnswer(t *testing.T) {
 				require.NoError(t, err)
 				synctest.Wait()
 				f.fail(body)
-				bubble.Pass(time.Minute)
+				bubble.Pass(4 * time.Second)
 				require.Equal(t, 1, pair.openSpdyStreams(), "the answer has not ended")
 				close(resume)
 				bubble.Pass(10 * time.Second) // what has been received stays readable
@@ -454,8 +453,8 @@ func TestBodyResetBehindTheAnswer(t *testing.T) {
 }
 
 // TestBodyGivenUpOnTheWire: the frames of a request whose body fails behind the begin of its
-// answer. No FIN goes out, and the RST_STREAM waits for the end of the answer, for Close, or
-// for the end of the context.
+// answer. No FIN goes out, and the RST_STREAM waits for the end of the answer or of its
+// progress, for Close, or for the end of the context.
 func TestBodyGivenUpOnTheWire(t *testing.T) {
 	ends := map[string]func(p *bodyPeer, res *http.Response, cancel context.CancelFunc) error{
 		"FIN": func(p *bodyPeer, res *http.Response, _ context.CancelFunc) error {
@@ -465,6 +464,10 @@ func TestBodyGivenUpOnTheWire(t *testing.T) {
 		"Close": func(p *bodyPeer, res *http.Response, _ context.CancelFunc) error {
 			res.Body.Close()
 			return http.ErrBodyReadAfterClose
+		},
+		"silence": func(*bodyPeer, *http.Response, context.CancelFunc) error {
+			bubble.Pass(6 * time.Second)
+			return errMine
 		},
 		"context": func(p *bodyPeer, res *http.Response, cancel context.CancelFunc) error {
 			cancel()
@@ -489,8 +492,8 @@ func TestBodyGivenUpOnTheWire(t *testing.T) {
 			require.Equal(t, "SYN DATA", p.streamFrames())
 			p.send(&spdy.SynReplyFrame{StreamID: 1, Headers: bodyHead(v, ":status", "200 OK", ":version", "HTTP/1.1")})
 			res := <-answers
-			body.w.CloseWithError(errors.New("failed"))
-			bubble.Pass(time.Hour)
+			body.w.CloseWithError(errMine)
+			bubble.Pass(4 * time.Second)
 			require.Empty(t, p.streamFrames())
 			want := end(p, res, cancel)
 			require.Equal(t, "CANCEL", p.streamFrames())
