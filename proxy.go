@@ -74,6 +74,9 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	out := proxiedRequest(request)
 	if b, ok := out.Body.(*proxiedBody); ok {
 		b.duplex = duplex
+		if duplex && request.ContentLength < 0 {
+			b.piece = drainPiece
+		}
 	}
 	front := proxyFront{writer: writer, duplex: duplex, body: out.Body}
 	defer front.end() // the caller's handler is about to return

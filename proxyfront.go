@@ -14,12 +14,18 @@ import (
 // NewStreamProxy as net/http leaves it for a handler that did not read its request.
 
 // The rest of a request is read behind its answer until the client has sent nothing for
-// drainTime, for drainLimit at most, and drainBytes at most, which is net/http's limit.
+// drainTime, for drainLimit at most, and drainBytes at most, which is net/http's limit. It is
+// read in pieces of drainPiece: a Read of chunks returns when its buffer is full, and says
+// nothing of what has come before.
 const (
 	drainTime  = 500 * time.Millisecond
 	drainLimit = 5 * time.Second
 	drainBytes = 256 << 10
+	drainPiece = 1 << 10
 )
+
+// briskTime is how soon a Read of chunks has filled its buffer if the next one may be larger.
+const briskTime = drainTime / 20
 
 // A proxyFront is the client's side of a proxied request. Only the handler's goroutine uses
 // it.
@@ -70,11 +76,11 @@ func (f *proxyFront) end() {
 		_ = f.body.Close() // its error has no reader
 		return
 	}
-	idle := b.finish()
+	idle, due := b.finish()
 	switch {
 	case idle == nil && (!f.last || b.isWhole()):
 	case f.last && f.whole:
-		f.linger(b, idle)
+		f.linger(b, idle, due)
 	default: // Close would wait for the read
 		_ = http.NewResponseController(f.writer).SetReadDeadline(time.Now())
 	}
@@ -84,13 +90,14 @@ func (f *proxyFront) end() {
 // linger leaves the connection to net/http in a way that keeps the answer: a connection that
 // is closed while bytes of the client are unread, or on their way, is reset by the kernel,
 // and the client loses what it has not read. So the rest of the request is read, within
-// limits, and net/http half-closes the connection and waits before it closes it. idle is that
-// of (*proxiedBody).finish.
-func (f *proxyFront) linger(b *proxiedBody, idle <-chan struct{}) {
+// limits, and net/http half-closes the connection and waits before it closes it. idle and due
+// are those of (*proxiedBody).finish.
+func (f *proxyFront) linger(b *proxiedBody, idle <-chan struct{}, due time.Time) {
 	exceedLimit(f.writer)
 	control := http.NewResponseController(f.writer)
 	begin := time.Now()
-	if control.SetReadDeadline(begin.Add(drainTime)) != nil {
+	patience := min(max(time.Until(due), drainTime), drainLimit)
+	if control.SetReadDeadline(begin.Add(patience)) != nil {
 		return
 	}
 	_ = control.Flush() // the client may wait for it; deliver has reported a failure
@@ -98,7 +105,7 @@ func (f *proxyFront) linger(b *proxiedBody, idle <-chan struct{}) {
 	closer := time.AfterFunc(drainLimit+drainTime, func() { _ = b.ReadCloser.Close() })
 	defer closer.Stop()
 	if idle != nil {
-		timer := time.NewTimer(2 * drainTime)
+		timer := time.NewTimer(patience + drainTime)
 		defer timer.Stop()
 		w := wait{end: idle, clock: timer.C}
 		if w.sleep(nil) == byClock { // as above
@@ -130,6 +137,7 @@ type proxiedBody struct {
 	io.ReadCloser
 	trailer forwardedTrailer // completed by the Read that returns io.EOF
 	duplex  bool             // as of the proxyFront; set before the first Read
+	piece   int              // how much a Read of chunks asks for; 0 if it may be any; for the reader
 
 	mu      sync.Mutex
 	busy    int           // reads and closes that are under way
@@ -137,15 +145,21 @@ type proxiedBody struct {
 	closing bool          // that Read closes the body
 	whole   bool          // all has been read
 	over    bool          // the handler is about to return, nothing more is to be sent
+	due     time.Time     // until when the latest Read of chunks has time to fill its buffer
 	idle    chan struct{} // latch: none is under way any more; nil unless finish has found some
 	drained int           // bytes that drain has read; for those who are admitted, and the handler behind them
 }
 
 func (b *proxiedBody) Read(p []byte) (int, error) {
-	if !b.begin(true) {
+	if b.piece > 0 {
+		p = p[:min(len(p), b.piece)]
+	}
+	if !b.begin(true, len(p)) {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	began := time.Now()
 	n, err := b.ReadCloser.Read(p)
+	b.adapt(n, time.Since(began))
 	if err == io.EOF {
 		b.trailer.complete()
 	}
@@ -156,11 +170,23 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// adapt chooses the size of the next Read of chunks: little of a client that sends slowly, of
+// which nothing would be seen until a large buffer is full.
+func (b *proxiedBody) adapt(n int, took time.Duration) {
+	switch {
+	case b.piece == 0:
+	case took > briskTime:
+		b.piece = drainPiece
+	case n == b.piece && n < readBufferSize:
+		b.piece *= 2
+	}
+}
+
 // Close closes the body. In full duplex it reads the rest of the request instead, within the
 // limits that net/http has for that: a client that sends all before it reads gets to the
 // answer. If a Read is under way, which a Close does not end, the Read does so.
 func (b *proxiedBody) Close() error {
-	if !b.begin(false) {
+	if !b.begin(false, 0) {
 		return nil
 	}
 	defer b.done()
@@ -176,10 +202,9 @@ func (b *proxiedBody) Close() error {
 // drain reads the rest of the request while goOn, which is asked before each Read, returns
 // true, to its end or to drainBytes.
 func (b *proxiedBody) drain(goOn func() bool) {
-	buf := readBufferPool.Get().(*[readBufferSize]byte)
-	defer readBufferPool.Put(buf)
+	buf := make([]byte, drainPiece)
 	for b.drained < drainBytes && !b.isWhole() && goOn() {
-		n, err := b.ReadCloser.Read(buf[:])
+		n, err := b.ReadCloser.Read(buf)
 		b.drained += n
 		if err == io.EOF {
 			b.closesAfter(true)
@@ -197,8 +222,8 @@ func (b *proxiedBody) mayDrain() bool {
 	return !b.over
 }
 
-// begin admits a Read or Close, unless the handler is about to return.
-func (b *proxiedBody) begin(reads bool) bool {
+// begin admits a Read of n bytes or a Close, unless the handler is about to return.
+func (b *proxiedBody) begin(reads bool, n int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
@@ -206,6 +231,9 @@ func (b *proxiedBody) begin(reads bool) bool {
 	}
 	b.busy++
 	b.reading = b.reading || reads
+	if reads && b.piece > 0 {
+		b.due = time.Now().Add(drainTime * time.Duration(n) / drainPiece)
+	}
 	return true
 }
 
@@ -246,14 +274,15 @@ func (b *proxiedBody) isWhole() bool {
 }
 
 // finish admits no more calls. It returns a latch for the end of those that are under way,
-// nil if there are none.
-func (b *proxiedBody) finish() (idle <-chan struct{}) {
+// nil if there are none, and until when a Read among them may take to fill its buffer: a client
+// that sends all the time is not silent before.
+func (b *proxiedBody) finish() (idle <-chan struct{}, due time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.over = true
 	if b.busy == 0 {
-		return nil
+		return nil, time.Time{}
 	}
 	b.idle = make(chan struct{})
-	return b.idle
+	return b.idle, b.due
 }

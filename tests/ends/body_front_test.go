@@ -240,6 +240,111 @@ func TestBodyFrontLimitsTheRest(t *testing.T) {
 	}
 }
 
+// bodyPace is how a client sends chunks: so many bytes at once, and then at a rate.
+type bodyPace struct {
+	chunk, upload, burst, rate int // in bytes, and bytes per second
+}
+
+// send sends a request in steps of 50 ms.
+func (c bodyPace) send(conn net.Conn) {
+	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: ends.example\r\nTransfer-Encoding: chunked\r\n\r\n")
+	burst, step := c.burst, c.rate/20
+	for left := c.upload; left > 0; {
+		chunk := min(c.chunk, left)
+		left -= chunk
+		_, _ = fmt.Fprintf(conn, "%x\r\n", chunk)
+		for chunk > 0 {
+			n := min(chunk, max(burst, step))
+			_, _ = conn.Write(make([]byte, n))
+			chunk -= n
+			if burst > 0 {
+				burst -= n
+				continue
+			}
+			bubble.Pass(time.Duration(n) * time.Second / time.Duration(c.rate))
+		}
+		_, _ = io.WriteString(conn, "\r\n")
+	}
+	_, _ = io.WriteString(conn, "0\r\n\r\n")
+}
+
+// TestBodyFrontDoesNotWaitForASlowClient: a client that has become slow stops in the middle of a
+// chunk and waits for the answer. Its end does not wait for a large buffer to be filled.
+func TestBodyFrontDoesNotWaitForASlowClient(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		var answered time.Time
+		f := newBodyFront(t, v, "NewStreamProxy", func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.ReadFull(r.Body, make([]byte, 75000))
+			bubble.Pass(time.Second)
+			answered = time.Now()
+			_, _ = w.Write(make([]byte, 2000))
+		})
+		conn := f.dial(t)
+		_, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: ends.example\r\nTransfer-Encoding: chunked\r\n\r\n24000\r\n")
+		require.NoError(t, err)
+		_, err = conn.Write(make([]byte, 40000))
+		require.NoError(t, err)
+		for range 40 {
+			_, err = conn.Write(make([]byte, 1000))
+			require.NoError(t, err)
+			bubble.Pass(100 * time.Millisecond)
+		}
+		require.NoError(t, <-f.results)
+		require.Less(t, time.Since(answered), 700*time.Millisecond)
+		conn.Close()
+	})
+}
+
+// bodyFrontOrigins answer an upload without a look at it, or while it is being read.
+var bodyFrontOrigins = map[string]http.HandlerFunc{
+	"unread": func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(make([]byte, 2000)) },
+	"closed": func(w http.ResponseWriter, r *http.Request) {
+		r.Body.Close()
+		bubble.Pass(300 * time.Millisecond)
+		_, _ = w.Write(make([]byte, 2000))
+	},
+	"half read": func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, make([]byte, 6000))
+		bubble.Pass(100 * time.Millisecond)
+		_, _ = w.Write(make([]byte, 2000))
+	},
+}
+
+// TestBodyFrontKeepsTheAnswerOfASlowClient: a client sends its chunks slowly, but all the time,
+// and reads the answer when it has sent all. A large chunk is not silence.
+func TestBodyFrontKeepsTheAnswerOfASlowClient(t *testing.T) {
+	paces := []bodyPace{
+		{chunk: 150000, upload: 8000, rate: 4000},
+		{chunk: 150000, upload: 90000, burst: 50000, rate: 10000},
+	}
+	for _, chunk := range []int{1000, 8000, 32000, 150000} {
+		for _, rate := range []int{25000, 50000, 100000} {
+			paces = append(paces, bodyPace{chunk: chunk, upload: 100000, rate: rate})
+		}
+	}
+	for name, origin := range bodyFrontOrigins {
+		for _, pace := range paces {
+			bubble.InVersions(t, fmt.Sprintf("%s/%+v", name, pace), func(t *testing.T, v spdy.Version) {
+				for _, way := range []string{"direct", "NewStreamProxy"} {
+					f := newBodyFront(t, v, way, origin)
+					conn := f.dial(t)
+					pace.send(conn)
+					res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+					require.NoError(t, err, way)
+					n, err := io.Copy(io.Discard, res.Body)
+					require.NoError(t, err, way)
+					require.EqualValues(t, 2000, n)
+					conn.Close()
+					bubble.Pass(10 * time.Second)
+					if f.proxies {
+						require.NoError(t, <-f.results)
+					}
+				}
+			})
+		}
+	}
+}
+
 // TestBodyFrontReportsALostAnswer: the client's connection breaks before the answer, or its
 // end, has been written. NewStreamProxy reports it whatever the size of the answer.
 func TestBodyFrontReportsALostAnswer(t *testing.T) {
