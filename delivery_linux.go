@@ -9,12 +9,8 @@ import (
 // unacknowledged is the number of bytes written to the connection that the kernel of the
 // peer has not acknowledged. 0 if the connection does not tell.
 func unacknowledged(conn net.Conn) int {
-	for range 4 { // TLS, over what has been read ahead, over what a program wraps it in
-		c, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		conn = c.NetConn()
+	for c := range layers(conn) {
+		conn = c
 	}
 	c, ok := conn.(syscall.Conn)
 	if !ok {

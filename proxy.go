@@ -228,15 +228,26 @@ func abortAnswer(r *http.Request, w http.ResponseWriter, cause error) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	switch {
 	case err == nil:
-		if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-			conn = t.NetConn() // TLS would say that this is the end of an answer without length
-		}
-		if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
-			_ = tcp.SetLinger(0) // a reset, which no client takes for the end
-		}
-		conn.Close()
+		cutConn(conn)
 	case r.Context().Value(http.ServerContextKey) != nil:
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// cutConn closes a connection by a reset, which no client takes for the end of an answer. The
+// lowest layer ends first: TLS above it has no way left to say goodbye, which would be an end.
+func cutConn(conn net.Conn) {
+	lowest, depth := conn, 0
+	for c := range layers(conn) {
+		if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
+			_ = tcp.SetLinger(0)
+		}
+		lowest = c
+		depth++
+	}
+	lowest.Close()
+	if depth > 1 {
+		conn.Close() // those above it keep accounts, perhaps
 	}
 }
 

@@ -3,6 +3,7 @@ package spdy
 import (
 	"crypto/tls"
 	"errors"
+	"iter"
 	"net"
 	"net/http"
 	"sync"
@@ -267,6 +268,23 @@ func (s *Session) Version() Version {
 		return SPDY3
 	}
 	return s.version
+}
+
+// layers are a connection and those below it: TLS, what has been read ahead, what a program
+// wraps it in. A cycle of them has an end.
+func layers(conn net.Conn) iter.Seq[net.Conn] {
+	return func(yield func(net.Conn) bool) {
+		for range 8 {
+			if conn == nil || !yield(conn) {
+				return
+			}
+			c, ok := conn.(interface{ NetConn() net.Conn })
+			if !ok {
+				return
+			}
+			conn = c.NetConn()
+		}
+	}
 }
 
 // A tlsConn is any connection that can tell its TLS state: *tls.Conn, or another
