@@ -330,26 +330,34 @@ func (st *Stream) resetBehindAnswer(e *StreamError) bool {
 		s.ring()
 		s.endIfDrained()
 		st.in.rests()
-		st.limitSilence(e)
+		st.limitSilence(e, silenceLooks)
 	}
 	return begun
 }
 
-// answerSilence is how long an answer may rest whose request will not be completed. A handler
-// that waits for the rest of the request before it goes on hears of that by the RST_STREAM.
-const answerSilence = 5 * time.Second
+// answerSilence is how long an answer may rest whose request will not be completed, and
+// silenceLooks how often it is looked at meanwhile. A handler that waits for the rest of the
+// request before it goes on hears of that by the RST_STREAM. Credit for the bytes that have been
+// read, and the next ones behind those of other streams, have the time to cross slow networks.
+const (
+	answerSilence = 20 * time.Second
+	silenceLooks  = 5
+)
 
 // limitSilence resets a stream, whose upload has failed behind the beginning of its answer, if
-// no byte of the answer comes for answerSilence, or up to twice that, and all that came has been
-// read: a reader that pauses may keep the peer from sending. The timer is that of the write
-// deadline: nothing is written any more.
-func (st *Stream) limitSilence(e *StreamError) {
-	st.setDeadline(&st.writeDeadline, time.Now().Add(answerSilence), func() {
-		if !st.in.rests() {
-			st.limitSilence(e)
-			return
+// in so many looks no byte of the answer has come since all that came before has been read: a
+// reader that pauses may keep the peer from sending. The timer is that of the write deadline:
+// nothing is written any more.
+func (st *Stream) limitSilence(e *StreamError, looks int) {
+	st.setDeadline(&st.writeDeadline, time.Now().Add(answerSilence/silenceLooks), func() {
+		switch {
+		case !st.in.rests():
+			st.limitSilence(e, silenceLooks)
+		case looks > 1:
+			st.limitSilence(e, looks-1)
+		default:
+			st.session.abortStream(st, e)
 		}
-		st.session.abortStream(st, e)
 	})
 }
 

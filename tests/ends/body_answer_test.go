@@ -89,7 +89,7 @@ func TestBodyFailureLeavesTheAnswer(t *testing.T) {
 				require.NoError(t, err)
 				synctest.Wait()
 				f.fail(body)
-				bubble.Pass(4 * time.Second)
+				bubble.Pass(9 * time.Second)
 				require.Equal(t, 1, pair.openSpdyStreams(), "the answer has not ended")
 				close(resume)
 				bubble.Pass(10 * time.Second) // what has been received stays readable
@@ -466,7 +466,7 @@ func TestBodyGivenUpOnTheWire(t *testing.T) {
 			return http.ErrBodyReadAfterClose
 		},
 		"silence": func(*bodyPeer, *http.Response, context.CancelFunc) error {
-			bubble.Pass(6 * time.Second)
+			bubble.Pass(16 * time.Second)
 			return errMine
 		},
 		"context": func(p *bodyPeer, res *http.Response, cancel context.CancelFunc) error {
@@ -493,7 +493,7 @@ func TestBodyGivenUpOnTheWire(t *testing.T) {
 			p.send(&spdy.SynReplyFrame{StreamID: 1, Headers: bodyHead(v, ":status", "200 OK", ":version", "HTTP/1.1")})
 			res := <-answers
 			body.w.CloseWithError(errMine)
-			bubble.Pass(4 * time.Second)
+			bubble.Pass(9 * time.Second)
 			require.Empty(t, p.streamFrames())
 			want := end(p, res, cancel)
 			require.Equal(t, "CANCEL", p.streamFrames())

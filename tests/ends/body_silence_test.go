@@ -76,7 +76,7 @@ func TestBodyFailureReachesTheHandler(t *testing.T) {
 				_, err := io.ReadAll(res.Body)
 				answer <- err
 			}()
-			err = endsWithin(t, 11*time.Second, ended, "the handler")
+			err = endsWithin(t, 25*time.Second, ended, "the handler")
 			require.Error(t, err)
 			require.NotEqual(t, io.EOF, err, "a part is not the whole")
 			err = endsWithin(t, time.Second, answer, "the reader of the answer")
@@ -110,7 +110,7 @@ func TestBodyFailureReachesTheOrigin(t *testing.T) {
 				require.NoError(t, err)
 				_, err = io.WriteString(conn, "14\r\n01234567890123456789\r\n")
 				require.NoError(t, err)
-				require.NotEqual(t, io.EOF, endsWithin(t, 11*time.Second, ended, "the origin's handler"))
+				require.NotEqual(t, io.EOF, endsWithin(t, 25*time.Second, ended, "the origin's handler"))
 				conn.Close()
 			})
 		}
@@ -177,7 +177,7 @@ func TestBodyFailureSparesASlowAnswer(t *testing.T) {
 			got <- b
 		}()
 		for range 100 {
-			bubble.Pass(4900 * time.Millisecond)
+			bubble.Pass(19900 * time.Millisecond)
 			p.send(&spdy.DataFrame{StreamID: 1, Data: []byte("z")})
 			require.Empty(t, p.streamFrames())
 		}
@@ -194,13 +194,13 @@ func TestBodyFailureSparesASlowReader(t *testing.T) {
 		p := newBodyPeer(t, v, nil)
 		res := p.bodyFailed()
 		p.send(&spdy.DataFrame{StreamID: 1, Data: []byte("answer")})
-		bubble.Pass(time.Hour + 4900*time.Millisecond)
+		bubble.Pass(time.Hour + 19900*time.Millisecond)
 		require.Empty(t, p.streamFrames())
 		_, err := io.ReadFull(res.Body, make([]byte, 6))
 		require.NoError(t, err)
-		bubble.Pass(4900 * time.Millisecond)
+		bubble.Pass(19900 * time.Millisecond)
 		require.Empty(t, p.streamFrames(), "the peer has its time")
-		bubble.Pass(5200 * time.Millisecond)
+		bubble.Pass(4200 * time.Millisecond)
 		require.Equal(t, "CANCEL", p.streamFrames())
 		_, err = io.ReadAll(res.Body)
 		require.Equal(t, errMine, err)
@@ -224,7 +224,7 @@ func TestBodyFailureAndAWriteDeadline(t *testing.T) {
 		body.w.CloseWithError(errMine)
 		synctest.Wait()
 		require.NoError(t, st.SetWriteDeadline(time.Time{}))
-		require.ErrorIs(t, endsWithin(t, 11*time.Second, result, "Request"), errMine)
+		require.ErrorIs(t, endsWithin(t, 25*time.Second, result, "Request"), errMine)
 		require.Equal(t, "CANCEL", p.streamFrames())
 	})
 }
