@@ -170,8 +170,11 @@ func (s *sweepRun) uploadsAndPushes() {
 	wg.Wait()
 	<-time.After(10 * time.Second) // for what has been given a time to end
 	s.balanced()
-	if len(s.at) == 0 && s.pushed < 4 { // more if a push was dropped before it was asked for
-		s.failed("server", fmt.Errorf("%d handlers of pushes", s.pushed))
+	s.mu.Lock()
+	pushed, failed := s.pushed, len(s.at) > 0
+	s.mu.Unlock()
+	if !failed && pushed < 4 { // more if a push was dropped before it was asked for
+		s.failed("server", fmt.Errorf("%d handlers of pushes", pushed))
 	}
 	s.shutdown("client")
 	s.shutdown("server")
