@@ -241,9 +241,11 @@ type Config struct {
 
 	// DeliveryTimeout is how long a session that ends gracefully waits for its peer to
 	// receive what was sent, without a sign that it does: bytes that come from it, that the
-	// connection takes or, on Linux, that the peer's system acknowledges. It has no limit
-	// otherwise, and counts from when the last stream ended. The session
-	// then ends with ErrDeliveryTimeout. 0 means one minute; less than 0 means not to wait.
+	// connection takes or, on Linux, that the peer's system acknowledges. The wait has no
+	// other limit. It counts from when the last stream ended, unless the peer has sent
+	// anything since; a peer that was silent for longer before the session ends gets five
+	// seconds. The session then ends with ErrDeliveryTimeout. 0 means one minute; less than
+	// 0 means not to wait.
 	DeliveryTimeout time.Duration
 
 	// IdleTimeout is after how long a time with no stream open a session ends by

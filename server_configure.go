@@ -54,7 +54,7 @@ func ConfigureServer(s *http.Server, conf *Config) error {
 	}
 	srv := &Server{Config: conf}
 	srv.addTo(s)
-	upgradesByServer.of(s)
+	upgradesByServer.of(s).serve(srv)
 	s.RegisterOnShutdown(func() { // net/http waits for their connections itself
 		sessions, _ := srv.close()
 		for _, session := range sessions {

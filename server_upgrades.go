@@ -22,6 +22,7 @@ type upgrades struct {
 	mu       sync.Mutex
 	closing  bool // no session is entered any more
 	sessions map[*Session]struct{}
+	served   *Server // has the sessions that ConfigureServer adds; nil before it
 }
 
 // An upgradeRegistry has the upgrades of every http.Server that has any. It does not keep
@@ -131,6 +132,26 @@ func (u *upgrades) close() []*Session {
 	return slices.Collect(maps.Keys(u.sessions))
 }
 
+// serve enters the Server of ConfigureServer.
+func (u *upgrades) serve(srv *Server) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.served = srv
+}
+
+// configured returns the sessions that ConfigureServer has added.
+func (u *upgrades) configured() []*Session {
+	u.mu.Lock()
+	srv := u.served
+	u.mu.Unlock()
+	if srv == nil {
+		return nil
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.sessionsLocked()
+}
+
 // goAway is close, and begins to drain the sessions.
 func (u *upgrades) goAway() {
 	for _, s := range u.close() {
@@ -167,16 +188,18 @@ func TrackSession(ctx context.Context, s *Session) error {
 // ShutdownServer shuts an http.Server down, as its method Shutdown does, and waits also for
 // the sessions of an Upgrader and those of TrackSession: they get a GOAWAY and end with
 // their last stream. If the context ends first, its error is returned, and what has not
-// ended goes on, as with http.Server.Shutdown.
+// ended goes on, as with http.Server.Shutdown. An answer that a client does not confirm makes it
+// return ErrDeliveryTimeout, also if ConfigureServer has added its session.
 func ShutdownServer(ctx context.Context, s *http.Server) error {
-	sessions := upgradesByServer.of(s).close()
+	u := upgradesByServer.of(s)
+	sessions := u.close()
 	if insideSession() {
 		for _, session := range sessions {
 			session.goAway()
 		}
 		return errInside
 	}
-	alive := slices.DeleteFunc(slices.Clone(sessions), (*Session).ended)
+	alive := slices.DeleteFunc(append(u.configured(), sessions...), (*Session).ended)
 	for _, session := range sessions {
 		session.wait(1)
 		defer session.wait(-1)
