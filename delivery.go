@@ -141,7 +141,7 @@ func (s *Session) deliverLocked() bool {
 	}
 	d.grace = min(d.grace, patience/2)
 	s.alive.deliver()
-	s.end.delivery, d.seen = d, s.evidence()
+	s.end.delivery, d.seen = d, progress{received: s.in.total.Load(), sent: s.stats.bytesSent.Load()}
 	d.timer = time.AfterFunc(d.grace, s.lookDelivered)
 	s.ringLocked()
 	return true
