@@ -184,17 +184,6 @@ func (c *call) body(t *testing.T) string {
 	return c.text
 }
 
-// pending reports that there is no answer yet.
-func (c *call) pending() bool {
-	synctest.Wait()
-	select {
-	case <-c.done:
-		return false
-	default:
-		return true
-	}
-}
-
 // request makes a request for a path of http://example.com. lines are header lines,
 // "Name: value".
 func request(t *testing.T, method, path string, lines ...string) *http.Request {
