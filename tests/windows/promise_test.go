@@ -25,11 +25,14 @@ const (
 	largest  = 1<<31 - 1
 )
 
+// manyStreams is 2^32 where an int holds that, whose lower bits are 0.
+var manyStreams = int(min(int64(1)<<32, int64(math.MaxInt/4)))
+
 // values are those of a field, 0 included.
 var values = map[string][]int{
 	"StreamWindow":         {0, -1, 1, smallest, 256 << 10, 1<<20 + 1, largest / 2, largest/2 + 1, largest, math.MaxInt},
 	"SessionWindow":        {0, -1, 1, smallest, 2*smallest - 1, 2 * smallest, 256 << 10, 1<<20 + 1, largest - 1, largest, math.MaxInt},
-	"MaxConcurrentStreams": {0, -1, 1, 3, 4, 250, 1000, 32766, 32767, 100000, largest, 1 << 32, math.MaxInt},
+	"MaxConcurrentStreams": {0, -1, 1, 3, 4, 250, 1000, 32766, 32767, 100000, largest, manyStreams, math.MaxInt},
 }
 
 // A setup is a kind of session.
@@ -239,7 +242,7 @@ func TestAttackA29ContradictionsOfBothSides(t *testing.T) {
 // A number of streams that is larger than SETTINGS can say is as many as they can say, for
 // peers that do no flow control too.
 func TestUnawareManyStreams(t *testing.T) {
-	for _, n := range []int{largest, 1 << 32, 3 << 32, math.MaxInt} {
+	for _, n := range []int{largest, manyStreams, 3 * manyStreams, math.MaxInt} {
 		bubble.Run(t, strconv.Itoa(n), func(t *testing.T) {
 			ours, theirs := testconn.Pair()
 			p := newPeer(t, spdy.SPDY31, theirs)
