@@ -68,6 +68,11 @@ type progress struct {
 	unacknowledged int   // bytes that the kernel keeps for the peer, 0 if it does not tell
 }
 
+// Unacknowledged returns the number of bytes written to the connection that the system of
+// the peer has not acknowledged. It is known of TCP on Linux, also below TLS and below
+// connections that have a method NetConn() net.Conn; elsewhere it is 0.
+func (s *Session) Unacknowledged() int { return unacknowledged(s.conn) }
+
 // since reports that the peer has received something since an earlier look. The
 // acknowledgement of the farewell does not count: the system of a peer that is stuck sends
 // that, too.

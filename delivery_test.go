@@ -12,13 +12,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// askingPeer is a peer that sees all PINGs, and has opened a stream with a request.
+func askingPeer(t *testing.T, o ...peerOpts) (*testPeer, *Stream) {
+	p := newPeer(t, asServer, o...)
+	p.resetPings = true
+	p.sendSynStream(1, FlagFin)
+	return p, p.wantAccept("a request", 1)
+}
+
 // deliveringPeer is a peer that has had a whole answer and sees all PINGs; the session has
 // begun a Shutdown with ctx.
 func deliveringPeer(t *testing.T, ctx context.Context, o ...peerOpts) (p *testPeer, shutdown *call) {
-	p = newPeer(t, asServer, o...)
-	p.resetPings = true
-	p.sendSynStream(1, FlagFin)
-	st := p.wantAccept("a request", 1)
+	p, st := askingPeer(t, o...)
 	p.reply(st, FlagFin)
 	p.wantSynReply("its answer", 1)
 	shutdown = p.startShutdown(ctx)
@@ -147,10 +152,8 @@ func TestShutdownDelivers(t *testing.T) {
 // TestDeliveryIsNeeded shows which ends need no receipt.
 func TestDeliveryIsNeeded(t *testing.T) {
 	story(t, "a PING since has been answered", func(t *testing.T) {
-		p := newPeer(t, asServer)
-		p.resetPings = true
-		p.sendSynStream(1, FlagFin)
-		p.reply(p.wantAccept("a request", 1), FlagFin)
+		p, st := askingPeer(t)
+		p.reply(st, FlagFin)
 		p.wantSynReply("its answer", 1)
 		ping := p.startPing(t.Context())
 		p.wantPing("ours", 2)
@@ -175,10 +178,8 @@ func TestDeliveryIsNeeded(t *testing.T) {
 	})
 	storyLate := func(name string, f func(t *testing.T, p *testPeer, shutdown *call)) {
 		story(t, "the peer has been silent for long/"+name, func(t *testing.T) {
-			p := newPeer(t, asServer)
-			p.resetPings = true
-			p.sendSynStream(1, FlagFin)
-			p.reply(p.wantAccept("a request", 1), FlagFin)
+			p, st := askingPeer(t)
+			p.reply(st, FlagFin)
 			p.wantSynReply("its answer", 1)
 			p.advance(defaultDeliveryTimeout)
 			shutdown := p.startShutdown(t.Context())
@@ -209,10 +210,8 @@ func TestDeliveryIsNeeded(t *testing.T) {
 		shutdown.ok("it has everything")
 	})
 	story(t, "the peer has received for long", func(t *testing.T) {
-		p := newPeer(t, asServer)
-		p.resetPings = true
-		p.sendSynStream(1, FlagFin)
-		p.reply(p.wantAccept("a request", 1), FlagFin)
+		p, st := askingPeer(t)
+		p.reply(st, FlagFin)
 		p.wantSynReply("its answer", 1)
 		p.advance(defaultDeliveryTimeout)
 		p.sendWindowUpdate(0, 1)
@@ -225,10 +224,7 @@ func TestDeliveryIsNeeded(t *testing.T) {
 	story(t, "more of them than a process may have", func(t *testing.T) {
 		unattended.Add(maxUnattended)
 		defer unattended.Add(-maxUnattended)
-		p := newPeer(t, asServer)
-		p.resetPings = true
-		p.sendSynStream(1, FlagFin)
-		st := p.wantAccept("a request", 1)
+		p, st := askingPeer(t)
 		p.s.SendGoaway(0, nil)
 		p.wantGoAway("goodbye", 1, GoAwayOK)
 		p.reply(st, FlagFin)
@@ -267,10 +263,7 @@ func TestShutdownsDisagree(t *testing.T) {
 // TestResetsAreDelivered shows which streams that we reset ask for a receipt.
 func TestResetsAreDelivered(t *testing.T) {
 	story(t, "a part of an answer", func(t *testing.T) {
-		p := newPeer(t, asServer)
-		p.resetPings = true
-		p.sendSynStream(1, FlagFin)
-		st := p.wantAccept("a request", 1)
+		p, st := askingPeer(t)
 		p.reply(st, 0)
 		p.wantSynReply("its answer", 1)
 		st.reset(RstInternalError, "a panic", nil)
@@ -302,10 +295,7 @@ func TestResetsAreDelivered(t *testing.T) {
 func TestDeliveriesAreCounted(t *testing.T) {
 	story(t, "", func(t *testing.T) {
 		before := unattended.Load()
-		p := newPeer(t, asServer)
-		p.resetPings = true
-		p.sendSynStream(1, FlagFin)
-		st := p.wantAccept("a request", 1)
+		p, st := askingPeer(t)
 		p.s.SendGoaway(0, nil)
 		p.wantGoAway("goodbye", 1, GoAwayOK)
 		p.reply(st, FlagFin)
@@ -331,10 +321,7 @@ func TestDeliveriesAreCounted(t *testing.T) {
 func TestAbandonedDeliveryIsCounted(t *testing.T) {
 	story(t, "", func(t *testing.T) {
 		before := unattended.Load()
-		p := newPeer(t, asServer)
-		p.resetPings = true
-		p.sendSynStream(1, FlagFin)
-		st := p.wantAccept("a request", 1)
+		p, st := askingPeer(t)
 		p.s.wait(1)
 		p.s.goAway()
 		p.wantGoAway("goodbye", 1, GoAwayOK)

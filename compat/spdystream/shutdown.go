@@ -92,7 +92,7 @@ type reading struct {
 // had to wait for the peer's, that has a lot that the peer has not read, and would throw
 // it away at the end. Only the peer can tell when it has read it.
 func (r *reading) left() int {
-	n := unacknowledged(r.conn.conn)
+	n := r.conn.session.Unacknowledged()
 	switch {
 	case n > 0:
 		r.slow = true

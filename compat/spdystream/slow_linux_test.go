@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"net"
 	"net/http"
-	"runtime"
 	"testing"
 	"time"
 
@@ -27,9 +26,6 @@ func (r slowReader) Read(p []byte) (int, error) {
 // nothing passes that can be seen of it, and a PING of the peer that met a closed socket
 // would cost it all of that.
 func TestCloseWithSlowReader(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("only there the kernel tells")
-	}
 	t.Run("its kernel takes little", func(t *testing.T) { closeWithSlowReader(t, 64<<10) })
 	t.Run("its kernel takes more", func(t *testing.T) { closeWithSlowReader(t, 800<<10) })
 }
