@@ -215,6 +215,7 @@ func TestDeliveryIsNeeded(t *testing.T) {
 		p.wantSynReply("its answer", 1)
 		p.advance(defaultDeliveryTimeout)
 		p.sendWindowUpdate(0, 1)
+		synctest.Wait()
 		shutdown := p.startShutdown(t.Context())
 		p.wantGoAway("goodbye", 1, GoAwayOK)
 		p.wantPing("behind the answer", 2)
