@@ -44,6 +44,16 @@ func TestShutdownDelivers(t *testing.T) {
 		p.wantOrderlyEnd("it has")
 		shutdown.ok("it has")
 	})
+	story(t, "and lingers for a round trip more, for a peer that waits for an echo, too", func(t *testing.T) {
+		p, shutdown := deliveringPeer(t, t.Context())
+		p.wantPing("behind the last frame", 2)
+		p.advance(4 * time.Second)
+		p.sendPing(2)
+		p.advance(linger + 4*time.Second - 1)
+		shutdown.pending("the end may be on its way")
+		p.advance(1)
+		shutdown.ok("the peer has had the time")
+	})
 	story(t, "the peer hangs up instead", func(t *testing.T) {
 		p, shutdown := deliveringPeer(t, t.Context())
 		p.wantPing("behind the last frame", 2)
