@@ -2,7 +2,6 @@ package spdy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -58,9 +57,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	k, rerr := b.st.read(p)
-	if errors.Is(rerr, ErrStreamClosed) { // the handler has returned
-		return 0, http.ErrBodyReadAfterClose
-	}
+	rerr = b.st.bodyError(rerr)
 	n, err := b.check.take(k, rerr)
 	switch {
 	case err == io.EOF:
@@ -85,10 +82,8 @@ func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
 			b.wrong.Store(true)
 		}
 		return n, err
-	case errors.Is(err, ErrStreamClosed): // the handler has returned
-		return n, http.ErrBodyReadAfterClose
 	case err != nil:
-		return n, err
+		return n, b.st.bodyError(err)
 	}
 	if _, err = b.check.take(0, io.EOF); err != io.EOF {
 		b.wrong.Store(true)
@@ -104,6 +99,16 @@ func (b *requestBody) Close() error {
 		b.st.stopReading()
 	}
 	return nil
+}
+
+// bodyError makes the error of a read one of an HTTP body. A body is closed by its Close, or
+// because the handler has returned. That a cause of the program is ErrStreamClosed, perhaps of
+// another session, is not the same.
+func (st *Stream) bodyError(err error) error {
+	if err == ErrStreamClosed && st.in.isDiscarding() {
+		return http.ErrBodyReadAfterClose
+	}
+	return err
 }
 
 // keepsUnreadLocked reports that somebody is about to read what has come before the
@@ -157,10 +162,7 @@ type responseBody struct {
 func (b *responseBody) Read(p []byte) (int, error) {
 	for {
 		n, err := b.st.read(p)
-		if errors.Is(err, ErrStreamClosed) {
-			return 0, http.ErrBodyReadAfterClose
-		}
-		n, err = b.taken(n, err)
+		n, err = b.taken(n, b.st.bodyError(err))
 		if n > 0 || err != nil || len(p) == 0 || !b.check.none {
 			return n, err
 		}
@@ -189,8 +191,11 @@ func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
 func (b *responseBody) forward(w io.Writer, flush func()) (n int64, fromWriter bool, err error) {
 	b.to = checkedWriter{w: w, check: &b.check}
 	n, fromWriter, err = b.st.northbound(&b.to, flush)
-	if err != nil {
-		return n, fromWriter, err
+	switch {
+	case fromWriter:
+		return n, true, err
+	case err != nil:
+		return n, false, b.st.bodyError(err)
 	}
 	if _, err = b.taken(0, io.EOF); err == io.EOF {
 		err = nil

@@ -8,6 +8,10 @@ import (
 
 // Config tunes sessions. The zero value, and a nil *Config, mean the defaults.
 // A Config must not be changed once a session, client or server uses it.
+//
+// Of a number that is not a time, 0 and less mean the default, unless the field says otherwise; a value
+// outside the range that the field names counts as the nearest one in it, and where no
+// largest value is named there is none.
 type Config struct {
 	// StreamWindow is how many bytes of a stream the peer may send before the
 	// application has read them. Values below 64 KiB, the protocol's initial
@@ -62,12 +66,14 @@ type Config struct {
 	// the window of one more, which this side opens.
 	MaxConcurrentStreams int
 
-	// ShedAfter is the time after which a stream that has unread bytes, and whose
-	// application has read less than 4 KiB of them, is reset with FLOW_CONTROL_ERROR, while less
-	// than a quarter of the session's window is left. It is for sessions of HTTP in
-	// SPDY/3.1, where it replaces long waits of all other streams; readers that pause,
-	// as players of films do, are resumed by a Range request. Answers that are complete, and
-	// of which no more has been read for as long, are given up while requests wait
+	// ShedAfter is the time for which bytes of a stream may wait to be read while less than
+	// a quarter of the session's window is left. When they have waited longer, streams are
+	// reset with FLOW_CONTROL_ERROR until half of the window is left, those first that have
+	// the most unread bytes for the longest time; streams with less than an eighth of the unread
+	// bytes that streams have on average are spared. It is for sessions of HTTP in SPDY/3.1, where it replaces long waits
+	// of all other streams; readers that pause, as players of films do, or take longer to
+	// read a stream's window, are resumed by a Range request. Answers that are complete,
+	// and have waited as long, are given up while requests wait
 	// for the windows that they take up, in SPDY/3 too: their readers get the same error.
 	// SessionStats.Shed counts such streams, and Trace.StreamShed shows them. 0, the
 	// default, means never.
@@ -107,7 +113,8 @@ type Config struct {
 
 	// AcceptBacklog is how many streams of a raw session may wait for
 	// Session.AcceptStream. Further ones are refused with REFUSED_STREAM, which the
-	// peer may retry. Default 1024.
+	// peer may retry. No frame announces it: the peer cannot know of a number below
+	// MaxConcurrentStreams. Default MaxConcurrentStreams, or 1024 if that is more.
 	AcceptBacklog int
 
 	// ResetBurst is the number of handlers that may run for streams which the peer has
@@ -121,8 +128,8 @@ type Config struct {
 	ResetBurst, ResetRate int
 
 	// IdleFrameBurst is how many frames that bring nothing the peer may send at once,
-	// and IdleFrameRate how many more each second: empty DATA and HEADERS, interim
-	// answers, PINGs, SETTINGS, GOAWAY, frames of unknown types, frames for streams that are gone, and
+	// and IdleFrameRate how many more each second: empty DATA and HEADERS,
+	// PINGs, SETTINGS, GOAWAY, frames of unknown types, frames for streams that are gone, and
 	// WINDOW_UPDATEs. A frame that costs more counts as several: a header block that
 	// no stream receives as one for each 4 KiB that it inflates to beyond 16 times its
 	// compressed size. What is of use allows for more: each
@@ -154,7 +161,10 @@ type Config struct {
 	// pushed answer's Vary names. Unless the answer is declared to be for everybody, with
 	// public, max-age or s-maxage in its Cache-Control, and none of private and no-cache,
 	// and no Set-Cookie, all other headers have to be the same, too, except those like
-	// Accept and User-Agent that differ between requests of one user. The answer has to be
+	// Accept and User-Agent that differ between requests of one user. An answer with private or
+	// Set-Cookie answers no request if the one that caused the push has no header that may name
+	// its user: none but those, Via, X-Real-Ip, Forwarded, and X-Forwarded-For, -Host and
+	// -Proto. The answer has to be
 	// fresh by its max-age or Expires, its Date and its Age; for the first ten seconds, while
 	// its page is being loaded, it may be used without that, and with no-cache. An answer with
 	// no-store answers no request. A request with another method than GET, HEAD, OPTIONS
@@ -169,6 +179,12 @@ type Config struct {
 	// While as many calls of AcceptPush as MaxConcurrentStreams have not returned, further
 	// pushes are refused.
 	AcceptPush func(promised, cause *http.Request) bool
+
+	// DisableUpgrades makes a server take no requests for an upgrade, of WebSocket for
+	// example, and a client send such requests without the upgrade. By default both take
+	// part in upgrades with peers that show that they know them: see docs/upgrades.md. An
+	// upgraded stream counts as any other one as long as it is open.
+	DisableUpgrades bool
 
 	// Settings stores the settings that servers ask their clients to keep, by
 	// SettingsKey. nil means DefaultSettings.
@@ -221,7 +237,10 @@ type Config struct {
 	// net/http: PINGs keep radios awake and connections open that nobody needs, and
 	// only the application knows how much a lost peer costs it. A session whose peer
 	// has to speak first, see Upgrader and FlowControlPeerUnaware, sends none before
-	// that; FirstFrameTimeout bounds the wait.
+	// that; FirstFrameTimeout bounds the wait. Sessions of a Transport, ConfigureTransport and
+	// NewClient that are silent to a PING behind a cancelled request take no more requests
+	// without this, see Transport; PingInterval ends them, with all of their requests, and
+	// without one that has to be cancelled first.
 	PingInterval time.Duration
 
 	// PingTimeout is how long after that PING the session waits for a byte, before
@@ -230,8 +249,22 @@ type Config struct {
 	// cannot be written, the time counts from the last progress in writing, so that
 	// a slow peer is not cut as long as it takes 1 KiB in that time; once it is
 	// written, the peer has to have received it, and all that was written before,
-	// in that time. Default 15 seconds.
+	// in that time. A process that was stopped meanwhile, so that its timers are late by more
+	// than half a second, waits two seconds once more, or PingTimeout if that is less: what the
+	// peer has sent may be unread. That is true of WriteTimeout, DeliveryTimeout, IdleTimeout
+	// and FirstFrameTimeout as well. Default 15 seconds.
 	PingTimeout time.Duration
+
+	// PingProof is for peers that answer no PING while their programs do not read a stream, as
+	// those of spdystream. With FlowControlPeerUnaware, as long as the peer shows no flow
+	// control, a PING without an answer ends the session only if its network is seen to be
+	// dead: something is on its way, and the peer's system has acknowledged nothing for
+	// PingTimeout. That is known on Linux alone, and only of connections whose socket can be found,
+	// by a method NetConn where something is around it. Otherwise such a session goes on. With a
+	// peer that shows flow control, a KiB that has been acknowledged is a sign of life. The
+	// numbers of the PINGs of PingInterval have the bit 1<<30 then, by which a peer can tell them
+	// from those of the program.
+	PingProof bool
 
 	// WriteTimeout is how long the connection may take no byte of what the session
 	// wants to write, before it is given up with ErrWriteTimeout. Progress counts
@@ -243,8 +276,10 @@ type Config struct {
 	// receive what was sent, without a sign that it does: bytes that come from it, that the
 	// connection takes or, on Linux, that the peer's system acknowledges. The wait has no
 	// other limit. It counts from when the last stream ended, unless the peer has sent
-	// anything since; a peer that was silent for longer before the session ends gets five
-	// seconds. The session then ends with ErrDeliveryTimeout. 0 means one minute; less than
+	// anything since. A peer that was silent for longer before the session ends gets all of
+	// the time again if the connection has not taken everything, or, on Linux, the peer's
+	// system has not acknowledged it; else five seconds. The session then ends with
+	// ErrDeliveryTimeout, which Shutdown returns. 0 means one minute; less than
 	// 0 means not to wait.
 	DeliveryTimeout time.Duration
 
@@ -256,9 +291,12 @@ type Config struct {
 	// when the connection was accepted or the session began, and to complete a control
 	// frame that it has begun. A peer that takes longer is cut. A Server, and an
 	// http.Server that has been configured, put their ReadHeaderTimeout above it and
-	// their ReadTimeout below. 0 means 10 seconds for a session that serves HTTP, and
-	// never for others: a client of Kubernetes may open no stream for minutes. Less
-	// means never.
+	// their ReadTimeout below. 0 means 10 seconds for a session that serves HTTP. For a
+	// client of HTTP it means 30 seconds from its first request to the server's first frame,
+	// and after that no limit, so that an answer may take as long as it likes: a server that
+	// has sent nothing for half a second gets a PING, and any frame will do. The requests
+	// fail with a *NotSPDYError whose Timeout method reports true. For raw sessions 0 means
+	// never: a client of Kubernetes may open no stream for minutes. Less means never.
 	FirstFrameTimeout time.Duration
 
 	// SpeakFirst lets, with FlowControlPeerUnaware, what the application says go out at
@@ -268,7 +306,10 @@ type Config struct {
 	SpeakFirst bool
 
 	// MaxControlFrame bounds the payload of a control frame of the peer, in bytes; a
-	// larger one ends the session. Default 16 MiB less one byte, all that SPDY allows.
+	// larger one ends the session. On sessions of HTTP, whose headers strangers choose, it is
+	// at least 1,258,048 bytes for frames with headers, and 12,538,432 bytes for those that
+	// a client receives: a header block that a peer sends by default then fits, and
+	// MaxHeaderBytes decides. Default 16 MiB less one byte, all that SPDY allows.
 	MaxControlFrame int
 
 	// KeepFrames makes the streams of a raw session remember where DATA frames end:
@@ -277,11 +318,25 @@ type Config struct {
 	// and SPDY itself, may cut frames differently.
 	KeepFrames bool
 
+	// LenientHeaders lets the streams of a raw session carry header names and values that HTTP
+	// does not allow and that spdystream passes: names with other characters than those of a
+	// token, values with control bytes, empty values beside others. It is for programs that
+	// were written for spdystream. Names must still be in lower case, without control bytes, not
+	// empty, and each must occur once; a block may have 16 times MaxHeaderFields values. What
+	// HTTP does not allow gets neither into HeaderBlock.HTTPHeader nor into a log, and sessions without
+	// LenientHeaders do not send it. It has no effect on other sessions than raw ones.
+	LenientHeaders bool
+
 	// Logger receives what a session has to say about its peer. nil means the
 	// package logger, see SetLog.
 	Logger *slog.Logger
 
+	// Pools bounds what all sessions of a Server, or of a Transport, keep for their peers
+	// together. Sessions that are made without one have no pools.
+	Pools Pools
+
 	grants grants // what follows from the other fields; set by withDefaults
+	shared *pools // of the Server or Transport that makes the session, which sets it; nil if none does
 }
 
 // The defaults of Config.
@@ -323,6 +378,7 @@ func (c *Config) withDefaults(client bool, data sending) *Config {
 		d.deriveWindows(data)
 	}
 	d.headerDefaults(client)
+	orDefault(&d.AcceptBacklog, max(defaultAcceptBacklog, d.MaxConcurrentStreams))
 	orDefault(&d.ResetBurst, max(defaultResetBurst, resetsPerStream*min(d.MaxConcurrentStreams, maxWindow/resetsPerStream)))
 	orDefault(&d.ResetRate, defaultResetRate)
 	orDefault(&d.IdleFrameBurst, defaultIdleFrameBurst)

@@ -16,6 +16,7 @@ type counters struct {
 	dataFrames       uint64 // that came in
 	dataReceived     int64
 	roundTrip        time.Duration // of the latest PING
+	leastTrip        time.Duration // of all PINGs so far, and of answers that came sooner; 0 before the first PING
 	resets           *resetCounts  // nil before the first
 	stalls           uint32        // times that the receiver stopped reading, see awaitRoom
 	shed             uint32        // streams reset because of their unread bytes, see shed.go
@@ -33,6 +34,14 @@ type frameCounts = FrameCounts
 
 // resetCounts are the RST_STREAM frames of a session.
 type resetCounts struct{ sent, received ResetCounts }
+
+// tripLocked takes note of the round trip of a PING.
+func (c *counters) tripLocked(d time.Duration) {
+	c.roundTrip = d
+	if d = max(d, 1); c.leastTrip == 0 || d < c.leastTrip {
+		c.leastTrip = d
+	}
+}
 
 // slot is where frames of a type are counted.
 func (t FrameType) slot() int {
@@ -84,6 +93,7 @@ func (c *counters) resetsLocked() *resetCounts {
 // are zero as soon as handlers have returned and bodies are read or closed. It holds
 // the session's lock for as long as it takes to look at every open stream.
 func (s *Session) Stats() SessionStats {
+	s = s.made()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &s.stats

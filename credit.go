@@ -199,13 +199,20 @@ func (s *Session) credit(n int64) {
 	}
 	owed := s.flow.owed.Add(n)
 	s.flow.ringRoom()
-	if owed < s.flow.step.Load() {
+	grants := owed >= s.flow.step.Load()
+	if !grants && !s.ledger.isLow(owed) {
 		return
 	}
 	s.mu.Lock()
-	s.settleLocked()
+	if grants {
+		s.settleLocked()
+	} else {
+		s.ledger.chargeUnreadLocked()
+	}
 	s.mu.Unlock()
-	s.ring()
+	if grants {
+		s.ring()
+	}
 }
 
 // creditLocked is credit for callers that hold mu and ring afterwards.
@@ -213,8 +220,10 @@ func (s *Session) creditLocked(n int64) {
 	if n == 0 {
 		return
 	}
-	if s.flow.owed.Add(n) >= s.flow.step.Load() {
+	if owed := s.flow.owed.Add(n); owed >= s.flow.step.Load() {
 		s.settleLocked()
+	} else if s.ledger.isLow(owed) {
+		s.ledger.chargeUnreadLocked()
 	}
 	s.flow.ringRoom()
 }
@@ -223,9 +232,10 @@ func (s *Session) creditLocked(n int64) {
 func (s *Session) settleLocked() {
 	n := s.flow.owed.Swap(0)
 	s.flow.in.avail += n
+	s.ledger.chargeUnreadLocked()
 	s.flow.paceLocked()
-	if s.unaware != nil && !s.unaware.announced {
-		s.unaware.silent += n
+	if n > 0 && s.withholdsLocked() {
+		s.withholdSessionLocked(n)
 		return
 	}
 	if n > 0 && s.end.err == nil && s.version.sessionFlowControl() {
@@ -243,7 +253,9 @@ func (s *Session) creditStream(st *Stream, grant int64) {
 		s.mu.Unlock()
 		return
 	}
-	if grant = s.tuneLocked(st, grant); grant > 0 {
+	if st.raw != nil && s.withholdsLocked() {
+		s.withholdStreamLocked(st.raw, grant)
+	} else if grant = s.tuneLocked(st, grant); grant > 0 {
 		s.grantLocked(st.id, &st.granted, grant)
 	}
 	s.mu.Unlock()

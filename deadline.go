@@ -40,6 +40,7 @@ type deadline struct {
 	then   func()        // called when the time has come; nil if nothing is to be
 	over   bool          // its stream has ended: a timer would keep that
 	shared bool          // a successor of the stream has it too
+	final  bool          // the application moves it no more, see enforce
 }
 
 // set moves the deadline; the zero time means never.
@@ -102,17 +103,19 @@ func (d *deadline) expire(move uint) {
 	}
 }
 
-// waive takes the deadline away if nothing is to be done when it passes: for those
-// who will not wait any more.
-func (d *deadline) waive() {
-	if d == nil {
-		return
-	}
+// enforce has then called when the deadline passes, if there is one and nothing else is to be
+// done by then: for those who will not wait any more, and whose deadline it stays. One that has
+// passed is put off by grace.
+func (d *deadline) enforce(grace time.Duration, then func()) {
 	d.mu.Lock()
-	ends := d.then != nil
-	d.mu.Unlock()
-	if !ends {
-		d.set(time.Time{})
+	defer d.mu.Unlock()
+	d.final = true
+	switch {
+	case d.then != nil || d.at.IsZero():
+	case d.closed:
+		d.setLocked(time.Now().Add(grace), then)
+	default:
+		d.then = then
 	}
 }
 
@@ -158,6 +161,9 @@ func (d *deadline) err() error {
 // os.ErrDeadlineExceeded from t on. The zero time means never. Other streams and
 // the session do not notice.
 func (st *Stream) SetReadDeadline(t time.Time) error {
+	if err := st.unmade(); err != nil {
+		return err
+	}
 	st.setDeadline(&st.readDeadline, t, nil)
 	st.in.ring()
 	return nil
@@ -166,9 +172,16 @@ func (st *Stream) SetReadDeadline(t time.Time) error {
 // SetWriteDeadline makes writes that the peer has left no window for, or the
 // network no room, fail with os.ErrDeadlineExceeded from t on. The zero time
 // means never. Other streams and the session do not notice.
+//
+// The deadline of a handler limits the end of its answer, too: a stream whose last bytes have
+// not been taken by then is reset. It counts as it was when the handler returned.
 func (st *Stream) SetWriteDeadline(t time.Time) error {
+	if err := st.unmade(); err != nil {
+		return err
+	}
 	st.session.mu.Lock()
-	if st.unfinished == nil { // else nothing is written any more, and limitSilence has the timer
+	// Else nothing is written any more, and limitSilence or limitEnd has the timer.
+	if st.unfinished == nil && !st.writeDeadline.Load().isFinal() {
 		st.setDeadline(&st.writeDeadline, t, nil)
 	}
 	ringBell(st.taken)
@@ -197,6 +210,27 @@ func (st *Stream) limitAnswer(t time.Time) {
 	st.setDeadline(&st.writeDeadline, t, func() {
 		st.reset(RstInternalError, "the answer took longer than WriteTimeout", os.ErrDeadlineExceeded)
 	})
+}
+
+// limitEnd has the handler's write deadline limit the end of its answer, for which no goroutine
+// waits. One that passed between the last write and the handler's return does not keep the end
+// from the client, which has leaveTime to take it.
+func (st *Stream) limitEnd() {
+	if d := st.writeDeadline.Load(); d != nil {
+		d.enforce(leaveTime, func() {
+			st.reset(RstInternalError, "the end of the answer was not taken by the write deadline", os.ErrDeadlineExceeded)
+		})
+	}
+}
+
+// isFinal reports whether the application's deadline stays as it is. It may be called on nil.
+func (d *deadline) isFinal() bool {
+	if d == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.final
 }
 
 // stop releases the timer, and needs no other one from now on.

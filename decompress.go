@@ -51,6 +51,14 @@ func (d *headerDecompressor) appendBlock(dst, block []byte, limit, hardLimit int
 	return nv, d.size > limit, d.err
 }
 
+// kept is the size, in bytes, of the history that later blocks may refer to.
+func (d *headerDecompressor) kept() int {
+	if d.decoder == nil {
+		return 0
+	}
+	return d.decoder.Kept()
+}
+
 // inflateError returns the SessionError for an error of the decoder (SPEC H2, H12).
 func inflateError(err error, hardLimit int) error {
 	if errors.Is(err, deflate.ErrTooLarge) {

@@ -51,8 +51,9 @@ type delivery struct {
 	began    time.Time
 	trip     time.Duration // how long the echo of the PING took; 0 before it
 	moved    time.Time     // when progress was last seen
+	looks    time.Time     // when the timer looks next
 	patience time.Duration // the silence that ends the session
-	stale    bool          // the peer had been silent for DeliveryTimeout before, and still is
+	stale    bool          // the peer had been silent for DeliveryTimeout before, and nothing shows that it lives
 	alone    bool          // counted in unattended
 	closes   bool          // the sender is to close our direction
 	closed   bool          // it has
@@ -71,7 +72,7 @@ type progress struct {
 // Unacknowledged returns the number of bytes written to the connection that the system of
 // the peer has not acknowledged. It is known of TCP on Linux, also below TLS and below
 // connections that have a method NetConn() net.Conn; elsewhere it is 0.
-func (s *Session) Unacknowledged() int { return unacknowledged(s.conn) }
+func (s *Session) Unacknowledged() int { return unacknowledged(s.made().conn) }
 
 // since reports that the peer has received something since an earlier look. The
 // acknowledgement of the farewell does not count: the system of a peer that is stuck sends
@@ -124,7 +125,7 @@ func (r *receipt) missing() bool { return r.owed || r.ping != 0 }
 func (s *Session) deliverLocked() bool {
 	limit := s.conf.DeliveryTimeout
 	if !s.started || s.end.lost || s.end.farewell != nil || s.end.writeErr != nil ||
-		!s.end.receipt.missing() || limit <= 0 {
+		!s.end.receipt.missing() || limit <= 0 || s.abandonedLocked() {
 		return false
 	}
 	alone := s.end.waiting == 0
@@ -146,6 +147,7 @@ func (s *Session) deliverLocked() bool {
 	}
 	d.grace = min(d.grace, patience/2)
 	s.alive.deliver()
+	d.looks = d.began.Add(d.grace)
 	s.end.delivery, d.seen = d, progress{received: s.in.total.Load(), sent: s.stats.bytesSent.Load()}
 	d.timer = time.AfterFunc(d.grace, s.lookDelivered)
 	s.ringLocked()
@@ -159,13 +161,6 @@ func (s *Session) silenceLocked() time.Duration {
 		return 0
 	}
 	return time.Since(epoch) - s.end.rested
-}
-
-// isStale reports that the delivery of a session failed whose peer had been silent for long.
-func (s *Session) isStale() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.end.delivery != nil && s.end.delivery.stale
 }
 
 // deliveredLocked takes the echo of a PING, and reports whether it is the receipt.
@@ -197,8 +192,17 @@ func (s *Session) lookDelivered() {
 		s.mu.Unlock()
 		return
 	}
-	if seen.since(d.seen) {
+	switch {
+	case seen.since(d.seen):
 		d.seen, d.moved, d.patience, d.stale = seen, now, s.conf.DeliveryTimeout, false
+	case d.stale && d.outstanding(seen): // all of the time, from the beginning
+		d.patience, d.stale = s.conf.DeliveryTimeout, false
+	}
+	if late := now.Sub(d.looks); wasFrozen(late) {
+		d.moved = d.moved.Add(late) // what the peer has sent meanwhile has not been read
+		d.looksIn(now, thawTime)
+		s.mu.Unlock()
+		return
 	}
 	silence, limit := now.Sub(d.moved), d.patience
 	if silence >= limit {
@@ -212,12 +216,23 @@ func (s *Session) lookDelivered() {
 			next = min(next, d.grace-silence)
 		}
 	}
-	d.timer.Reset(min(next, limit/deliveryLooks))
+	d.looksIn(now, min(next, limit/deliveryLooks))
 	closes := d.closes
 	s.mu.Unlock()
 	if closes {
 		s.ring()
 	}
+}
+
+func (d *delivery) looksIn(now time.Time, wait time.Duration) {
+	d.looks = now.Add(wait)
+	d.timer.Reset(wait)
+}
+
+// outstanding reports that more than the farewell has not reached the system of the peer: a
+// reader that pauses may still want it, for however long it has paused before.
+func (d *delivery) outstanding(seen progress) bool {
+	return !d.written || seen.unacknowledged > farewellSize
 }
 
 // stopLocked ends a delivery with its session. It may be called on nil.

@@ -38,8 +38,8 @@
 //	client := &http.Client{Transport: &spdy.Transport{}}
 //	res, err := client.Get("https://localhost:8443/")
 //
-// A Client sends requests over one connection, which is dialled by NewClient or handed
-// to NewClientConn:
+// A Client sends requests over one connection at a time, which NewClient dials, and dials
+// again when it is lost, or which is handed to NewClientConn:
 //
 //	client, err := spdy.NewClient("localhost:8080")
 //	…
@@ -60,7 +60,8 @@
 //
 // NewRawSession carries streams of bytes instead of requests: each is a net.Conn with
 // header blocks beside it, opened by either side with Session.OpenStream and taken by
-// the other with Session.AcceptStream. That is what programs need that upgrade an
+// the other with Session.AcceptStream, or by way of the net.Listener that Session.Listener
+// returns. That is what programs need that upgrade an
 // HTTP/1.1 connection to SPDY/3.1 and go on without HTTP. For peers of Kubernetes, which
 // do no flow control, set Config.FlowControl to FlowControlPeerUnaware.
 //
@@ -78,14 +79,16 @@
 // complete one: its reader gets an error that matches io.ErrUnexpectedEOF and what
 // ended it. That is a *StreamError if either side reset the stream, a *SessionError
 // if either side broke the protocol, and a *ConnError if the connection was lost.
+// A *NotSPDYError in it says that the peer speaks another protocol, and which.
 // StreamError.Retryable says that a request was not looked at and may be sent again.
 // After Close, calls fail with ErrSessionClosed, which matches net.ErrClosed.
 //
 // # Coming from elsewhere
 //
 // From net/http: Server and Transport take the place of http.Server and http.Transport,
-// with the same fields and methods, and package spdytest that of httptest. Handlers need
-// no change. Where the types of net/http have to stay, ConfigureServer and
+// with fields and methods of the same names, and package spdytest that of httptest. Of
+// http.Transport what is deprecated is not there, nor what is about HTTP/1.1 and HTTP/2;
+// docs/net-http.md has the list. Handlers need no change. Where the types of net/http have to stay, ConfigureServer and
 // ConfigureTransport add SPDY to them.
 //
 // From golang.org/x/net/http2: ConfigureServer, ConfigureTransport, Transport, ServeConn,
@@ -111,7 +114,8 @@
 //
 // Time is limited by contexts and deadlines, by the timeouts of Server and Transport, and
 // for connections by PingInterval, PingTimeout, WriteTimeout and IdleTimeout of Config,
-// none of which is set by default.
+// none of which is set by default. The making of a connection is limited by default, see
+// Transport, NewClient and UpgradeDialer.
 //
 // # Seeing inside
 //

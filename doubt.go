@@ -12,10 +12,10 @@ import "time"
 // SPDY/3 peers ignore them (SPEC W9), one of SPDY/3.1 may wait for them. Guarded by
 // Session.mu.
 type doubt struct {
-	sent    int64       // DATA bytes sent
-	granted bool        // a stream has been granted credit
-	ping    uint32      // id of the PING behind that; 0 before it is sent
-	timer   *time.Timer // ends the wait for a grant; nil before the window is used up; ends with the session
+	sent    int64   // DATA bytes sent
+	granted bool    // a stream has been granted credit
+	ping    uint32  // id of the PING behind that; 0 before it is sent
+	timer   *giveUp // ends the wait for a grant; nil before the window is used up; ends with the session
 }
 
 // doubtTime is how long a client may grant nothing when the session's first window is used up.
@@ -44,7 +44,7 @@ func (s *Session) askLocked() {
 		return
 	}
 	if d.timer == nil {
-		d.timer = time.AfterFunc(doubtTime, func() {
+		d.timer = newGiveUp(doubtTime, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.openLocked(d)

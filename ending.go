@@ -28,7 +28,7 @@ type ending struct {
 	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
 	farewell    error       // the error that the peer's GOAWAY reported
 	writeErr    *ConnError  // what has ended the sender, while the receiver may go on, see writeFailed
-	linger      *time.Timer // closes the conn under a peer that does not
+	timer       *time.Timer // closes the conn under a peer that does not; before the end, see probeLocked
 
 	receipt  receipt       // whether the peer has received what was sent
 	delivery *delivery     // the wait for the receipt of the last byte; nil before it
@@ -47,10 +47,11 @@ func newEnding() ending {
 }
 
 // Done returns a channel that is closed when the session has ended.
-func (s *Session) Done() <-chan struct{} { return s.end.done }
+func (s *Session) Done() <-chan struct{} { return s.made().end.done }
 
 // Err returns why the session ended, or nil while it lives.
 func (s *Session) Err() error {
+	s = s.made()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.end.err
@@ -72,6 +73,7 @@ func (s *Session) ended() bool {
 // It returns nothing, as in 2015; Err says how the session ended. Called by a hook of
 // a Trace, or by other code that runs on a session's own goroutines, it does not wait.
 func (s *Session) Close() {
+	s = s.made()
 	if insideSession() {
 		s.shutdown(ErrSessionClosed)
 		return
@@ -93,8 +95,8 @@ func closeSoon(sessions ...*Session) bool {
 	for _, s := range sessions {
 		s.shutdown(ErrSessionClosed)
 		s.mu.Lock()
-		if s.end.linger != nil {
-			s.end.linger.Reset(haste)
+		if s.end.timer != nil {
+			s.end.timer.Reset(haste)
 		}
 		s.mu.Unlock()
 	}
@@ -136,7 +138,7 @@ func (s *Session) shutdown(reason error) {
 	switch {
 	case errors.As(reason, &protocol) && !protocol.Remote:
 		s.control = appendGoAway(s.control, s.version, s.lastGood, protocol.Status)
-	case protocol != nil, errors.Is(reason, ErrSessionClosed):
+	case protocol != nil, reason == ErrSessionClosed:
 		if !s.end.saidGoAway && !s.sparesGoAwayLocked() { // SPEC G1
 			s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		}
@@ -151,22 +153,15 @@ func (s *Session) shutdown(reason error) {
 		s.endLocked(st, reason, keepUnread)
 		ended = append(ended, st)
 	}
-	patience := s.end.delivery.linger()
-	if s.end.lost {
-		patience = 0
-	}
+	patience := s.lingerLocked()
+	s.stopProbeLocked()
 	unserved := !s.started
 	s.end.lost = s.end.lost || unserved
 	if !unserved {
-		s.end.linger = time.AfterFunc(patience, func() { s.conn.Close() })
+		s.end.timer = time.AfterFunc(patience, func() { s.conn.Close() })
 	}
-	s.end.delivery.stopLocked()
-	s.stopTrialLocked()
-	s.flow.doubt.stopLocked()
-	s.stopResetSlotsLocked()
-	s.shed.stopLocked()
+	s.stopTimersLocked()
 	s.leftover = nil
-	s.alive.stop()
 	close(s.end.done)
 	s.mu.Unlock()
 	s.tellHooks()
@@ -179,7 +174,30 @@ func (s *Session) shutdown(reason error) {
 		s.conn.Close()
 		close(s.end.senderEnd)
 		s.leaveServer()
+		s.closeLedger()
 	}
+}
+
+// stopTimersLocked stops those that end with the session.
+func (s *Session) stopTimersLocked() {
+	s.end.delivery.stopLocked()
+	s.stopTrialLocked()
+	s.stopWithheldLocked()
+	s.flow.doubt.stopLocked()
+	s.stopResetSlotsLocked()
+	s.shed.stopLocked()
+	s.alive.stop()
+}
+
+// lingerLocked is how long the session waits for its peer to close, before it does.
+func (s *Session) lingerLocked() time.Duration {
+	switch {
+	case s.end.lost:
+		return 0
+	case s.abandonedLocked():
+		return haste
+	}
+	return s.end.delivery.linger()
 }
 
 // fail is where the receiver's and the sender's errors end the session.
@@ -193,12 +211,20 @@ func (s *Session) fail(err error) {
 	s.mu.Lock()
 	s.end.lost = true
 	var reason error
-	if len(s.streams) == 0 && err == io.EOF { // the peer closed between two frames
+	foreign := asNotSPDY(err)
+	switch {
+	case foreign != nil: // which is why writing may have failed before
+		s.end.writeErr = nil
+		reason = &ConnError{Err: foreign}
+	case len(s.streams) == 0 && err == io.EOF: // the peer closed between two frames
 		reason = s.reasonLocked(ErrSessionClosed)
-	} else {
-		reason = s.reasonLocked(&ConnError{Err: unexpected(err)})
+	default:
+		reason = s.reasonLocked(s.lostLocked(unexpected(err)))
 	}
 	s.mu.Unlock()
+	if foreign != nil {
+		s.log.foreign(s, foreign)
+	}
 	s.shutdown(reason)
 }
 
@@ -241,8 +267,9 @@ func (s *Session) writeFailed(err error) {
 	}
 	s.mu.Lock()
 	s.end.lost = true
+	lost := s.lostLocked(err)
 	if s.end.delivery == nil || s.end.receipt.unwritten { // else the end of the connection says whether the peer has everything
-		s.end.writeErr = &ConnError{Err: err}
+		s.end.writeErr = lost
 	}
 	s.end.saidGoAway = true // to nobody
 	s.openers.failLocked(s.reasonLocked(nil))
@@ -252,17 +279,18 @@ func (s *Session) writeFailed(err error) {
 	}
 	s.mu.Unlock()
 	s.drain()
-	timer := time.AfterFunc(linger, func() { s.shutdown(&ConnError{Err: err}) }) // a receiver in awaitRoom waits for no network
+	timer := time.AfterFunc(linger, func() { s.shutdown(lost) }) // a receiver in awaitRoom waits for no network
 	<-s.end.receiveEnd
 	timer.Stop()
 }
 
 // hangUp says goodbye: it closes our direction, waits for the peer to close its
-// own so that the last frame is not lost, and closes the connection. The linger
+// own so that the last frame is not lost, and closes the connection. A session that is
+// abandoned does not wait. The linger
 // timer, which shutdown started, closes it under a peer that does not.
 func (s *Session) hangUp() {
 	s.mu.Lock()
-	lost, half := s.end.lost, s.halfClosedLocked()
+	lost, half := s.end.lost || s.abandonedLocked(), s.halfClosedLocked()
 	s.mu.Unlock()
 	if !lost && (half || closeDirection(s.conn)) {
 		<-s.end.receiveEnd
@@ -270,7 +298,7 @@ func (s *Session) hangUp() {
 	s.conn.Close()
 	<-s.end.receiveEnd
 	s.mu.Lock()
-	timer := s.end.linger
+	timer := s.end.timer
 	s.mu.Unlock()
 	if timer != nil {
 		timer.Stop()

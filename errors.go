@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -159,13 +160,19 @@ func (e *StreamError) Retryable() bool {
 
 // A ConnError is the loss of the connection under a session: every call on the
 // session and its streams then fails with it. It matches its cause, which is
-// io.ErrUnexpectedEOF if the peer just went away.
+// io.ErrUnexpectedEOF if the peer just went away, and a *NotSPDYError if the peer does not
+// speak SPDY.
 type ConnError struct {
 	Err error // what the connection said; never nil
 }
 
 // Error says that the connection was lost and how.
-func (e *ConnError) Error() string { return "spdy: connection lost: " + bareText(e.Err) }
+func (e *ConnError) Error() string {
+	if other, ok := e.Err.(*NotSPDYError); ok { // the connection is as it was
+		return other.Error()
+	}
+	return "spdy: connection lost: " + bareText(e.Err)
+}
 
 // Unwrap returns the cause.
 func (e *ConnError) Unwrap() error { return e.Err }
@@ -220,10 +227,28 @@ func ownCause(reason error) error {
 	return nil
 }
 
+// isOwnReset reports that this side reset a stream.
+func isOwnReset(reason error) bool {
+	e, ok := reason.(*StreamError)
+	return ok && !e.Remote
+}
+
+// causeOf returns the cause of the end of a context, nil if it has not ended. A program may
+// cancel with io.EOF, which is the clean end of a stream and of nothing else: then causeOf
+// returns the error of the context.
+func causeOf(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if cause == io.EOF {
+		return ctx.Err()
+	}
+	return cause
+}
+
 // readEnd returns the error of reads on a stream that ended for reason before the peer's FIN.
-// As in net/http, a caller that cancels gets the error of his context as it is.
+// As in net/http, a caller that cancels gets the error of his context as it is. It is never
+// io.EOF, by which a northbound buffer knows the FIN.
 func (st *Stream) readEnd(reason error) error {
-	if cause := ownCause(reason); cause != nil && st.raw == nil {
+	if cause := ownCause(reason); cause != nil && cause != io.EOF && st.raw == nil {
 		return cause
 	}
 	return &TruncatedError{Err: reason}
@@ -249,7 +274,12 @@ func (e causedError) Unwrap() error { return e.err }
 
 // bareText is the text of an error without the name of the package, for an error that names
 // the package itself.
-func bareText(err error) string { return strings.TrimPrefix(err.Error(), "spdy: ") }
+func bareText(err error) string {
+	if err == nil {
+		return "unknown cause"
+	}
+	return strings.TrimPrefix(err.Error(), "spdy: ")
+}
 
 func sessionErrorf(status GoAwayStatus, format string, args ...any) *SessionError {
 	return &SessionError{Status: status, Reason: fmt.Sprintf(format, args...)}

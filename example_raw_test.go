@@ -2,6 +2,7 @@ package spdy_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -108,4 +109,53 @@ func ExampleUpgradeDialer() {
 		fmt.Print(refusal.StatusCode, ": ", string(refusal.Body))
 	}
 	// Output: 401: who are you?
+}
+
+// A service that reports errors as JSON does so for upgrades that it refuses, too.
+func ExampleUpgrader_refuse() {
+	upgrader := &spdy.Upgrader{
+		Protocols: []string{"v1.echo.example"},
+		Refuse: func(w http.ResponseWriter, r *http.Request, refusal *spdy.UpgradeError) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(refusal.StatusCode)
+			json.NewEncoder(w).Encode(map[string]string{"message": refusal.Reason})
+		},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if session, _, err := upgrader.Upgrade(w, r); err == nil {
+			session.Serve()
+		}
+	}))
+	defer server.Close()
+
+	res, err := http.Get(server.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	fmt.Print(res.Status, "\n", string(body))
+	// Output:
+	// 400 Bad Request
+	// {"message":"the header field Connection does not say Upgrade"}
+}
+
+// The answer 101 can have more to say than which protocol the streams have.
+func ExampleUpgradeDialer_DialResponse() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Audit-Id", "7")
+		if session, _, err := new(spdy.Upgrader).Upgrade(w, r); err == nil {
+			session.Serve()
+		}
+	}))
+	defer server.Close()
+
+	session, res, err := new(spdy.UpgradeDialer).DialResponse(context.Background(), "POST", server.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	go session.Serve()
+	defer session.Close()
+	fmt.Println(res.Status, res.Header.Get("Audit-Id"))
+	// Output: 101 Switching Protocols 7
 }

@@ -26,6 +26,7 @@ type exchange struct {
 	status   int           // 0 before WriteHeader
 	begun    bool          // the SYN_REPLY is on its way
 	finished bool          // the handler has returned
+	overrun  bool          // a Write was too long for length: what follows it cannot complete the answer
 
 	buf      *[]byte // what Write has gathered, from answerPool; nil if nothing
 	length   int64   // the Content-Length that the handler set; -1 if none
@@ -33,6 +34,8 @@ type exchange struct {
 	trailers []string
 	err      error    // why Write fails from now on
 	replaced bool     // the handler's answer could not be sent, and the client got another one
+	tunnel   bool     // the handler may hijack the stream
+	hijacked *tunnel  // the connection that the handler has hijacked, nil if none
 	push     *promise // the answer is a push, nil if it was asked for
 }
 
@@ -63,7 +66,8 @@ func (st *Stream) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic("spdy: invalid WriteHeader code " + strconv.Itoa(status))
 	}
-	if x.status != 0 || x.finished || status < 200 {
+	switches := status == http.StatusSwitchingProtocols && x.tunnel && x.req.Method != http.MethodConnect
+	if x.status != 0 || x.finished || x.hijacked != nil || status < 200 && !switches {
 		return
 	}
 	x.freezeCopy(status, st.Header())
@@ -91,10 +95,14 @@ func (x *exchange) freeze(status int, header http.Header) {
 
 // Write writes a part of the answer's body, after WriteHeader(200) if the handler
 // has not called that. It fails with http.ErrBodyNotAllowed, http.ErrContentLength,
-// os.ErrDeadlineExceeded, or why the stream has ended. On a stream made by
+// os.ErrDeadlineExceeded, or why the stream has ended. A Write that would exceed the Content-Length
+// writes nothing, and those behind it fail too. On a stream made by
 // NewClientStream it sends bytes of the stream as they are.
 func (st *Stream) Write(p []byte) (int, error) {
 	x := st.http
+	if st.session == nil {
+		return 0, errUnmade
+	}
 	if x == nil || x.req == nil {
 		return st.write(p, false)
 	}
@@ -102,8 +110,7 @@ func (st *Stream) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	if x.isHead() {
-		x.keepForSniffing(p)
-		return len(p), nil
+		return st.countHead(p)
 	}
 	if x.buf == nil {
 		if len(p) > answerBuffer {
@@ -128,6 +135,22 @@ func (st *Stream) Write(p []byte) (int, error) {
 
 // isHead reports that the body of the answer is only counted and looked at.
 func (x *exchange) isHead() bool { return x.req.Method == http.MethodHead }
+
+// countHead is Write for an answer to HEAD. As those of an answer to GET, its headers are sent when
+// a buffer is full: nothing that the handler writes later changes them.
+func (st *Stream) countHead(p []byte) (int, error) {
+	x := st.http
+	x.keepForSniffing(p)
+	if x.written > answerBuffer && !x.begun {
+		if err := st.flush(nil); err != nil {
+			return 0, err
+		}
+		if err := st.awaitHeaders(); err != nil { // a panic would keep them from the client
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
 
 // keepForSniffing keeps the beginning of an answer to HEAD, which gets the
 // Content-Type that an answer to GET would get.
@@ -163,7 +186,8 @@ func (x *exchange) admit(st *Stream, n int64) error {
 		return nil
 	case !bodyAllowed(x.status):
 		return http.ErrBodyNotAllowed
-	case x.length >= 0 && x.written+n > x.length:
+	case x.overrun, x.length >= 0 && x.written+n > x.length:
+		x.overrun = true
 		return http.ErrContentLength
 	}
 	x.written += n
@@ -226,7 +250,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 		return st.beginPush(header, fin)
 	}
 	block := getBlock()
-	b, err := appendResponseBlock((*block)[:0], st.session.version, x.status, header)
+	b, err := x.appendBlock((*block)[:0], st.session.version, header)
 	if err := st.session.keepBlock(partAnswer, block, b, err); err != nil {
 		st.replaceAnswer(err)
 		return err
@@ -237,6 +261,18 @@ func (st *Stream) begin(body []byte, fin bool) error {
 		return err
 	}
 	return nil
+}
+
+// appendBlock appends the block of the SYN_REPLY.
+func (x *exchange) appendBlock(dst []byte, v Version, header http.Header) ([]byte, error) {
+	if x.status != http.StatusSwitchingProtocols {
+		return appendResponseBlock(dst, v, x.status, header)
+	}
+	protocol := header.Get("Upgrade")
+	if !validProtocol(protocol) {
+		protocol = x.req.Header.Get("Upgrade")
+	}
+	return appendSwitchBlock(dst, v, protocol, header)
 }
 
 // replaceAnswer answers with status 500 instead of the handler, whose headers cannot be
@@ -258,7 +294,7 @@ func (st *Stream) replaceAnswer(err error) {
 	if st.sendHeaders(FrameSynReply, block, head) != nil || head {
 		return
 	}
-	st.writeDeadline.Load().waive() // nothing waits for the client any more
+	st.limitEnd()
 	body := getAnswerBuffer()
 	*body = append(*body, text...)
 	_ = st.writeOwned(body) // fails only with the stream
@@ -278,6 +314,7 @@ func (st *Stream) finish() {
 		x.freeze(status, st.Header())
 	}
 	x.finished = true
+	st.limitEnd()
 	defer x.releaseBuffer()
 	if x.replaced {
 		return
@@ -345,9 +382,6 @@ func (x *exchange) countable(trailers bool) bool {
 func (st *Stream) finishBody(trailer http.Header) {
 	x := st.http
 	if len(trailer) == 0 {
-		// Nothing waits from here on, so a deadline that has passed since the last
-		// Write must not keep the end of the answer from the client.
-		st.writeDeadline.Load().waive()
 		if buf := x.buf; buf != nil && len(*buf) > 0 {
 			x.buf = nil
 			_ = st.writeOwned(buf) // fails only with the stream
@@ -362,14 +396,20 @@ func (st *Stream) finishBody(trailer http.Header) {
 			return
 		}
 	}
+	_ = st.sendTrailer(trailer) // fails only with the stream
+}
+
+// sendTrailer sends the trailer of an answer, and the FIN. A trailer that cannot be sent resets
+// the stream.
+func (st *Stream) sendTrailer(trailer http.Header) error {
 	block := getBlock()
 	b, err := appendTrailerBlock((*block)[:0], st.session.version, trailer)
 	if err := st.session.keepBlock(partTrailers, block, b, err); err != nil {
 		st.session.log.unsentTrailers(st.session, st, err)
 		st.reset(RstInternalError, "the trailers cannot be sent", err) // not FIN: the client would miss nothing
-		return
+		return err
 	}
-	_ = st.sendHeaders(FrameHeaders, block, true)
+	return st.sendHeaders(FrameHeaders, block, true)
 }
 
 // trailer collects the trailers that the handler has set.
@@ -444,23 +484,10 @@ func (st *Stream) EnableFullDuplex() error { return nil }
 // ReadFrom copies r into the body of the answer, until it ends, through a pooled
 // buffer. It makes io.Copy to a stream allocate nothing.
 func (st *Stream) ReadFrom(r io.Reader) (n int64, err error) {
+	if err := st.unmade(); err != nil {
+		return 0, err
+	}
 	batch := getBatch()
 	defer putBatch(batch)
-	p := (*batch)[:batchSize]
-	for {
-		k, rerr := r.Read(p)
-		if k > 0 {
-			w, werr := st.Write(p[:k])
-			n += int64(w)
-			if werr != nil {
-				return n, werr
-			}
-		}
-		switch {
-		case rerr == io.EOF:
-			return n, nil
-		case rerr != nil:
-			return n, rerr
-		}
-	}
+	return copyThrough((*batch)[:batchSize], st, r)
 }

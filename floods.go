@@ -166,7 +166,10 @@ func (f *floods) freePing(read int64) bool {
 }
 
 // oweLocked charges control frames that the peer made us queue from offset before on.
-func (s *Session) oweLocked(before int) { s.floods.replies += len(s.control) - before }
+func (s *Session) oweLocked(before int) {
+	s.floods.replies += len(s.control) - before
+	s.ledger.chargeRepliesLocked(cap(s.control))
+}
 
 // floodedLocked is the error that ends a session whose peer causes too many resets, or
 // does not read the replies to its frames; nil as a rule. Every open stream may have a
@@ -177,6 +180,8 @@ func (s *Session) floodedLocked() error {
 		return f.exhausted(BudgetResets)
 	case f.replies > f.conf.MaxOwedReplies+owingReply*len(s.streams): // SPEC P5, F14
 		return f.exhausted(BudgetReplies)
+	case s.ledger != nil && s.ledger.broke:
+		return s.ledger.noRoom()
 	}
 	return nil
 }
@@ -254,7 +259,7 @@ func (b *bucket) take(n int64, burst, rate int, earned func() int64) bool {
 	}
 	now := time.Now()
 	passed := now.Sub(b.since)
-	full := time.Duration(float64(burst+1) / float64(rate) * float64(time.Second))
+	full := time.Duration((float64(burst) + 1) / float64(rate) * float64(time.Second))
 	gain := int64(burst)
 	if passed < full {
 		gain = int64(passed.Seconds() * float64(rate))

@@ -30,14 +30,18 @@ func copyForwarded(dst, src http.Header) {
 // behind the body.
 type forwardedTrailer struct {
 	from http.Header // trailer of the handler's request
-	to   http.Header // trailer of the forwarded request; valid names only
+	to   http.Header // trailer of the forwarded request; names that mayTrail only
 }
+
+// mayTrail reports whether a trailer of a request is forwarded. Claims are not: some servers of
+// SPDY add trailers to the headers of a request, where a proxy may have claims of its own.
+func mayTrail(key string) bool { return validTrailer(key) && !isClaim(key) }
 
 // forwardTrailer returns the trailer to announce.
 func forwardTrailer(from http.Header) forwardedTrailer {
 	t := forwardedTrailer{from: from}
 	for key := range from {
-		if validTrailer(key) {
+		if mayTrail(key) {
 			if t.to == nil {
 				t.to = make(http.Header, len(from))
 			}
@@ -54,7 +58,7 @@ func (t *forwardedTrailer) complete() {
 		return
 	}
 	for key, values := range t.from {
-		if validTrailer(key) {
+		if mayTrail(key) {
 			t.to[key] = values
 		}
 	}

@@ -111,6 +111,11 @@ const (
 	SettingDownloadRetransRate         SettingID = 6 // retransmission rate, percent
 	SettingInitialWindowSize           SettingID = 7 // send window of streams, bytes; SPDY/3 and SPDY/3.1
 	SettingClientCertificateVectorSize SettingID = 8 // slots for client certificates; SPDY/3 only
+
+	// SettingUpgrades is no setting of SPDY but of this library: with the value 1 a client
+	// asks whether the server takes upgrades, and a server that does replies with the same.
+	// See docs/upgrades.md. Other implementations ignore it (SPEC T5).
+	SettingUpgrades SettingID = 0xF08441
 )
 
 var settingNames = [...]string{
@@ -128,6 +133,9 @@ var settingNames = [...]string{
 func (id SettingID) String() string {
 	if int64(id) < int64(len(settingNames)) && settingNames[id] != "" {
 		return settingNames[id]
+	}
+	if id == SettingUpgrades {
+		return "UPGRADES"
 	}
 	return fmt.Sprintf("setting %d", uint32(id))
 }

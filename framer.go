@@ -70,15 +70,25 @@ func (f *Framer) Version() Version { return f.version }
 // too large is a *StreamError, after which reading can go on: the compression
 // context is in step. Everything else that breaks the framing or the
 // compression is a *SessionError, which ends reading, as do I/O errors inside a
-// frame: ReadFrame returns the same error from then on.
+// frame: ReadFrame returns the same error from then on. If the first bytes are of another
+// protocol, the error is a *NotSPDYError.
 func (f *Framer) ReadFrame() (Frame, error) {
 	if f.readErr != nil {
 		return nil, f.readErr
+	}
+	if f.r == nil {
+		return nil, errUnmadeFramer
 	}
 	var header [frameHeaderSize]byte
 	n, err := io.ReadFull(f.r, header[:])
 	f.raw = RawFrame{Offset: f.read, Size: n}
 	f.read += int64(n)
+	if f.read == int64(n) {
+		if verdict, protocol := judgeFirst(header[:n], true); verdict == firstForeign {
+			f.readErr = notSPDY("", protocol, header[:n])
+			return nil, f.readErr
+		}
+	}
 	if err != nil {
 		if n > 0 {
 			f.readErr = err
@@ -308,6 +318,9 @@ func (f *Framer) WriteFrame(frame Frame) error {
 	if f.writeErr != nil {
 		return f.writeErr
 	}
+	if frame == nil || f.w == nil {
+		return errUnmadeFramer
+	}
 	b, err := frame.appendTo(f.out[:0], f)
 	if err != nil {
 		return err
@@ -320,6 +333,9 @@ func (f *Framer) WriteFrame(frame Frame) error {
 
 // WriteRaw writes b as it is, for frames that WriteFrame cannot express.
 func (f *Framer) WriteRaw(b []byte) error {
+	if f.w == nil {
+		return errUnmadeFramer
+	}
 	if f.writeErr == nil {
 		_, f.writeErr = f.w.Write(b)
 	}

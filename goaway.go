@@ -2,7 +2,6 @@ package spdy
 
 import (
 	"context"
-	"errors"
 )
 
 // peerGoAway is what the peer has said about its going away, for whoever wants to know.
@@ -34,6 +33,7 @@ func (s *Session) peerGoAwayLocked() *peerGoAway {
 // streams. Those that are open may still come to their end, upon which the session ends
 // too; a session that ends in another way leaves the channel open.
 func (s *Session) PeerGoAway() <-chan struct{} {
+	s = s.made()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.peerGoAwayLocked()
@@ -49,6 +49,7 @@ func (s *Session) PeerGoAway() <-chan struct{} {
 // PeerLastGood returns the id of the last of our streams that the peer has looked at, as
 // its GOAWAY says, and whether there was one.
 func (s *Session) PeerLastGood() (id uint32, ok bool) {
+	s = s.made()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.end.heardGoAway {
@@ -68,6 +69,7 @@ func (s *Session) PeerLastGood() (id uint32, ok bool) {
 // code that runs on a session's own goroutines, it does not wait: it has announced the
 // end, and returns an error that says so.
 func (s *Session) Shutdown(ctx context.Context) (err error) {
+	s = s.made()
 	if insideSession() {
 		s.goAway()
 		return errInside
@@ -87,7 +89,7 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 func (s *Session) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.end.undelivered && (s.end.forced || !errors.Is(s.end.err, ErrSessionClosed)) {
+	if s.end.undelivered && (s.end.forced || s.end.err != ErrSessionClosed) {
 		return s.end.err
 	}
 	return nil

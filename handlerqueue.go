@@ -2,7 +2,6 @@ package spdy
 
 import (
 	"container/list"
-	"errors"
 	"time"
 )
 
@@ -33,6 +32,7 @@ func newHandlerQueue(app application, limit int) *handlerQueue {
 func (q *handlerQueue) beginsLocked(st *Stream, patience time.Duration) bool {
 	if q.running < q.limit {
 		q.running++
+		st.session.ledger.bearLocked(heldHandlers, 1) // there was room a moment ago, see opensLocked
 		return true
 	}
 	if patience > 0 {
@@ -46,8 +46,11 @@ func (q *handlerQueue) beginsLocked(st *Stream, patience time.Duration) bool {
 // none. A push cannot wait for one: the handler that makes the push waits for that, and may be
 // who has the place. Half of the places are for requests, so that those have their turn
 // however long clients leave pushes unread.
-func (q *handlerQueue) beginsPushLocked() bool {
+func (q *handlerQueue) beginsPushLocked(l *ledger) bool {
 	if q.running >= q.limit || q.pushing >= q.limit/2 {
+		return false
+	}
+	if !l.takeLocked(heldHandlers, 1) {
 		return false
 	}
 	q.running++
@@ -94,7 +97,7 @@ func (s *Session) endedLocked(st *Stream) {
 }
 
 // cameToEndLocked reports that both sides have ended the stream, and neither has reset it.
-func (st *Stream) cameToEndLocked() bool { return st.ended && errors.Is(st.err, ErrStreamClosed) }
+func (st *Stream) cameToEndLocked() bool { return st.ended && st.err == ErrStreamClosed }
 
 // forgetUnreadLocked forgets the unread bytes of a stream whose handler has returned.
 func (q *handlerQueue) forgetUnreadLocked(st *Stream) {
@@ -140,6 +143,9 @@ func (a *httpServerApp) handOver(s *Session, how beginning) (taken bool) {
 		s.handlers.pushing--
 	}
 	next := s.handlers.nextLocked()
+	if next == nil {
+		s.ledger.giveLocked(heldHandlers, 1)
+	}
 	s.mu.Unlock()
 	if next == nil {
 		return false

@@ -91,6 +91,17 @@ func (s *Session) sideHeaderLimit() int {
 	return s.conf.MaxHeaderBytes
 }
 
+// controlLimit is the largest payload of a control frame of the peer, in bytes. A header block of
+// HTTP that a peer sends by default always fits: a stranger has chosen it, and the session ends
+// with the frame.
+func (s *Session) controlLimit(t FrameType) int {
+	if !t.hasHeaderBlock() || s.isRaw() {
+		return s.conf.MaxControlFrame
+	}
+	honest := s.honestBlock()
+	return max(s.conf.MaxControlFrame, honest+honest/8+blockOverhead) // see largestSentBlock
+}
+
 // A HeaderTooLargeError is the error of a header block that this side did not send: the
 // block is larger than Config.MaxSendHeaderBytes, has too many names, or has a name or
 // value of more than the 65,535 bytes of SPDY/2 (SPEC H14, H15). Nothing of the block has

@@ -62,8 +62,9 @@ var queuedJobPool = sync.Pool{New: func() any { return new(queuedJob) }}
 
 // A headerQueue says which header block the sender takes next. It shares the connection among
 // the streams whose blocks wait: by bytes, as a weighted fair queue does, since a block cannot
-// be cut. The clock counts the bytes that each of these streams has been sent or has let
-// others send. A block's turn comes at the time at which its stream had its share sent, and
+// be cut. The clock counts the bytes that each stream would have been sent if they took turns by
+// single bytes: it advances by what is sent, divided among the streams that wait and those that
+// are ahead, because a large block of theirs was sent whole. A block's turn comes at the time at which its stream had its share sent, and
 // that of a block of more than turnQuantum bytes later, by the rest of them: so large blocks
 // of one stream cost another one no more than the block under way. Small ones of streams that
 // have sent nothing lately go in the order in which they came.
@@ -73,6 +74,7 @@ var queuedJobPool = sync.Pool{New: func() any { return new(queuedJob) }}
 // its parent may send. Guarded by Session.mu.
 type headerQueue struct {
 	jobs  headerHeap
+	ahead *aheadHeap // until when streams are ahead of the clock; nil if none is
 	clock uint64
 	open  uint64 // the turn of the SYN_STREAM that was queued last
 	seq   uint32 // of the last job
@@ -120,8 +122,27 @@ func (q *headerQueue) giveTurn(job *queuedJob) {
 func (q *headerQueue) pop() headerJob {
 	job := heap.Pop(&q.jobs).(*queuedJob)
 	size := uint64(len(*job.block) + frameHeaderSize)
-	q.clock = max(q.clock, min(job.begins, job.turn)) + max(size/uint64(len(q.jobs)+1), 1)
+	q.clock = max(q.clock, min(job.begins, job.turn))
+	q.clock += max(size/uint64(len(q.jobs)+1+q.runAhead()), 1)
+	if until := job.begins + size; size > turnQuantum && until > q.clock && !q.empty() {
+		if q.ahead == nil {
+			q.ahead = new(aheadHeap)
+		}
+		heap.Push(q.ahead, until)
+	}
 	return q.leave(job)
+}
+
+// runAhead is the number of streams that are ahead of the clock. Those that were sent small
+// blocks only do not count.
+func (q *headerQueue) runAhead() int {
+	if q.ahead == nil {
+		return 0
+	}
+	for len(*q.ahead) > 0 && (*q.ahead)[0] <= q.clock {
+		heap.Pop(q.ahead)
+	}
+	return len(*q.ahead)
 }
 
 // size is the size of the next block in bytes. The queue must not be empty.
@@ -135,7 +156,7 @@ func (q *headerQueue) leave(job *queuedJob) headerJob {
 	}
 	*at = job.next
 	if q.empty() {
-		q.open = 0
+		q.open, q.ahead = 0, nil
 		if cap(q.jobs) > queueKept {
 			q.jobs = nil
 		}
@@ -209,6 +230,24 @@ func (h *headerHeap) Pop() any {
 	(*h)[last] = nil
 	*h = (*h)[:last]
 	return job
+}
+
+// An aheadHeap has at the top the time of the clock that comes first.
+type aheadHeap []uint64
+
+// The methods are for package heap.
+
+func (h aheadHeap) Len() int           { return len(h) }
+func (h aheadHeap) Less(i, j int) bool { return h[i] < h[j] }
+func (h aheadHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *aheadHeap) Push(x any)        { *h = append(*h, x.(uint64)) }
+
+// Pop removes the last time.
+func (h *aheadHeap) Pop() any {
+	last := len(*h) - 1
+	t := (*h)[last]
+	*h = (*h)[:last]
+	return t
 }
 
 // mostQueued is how many bytes of header blocks a stream, with its pushes, may have wait for

@@ -36,6 +36,8 @@ var mayClose = []house.Place{
 	{File: "push_client.go", Func: "(*httpClientApp).headers"},
 	{File: "ending.go", Func: "(*Session).shutdown"},
 	{File: "streams.go", Func: "(*Session).finishLocked"},
+	{File: "internal/budgets/measure.go", Func: "(*victim).end"},
+	{File: "internal/budgets/measure.go", Func: "(*victim).read"},
 	{File: "internal/testconn/half.go", Func: "(*half).wake"},
 	{File: "internal/testconn/listener.go", Func: "(*Listener).wake"},
 }
@@ -46,12 +48,15 @@ var mayStart = []house.Place{
 	{File: "client.go", Func: "(*Config).NewClientConn"},
 	{File: "handlerqueue.go", Func: "(*httpServerApp).handOver"},
 	{File: "handlerqueue.go", Func: "(*httpServerApp).start"},
+	{File: "internal/budgets/measure.go", Func: "newVictim"},
+	{File: "proxy_tunnel.go", Func: "joinTunnel"},
 	{File: "push.go", Func: "(*Stream).Push"},
 	{File: "push_client.go", Func: "(*httpClientApp).accept"},
 	{File: "roundtrip.go", Func: "(*upload).open"},
-	{File: "server.go", Func: "(*Server).Serve"},
+	{File: "server.go", Func: "(*Server).serve"},
 	{File: "session.go", Func: "(*Session).Serve"},
-	{File: "transport_pool.go", Func: "(*sessionPool).dialLocked"},
+	{File: "dialhook.go", Func: "hookedDial"},
+	{File: "transport_dials.go", Func: "(*sessionPool).dialLocked"},
 	{File: "transport_session.go", Func: "(*pooledSession).serve"},
 }
 

@@ -409,8 +409,8 @@ func TestCloseBody(t *testing.T) {
 	}
 }
 
-// TestHandlerContext: the context of a request ends with its stream, not before, and
-// says why.
+// TestHandlerContext: the context of a request ends with its stream, not before, and the
+// calls of the handler say why.
 func TestHandlerContext(t *testing.T) {
 	var causes sync.Map // path to cause
 	var alive sync.Map  // path to whether it lived until the end

@@ -24,6 +24,8 @@ const (
 	pseudoHost
 	pseudoScheme
 	pseudoStatus
+	pseudoProtocol      // of an upgrade: the value of Upgrade
+	pseudoUpgradeMethod // the method of a request that asks for an upgrade; GET if there is none
 	pseudoCount
 )
 
@@ -32,11 +34,16 @@ const (
 	requestPseudos  = 1<<pseudoMethod | 1<<pseudoPath | 1<<pseudoVersion | 1<<pseudoHost | 1<<pseudoScheme
 	responsePseudos = 1<<pseudoStatus | 1<<pseudoVersion
 	trailerPseudos  = 0 // SPEC M14
+
+	// Those of a request for an upgrade, and of the answer that grants it, besides. No header
+	// of HTTP can have their names, in SPDY/2 neither.
+	upgradePseudos = 1<<pseudoProtocol | 1<<pseudoUpgradeMethod
+	switchPseudos  = 1 << pseudoProtocol
 )
 
 var (
-	pseudoNames3 = [pseudoCount]string{":method", ":path", ":version", ":host", ":scheme", ":status"}
-	pseudoNames2 = [pseudoCount]string{"method", "url", "version", "host", "scheme", "status"}
+	pseudoNames3 = [pseudoCount]string{":method", ":path", ":version", ":host", ":scheme", ":status", ":protocol", ":upgrade-method"}
+	pseudoNames2 = [pseudoCount]string{"method", "url", "version", "host", "scheme", "status", ":protocol", ":upgrade-method"}
 )
 
 // name is the pseudo header's name on the wire.

@@ -16,6 +16,8 @@ type requestOptions struct {
 	gzip   bool   // add Accept-Encoding: gzip unless the request has one
 	expect bool   // send "Expect: 100-continue" if the request has it
 	proxy  bool   // the peer is a forward proxy: SPDY/2 then sends the URL whole (SPEC §2.4)
+
+	upgrade string // the protocol to ask for by an extended CONNECT; "" for none
 }
 
 // userAgent is the User-Agent of requests that neither name one nor suppress
@@ -52,7 +54,11 @@ func appendRequestBlock(dst []byte, v Version, req *http.Request, o requestOptio
 		return dst, err
 	}
 	w := beginNameValue(dst, v)
-	w.add(pseudoMethod.name(v), t.method)
+	if o.upgrade == "" {
+		w.add(pseudoMethod.name(v), t.method)
+	} else {
+		addUpgrade(&w, v, t.method, o.upgrade)
+	}
 	t.addPath(&w, v)
 	w.add(pseudoVersion.name(v), "HTTP/1.1")
 	w.add(pseudoHost.name(v), t.host)

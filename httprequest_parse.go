@@ -32,8 +32,14 @@ func badRequest(reason string) *requestError {
 // two of it further on: a Content-Length must occur once, "*" needs OPTIONS, an
 // absolute target must be http or https, and that of CONNECT an authority.
 func parseRequestBlock(ctx context.Context, v Version, h HeaderBlock) (*http.Request, error) {
+	return parseRequest(ctx, v, h, requestPseudos)
+}
+
+// parseRequest is parseRequestBlock for requests that may have other pseudo headers, given as
+// bits.
+func parseRequest(ctx context.Context, v Version, h HeaderBlock, allowed uint) (*http.Request, error) {
 	var m parsedMessage
-	if reason := m.parse(v, h, requestPseudos); reason != "" {
+	if reason := m.parse(v, h, allowed); reason != "" {
 		return nil, badRequest(reason)
 	}
 	if err := m.checkRequest(v); err != nil {
@@ -46,7 +52,7 @@ func parseRequestBlock(ctx context.Context, v Version, h HeaderBlock) (*http.Req
 // its own because a request on the stack of parse would double that of every receiver.
 func (m *parsedMessage) request(ctx context.Context) (*http.Request, error) {
 	req := http.Request{
-		Method:     m.pseudo[pseudoMethod],
+		Method:     m.method(),
 		RequestURI: m.pseudo[pseudoPath],
 		Proto:      m.pseudo[pseudoVersion],
 		ProtoMajor: 1,
@@ -68,6 +74,11 @@ func (m *parsedMessage) request(ctx context.Context) (*http.Request, error) {
 		delete(m.header, "Expect") // nothing can be done about it (SPEC M11)
 	}
 	req.Trailer = announcedTrailers(m.header)
+	if m.has(pseudoProtocol) {
+		if err := m.asksUpgrade(&req); err != nil {
+			return nil, err
+		}
+	}
 	return req.WithContext(ctx), nil
 }
 
@@ -77,7 +88,7 @@ func (m *parsedMessage) checkRequest(v Version) error {
 	need := required[:]
 	if v == SPDY2 {
 		need = required[:3] // SPEC M3
-	} else if m.pseudo[pseudoMethod] == "CONNECT" {
+	} else if m.method() == "CONNECT" {
 		need = required[:4] // SPEC §2.4
 	}
 	for _, p := range need {
@@ -87,6 +98,9 @@ func (m *parsedMessage) checkRequest(v Version) error {
 	}
 	if !httpguts.ValidHeaderFieldName(m.pseudo[pseudoMethod]) { // both are tokens
 		return badRequest("invalid method")
+	}
+	if reason := m.checkUpgrade(); reason != "" {
+		return badRequest(reason)
 	}
 	if !httpguts.ValidHostHeader(m.pseudo[pseudoHost]) {
 		return badRequest("invalid host")

@@ -107,8 +107,14 @@ func responseLength(values []string) (int64, bool) {
 // request it answers and may be nil. ContentLength is -1 if it is not known.
 // Errors are of type *StreamError; its StreamID is left to the caller (SPEC M4).
 func parseResponseBlock(v Version, h HeaderBlock, req *http.Request) (*http.Response, error) {
+	return parseResponse(v, h, req, responsePseudos)
+}
+
+// parseResponse is parseResponseBlock for answers that may have other pseudo headers, given as
+// bits. An answer that grants an upgrade gets the status 101.
+func parseResponse(v Version, h HeaderBlock, req *http.Request, allowed uint) (*http.Response, error) {
 	var m parsedMessage
-	if reason := m.parse(v, h, responsePseudos); reason != "" {
+	if reason := m.parse(v, h, allowed); reason != "" {
 		return nil, streamErrorf(0, RstProtocolError, "bad answer: %s", reason)
 	}
 	res := &http.Response{Proto: m.pseudo[pseudoVersion], Header: m.header, Request: req}
@@ -126,6 +132,9 @@ func parseResponseBlock(v Version, h HeaderBlock, req *http.Request) (*http.Resp
 		return nil, streamErrorf(0, RstProtocolError, "bad answer: invalid content-length")
 	}
 	res.Trailer = announcedTrailers(m.header)
+	if m.has(pseudoProtocol) && !m.switched(res) {
+		return nil, streamErrorf(0, RstProtocolError, "bad answer: an upgrade with status %d", res.StatusCode)
+	}
 	return res, nil
 }
 

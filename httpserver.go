@@ -50,13 +50,19 @@ func (a *httpServerApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	}
 	a.prepare(st.session)
 	ctx, cancel := context.WithCancelCause(a.base)
-	req, err := parseRequestBlock(ctx, st.session.version, h)
+	allowed := uint(requestPseudos)
+	upgrades := st.session.upgrades.has(upgradesTaken) // the receiver alone sets it
+	if upgrades {
+		allowed |= upgradePseudos
+	}
+	req, err := parseRequest(ctx, st.session.version, h, allowed)
 	if err != nil {
 		cancel(err)
 		a.refuse(st, err)
 		return nil
 	}
 	st.setContext(cancel)
+	st.http.tunnel = opensTunnel(req, upgrades)
 	a.complete(st, req)
 	a.start(st)
 	return nil
@@ -98,6 +104,40 @@ func (a *httpServerApp) end(st *Stream, how beginning) {
 	if !a.handOver(st.session, how) {
 		a.states.end()
 	}
+}
+
+// A requestEnd is the cause of the context of a request that the server has ended: because of a
+// limit, a rule that the client has broken, or a Close. It matches context.Canceled as well.
+type requestEnd struct{ reason error }
+
+func (e requestEnd) Error() string   { return e.reason.Error() }
+func (e requestEnd) Unwrap() []error { return []error{context.Canceled, e.reason} }
+
+// contextCause returns the cause of the context of a stream that has ended for a reason. A client
+// that has left is no cause for its handler, as in net/http: transports return the cause of a
+// context as it is, and httputil.ReverseProxy logs every error but context.Canceled.
+func (st *Stream) contextCause(reason error) error {
+	switch _, serves := st.session.app.(*httpServerApp); {
+	case !serves, reason == context.Canceled:
+		return reason
+	case clientLeft(reason):
+		return context.Canceled
+	}
+	return requestEnd{reason}
+}
+
+// clientLeft reports whether a request has ended because its client cancelled it, ended the
+// session, or lost the connection. A push ends with the request that it accompanies.
+func clientLeft(reason error) bool {
+	switch e := reason.(type) {
+	case *StreamError:
+		return e.Remote || e.Status == RstCancel && clientLeft(e.Err)
+	case *SessionError:
+		return e.Remote
+	case *ConnError:
+		return !e.Timeout()
+	}
+	return false
 }
 
 // complete fills in what only the session knows of a request.

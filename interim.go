@@ -9,7 +9,8 @@ import "time"
 
 // A stream may have interimBurst interim answers at once and interimRate more each second.
 // A larger one counts as several, so that those at once have at most MaxHeaderBytes
-// together, as an answer has.
+// together, as an answer has. They are not charged to a budget of the session: the origin that
+// sends them may be behind the server, and the streams of others are on the session, too.
 const (
 	interimBurst = 100
 	interimRate  = 10
@@ -34,6 +35,9 @@ func (st *Stream) replyLocked(h HeaderBlock, fin bool) *StreamError {
 			return streamErrorf(st.id, RstProtocolError, "no status after an interim answer")
 		}
 	}
+	if full := st.chargeHeadersLocked(h); full != nil {
+		return full
+	}
 	st.state.interim, st.state.replied, st.state.bare = false, true, fin
 	st.reply = h
 	close(st.replied)
@@ -42,13 +46,13 @@ func (st *Stream) replyLocked(h HeaderBlock, fin bool) *StreamError {
 
 // takeInterimLocked counts an interim answer. It reports false if that is one too many.
 func (st *Stream) takeInterimLocked() bool {
-	s := st.session
-	if st.interims == nil {
+	s, late := st.session, st.makeLateLocked()
+	if late.interims == nil {
 		b := newBucket(interimBurst, time.Now())
-		st.interims = &b
+		late.interims = &b
 	}
 	size := int64(s.inflate.size) * (interimBurst - 1) / int64(s.conf.MaxHeaderBytes)
-	return st.interims.take(1+size, interimBurst, interimRate, nil)
+	return late.interims.take(1+size, interimBurst, interimRate, nil)
 }
 
 // isInterim reports whether a value of :status is one of 1xx.

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 )
@@ -33,6 +34,8 @@ func (timeoutError) Temporary() bool { return true }
 const (
 	minPiece = 1 << 10
 	maxPiece = 16 << 10
+
+	maxProofPiece = 64 << 10
 )
 
 // A keepalive watches over a session by the clock: is the peer still there, does
@@ -55,6 +58,10 @@ type keepalive struct {
 	// unsent is where our PING is until it has been written.
 	unsent atomic.Int32
 
+	// acked is how many bytes the peer's system had acknowledged at the last look, see
+	// Config.PingProof.
+	acked atomic.Int64
+
 	// holding says that the receiver waits for an application, see awaitRoom: the
 	// peer may talk as much as it likes, nobody listens.
 	holding atomic.Bool
@@ -64,6 +71,7 @@ type keepalive struct {
 	// Sender only.
 	inPieces bool
 	piece    int   // how much to write at once
+	most     int   // the largest piece
 	slow     int64 // a piece that takes as long is too large
 
 	lastPing uint32 // id of the latest PING of ours; guarded by Session.mu
@@ -83,7 +91,10 @@ func newKeepalive(s *Session) *keepalive {
 	if c.PingInterval <= 0 && c.WriteTimeout <= 0 && c.IdleTimeout <= 0 && c.FirstFrameTimeout <= 0 {
 		return nil
 	}
-	a := &keepalive{s: s, born: time.Now(), piece: minPiece}
+	a := &keepalive{s: s, born: time.Now(), piece: minPiece, most: maxPiece}
+	if c.PingProof { // which knows of less progress
+		a.most = maxProofPiece
+	}
 	patience := c.WriteTimeout
 	if c.PingInterval > 0 {
 		if patience <= 0 || c.PingTimeout < patience {
@@ -94,7 +105,7 @@ func newKeepalive(s *Session) *keepalive {
 	}
 	a.write.init(a, c.WriteTimeout, func() { s.shutdown(&ConnError{Err: ErrWriteTimeout}) })
 	a.idle.init(a, c.IdleTimeout, a.goIdle)
-	a.frame.init(a, c.FirstFrameTimeout, func() { s.shutdown(&ConnError{Err: errFrameTimeout}) })
+	a.frame.init(a, c.FirstFrameTimeout, a.noFrame)
 	a.inPieces, a.slow = patience > 0, int64(patience/8)
 	return a
 }
@@ -163,6 +174,9 @@ func (a *keepalive) ping() {
 		return
 	}
 	s := a.s
+	if s.conf.PingProof {
+		a.lookAcked()
+	}
 	s.mu.Lock()
 	if s.end.err != nil || s.hushed() || s.silent { // a PING would not leave
 		s.mu.Unlock()
@@ -172,7 +186,7 @@ func (a *keepalive) ping() {
 	a.echo.beginOnce(a.now())          // before the echo can come, which takes the mark away
 	if a.unsent.Load() != pingQueued { // one in the batch under way may have been answered already
 		delete(s.pings, a.lastPing) // a peer that never answers must not make the map grow
-		a.lastPing = s.pingLocked(newPingWaiter())
+		a.lastPing = s.quietPingLocked(newPingWaiter())
 		a.unsent.Store(pingQueued)
 	}
 	s.mu.Unlock()
@@ -185,7 +199,41 @@ func (a *keepalive) noEcho() {
 		a.heard()
 		return
 	}
+	if a.mayNotRead() {
+		a.echo.begin(a.now()) // one PING is enough: others would fill the queues of the peer
+		return
+	}
 	a.s.shutdown(&ConnError{Err: ErrPingTimeout})
+}
+
+// mayNotRead reports whether a peer that does not answer may be one that does not read, see
+// Config.PingProof.
+func (a *keepalive) mayNotRead() bool {
+	s := a.s
+	if !s.conf.PingProof {
+		return false
+	}
+	before := a.acked.Load()
+	progress, flying := a.lookAcked()-before, inFlight(s.conn)
+	if s.FlowControl() != FlowControlPeerUnaware { // its receiver always reads
+		return progress >= minPiece
+	}
+	return progress > 0 || flying == 0
+}
+
+// lookAcked notes how many bytes the peer's system has acknowledged.
+func (a *keepalive) lookAcked() int64 {
+	acked := a.s.stats.bytesSent.Load() - int64(unacknowledged(a.s.conn))
+	a.acked.Store(acked)
+	return acked
+}
+
+// noFrame ends the session of a peer that does not complete a frame.
+func (a *keepalive) noFrame() {
+	a.s.mu.Lock()
+	reason := a.s.lostLocked(errFrameTimeout)
+	a.s.mu.Unlock()
+	a.s.shutdown(reason)
 }
 
 // takenLocked notes that the sender has taken the control frames into its batch.
@@ -232,7 +280,7 @@ func (a *keepalive) pace(n int, took int64) {
 	case took > a.slow:
 		a.piece = minPiece
 	case n >= a.piece && took < a.slow/2:
-		a.piece = min(2*a.piece, maxPiece)
+		a.piece = min(2*a.piece, a.most)
 	}
 }
 
@@ -371,8 +419,16 @@ func (w *watch) check() {
 	if since == 0 || w.over.Load() {
 		return
 	}
-	if left := w.limit - (w.a.now() - since); left > 0 {
+	now := w.a.now()
+	if left := w.limit - (now - since); left > 0 {
 		w.arm(left)
+		return
+	}
+	// The mark has not been moved since the timer was armed, which was for this time.
+	if late := now - since - w.limit; wasFrozen(time.Duration(late)) {
+		more := min(w.limit, int64(thawTime))
+		w.since.CompareAndSwap(since, cmp.Or(now-w.limit+more, 1)) // 0 is no mark
+		w.arm(more)
 		return
 	}
 	w.fire()

@@ -297,7 +297,7 @@ func TestPieces(t *testing.T) {
 		require.Greater(t, writes, int(bytes/maxPiece)-1, "and not beyond")
 	})
 	story(t, "slow again", func(t *testing.T) {
-		a := &keepalive{piece: maxPiece, slow: int64(time.Second)}
+		a := &keepalive{piece: maxPiece, most: maxPiece, slow: int64(time.Second)}
 		a.pace(maxPiece, int64(time.Second)+1)
 		require.Equal(t, minPiece, a.piece)
 		a.pace(minPiece, int64(time.Second/2))

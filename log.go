@@ -42,6 +42,11 @@ func (l *logSink) sessionError(s *Session, err *SessionError) {
 	l.logger().Warn("spdy: session error", "peer", peerName(s), "error", err)
 }
 
+// foreign reports a peer that does not speak SPDY, which ends its session.
+func (l *logSink) foreign(s *Session, err *NotSPDYError) {
+	l.logger().Warn("spdy: not SPDY", "peer", peerName(s), "error", err)
+}
+
 // streamError reports a stream that we reset because of what the peer did. It is
 // a debug message: a hostile peer can cause any number of them.
 func (l *logSink) streamError(s *Session, err *StreamError) {

@@ -174,7 +174,12 @@ func appendNameValue(dst []byte, v Version, h HeaderBlock) ([]byte, error) {
 // The result holds no reference to p, and all that is not a well-known name
 // shares one allocation. Errors are of type *headerError.
 func parseNameValue(v Version, p []byte, maxPairs int) (HeaderBlock, error) {
-	count, size, err := scanNameValue(v, p, maxPairs)
+	return parsePairs(v, p, maxPairs, httpPairs)
+}
+
+// parsePairs is parseNameValue with rules for the pairs.
+func parsePairs(v Version, p []byte, maxPairs int, rules pairRules) (HeaderBlock, error) {
+	count, size, err := scanNameValue(v, p, maxPairs, rules)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +204,7 @@ func parseNameValue(v Version, p []byte, maxPairs int) (HeaderBlock, error) {
 // scanNameValue checks a block without building anything. It returns the number
 // of pairs, known to be there, and the bytes of text in them that have to be
 // kept.
-func scanNameValue(v Version, p []byte, maxPairs int) (count, size int, err error) {
+func scanNameValue(v Version, p []byte, maxPairs int, rules pairRules) (count, size int, err error) {
 	n := nvIntSize(v)
 	if len(p) < n {
 		return 0, 0, headerErrorf("H3", "%d bytes are too few for the count", len(p))
@@ -215,13 +220,17 @@ func scanNameValue(v Version, p []byte, maxPairs int) (count, size int, err erro
 		return 0, 0, e
 	}
 	r := nameValueReader{p: p[n:], v: v}
+	values := 0
 	for range count {
 		name, value, ok := r.next()
 		if !ok {
 			return 0, 0, headerErrorf("H3", "a pair goes past the end")
 		}
-		if err := checkPair(v, name, value); err != nil {
+		if err := rules.check(v, name, value); err != nil {
 			return 0, 0, err
+		}
+		if rules == anyPairs {
+			values += countValues(value)
 		}
 		if wellKnownName(name) == "" {
 			size += len(name)
@@ -231,7 +240,7 @@ func scanNameValue(v Version, p []byte, maxPairs int) (count, size int, err erro
 	if len(r.p) > 0 {
 		return 0, 0, headerErrorf("H3", "%d bytes left over after the last pair", len(r.p))
 	}
-	return count, size, nil
+	return count, size, rules.checkValues(values, maxPairs)
 }
 
 // A nameValueReader walks over the pairs of a block.
@@ -328,7 +337,7 @@ func checkUnique(h HeaderBlock) error {
 		for i := range h {
 			seen[h[i].Name] = struct{}{}
 			if len(seen) <= i {
-				return headerErrorf("H6", "name %s occurs twice", shortName(h[i].Name))
+				return headerErrorf("H6", "%s occurs twice", nameInError(h[i].Name))
 			}
 		}
 		return nil
@@ -336,7 +345,7 @@ func checkUnique(h HeaderBlock) error {
 	for i := range h {
 		for j := range i {
 			if h[i].Name == h[j].Name {
-				return headerErrorf("H6", "name %s occurs twice", shortName(h[i].Name))
+				return headerErrorf("H6", "%s occurs twice", nameInError(h[i].Name))
 			}
 		}
 	}
@@ -351,6 +360,14 @@ func shortName(name string) string {
 		return fmt.Sprintf("%q...", name[:most])
 	}
 	return fmt.Sprintf("%q", name)
+}
+
+// nameInError is shortName with a word before it. A name that HTTP does not allow is not shown.
+func nameInError(name string) string {
+	if !(&HeaderField{Name: name}).isHTTP() {
+		return fmt.Sprintf("a name of %d bytes", len(name))
+	}
+	return "name " + shortName(name)
 }
 
 const (

@@ -26,7 +26,8 @@ type northbound struct {
 	discarding bool      // the application wants no more: bytes are thrown away
 	lent       bool      // view has lent out head's bytes
 	passed     bool      // bytes have been consumed since rests was called
-	marks      marks     // where DATA frames end, if that is to be kept
+	moved      bool      // the same, since moves was called
+	marks      *marks    // where DATA frames end, nil if that is not kept
 	pace       *readPace // nil unless streams are shed
 }
 
@@ -111,7 +112,7 @@ func (b *northbound) append(p []byte) (discarded int) {
 		return len(p)
 	}
 	b.unread += int64(len(p))
-	b.pace.noteLocked(b.unread)
+	b.pace.noteLocked(b.unread, int64(len(p)))
 	for len(p) > 0 {
 		c := b.tail
 		if c == nil || c.w == len(c.data) {
@@ -138,7 +139,7 @@ func (b *northbound) adopt(c *chunk) (discarded int) {
 		return n
 	}
 	b.unread += int64(n)
-	b.pace.noteLocked(b.unread)
+	b.pace.noteLocked(b.unread, int64(n))
 	b.linkLocked(c)
 	b.ringLocked()
 	b.mu.Unlock()
@@ -261,8 +262,8 @@ func (b *northbound) popIfEmpty(c *chunk) {
 // consumeLocked returns the credit to announce for n more consumed bytes: none
 // once the peer has finished (SPEC W15).
 func (b *northbound) consumeLocked(n int64) int64 {
-	b.passed = true
-	b.pace.passLocked(n)
+	b.passed, b.moved = true, true
+	b.pace.passLocked(b.unread, n)
 	grant := b.flow.consume(n)
 	if b.end != nil {
 		return 0
@@ -315,12 +316,15 @@ func (b *northbound) resize(n int64) {
 	b.mu.Unlock()
 }
 
-// exhausted reports that the peer may send nothing more until it gets credit.
-func (b *northbound) exhausted() bool {
+// available is how much the peer may still send.
+func (b *northbound) available() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.flow.avail <= 0
+	return b.flow.avail
 }
+
+// exhausted reports that the peer may send nothing more until it gets credit.
+func (b *northbound) exhausted() bool { return b.available() <= 0 }
 
 // atEnd reports that the peer has finished and nothing is left to read.
 func (b *northbound) atEnd() bool {
@@ -348,6 +352,13 @@ func (b *northbound) ending() error {
 	return b.end
 }
 
+// isDiscarding reports that the application wants no more.
+func (b *northbound) isDiscarding() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.discarding
+}
+
 // rests reports that nothing has come since the last call, and that the reader does not hold
 // the peer up: it had taken all by then.
 func (b *northbound) rests() bool {
@@ -356,6 +367,15 @@ func (b *northbound) rests() bool {
 	rests := b.unread == 0 && !b.passed
 	b.passed = false
 	return rests
+}
+
+// moves reports that bytes have been consumed since the last call.
+func (b *northbound) moves() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	moves := b.moved
+	b.moved = false
+	return moves
 }
 
 // buffered is the number of unread bytes.

@@ -3,7 +3,6 @@ package spdy
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"slices"
 )
@@ -37,9 +36,7 @@ func (c *Config) agree(conn net.Conn) error {
 	if state := connectionState(conn); !ok || state != nil && state.HandshakeComplete {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
-	defer cancel()
-	if err := h.HandshakeContext(ctx); err != nil {
+	if err := within(context.Background(), handshakeTimeout, errHandshakeTimeout, h.HandshakeContext); err != nil {
 		return err
 	}
 	state := connectionState(conn)
@@ -47,7 +44,7 @@ func (c *Config) agree(conn net.Conn) error {
 		return nil
 	}
 	if _, ok := versionOf(state.NegotiatedProtocol); !ok {
-		return fmt.Errorf("spdy: the server has chosen to speak %s", state.NegotiatedProtocol)
+		return &NegotiationError{Addr: addrText(conn), Protocol: state.NegotiatedProtocol}
 	}
 	return nil
 }

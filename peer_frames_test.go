@@ -121,10 +121,13 @@ func (p *testPeer) echo(frame Frame) bool {
 }
 
 // asksForResets reports whether a session waits for the echo of a PING behind resets, or
-// behind the SETTINGS, see limitProof. A session that the test does not know, nil, sends no other PING.
+// behind the SETTINGS, see limitProof, or whether it speaks SPDY, see probe. A session that the test does not know, nil, sends no other PING.
 func asksForResets(s *Session, ping *PingFrame) bool {
 	if s == nil {
 		return ping.ID%2 == 1
+	}
+	if ping.ID == probePing {
+		return true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -39,7 +39,10 @@ const (
 	//     unless Config.MaxConcurrentStreams or the peer's SETTINGS say otherwise.
 	//
 	// Once the peer's first frame has come, a server announces its windows, which such
-	// peers ignore, and sends a PING. A peer that grants credit itself, by a
+	// peers ignore, and sends a PING. It grants no credit beyond that before the peer has: what is
+	// sent to a client that has hung up makes the client's system throw away the end of an
+	// upload. A client that has half of a window left or less, and sends nothing more for a second,
+	// may wait for credit and gets it; one that sends more than its window holds never does. A peer that grants credit itself, by a
 	// WINDOW_UPDATE or an initial window, is not one of them: a client answers with
 	// windows of its own, and from then on both ends do standard flow control, with
 	// all bytes counted that were sent before. Until it knows, by the answer to its
@@ -71,14 +74,14 @@ const trialTime = time.Second
 // Session.mu; the receiver alone changes hushed, announced and aware, and may look at
 // them without.
 type unawareness struct {
-	hushed    bool        // the peer's first frame has not come
-	announced bool        // our windows have been announced
-	aware     bool        // the peer has granted credit
-	refusing  bool        // new streams are refused, a GOAWAY will follow
-	silent    int64       // session credit given back and not announced
-	credit    int64       // what has been added to the windows that we send in
-	ping      uint32      // of a server, on trial; 0 if there is none or its echo has come
-	trial     *time.Timer // ends the trial without an echo
+	hushed    bool    // the peer's first frame has not come
+	announced bool    // our windows have been announced
+	aware     bool    // the peer has granted credit
+	refusing  bool    // new streams are refused, a GOAWAY will follow
+	credit    int64   // what has been added to the windows that we send in
+	ping      uint32  // of a server, on trial; 0 if there is none or its echo has come
+	trial     *giveUp // ends the trial without an echo
+	kept      withholding
 
 	resets      uint64 // streams that were reset instead
 	strayFrames uint64 // frames that came after the FIN of their stream
@@ -145,7 +148,7 @@ func (s *Session) beginTrialLocked() {
 	u := s.unaware
 	u.ping = s.nextPingLocked()
 	s.sendPingLocked(u.ping)
-	u.trial = time.AfterFunc(trialTime, func() {
+	u.trial = newGiveUp(trialTime, func() {
 		s.mu.Lock()
 		s.endTrialLocked(u.ping)
 		s.mu.Unlock()
@@ -175,6 +178,7 @@ func (s *Session) stopTrialLocked() {
 // FlowControlStandard unless Config.FlowControl said otherwise and the peer has not
 // granted any credit.
 func (s *Session) FlowControl() FlowControl {
+	s = s.made()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.blind() {
@@ -228,8 +232,8 @@ func (s *Session) heard() {
 func (s *Session) announceLateLocked() {
 	u := s.unaware
 	u.announced = true
-	s.announceLocked(u.silent)
-	u.silent = 0
+	s.announceLocked(u.kept.session)
+	u.kept.session = 0
 	if !s.version.streamFlowControl() {
 		return
 	}
@@ -257,16 +261,28 @@ func (s *Session) credited() {
 		return
 	}
 	s.mu.Lock()
+	s.creditedLocked()
+	s.mu.Unlock()
+	s.ring()
+}
+
+// creditedLocked is credited for a caller that changes windows before the sender may look at
+// them.
+func (s *Session) creditedLocked() {
+	if !s.blind() {
+		return
+	}
 	s.unaware.aware = true
 	s.shiftBlindLocked(-s.unaware.credit)
 	for _, st := range s.streams {
 		s.unmuteLocked(st)
 	}
-	if !s.unaware.announced && s.end.err == nil {
+	switch {
+	case s.unaware.announced:
+		s.releaseLocked()
+	case s.end.err == nil:
 		s.announceLateLocked()
 	}
-	s.mu.Unlock()
-	s.ring()
 }
 
 // enterUnawareLocked prepares a stream that has just been opened, by either side.

@@ -10,6 +10,7 @@ import (
 // be under way at once. It fails with the context's error, or with why the
 // session ended.
 func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
+	s = s.made()
 	w := newPingWaiter()
 	s.mu.Lock()
 	if s.end.err != nil {
@@ -27,7 +28,7 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.pings, id)
-	if err := context.Cause(ctx); err != nil { // which may have ended before the session
+	if err := causeOf(ctx); err != nil { // which may have ended before the session
 		return 0, err
 	}
 	return 0, s.end.err
@@ -51,6 +52,26 @@ func newPingWaiter() pingWaiter {
 // pingLocked queues a PING, whose id it returns, for somebody who waits.
 func (s *Session) pingLocked(w pingWaiter) (id uint32) {
 	id = s.nextPingLocked()
+	s.awaitPingLocked(id, w)
+	return id
+}
+
+// quietPing is in the ids of the PINGs of a keepalive with Config.PingProof.
+const quietPing = 1 << 30
+
+// quietPingLocked is pingLocked for the keepalive.
+func (s *Session) quietPingLocked(w pingWaiter) (id uint32) {
+	if !s.conf.PingProof {
+		return s.pingLocked(w)
+	}
+	id = s.nextPingLocked() | quietPing
+	s.end.receipt.asked(id)
+	s.awaitPingLocked(id, w)
+	return id
+}
+
+// awaitPingLocked queues a PING.
+func (s *Session) awaitPingLocked(id uint32, w pingWaiter) {
 	if s.pings == nil {
 		s.pings = make(map[uint32]pingWaiter)
 	}
@@ -58,7 +79,6 @@ func (s *Session) pingLocked(w pingWaiter) (id uint32) {
 	if !s.holdsPings() { // otherwise heard sends it
 		s.sendPingLocked(id)
 	}
-	return id
 }
 
 // sendPingLocked queues a PING, whose echo is not charged to the peer.
@@ -81,6 +101,7 @@ func (s *Session) Ping(d time.Duration) (pinged bool) {
 // ignored. A payload of another length is replaced by the session's own last good
 // id and the status OK. Shutdown does the same and waits.
 func (s *Session) SendGoaway(f FrameFlags, dat []byte) {
+	s = s.made()
 	if len(dat) == 8 {
 		s.mu.Lock()
 		if s.end.err == nil && !s.blind() {

@@ -11,25 +11,44 @@ import (
 
 // NewClientStream makes a stream for one request, see Stream.Request. The stream
 // is opened when the request is sent.
-func (s *Session) NewClientStream() *Stream { return s.newLocalStream(0) }
+func (s *Session) NewClientStream() *Stream { return s.made().newLocalStream(0) }
 
 // NewStreamProxy sends r, a request that a handler got, down the session and
 // writes the answer to w as it arrives, flushing whenever it has nothing more to
 // write. Bodies stream in both directions at once; nothing is buffered whole.
 //
+// What it adds: a User-Agent if r has none, and a host if r has none, as HTTP/1.0 allows: the
+// address that the client has connected to, since SPDY/3 requires one. It says nothing of
+// where the request came from. Its scheme is that of r.URL, which a client can choose by a whole
+// URL as its target, or else tells whether r came over TLS. RemoteAddr of the other server's
+// request is the address of the session's other end, not that of the client. Session.Proxy with
+// ProxyOptions.XForwarded sets X-Forwarded-For, -Host and -Proto, and the scheme, so that the
+// client has no say in them.
+//
 // Headers for the next recipient only are forwarded in neither direction: Connection,
 // Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade, HTTP2-Settings,
 // Proxy-Authenticate, Proxy-Authentication-Info and Proxy-Authorization. The same holds
-// for trailers that RFC 9110 §6.5.1 forbids. Headers that r's Connection names are
+// for trailers that RFC 9110 §6.5.1 forbids, and for those of a request that are called
+// Forwarded, X-Forwarded-For, -Host or -Proto. Headers that r's Connection names are
 // forwarded, since NewStreamProxy cannot tell those of the client from those that the
 // handler has added. A handler that adds headers should first delete the named ones, as
 // httputil.ReverseProxy does:
 //
 //	for _, line := range r.Header["Connection"] {
 //		for name := range strings.SplitSeq(line, ",") {
-//			r.Header.Del(strings.TrimSpace(name))
+//			if name = strings.TrimSpace(name); !strings.EqualFold(name, "Upgrade") {
+//				r.Header.Del(name)
+//			}
 //		}
 //	}
+//
+// A request for an upgrade, of WebSocket for one, is forwarded as such if the other server takes
+// upgrades, see docs/upgrades.md, and if w can be hijacked. When the other server grants it,
+// NewStreamProxy hijacks the client's connection and passes bytes in both directions until
+// both have ended. A half close passes, and if either side is cut off, or the context of r ends,
+// the other is cut off too. A CONNECT of HTTP/1 opens a tunnel in the same way. An
+// upgrade to h2c is not forwarded: the requests in it would pass unseen. A handler that takes
+// no upgrades uses ProxyOptions.DisableUpgrades.
 //
 // A request that the other server refuses (REFUSED_STREAM, SPEC X6), which is how a
 // server reports that it is short of streams, is sent again on the same session, ten
@@ -45,8 +64,8 @@ func (s *Session) NewClientStream() *Stream { return s.newLocalStream(0) }
 // takes no requests or has refused this one for the last time, 504 Gateway Timeout if a
 // deadline passed, 431 Request Header Fields Too Large if the headers of r are too large
 // to be sent, or for the other server. Once the answer has begun, a failure
-// aborts it, so that the client cannot take a part for the whole: the stream is
-// reset or the connection closed, and if w allows neither, NewStreamProxy panics
+// aborts it, so that the client cannot take a part for the whole: the part that has
+// come is flushed, and the stream reset or the connection closed. If w allows neither, NewStreamProxy panics
 // with http.ErrAbortHandler. In every case the error is returned, also when it was
 // w that failed. A nil error means that w has taken the whole answer, and that a
 // connection of HTTP/1 has passed it to the network.
@@ -65,13 +84,32 @@ var errUsedStream = errors.New("spdy: the stream has carried its request already
 // Session.NewStreamProxy for how. If the request is sent again, another stream carries
 // it, with the deadlines of this one. A second call fails.
 func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (err error) {
+	return st.proxy(writer, request, ProxyOptions{})
+}
+
+func (st *Stream) proxy(writer http.ResponseWriter, request *http.Request, o ProxyOptions) (err error) {
+	if err := st.unmade(); err != nil {
+		return err
+	}
+	if request == nil || writer == nil {
+		return errNoRequest
+	}
 	if !st.claim() {
 		return errUsedStream
 	}
 	st.priority = priorityOf(request)
 	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil && request.ContentLength != 0 &&
 		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
-	out := proxiedRequest(request)
+	out := st.session.proxiedRequest(request)
+	if o.XForwarded {
+		out.Header = o.ownClaims(out.Header, request)
+		if clientSetsScheme(request) {
+			out.URL.Scheme = schemeOf(request)
+		}
+	}
+	if !o.DisableUpgrades {
+		st.askTunnel(writer, request, out)
+	}
 	if b, ok := out.Body.(*proxiedBody); ok {
 		b.duplex = duplex
 		if duplex && request.ContentLength < 0 {
@@ -87,6 +125,10 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 		front.whole = true
 		return err
 	}
+	if back, ok := res.Body.(*tunnel); ok {
+		front.whole = true // the connection is not net/http's any more
+		return joinTunnel(writer, request, res, back)
+	}
 	defer res.Body.Close()
 	st.http = &exchange{header: res.Header}
 	copyForwarded(writer.Header(), res.Header)
@@ -94,7 +136,7 @@ func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (er
 	front.closeAfterPart()
 	writer.WriteHeader(res.StatusCode)
 	if err := copyProxiedBody(writer, res); err != nil {
-		abortAnswer(request, writer, err)
+		front.abort(request, err)
 		return err
 	}
 	front.whole = true
@@ -116,7 +158,7 @@ func (st *Stream) claim() bool {
 }
 
 // proxiedRequest copies what goes on of a request that a handler got.
-func proxiedRequest(r *http.Request) *http.Request {
+func (s *Session) proxiedRequest(r *http.Request) *http.Request {
 	out := r.WithContext(r.Context())
 	if r.URL == nil {
 		out.URL = &url.URL{Path: "/"}
@@ -125,10 +167,10 @@ func proxiedRequest(r *http.Request) *http.Request {
 		out.URL = &u
 	}
 	if out.URL.Scheme == "" {
-		out.URL.Scheme = "http"
-		if r.TLS != nil {
-			out.URL.Scheme = "https"
-		}
+		out.URL.Scheme = schemeOf(r)
+	}
+	if out.Host == "" && out.URL.Host == "" {
+		out.Host = s.defaultHost(r)
 	}
 	out.Header = forwardedHeader(r.Header)
 	trailer := forwardTrailer(r.Trailer)
@@ -217,8 +259,11 @@ func proxyStatus(err error) int {
 	return http.StatusBadGateway
 }
 
-// abortAnswer cuts an answer off that has begun and cannot be completed.
-func abortAnswer(r *http.Request, w http.ResponseWriter, cause error) {
+// abort cuts an answer off that has begun and cannot be completed. The client gets the part
+// that the origin has sent.
+func (f *proxyFront) abort(r *http.Request, cause error) {
+	w := f.writer
+	_ = http.NewResponseController(w).Flush() // if w has failed, it fails again
 	if st := streamOf(w); st != nil {
 		if !st.answerReplaced() {
 			st.reset(RstInternalError, "the proxied answer was cut off", cause)
@@ -227,6 +272,8 @@ func abortAnswer(r *http.Request, w http.ResponseWriter, cause error) {
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()
 	switch {
+	case err == nil && showsCut(r, w.Header()):
+		f.hangUp(conn)
 	case err == nil:
 		cutConn(conn)
 	case r.Context().Value(http.ServerContextKey) != nil:

@@ -249,7 +249,9 @@ func TestProxyCancels(t *testing.T) {
 				w.(http.Flusher).Flush()
 			}
 			<-r.Context().Done()
-			ended <- context.Cause(r.Context())
+			assert.Equal(t, context.Canceled, context.Cause(r.Context()))
+			_, err := w.Write(make([]byte, 2*answerBuffer))
+			ended <- err
 		}), rigSetup{})
 		ln := lingerListener{testconn.Listen()}
 		front := &http.Server{ErrorLog: quietLog, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

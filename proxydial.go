@@ -21,10 +21,12 @@ import (
 
 // The bounds of what is read from a proxy or server before it has agreed to anything.
 const (
-	maxAnswerHeader  = 1 << 20         // status line and header of one answer, in bytes
-	maxRefusalBody   = 64 << 10        // what is kept of the body of a refusal, in bytes
-	refusalPatience  = 5 * time.Second // how long the body of a refusal may take
-	maxInterimAnswer = 5               // answers of 1xx before the one that counts
+	maxAnswerHeader  = 1 << 20          // status line and header of one answer, in bytes
+	maxRefusalBody   = 64 << 10         // what is kept of the body of a refusal, in bytes
+	refusalPatience  = time.Second      // how long the body of a refusal may take; net/http does not wait for it at all
+	dialTimeout      = 30 * time.Second // how long a connection may take, as in http.DefaultTransport
+	proxyTimeout     = time.Minute      // how long a proxy may take to make a tunnel, as for CONNECT in net/http
+	maxInterimAnswer = 5                // answers of 1xx before the one that counts
 )
 
 // A dialFunc opens a connection, as the method DialContext of net.Dialer does.
@@ -59,7 +61,7 @@ func (e *ProxyError) Error() string {
 func (d *proxyDialer) dialContext(ctx context.Context, via *url.URL, addr string) (net.Conn, error) {
 	dial := d.dial
 	if dial == nil {
-		dial = new(net.Dialer).DialContext
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
 	if via == nil {
 		return dial(ctx, "tcp", addr)
@@ -93,6 +95,22 @@ func (f forwardDialer) DialContext(ctx context.Context, network, addr string) (n
 	return f(ctx, network, addr)
 }
 
+// within calls f, which heeds its context, with a limit of time. Only a positive limit is one.
+// late is the error of an f that takes longer, unless that says by itself what took too long.
+func within(ctx context.Context, limit time.Duration, late timeoutError, f func(context.Context) error) error {
+	if limit <= 0 {
+		return f(ctx)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
+	defer cancel()
+	err := f(ctx)
+	var known *net.OpError
+	if err != nil && context.Cause(ctx) == error(late) && !errors.As(err, &known) {
+		return late
+	}
+	return err
+}
+
 // dialSOCKS connects by way of a SOCKS5 proxy.
 func dialSOCKS(ctx context.Context, dial dialFunc, via *url.URL, addr string) (net.Conn, error) {
 	var auth *proxy.Auth
@@ -104,25 +122,36 @@ func dialSOCKS(ctx context.Context, dial dialFunc, via *url.URL, addr string) (n
 	if err != nil {
 		return nil, err
 	}
-	var conn net.Conn // what package proxy wraps it in cannot close one direction
-	dialer, err := proxy.SOCKS5("tcp", server, auth, forwardDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c, err := dial(ctx, network, addr)
-		conn = c
-		return c, err
+	conn, err := dial(ctx, "tcp", server) // what package proxy wraps it in cannot close one direction
+	if err != nil {
+		return nil, err
+	}
+	dialer, err := proxy.SOCKS5("tcp", server, auth, forwardDialer(func(context.Context, string, string) (net.Conn, error) {
+		return conn, nil
 	}))
 	if err != nil {
+		conn.Close()
 		return nil, err
 	}
 	withContext, ok := dialer.(proxy.ContextDialer)
 	if !ok {
 		return nil, errors.New("package proxy dials without a context")
 	}
-	_, err = withContext.DialContext(ctx, "tcp", addr)
-	switch {
-	case err == nil:
+	ends := time.Now().Add(proxyTimeout)
+	limited, cancel := context.WithDeadline(ctx, ends)
+	defer cancel()
+	if _, err = withContext.DialContext(limited, "tcp", addr); err == nil {
 		return conn, nil
-	case ctx.Err() != nil: // package proxy reports the deadline that it has set
-		return nil, context.Cause(ctx)
+	}
+	conn.Close()
+	// Package proxy gives the connection the deadline, which may pass before the context's.
+	switch deadline, ok := ctx.Deadline(); {
+	case ctx.Err() != nil:
+		err = causeOf(ctx)
+	case ok && !time.Now().Before(deadline):
+		err = context.DeadlineExceeded
+	case !time.Now().Before(ends):
+		err = timeoutError("tunnel to " + addr)
 	}
 	return nil, err
 }
@@ -141,6 +170,8 @@ func (d *proxyDialer) dialHTTP(ctx context.Context, dial dialFunc, via *url.URL,
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, proxyTimeout, timeoutError("tunnel to "+addr))
+	defer cancel()
 	guard := guardConn(ctx, raw)
 	defer func() {
 		if err = guard.release(err); err != nil {
@@ -172,7 +203,7 @@ func (d *proxyDialer) connectRequest(via *url.URL, addr string) *http.Request {
 	if header == nil {
 		header = make(http.Header)
 	}
-	if user := via.User; user != nil && header.Get("Proxy-Authorization") == "" {
+	if user := via.User; user != nil { // as in net/http, whatever the header says
 		password, _ := user.Password()
 		pair := user.Username() + ":" + password
 		header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
@@ -196,7 +227,7 @@ func handshake(ctx context.Context, conn net.Conn, c *tls.Config, addr string) (
 		c.ServerName = host
 	}
 	secure := tls.Client(conn, c)
-	if err := secure.HandshakeContext(ctx); err != nil {
+	if err := within(ctx, handshakeTimeout, errHandshakeTimeout, secure.HandshakeContext); err != nil {
 		return nil, err
 	}
 	return secure, nil
@@ -214,7 +245,11 @@ func ask(conn net.Conn, req *http.Request) (res *http.Response, rest []byte, err
 	for range maxInterimAnswer {
 		res, err = http.ReadResponse(r, req)
 		if err != nil {
-			return nil, nil, unexpected(err)
+			err = unexpected(err)
+			if req.Method != http.MethodConnect { // a proxy does not have to speak SPDY
+				err = notHTTP(conn, bounded.first, err)
+			}
+			return nil, nil, err
 		}
 		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
 			bounded.left = -1
@@ -225,6 +260,18 @@ func ask(conn net.Conn, req *http.Request) (res *http.Response, rest []byte, err
 	return nil, nil, fmt.Errorf("more than %d interim answers", maxInterimAnswer-1)
 }
 
+// notHTTP is the error of an answer that could not be read: a *NotSPDYError if its first bytes
+// are of a protocol that cannot be upgraded, and that of the parser else.
+func notHTTP(conn net.Conn, first []byte, err error) error {
+	verdict, protocol := judgeFirst(first, true)
+	if verdict == firstForeign && (protocol == protocolTLS || protocol == protocolHTTP2 || protocol == protocolSSH) {
+		e := notSPDY(addrText(conn), protocol, first)
+		e.wanted = "HTTP/1.1"
+		return e
+	}
+	return err
+}
+
 // errAnswerHeader ends an answer whose header does not.
 var errAnswerHeader = fmt.Errorf("the header of the answer is larger than %d bytes", maxAnswerHeader)
 
@@ -232,6 +279,8 @@ var errAnswerHeader = fmt.Errorf("the header of the answer is larger than %d byt
 type headerReader struct {
 	r    io.Reader
 	left int // bytes; negative for any number
+
+	first []byte // the first bytes, mostFirst at most
 }
 
 // Read fails once the bound is used up.
@@ -244,6 +293,7 @@ func (h *headerReader) Read(p []byte) (int, error) {
 	}
 	n, err := h.r.Read(p[:min(len(p), h.left)])
 	h.left -= n
+	h.first = append(h.first, p[:min(n, mostFirst-len(h.first))]...)
 	return n, err
 }
 
@@ -256,6 +306,14 @@ func refusalBody(conn net.Conn, res *http.Response) []byte {
 	}
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusalBody))
 	return body
+}
+
+// isRefusal reports whether a server or a proxy has answered that it does not do what it was asked
+// for.
+func isRefusal(err error) bool {
+	var proxy *ProxyError
+	var server *UpgradeError
+	return errors.As(err, &proxy) || errors.As(err, &server) && server.StatusCode != 0
 }
 
 // A connGuard closes a connection that is being set up when the context ends.
@@ -271,10 +329,11 @@ func guardConn(ctx context.Context, conn net.Conn) *connGuard {
 }
 
 // release takes the outcome of the setup. It closes the connection unless all is well,
-// and makes the context's end the reason of a failure that it has caused.
+// and makes the context's end the reason of a failure that it has caused. A refusal it has
+// not caused, since its body was waited for; whoever cancels does not want to know it.
 func (g *connGuard) release(err error) error {
-	if !g.stop() {
-		err = context.Cause(g.ctx)
+	if !g.stop() && (!isRefusal(err) || g.ctx.Err() == context.Canceled) {
+		err = causeOf(g.ctx)
 	}
 	if err != nil {
 		g.conn.Close()

@@ -106,9 +106,11 @@ func TestProxyConnect(t *testing.T) {
 	}
 }
 
-func TestProxyHeaderWinsOverPassword(t *testing.T) {
+func TestProxyPasswordWinsOverHeader(t *testing.T) {
 	d := &proxyDialer{header: http.Header{"Proxy-Authorization": {"Bearer x"}}}
 	req := d.connectRequest(mustURL("http://user@proxy.example"), "h:1")
+	require.Equal(t, []string{"Basic dXNlcjo="}, req.Header["Proxy-Authorization"])
+	req = d.connectRequest(mustURL("http://proxy.example"), "h:1")
 	require.Equal(t, []string{"Bearer x"}, req.Header["Proxy-Authorization"])
 }
 
@@ -227,6 +229,36 @@ func TestProxyRefusalStalls(t *testing.T) {
 		require.Equal(t, refusalPatience, time.Since(start))
 		host.requireClosed(t)
 	})
+}
+
+// A refusal whose body has not come when the caller's time is up is a refusal.
+func TestRefusalOutlivesTheCaller(t *testing.T) {
+	const patience = refusalPatience / 2
+	for name, dial := range map[string]func(ctx context.Context, d dialFunc) error{
+		"proxy": func(ctx context.Context, d dialFunc) error {
+			_, err := (&proxyDialer{dial: d}).dialContext(ctx, mustURL("http://proxy.example"), "h:1")
+			return err
+		},
+		"upgrade": func(ctx context.Context, d dialFunc) error {
+			_, _, err := (&UpgradeDialer{DialContext: d}).Dial(ctx, "GET", "http://server.example/")
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			host := newScriptedHost(func(conn net.Conn, r *bufio.Reader) {
+				heard(r)
+				say(conn, "HTTP/1.1 503 Later\r\nConnection: close\r\n\r\nbusy")
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			start := time.Now()
+			err := dial(ctx, host.dial)
+			require.True(t, isRefusal(err), "%s: %v", name, err)
+			require.ErrorContains(t, err, "503 Later")
+			require.Equal(t, patience, time.Since(start))
+			host.requireClosed(t)
+		})
+	}
 }
 
 // What a proxy may say before it has agreed to anything is bounded.

@@ -1,7 +1,6 @@
 package spdy
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -60,15 +59,15 @@ func (f *proxyFront) deliver(r *http.Request, flush bool) error {
 		}
 	}
 	if r.Context().Err() != nil { // the client has gone
-		return causedError{"spdy: proxied answer", context.Cause(r.Context())}
+		return causedError{"spdy: proxied answer", causeOf(r.Context())}
 	}
 	return nil
 }
 
-// end closes the body of a proxied request. If none of its reads is under way and the
-// connection carries other requests, the connection's deadline must not be set: behind a
-// request whose body is through, net/http reads ahead in the background, and takes a
-// deadline that passes there for the loss of the client, of which the connection's later
+// end closes the body of a proxied request. The connection's deadline must not be set if all of
+// the body has been read, or if none of its reads is under way and the connection carries other
+// requests: behind a request whose body is through, net/http reads ahead in the background, and
+// takes a deadline that passes there for the loss of the client, of which the connection's later
 // requests would hear.
 func (f *proxyFront) end() {
 	b, ok := f.body.(*proxiedBody)
@@ -77,8 +76,8 @@ func (f *proxyFront) end() {
 		return
 	}
 	idle, due := b.finish()
-	switch {
-	case idle == nil && (!f.last || b.isWhole()):
+	switch whole := b.isWhole(); {
+	case whole, idle == nil && !f.last: // a Close that is under way waits for nothing
 	case f.last && f.whole:
 		f.linger(b, idle, due)
 	default: // Close would wait for the read

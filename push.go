@@ -51,6 +51,9 @@ func (p *promise) decide(err error) {
 // handlers run, those of pushes included, or half as many for pushes. The push outlives
 // the stream unless the client cancels that.
 func (st *Stream) Push(target string, opts *http.PushOptions) error {
+	if err := st.unmade(); err != nil {
+		return err
+	}
 	x := st.http
 	s := st.session
 	app, ok := s.app.(*httpServerApp)
@@ -86,7 +89,7 @@ func (s *Session) beginsPush(parent *Stream) error {
 	if err := s.pushErrLocked(parent); err != nil {
 		return err
 	}
-	if !s.handlers.beginsPushLocked() {
+	if !s.handlers.beginsPushLocked(s.ledger) {
 		return errPushBusy
 	}
 	return nil

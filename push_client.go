@@ -1,7 +1,6 @@
 package spdy
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -83,6 +82,11 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	if old != nil {
 		old.drop(unclaimed)
 	}
+	if !s.takesCall() {
+		a.decided(p, false)
+		a.remove(p)
+		return streamErrorf(st.id, RstRefusedStream, "too many calls of AcceptPush")
+	}
 	st.release()                    // its slot is free when it ends, read or not
 	go a.decide(p, promised, cause) // ends with the user's verdict
 	return nil
@@ -111,7 +115,7 @@ func (a *httpClientApp) add(p *push, c *Config) (old *push, refused *StreamError
 	case a.asking >= c.MaxConcurrentStreams:
 		return nil, streamErrorf(p.st.id, RstRefusedStream, "AcceptPush has not decided on %d pushes", a.asking)
 	}
-	a.pushes = slices.DeleteFunc(a.pushes, (*push).lost)
+	a.pushes = slices.DeleteFunc(a.pushes, (*push).forgotten)
 	for _, other := range a.pushes {
 		if other.key == p.key { // SPEC U18; each user may have a push of his own
 			return nil, streamErrorf(p.st.id, RstProtocolError, "%s is being pushed already", p.key.url)
@@ -163,6 +167,7 @@ func (a *httpClientApp) expire() {
 func (a *httpClientApp) decide(p *push, promised, cause *http.Request) {
 	wanted := false
 	defer func() {
+		p.st.session.endsCall()
 		a.decided(p, wanted)
 		if !wanted {
 			a.remove(p)
@@ -266,10 +271,19 @@ func (a *httpClientApp) outdate(url string, stream uint32) {
 func (p *push) lost() bool {
 	select {
 	case <-p.st.done:
-		return !errors.Is(p.st.endReason(), ErrStreamClosed)
+		return p.st.endReason() != ErrStreamClosed
 	default:
 		return false
 	}
+}
+
+// forgotten is lost, and gives back what the headers of a lost push have taken.
+func (p *push) forgotten() bool {
+	lost := p.lost()
+	if lost {
+		p.st.settleClaim()
+	}
+	return lost
 }
 
 // unclaimed is why most pushes are dropped.
@@ -283,6 +297,7 @@ func (p *push) drop(why string) { p.giveUp(RstCancel, why) }
 func (p *push) giveUp(status RstStatus, why string) {
 	p.st.forget()
 	p.st.reset(status, why, nil)
+	p.st.settleClaim()
 }
 
 // makeRoom gives up the oldest push that nobody has asked for, before a session of
@@ -321,13 +336,14 @@ func (a *httpClientApp) goingAway() {
 // come. A push that does not match stays for other requests.
 func (s *Session) claimPush(up *upload) *Stream {
 	a, ok := s.app.(*httpClientApp)
-	if !ok || a.wanted == nil || up.req.URL == nil {
+	if !ok || a.wanted == nil || up.req.URL == nil || up.asked.tunnel {
 		return nil
 	}
 	p := a.find(newPushKey(pushURL(s.schemeOf(up.req), up.req), up.req.Header))
 	if p == nil || !takesStored(up.req) || !p.suits(up) || !p.outlives() || !a.claim(p) {
 		return nil
 	}
+	p.st.settleClaim()
 	return p.st
 }
 
@@ -413,8 +429,8 @@ func (a *httpClientApp) headers(st *Stream, h HeaderBlock) {
 	})
 	s.mu.Lock()
 	if st.state.unknown && !wrong {
-		st.reply = append(st.reply, st.late...)
-		st.late = nil
+		st.reply = append(st.reply, st.lateBlockLocked()...)
+		st.makeLateLocked().block = nil
 		if _, ok := st.reply.Get(pseudoStatus.name(s.version)); ok {
 			st.state.unknown = false
 			close(st.replied)

@@ -18,11 +18,19 @@ import (
 
 // shares reports whether the pushed answer may be used for the request. One that may not
 // be stored answers no request; one that the server does not declare to be for everybody
-// answers only requests of the user of the cause, as far as the headers tell. The headers
-// of the answer have arrived.
+// answers only requests of the user of the cause, as far as the headers tell; and none if it is
+// for one user and the headers name nobody. The headers of the answer have arrived.
 func (p *push) shares(up *upload) bool {
 	c := cacheControlOf(&p.st.reply)
-	return !c.noStore && (c.everybody() || sameUser(up, p.cause))
+	switch {
+	case c.noStore:
+		return false
+	case c.everybody():
+		return true
+	case c.oneUser() && !namesUser(p.cause):
+		return false
+	}
+	return sameUser(up, p.cause)
 }
 
 // A cacheControl is what an answer says to caches (RFC 9111 §5.2.2).
@@ -66,6 +74,9 @@ func cacheControlOf(reply *HeaderBlock) (c cacheControl) {
 func (c *cacheControl) everybody() bool {
 	return (c.public || c.shared) && !c.private && !c.noCache && !c.setsCookie
 }
+
+// oneUser reports whether the server says that the answer is for one user only.
+func (c *cacheControl) oneUser() bool { return c.private || c.setsCookie }
 
 // directives returns the directives of a Cache-Control, with names in lower case and
 // values without quotes.
@@ -115,6 +126,17 @@ func deltaSeconds(value string) time.Duration {
 // those that say nothing of the user.
 func sameUser(up *upload, cause http.Header) bool {
 	return maps.Equal(personal(up.req.Header), personal(cause))
+}
+
+// namesUser reports whether a request has a header that may say who the user is. What proxies
+// add does not: many users have one address.
+func namesUser(header http.Header) bool {
+	for name := range personal(header) {
+		if name != "via" && name != "x-real-ip" && !slices.Contains(claims[:], name) {
+			return true
+		}
+	}
+	return false
 }
 
 // personal returns the headers that may say who the user is, by lower-case names.

@@ -58,6 +58,7 @@ var (
 // It also fails with a *StreamError that is Retryable if the session is going
 // away, and with why the session ended if it has.
 func (s *Session) OpenStream(ctx context.Context, h HeaderBlock, o StreamOptions) (*RawStream, error) {
+	s = s.made()
 	block, err := s.encodeHeaders(h)
 	if err != nil {
 		return nil, err
@@ -92,12 +93,25 @@ func (s *Session) OpenStream(ctx context.Context, h HeaderBlock, o StreamOptions
 // AcceptStream waits for the next stream that the peer opens on a raw session. It
 // returns it as soon as its SYN_STREAM has come; nothing has been replied yet, see
 // RawStream.Reply. Streams that the peer has reset before anybody accepted them
-// are passed over.
+// are passed over, and so may be one that is complete when the header blocks of all streams
+// that wait are too large together.
 //
 // It fails with the context's error, or with why the session ended, which is
 // ErrSessionClosed after an orderly end. Streams that came before the end, and
 // have something to read, are still returned first.
 func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
+	s = s.made()
+	q, ok := s.app.(*acceptQueue)
+	if !ok {
+		return nil, errNotRaw
+	}
+	q.attend(s, &q.acceptors)
+	defer q.leave(s)
+	return s.acceptStream(ctx)
+}
+
+// acceptStream is AcceptStream for a listener too.
+func (s *Session) acceptStream(ctx context.Context) (*RawStream, error) {
 	q, ok := s.app.(*acceptQueue)
 	if !ok {
 		return nil, errNotRaw
@@ -109,7 +123,7 @@ func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
 		if r = q.pop(s); r != nil {
 			return nil
 		}
-		if err = context.Cause(ctx); err != nil { // which may have ended before the session
+		if err = causeOf(ctx); err != nil { // which may have ended before the session
 			return nil
 		}
 		if ended {
@@ -147,15 +161,20 @@ func (s *Session) newPeerStream(priority uint8) *Stream {
 // the session's window; so what bounds the queue is its own limit.
 // Streams that broke off leave it when it is full.
 type acceptQueue struct {
-	limit int
+	limit int           // Config.AcceptBacklog; immutable once the session has its configuration
 	bell  chan struct{} // doorbell for AcceptStream
 
-	streams []*RawStream // the oldest first; guarded by Session.mu
+	// The fields below are guarded by Session.mu.
+
+	streams   []*RawStream // the oldest first
+	listeners int          // listeners that are open
+	acceptors int          // calls of AcceptStream
+	deserted  bool         // the last listener has been closed, and nobody has called AcceptStream since
 }
 
 func newAcceptQueue(c *Config) *acceptQueue {
-	q := &acceptQueue{limit: defaultAcceptBacklog, bell: make(chan struct{}, 1)}
-	if c != nil && c.AcceptBacklog > 0 {
+	q := &acceptQueue{bell: make(chan struct{}, 1)}
+	if c != nil {
 		q.limit = c.AcceptBacklog
 	}
 	return q
@@ -165,18 +184,22 @@ func newAcceptQueue(c *Config) *acceptQueue {
 // again.
 func (q *acceptQueue) accept(st *Stream, h HeaderBlock) *StreamError {
 	s, r := st.session, st.raw
-	r.header = h
+	kept := s.keptBytes(h)
 	s.mu.Lock()
+	deserted := q.deserted
 	if len(q.streams) >= q.limit {
 		q.pruneLocked()
 	}
 	full := len(q.streams) >= q.limit
-	fits := full || r.countLocked(s.keptBytes(h))
-	if !full && fits {
+	fits := deserted || full || r.keepLocked(kept)
+	if !deserted && !full && fits {
+		r.header, r.opening = h, kept
 		q.streams = append(q.streams, r)
 	}
 	s.mu.Unlock()
 	switch {
+	case deserted:
+		return streamErrorf(st.id, RstRefusedStream, noListener)
 	case full:
 		return streamErrorf(st.id, RstRefusedStream, "%d streams wait to be accepted", q.limit)
 	case !fits:
@@ -217,6 +240,13 @@ func (q *acceptQueue) pop(s *Session) *RawStream {
 		return r
 	}
 	return nil
+}
+
+// leave notes the end of a call of AcceptStream.
+func (q *acceptQueue) leave(s *Session) {
+	s.mu.Lock()
+	q.acceptors--
+	s.mu.Unlock()
 }
 
 func (q *acceptQueue) ring() { ringBell(q.bell) }

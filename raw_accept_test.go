@@ -129,6 +129,15 @@ func TestRawBacklog(t *testing.T) {
 		p.wantIdle("nothing was refused")
 		p.wantBalanced("their bytes are given back")
 	})
+	storyBoth(t, "all streams that the peer may have open can wait", func(t *testing.T, r role) {
+		const most = 1500
+		p := newUnaware(t, r, Config{MaxConcurrentStreams: most})
+		p.greet("the first")
+		for i := range most - 1 {
+			p.sendSynStream(p.peerID()+2*uint32(i+1), 0)
+		}
+		p.wantIdle("the others wait")
+	})
 	storyBoth(t, "complete ones stay", func(t *testing.T, r role) {
 		p := newRawPeer(t, r, Config{AcceptBacklog: 2, MaxConcurrentStreams: 1})
 		id := p.peerID()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
 
 	"github.com/amahi/spdy"
 )
@@ -47,4 +48,35 @@ func ExampleNewRawSession() {
 	text, err := io.ReadAll(st)
 	fmt.Println(string(text), err)
 	// Output: echo: Hello! <nil>
+}
+
+// An http.Server serves the streams of a session as if they were connections, here those of a
+// client that has dialled. Whoever has the other end of the session opens a stream for each
+// connection.
+func ExampleSession_Listener() {
+	near, far := net.Pipe() // or any other connection
+	client, home := spdy.NewRawSession(near, true), spdy.NewRawSession(far, false)
+	go client.Serve()
+	go home.Serve()
+	defer client.Close()
+
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "Hello, %s!", r.URL.Query().Get("name"))
+	})}
+	go server.Serve(home.Listener())
+	defer server.Close() // closes the listener; the session goes on
+
+	asker := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return client.OpenStream(ctx, nil, spdy.StreamOptions{})
+		},
+	}}
+	res, err := asker.Get("http://home/?name=gopher")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	fmt.Println(string(text), err)
+	// Output: Hello, gopher! <nil>
 }

@@ -340,21 +340,26 @@ func TestRawLateHeaders(t *testing.T) {
 	})
 }
 
-// All header blocks that a peer makes a session keep are bounded together.
+// keptRaw is how many bytes of header blocks wait for the application.
+func (s *Session) keptRaw() int64 {
+	if s.rawKept == nil {
+		return 0
+	}
+	return s.rawKept.bytes
+}
+
+// All header blocks that a peer makes a session keep for its application are bounded together.
 func TestRawHeadersOfAllStreams(t *testing.T) {
-	const limit = 4 << 10
-	conf := Config{MaxHeaderBytes: limit}
+	const limit, streams = 16 << 10, 20
+	conf := Config{MaxHeaderBytes: limit, MaxConcurrentStreams: streams, AcceptBacklog: 2 * streams}
 	large := HeaderField{"a", strings.Repeat("x", limit-200)}
-	fill := func(p *testPeer, flags FrameFlags, first uint32) (id uint32) {
+	fill := func(p *testPeer, first uint32) (id uint32) {
 		for id = first; id < 100; id += 2 {
-			p.sendSynStream(id, flags, large)
+			p.sendSynStream(id, 0, large)
 			synctest.Wait()
 			if p.conn.Unread() > 0 {
 				p.wantRst("too much", id, RstRefusedStream)
 				return id
-			}
-			if flags != 0 {
-				p.sendRst(id, RstCancel)
 			}
 		}
 		p.fatalf("all is taken", "%d streams", id/2)
@@ -362,30 +367,50 @@ func TestRawHeadersOfAllStreams(t *testing.T) {
 	}
 	story(t, "of streams that are open", func(t *testing.T) {
 		p := newRawPeer(t, asServer, conf)
-		id := fill(p, 0, 1)
+		id := fill(p, 1)
 		require.InDelta(t, rawHeaderFactor, id/2, 2)
-		var all []*RawStream
-		for i := uint32(1); i < id; i += 2 {
-			all = append(all, p.acceptRaw("the application has them", i))
-		}
 		p.sendSynStream(id+2, 0, large)
 		p.wantRst("and they are as large", id+2, RstRefusedStream)
 		p.sendHeaders(1, 0, large)
 		p.wantRst("late ones too", 1, RstFrameTooLarge)
-		require.NoError(t, all[1].Reset(RstCancel))
-		p.wantRst("one less", 3, RstCancel)
 		p.sendSynStream(id+4, 0, large)
-		st := p.acceptRaw("there is room", id+4)
-		for range 10 { // received ones do not count
-			p.sendHeaders(id+4, 0, large)
-			require.Len(t, p.receiveHeaders(st).ok("received").hb, 1)
+		p.wantIdle("there is room again")
+		p.sendRst(3, RstCancel)
+		p.sendSynStream(id+6, 0, large)
+		p.wantIdle("and again")
+		for i := uint32(5); i <= id+6; i += 2 {
+			if i != id && i != id+2 {
+				p.acceptRaw("nobody else", i)
+			}
 		}
 		p.wantAlive("nothing is wrong")
+	})
+	story(t, "until the application takes them", func(t *testing.T) {
+		p := newRawPeer(t, asServer, conf)
+		for id := uint32(1); id < 2*streams; id += 2 {
+			p.sendSynStream(id, 0, large)
+			st := p.acceptRaw("all that may be open", id)
+			for range 3 {
+				p.sendHeaders(id, 0, large)
+				require.Len(t, p.receiveHeaders(st).ok("received").hb, 1)
+			}
+		}
+		p.wantIdle("none has to pay")
+		for id := uint32(1); id < 2*streams; id += 2 {
+			p.sendHeaders(id, 0, large)
+			synctest.Wait()
+			if p.conn.Unread() > 0 {
+				require.InDelta(t, rawHeaderFactor, id/2, 2)
+				p.wantRst("late blocks that wait count", id, RstFrameTooLarge)
+				return
+			}
+		}
+		p.fatalf("all is taken", "late blocks")
 	})
 	story(t, "and whoever holds most of them pays", func(t *testing.T) {
 		p := newRawPeer(t, asServer, conf)
 		before := p.accepted("of another user", 0)
-		id := fill(p, 0, 3)
+		id := fill(p, 3)
 		half := HeaderField{"half", strings.Repeat("z", limit/2)}
 		p.sendSynStream(id+2, 0, half)
 		first := wantFrame[*RstStreamFrame](p, "one of the largest")
@@ -407,7 +432,7 @@ func TestRawHeadersOfAllStreams(t *testing.T) {
 	})
 	story(t, "and a newcomer that holds more does", func(t *testing.T) {
 		p := newRawPeer(t, asServer, conf)
-		id := fill(p, 0, 1)
+		id := fill(p, 1)
 		p.sendHeaders(1, 0, large)
 		p.wantRst("it holds the most", 1, RstFrameTooLarge)
 		p.isOpen("others are spared", p.s.streams[3])
@@ -416,11 +441,59 @@ func TestRawHeadersOfAllStreams(t *testing.T) {
 	})
 	story(t, "of streams that have ended in the queue", func(t *testing.T) {
 		p := newRawPeer(t, asServer, conf)
-		id := fill(p, FlagFin, 1)
-		require.InDelta(t, rawHeaderFactor, id/2, 2)
-		p.acceptRaw("complete, and reset afterwards", 1)
-		p.sendSynStream(id+2, FlagFin, large)
-		p.wantIdle("there is room")
+		before := p.accepted("of another user", 0)
+		last := uint32(1)
+		send := func(h HeaderField) { // a peer is not told that one that has ended is refused
+			last += 2
+			p.sendSynStream(last, FlagFin|FlagUnidirectional, h)
+		}
+		for range 20 {
+			send(large)
+		}
+		for n := limit / 2; n > 0; n /= 2 { // until nothing fits
+			send(HeaderField{"a", strings.Repeat("x", n)})
+		}
+		small := HeaderField{"small", "two"}
+		for range 3 {
+			p.sendHeaders(before.ID(), 0, small)
+			require.Len(t, p.receiveHeaders(before).ok("another user's headers").hb, 1)
+		}
+		p.sendSynStream(last+2, 0, small)
+		p.wantIdle("nobody is reset or refused")
+		for r := (*RawStream)(nil); r == nil || r.ID() != last+2; {
+			p.async("AcceptStream", func(c *call) { r, c.err = p.s.AcceptStream(context.Background()) }).ok("those that did not pay")
+			require.NotEmpty(t, r.Header())
+		}
+	})
+	story(t, "of which those that broke off hold nothing", func(t *testing.T) {
+		p := newRawPeer(t, asServer, conf)
+		for id := uint32(1); id < 100; id += 2 {
+			p.sendSynStream(id, 0, large)
+			if id%4 == 1 {
+				p.sendHeaders(id, 0, HeaderField{"late", "too"})
+			}
+			p.sendRst(id, RstCancel)
+		}
+		p.wantIdle("none is refused")
+		p.s.mu.Lock()
+		require.Zero(t, p.s.keptRaw())
+		require.Empty(t, p.s.rawKept.holders)
+		p.s.mu.Unlock()
+		p.sendSynStream(101, 0, large)
+		p.acceptRaw("the only one that is left", 101)
+	})
+	story(t, "and modest ones of all streams fit", func(t *testing.T) {
+		conf := Config{MaxHeaderBytes: 16 << 10, MaxConcurrentStreams: 50, AcceptBacklog: 200}
+		p := newRawPeer(t, asServer, conf)
+		modest := HeaderField{"a", strings.Repeat("x", modestHeader-200)}
+		for id := uint32(1); id < 2*200; id += 2 {
+			flags := FlagFin | FlagUnidirectional
+			if id > 2*150 {
+				flags = 0
+			}
+			p.sendSynStream(id, flags, modest)
+		}
+		p.wantIdle("none is refused")
 	})
 	storyBoth(t, "nothing stays counted", func(t *testing.T, r role) {
 		p := newRawPeer(t, r, conf)
@@ -442,6 +515,6 @@ func TestRawHeadersOfAllStreams(t *testing.T) {
 		}
 		p.s.mu.Lock()
 		defer p.s.mu.Unlock()
-		require.Zero(t, p.s.rawHeaders)
+		require.Zero(t, p.s.keptRaw())
 	})
 }

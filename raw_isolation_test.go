@@ -200,7 +200,8 @@ func TestRawEndsKeepTheWindows(t *testing.T) {
 				r.requireBalanced()
 				for _, s := range []*Session{r.client, r.server} {
 					s.mu.Lock()
-					require.Zero(t, s.peerStreams+s.ourStreams+s.rawHeaders)
+					require.Zero(t, s.peerStreams+s.ourStreams)
+					require.Zero(t, s.keptRaw())
 					s.mu.Unlock()
 				}
 				opened, accepted := r.pair()

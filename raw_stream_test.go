@@ -272,6 +272,32 @@ func TestRawReset(t *testing.T) {
 }
 
 func TestRawHalfClose(t *testing.T) {
+	storyBoth(t, "CloseWrite does not fail if the peer has closed", func(t *testing.T, r role) {
+		for _, replied := range []bool{true, false} {
+			p := newRawPeer(t, r, Config{})
+			st := p.accepted("opened", 0)
+			if replied {
+				require.NoError(t, st.Reply(nil, false))
+				p.wantSynReply("replied", st.ID())
+			}
+			p.sendData(st.ID(), "held", FlagFin)
+			p.sendRst(st.ID(), RstCancel)
+			synctest.Wait()
+			require.NoError(t, st.CloseWrite(), "as with TCP")
+			require.NoError(t, st.CloseWrite(), "as with TCP")
+			require.Equal(t, "held", string(p.rawReadAll(st).ok("so that a splice carries on").data))
+			_, err := st.Write([]byte("x"))
+			requireReset(t, "nobody reads it", err, RstCancel, true)
+			require.NoError(t, st.Close())
+			require.ErrorIs(t, st.CloseWrite(), ErrStreamClosed)
+		}
+		p := newRawPeer(t, r, Config{})
+		st := p.accepted("opened", 0)
+		p.sendData(st.ID(), "part", 0)
+		p.sendRst(st.ID(), RstCancel)
+		synctest.Wait()
+		requireReset(t, "but if it has given up", st.CloseWrite(), RstCancel, true)
+	})
 	storyBoth(t, "CloseWrite waits for a Write", func(t *testing.T, r role) {
 		p := newRawPeer(t, r, Config{})
 		st := p.openRaw("opened")

@@ -6,9 +6,8 @@ package spdy
 const maxMarks = 1024
 
 // marks say where DATA frames end in a northbound buffer, for raw streams of which that
-// is to be kept. The zero value keeps nothing. Guarded by northbound.mu.
+// is to be kept; nil keeps nothing, see Config.KeepFrames. Guarded by northbound.mu.
 type marks struct {
-	on    bool
 	ends  []int // bytes from the end of one frame to that of the next; the first is what is left
 	first int   // where the oldest mark is in ends
 	in    bool  // of the oldest frame something has been read
@@ -16,7 +15,7 @@ type marks struct {
 
 // mark notes that a frame of n bytes begins to come in.
 func (b *northbound) mark(n int) {
-	if !b.marks.on || n == 0 { // on is immutable once the stream is open
+	if b.marks == nil || n == 0 { // the pointer is immutable once the stream is open
 		return
 	}
 	b.mu.Lock()
@@ -38,7 +37,7 @@ func (m *marks) add(n int) {
 
 // limit cuts p down to what is left of the oldest frame.
 func (m *marks) limit(p []byte) []byte {
-	if m.first < len(m.ends) {
+	if m != nil && m.first < len(m.ends) {
 		return p[:min(len(p), m.ends[m.first])]
 	}
 	return p
@@ -46,7 +45,7 @@ func (m *marks) limit(p []byte) []byte {
 
 // pass notes that n bytes have been read, which are not more than limit allowed.
 func (m *marks) pass(n int) {
-	if m.first == len(m.ends) {
+	if m == nil || m.first == len(m.ends) {
 		return
 	}
 	m.ends[m.first] -= n
@@ -60,7 +59,11 @@ func (m *marks) pass(n int) {
 }
 
 // clear forgets what was kept of bytes that are gone.
-func (m *marks) clear() { m.ends, m.first, m.in = m.ends[:0], 0, false }
+func (m *marks) clear() {
+	if m != nil {
+		m.ends, m.first, m.in = m.ends[:0], 0, false
+	}
+}
 
 // inFrame reports that a part of a frame has been read, and how much has come of what is
 // left of the oldest one.
@@ -68,7 +71,10 @@ func (b *northbound) inFrame() (in bool, come int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	come = int(b.unread)
-	if m := &b.marks; m.first < len(m.ends) {
+	if b.marks == nil {
+		return false, come
+	}
+	if m := b.marks; m.first < len(m.ends) {
 		come = min(come, m.ends[m.first])
 	}
 	return b.marks.in, come
@@ -77,6 +83,7 @@ func (b *northbound) inFrame() (in bool, come int) {
 // InFrame reports that Read has returned a part of a DATA frame and not yet its end. It
 // is always false without Config.KeepFrames.
 func (r *RawStream) InFrame() bool {
+	r = r.made()
 	in, _ := r.st.in.inFrame()
 	return in
 }
@@ -89,6 +96,7 @@ func (r *RawStream) InFrame() bool {
 // If the peer has sent more than a thousand frames that nobody has read, those that
 // follow come as one.
 func (r *RawStream) ReadFrame() ([]byte, error) {
+	r = r.made()
 	var frame []byte
 	for {
 		_, come := r.st.in.inFrame()

@@ -108,7 +108,7 @@ func TestRawFrames(t *testing.T) {
 
 // Marks are kept in the same memory over and over.
 func TestMarksAreReused(t *testing.T) {
-	m := marks{on: true}
+	var m marks
 	m.add(1)
 	for i := range 10_000 {
 		m.add(i + 2)

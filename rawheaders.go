@@ -1,7 +1,6 @@
 package spdy
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +50,7 @@ func NewHeaderBlock(h http.Header) (HeaderBlock, error) {
 		}
 		b = append(b, HeaderField{Name: name, Value: strings.Join(values, "\x00")})
 	}
-	if err := b.check(SPDY31); err != nil {
+	if err := b.check(SPDY31, httpPairs); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -63,9 +62,9 @@ func (h HeaderBlock) has(name string) bool {
 }
 
 // check finds out whether a block may be sent.
-func (h HeaderBlock) check(v Version) error {
+func (h HeaderBlock) check(v Version, rules pairRules) error {
 	for i := range h {
-		if err := checkPair(v, []byte(h[i].Name), []byte(h[i].Value)); err != nil {
+		if err := rules.check(v, []byte(h[i].Name), []byte(h[i].Value)); err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalidHeader, err)
 		}
 	}
@@ -76,10 +75,14 @@ func (h HeaderBlock) check(v Version) error {
 }
 
 // HTTPHeader returns the block as an http.Header: names in their canonical form,
-// values split at NUL. The result is a copy.
+// values split at NUL. The result is a copy. A field whose name or value HTTP does not allow,
+// see Config.LenientHeaders, is left out.
 func (h HeaderBlock) HTTPHeader() http.Header {
 	header := make(http.Header, len(h))
 	for i := range h {
+		if !h[i].isHTTP() {
+			continue
+		}
 		key := http.CanonicalHeaderKey(h[i].Name)
 		header[key] = append(header[key], strings.Split(h[i].Value, "\x00")...)
 	}
@@ -88,7 +91,7 @@ func (h HeaderBlock) HTTPHeader() http.Header {
 
 // encodeHeaders checks a block and encodes it into a buffer from blockPool.
 func (s *Session) encodeHeaders(h HeaderBlock) (*[]byte, error) {
-	if err := h.check(s.version); err != nil {
+	if err := h.check(s.version, s.pairs()); err != nil {
 		return nil, err
 	}
 	block := getBlock()
@@ -112,6 +115,7 @@ func (r *RawStream) emptyBlock() *[]byte {
 // CloseWrite. It fails with ErrReplied, with an error that matches ErrInvalidHeader,
 // or with why the stream ended.
 func (r *RawStream) Reply(h HeaderBlock, fin bool) error {
+	r = r.made()
 	if r.closed.Load() {
 		return ErrStreamClosed
 	}
@@ -182,6 +186,7 @@ func (r *RawStream) replyEmpty(fin bool) (replied bool, err error) {
 // Retryable if the peer refused it. Bytes can be written before; it may be called
 // any number of times.
 func (r *RawStream) AwaitReply(ctx context.Context) (HeaderBlock, error) {
+	r = r.made()
 	if r.st.replied == nil || r.st.oneWay {
 		return nil, errNoReply
 	}
@@ -199,6 +204,7 @@ func (r *RawStream) AwaitReply(ctx context.Context) (HeaderBlock, error) {
 // under way. With fin set it follows them, and closes our half. If the write deadline cuts that
 // Write short, the stream is reset without FIN, because not all has been written.
 func (r *RawStream) SendHeaders(h HeaderBlock, fin bool) error {
+	r = r.made()
 	if r.closed.Load() {
 		return ErrStreamClosed
 	}
@@ -219,11 +225,12 @@ func (r *RawStream) SendHeaders(h HeaderBlock, fin bool) error {
 // ErrStreamClosed after Close, CloseRead or Reset. The end of the context leaves the
 // stream as it is.
 func (r *RawStream) ReceiveHeaders(ctx context.Context) (h HeaderBlock, err error) {
+	r = r.made()
 	look := func() (bell chan struct{}) {
 		if h, bell, err = r.nextHeaders(); bell == nil {
 			return nil
 		}
-		if err = context.Cause(ctx); err != nil {
+		if err = causeOf(ctx); err != nil {
 			return nil
 		}
 		return bell
@@ -252,9 +259,9 @@ func (r *RawStream) nextHeaders() (h HeaderBlock, bell chan struct{}, err error)
 	late := r.late[0]
 	r.late[0] = lateBlock{}
 	r.late = r.late[1:] // in constant time: a peer can have many wait
-	st.lateBytes -= late.size
+	st.late.bytes -= late.size
 	if !st.ended {
-		r.countToLocked(r.counted - late.kept)
+		r.keptLocked(r.kept - late.kept)
 	}
 	if len(r.late) > 0 {
 		r.ringLateLocked()
@@ -274,136 +281,17 @@ type lateBlock struct {
 // why the stream has to be reset if too much waits.
 func (r *RawStream) addLateLocked(h HeaderBlock) *StreamError {
 	st, s := &r.st, r.st.session
-	size, kept := s.inflate.size, s.keptBytes(h)
+	size, kept, late := s.inflate.size, s.keptBytes(h), st.makeLateLocked()
 	switch {
-	case st.lateBytes+size > s.conf.MaxHeaderBytes:
+	case late.bytes+size > s.conf.MaxHeaderBytes:
 		return streamErrorf(st.id, RstFrameTooLarge, "late headers of more than %d bytes wait", s.conf.MaxHeaderBytes)
-	case !r.countLocked(kept):
+	case !r.keepLocked(kept):
 		return streamErrorf(st.id, RstFrameTooLarge, "%s", rawHeadersFull)
 	}
-	st.lateBytes += size
+	late.bytes += size
 	r.late = append(r.late, lateBlock{h, size, kept})
 	r.ringLateLocked()
 	return nil
-}
-
-// keptBytes is how many bytes it takes to keep h, the block that the receiver has just read.
-func (s *Session) keptBytes(h HeaderBlock) int {
-	const pair, block = 32, 64
-	return s.inflate.size + (pair-2*nvIntSize(s.version))*len(h) + block
-}
-
-// rawHeaderFactor times MaxHeaderBytes is what all header blocks of a session's raw
-// streams may take together. The streams would allow a peer much more.
-const rawHeaderFactor = 16
-
-// rawHeadersFull is why streams are refused or reset at that bound.
-const rawHeadersFull = "the header blocks of all streams are too large"
-
-// countLocked counts n more bytes that the peer has us keep. At the bound the stream that
-// holds most pays: if that is r, countLocked reports false; another one becomes the payer,
-// which the receiver resets when it has left the lock, see resetPayer. Receiver only.
-func (r *RawStream) countLocked(n int) bool {
-	s := r.st.session
-	if s.rawHeaders+n > rawHeaderFactor*s.conf.MaxHeaderBytes {
-		if len(s.rawHolders) == 0 || s.rawHolders[0].counted <= r.counted+n {
-			return false
-		}
-		s.payer = s.rawHolders[0]
-	}
-	r.countToLocked(r.counted + n)
-	return true
-}
-
-// countToLocked sets the number of bytes that are kept for the stream.
-func (r *RawStream) countToLocked(n int) {
-	s := r.st.session
-	s.rawHeaders += n - r.counted
-	r.counted = n
-	s.rawHolders.place(r)
-}
-
-// resetPayer resets the stream that countLocked has chosen, and lets go of its blocks.
-// Nobody is charged: the streams of a peer may be of different users.
-func (s *Session) resetPayer() {
-	r := s.payer
-	if r == nil {
-		return
-	}
-	s.payer = nil
-	s.mu.Lock()
-	r.dropped = !r.taken
-	s.mu.Unlock()
-	s.spoilStream(&r.st, streamErrorf(r.st.id, RstFrameTooLarge, "%s", rawHeadersFull))
-	if r.dropped { // which only the receiver changes
-		r.header = nil
-		s.credit(r.st.discard()) // what came before a FIN
-	}
-	s.mu.Lock()
-	r.late = nil
-	r.countToLocked(0)
-	s.mu.Unlock()
-}
-
-// takeLocked notes that the application has the stream, or nobody will.
-func (r *RawStream) takeLocked() {
-	r.taken = true
-	r.uncountLocked()
-}
-
-// uncountLocked forgets the blocks of a stream that has ended and left the queue.
-func (r *RawStream) uncountLocked() {
-	switch {
-	case r == nil:
-	case r.taken && r.st.ended:
-		r.countToLocked(0)
-	default:
-		r.st.session.rawHolders.place(r)
-	}
-}
-
-// rawHolders are the open raw streams whose header blocks are kept: a heap with the one that
-// holds most at the top. Guarded by Session.mu.
-type rawHolders []*RawStream
-
-// place moves a stream to where it belongs, which may be nowhere.
-func (q *rawHolders) place(r *RawStream) {
-	wanted := r.counted > 0 && !r.st.ended
-	switch {
-	case wanted && r.rank == 0:
-		heap.Push(q, r)
-	case wanted:
-		heap.Fix(q, r.rank-1)
-	case r.rank > 0:
-		heap.Remove(q, r.rank-1)
-	}
-}
-
-// The methods below are for package heap.
-
-func (q rawHolders) Len() int           { return len(q) }
-func (q rawHolders) Less(i, j int) bool { return q[i].counted > q[j].counted }
-
-func (q rawHolders) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].rank, q[j].rank = i+1, j+1
-}
-
-// Push appends a stream.
-func (q *rawHolders) Push(x any) {
-	r := x.(*RawStream)
-	*q = append(*q, r)
-	r.rank = len(*q)
-}
-
-// Pop removes the last stream.
-func (q *rawHolders) Pop() any {
-	last := len(*q) - 1
-	r := (*q)[last]
-	(*q)[last] = nil
-	*q = (*q)[:last]
-	r.rank = 0
-	return r
 }
 
 // ringLate wakes ReceiveHeaders.

@@ -29,10 +29,12 @@ type RawStream struct {
 	held     []headerJob   // HEADERS that wait for the peer's reply, see FlowControlPeerUnaware
 	late     []lateBlock   // of HEADERS frames, not received by the application yet
 	lateBell chan struct{} // doorbell for ReceiveHeaders, made when it first waits
-	counted  int           // bytes of header blocks in Session.rawHeaders
-	rank     int           // its place in Session.rawHolders, from 1; 0 if it has none
-	taken    bool          // the application has the stream
-	dropped  bool          // nobody will take the stream: it has to pay, see countLocked
+	kept     int           // bytes of header blocks that wait for the application, see rawKept
+	opening  int           // those of the SYN_STREAM
+	rank     int           // its place in rawKept.holders, from 1; 0 if it has none
+	withheld int64         // credit that is kept back from the peer, see withholding
+	taken    bool          // the application has the stream, or nobody will
+	dropped  bool          // its header block is gone: AcceptStream passes over it
 }
 
 var _ net.Conn = (*RawStream)(nil)
@@ -42,7 +44,9 @@ func newRawStream(s *Session, priority uint8) *RawStream {
 	r := new(RawStream)
 	r.st.init(s, priority)
 	r.st.raw = r
-	r.st.in.marks.on = s.conf.KeepFrames
+	if s.conf.KeepFrames {
+		r.st.in.marks = new(marks)
+	}
 	return r
 }
 
@@ -68,25 +72,26 @@ func (r *RawStream) Header() HeaderBlock { return r.header }
 func (r *RawStream) String() string { return r.st.String() }
 
 // LocalAddr returns the local address of the session's connection.
-func (r *RawStream) LocalAddr() net.Addr { return r.st.session.LocalAddr() }
+func (r *RawStream) LocalAddr() net.Addr { return r.made().st.session.LocalAddr() }
 
 // RemoteAddr returns the address of the peer.
-func (r *RawStream) RemoteAddr() net.Addr { return r.st.session.RemoteAddr() }
+func (r *RawStream) RemoteAddr() net.Addr { return r.made().st.session.RemoteAddr() }
 
 // Done returns a channel that is closed when the stream has ended: both halves are
 // closed, either side has reset it, or the session is over. Bytes that have come
 // before may still be unread.
-func (r *RawStream) Done() <-chan struct{} { return r.st.done }
+func (r *RawStream) Done() <-chan struct{} { return r.made().st.done }
 
 // Err returns nil while the stream is open, ErrStreamClosed after a regular end or a
 // Close, and else why it broke off: a *StreamError, or what ended the session.
-func (r *RawStream) Err() error { return r.st.endReason() }
+func (r *RawStream) Err() error { return r.made().st.endReason() }
 
 // Read reads what the peer sends. It returns io.EOF after the peer's FIN and never
 // else; a *TruncatedError if the stream broke off before; os.ErrDeadlineExceeded
 // when the read deadline passes; and ErrStreamClosed, which matches net.ErrClosed,
 // after Close, CloseRead or Reset.
 func (r *RawStream) Read(p []byte) (int, error) {
+	r = r.made()
 	if r.closed.Load() {
 		return 0, ErrStreamClosed
 	}
@@ -99,6 +104,7 @@ func (r *RawStream) Read(p []byte) (int, error) {
 // closed (ErrStreamClosed). The first Write to an accepted stream that has not been
 // replied to replies with an empty header block.
 func (r *RawStream) Write(p []byte) (int, error) {
+	r = r.made()
 	if r.closed.Load() {
 		return 0, ErrStreamClosed
 	}
@@ -112,33 +118,17 @@ func (r *RawStream) Write(p []byte) (int, error) {
 
 // CloseWrite closes our half: the peer reads io.EOF after what has been written. It
 // waits for a Write that is under way, and replies if that has not been done. It
-// fails with ErrStreamClosed if our half is closed, or with why the stream ended.
+// fails with ErrStreamClosed if our half is closed, or with why the stream ended. That the
+// peer has called Close is no failure, as with TCP: what it has sent is there to be read.
 func (r *RawStream) CloseWrite() error {
+	r = r.made()
 	if r.closed.Load() {
 		return ErrStreamClosed
 	}
 	if replied, err := r.replyEmpty(true); replied || err != nil {
-		return err
+		return r.st.halfCloseError(err)
 	}
-	st, s := &r.st, r.st.session
-	for {
-		s.mu.Lock()
-		err := st.writableLocked()
-		busy := err == nil && len(st.loan) > 0
-		if err == nil && !busy {
-			st.finQueued = true
-			s.sched.place(st)
-		}
-		s.mu.Unlock()
-		if !busy {
-			s.ring()
-			return err
-		}
-		if !st.writing.CompareAndSwap(false, true) && st.awaitTurn(new(limit)) != nil {
-			continue // the stream has ended
-		}
-		st.passTurn() // the Write is through
-	}
+	return r.st.finishWrite()
 }
 
 // CloseRead says that nobody will read any more: reads fail with ErrStreamClosed,
@@ -146,6 +136,7 @@ func (r *RawStream) CloseWrite() error {
 // stream's window for such bytes gets a RST_STREAM(CANCEL) as soon as our half is
 // closed too; until then it waits. The error is always nil.
 func (r *RawStream) CloseRead() error {
+	r = r.made()
 	r.st.stopReading()
 	r.ringLate()
 	return nil
@@ -161,6 +152,7 @@ func (r *RawStream) CloseRead() error {
 // ones, fail with ErrStreamClosed, which matches net.ErrClosed; a second Close does
 // nothing. The error is always nil.
 func (r *RawStream) Close() error {
+	r = r.made()
 	if r.closed.Swap(true) {
 		return nil
 	}
@@ -186,28 +178,14 @@ func (r *RawStream) Close() error {
 // closeLocked queues what Close has to say. It takes the block, which is an empty
 // one, if it needs it. It reports true if the stream has to be reset instead.
 func (r *RawStream) closeLocked(block **[]byte) (cut bool) {
-	st, s := &r.st, r.st.session
-	st.unwanted = true
-	ringBell(st.room) // SendHeaders fails
-	switch {
-	case st.ended:
-		return false
-	case len(st.loan) > 0 || st.muted: // what has to be said first will never be
-		return true
-	case st.writableLocked() != nil: // our FIN has been sent or queued before
-		if st.state.outDone {
-			s.cancelRestLocked(st)
-			return false
+	return r.st.giveUpLocked(func() {
+		if r.st.state.ours || r.st.state.replied {
+			r.st.queueFinLocked()
+			return
 		}
-	case !st.state.ours && !st.state.replied:
 		r.replyLocked(*block, true)
 		*block = nil
-	default:
-		st.finQueued = true
-		s.sched.place(st)
-	}
-	st.cancelRest = true // unless the peer's FIN comes before ours leaves
-	return false
+	})
 }
 
 // Reset ends the stream at once, in both directions and whatever has been closed
@@ -216,6 +194,7 @@ func (r *RawStream) closeLocked(block **[]byte) (cut bool) {
 // way, and all later ones, fail with an error that matches net.ErrClosed. It fails
 // for the status 0, which must not be sent, and does nothing then.
 func (r *RawStream) Reset(status RstStatus) error {
+	r = r.made()
 	if status == 0 { // SPEC X4
 		return errNoStatus
 	}
@@ -229,6 +208,7 @@ func (r *RawStream) Reset(status RstStatus) error {
 
 // SetDeadline sets the deadlines of reads and of writes.
 func (r *RawStream) SetDeadline(t time.Time) error {
+	r = r.made()
 	if err := r.SetReadDeadline(t); err != nil {
 		return err
 	}
@@ -239,6 +219,7 @@ func (r *RawStream) SetDeadline(t time.Time) error {
 // os.ErrDeadlineExceeded, those that are under way too. The zero time means never.
 // Other streams do not notice. It fails with ErrStreamClosed after Close.
 func (r *RawStream) SetReadDeadline(t time.Time) error {
+	r = r.made()
 	if r.closed.Load() {
 		return ErrStreamClosed
 	}
@@ -248,6 +229,7 @@ func (r *RawStream) SetReadDeadline(t time.Time) error {
 // SetWriteDeadline is SetReadDeadline for writes. A Write that fails so has sent as
 // much as it returns, and the stream stays usable.
 func (r *RawStream) SetWriteDeadline(t time.Time) error {
+	r = r.made()
 	if r.closed.Load() {
 		return ErrStreamClosed
 	}
@@ -258,79 +240,22 @@ func (r *RawStream) SetWriteDeadline(t time.Time) error {
 // buffer only while there is something to write, which makes io.Copy from an idle
 // stream cost nothing. A nil error means that all has been read and written.
 func (r *RawStream) WriteTo(w io.Writer) (n int64, err error) {
-	for {
-		if err := r.awaitReadable(); err != nil {
-			return n, err
-		}
-		k, rerr, werr := r.writeSome(w)
-		n += int64(k)
-		switch {
-		case werr != nil:
-			return n, werr
-		case rerr == io.EOF:
-			return n, nil
-		case rerr != nil:
-			return n, rerr
-		}
-	}
-}
-
-// awaitReadable waits until a read would not have to wait.
-func (r *RawStream) awaitReadable() (err error) {
-	st := &r.st
-	look := func() (bell chan struct{}) {
-		if err = st.readDeadline.err(); err != nil || st.in.readable() {
-			return nil
-		}
-		return st.in.bell
-	}
-	if bell := look(); bell != nil {
-		st.awaitIn(bell, look)
-	}
-	return err
-}
-
-// writeSome reads once and writes that to w.
-func (r *RawStream) writeSome(w io.Writer) (n int, rerr, werr error) {
-	buf := readBufferPool.Get().(*[readBufferSize]byte)
-	defer readBufferPool.Put(buf)
-	k, rerr := r.Read(buf[:])
-	if k == 0 {
-		return 0, rerr, nil
-	}
-	n, werr = w.Write(buf[:k])
-	if werr == nil && n < k {
-		werr = io.ErrShortWrite
-	}
-	return n, rerr, werr
+	r = r.made()
+	return r.st.writeTo(w, r)
 }
 
 // ReadFrom writes what src has, until it ends, through a pooled buffer. It makes
 // io.Copy to a stream allocate nothing.
 func (r *RawStream) ReadFrom(src io.Reader) (n int64, err error) {
-	buf := readBufferPool.Get().(*[readBufferSize]byte)
-	defer readBufferPool.Put(buf)
-	for {
-		k, rerr := src.Read(buf[:])
-		if k > 0 {
-			w, werr := r.Write(buf[:k])
-			n += int64(w)
-			if werr != nil {
-				return n, werr
-			}
-		}
-		switch {
-		case rerr == io.EOF:
-			return n, nil
-		case rerr != nil:
-			return n, rerr
-		}
+	if src == nil {
+		return 0, errNoReader
 	}
+	return copyPooled(r.made(), src)
 }
 
 // lostLocked reports that a stream has broken off and left nothing to read. One that
 // has come to its FIN is not lost, even if it was reset afterwards: Close does that. One
-// that was reset for its header blocks is, because they are gone.
+// whose header block is gone is.
 func (r *RawStream) lostLocked() bool {
 	return r.dropped || r.st.ended && r.st.in.ending() != io.EOF && r.st.in.buffered() == 0
 }

@@ -26,7 +26,15 @@ type reader struct {
 	buf   []byte     // what is read and not consumed; a part of idle, or of large if there is one
 	alive *keepalive // is told when something comes; may be nil
 	more  bool       // the last read filled its buffer: more is likely waiting
-	long  []byte     // a control frame that fits neither buffer; nil between frames
+
+	dialect uint8 // version in the peer's first control frame, or the session's after one of that; 0 before
+
+	// doubted is true if the next frame shows that the peer is there after all, see suspicion.go.
+	// The field is here because it takes no memory here.
+	doubted atomic.Bool
+	long    []byte // a control frame that fits neither buffer; nil between frames
+
+	ledger *ledger // is charged for the buffers; may be nil
 
 	total atomic.Int64 // bytes read; others may look
 }
@@ -36,12 +44,12 @@ type reader struct {
 func (r *reader) fill() error {
 	if len(r.buf) == 0 {
 		if r.more && r.large == nil {
-			r.large = getChunk(readBufferSize)
+			r.borrow()
 		} else if !r.more && r.large != nil {
 			r.release()
 		}
 	} else if r.large == nil {
-		r.large = getChunk(readBufferSize)
+		r.borrow()
 	}
 	space := r.idle[:]
 	if r.large != nil {
@@ -71,10 +79,17 @@ func (r *reader) preload(p []byte) {
 	r.total.Add(int64(len(p)))
 }
 
+// borrow takes a large buffer.
+func (r *reader) borrow() {
+	r.large = getChunk(readBufferSize)
+	r.ledger.lend(readBufferSize)
+}
+
 func (r *reader) release() {
 	if r.large != nil {
 		putChunk(r.large)
 		r.large = nil
+		r.ledger.lend(-readBufferSize)
 	}
 }
 
@@ -82,11 +97,28 @@ func (r *reader) release() {
 func (r *reader) close() {
 	r.buf, r.long = nil, nil
 	r.release()
+	r.ledger.giveFrame()
+}
+
+// first reads until what has come is enough for a judgement of the peer's first bytes, which
+// stay to be read. An error of the connection that cuts them short is returned too.
+func (r *reader) first() (verdict verdictOnFirst, protocol string, err error) {
+	for {
+		verdict, protocol = judgeFirst(r.buf, err != nil)
+		if verdict != firstUnclear || err != nil {
+			return verdict, protocol, err
+		}
+		if len(r.buf) > 0 {
+			r.alive.frameBegun()
+		}
+		err = r.fill()
+	}
 }
 
 // header reads the common 8 bytes of a frame. The error is io.EOF only if the
 // peer ended exactly between two frames.
 func (r *reader) header() (frameHeader, error) {
+	r.ledger.giveFrame()
 	for len(r.buf) < frameHeaderSize {
 		if len(r.buf) > 0 {
 			r.alive.frameBegun()
@@ -133,9 +165,10 @@ func (r *reader) piece(n int) (p []byte, whole *chunk, err error) {
 	whole.r = cap(whole.data) - cap(p)
 	whole.w = whole.r + len(p)
 	r.large = nil
+	r.ledger.lend(-readBufferSize)
 	space := r.idle[:]
 	if len(r.buf) > len(space) {
-		r.large = getChunk(readBufferSize)
+		r.borrow()
 		space = r.large.data
 	}
 	r.buf = space[:copy(space, r.buf)]
@@ -174,6 +207,10 @@ func (r *reader) gather(n int) ([]byte, error) {
 			return nil, err
 		}
 		r.long = append(r.long, p...)
+		if err := r.ledger.takeFrame(cap(r.long)); err != nil {
+			r.long = nil
+			return nil, err
+		}
 		if len(r.long)-moved >= frameProgress {
 			moved = len(r.long)
 			r.alive.frameMoved()

@@ -1,6 +1,9 @@
 package spdy
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // receiver reads frames and hands what they carry to the streams. It waits for
 // the network and for nothing else: bytes go into northbound buffers whose bound
@@ -10,14 +13,18 @@ import "slices"
 func (s *Session) receiver() {
 	defer close(s.end.receiveEnd)
 	defer s.in.close()
+	begun := s.meet()
 	for {
-		err := s.receiveFrame()
+		err := begun
+		if err == nil {
+			err = s.receiveFrame()
+		}
 		s.tellHooks()
 		s.alive.frameDone()
 		if err == nil {
 			continue
 		}
-		s.fail(err)
+		s.fail(s.explainEnd(err))
 		s.ring()
 		break
 	}
@@ -41,6 +48,9 @@ func (s *Session) receiveFrame() error {
 	if s.silent || s.hushed() {
 		s.heard()
 	}
+	if s.in.doubted.Load() {
+		s.trust()
+	}
 	if s.secure && s.tls == nil {
 		s.tls = connectionState(s.conn)
 	}
@@ -53,6 +63,9 @@ func (s *Session) receiveFrame() error {
 		s.alive.frameBegun()
 	}
 	s.stats.noteReceived(h.typ, s.version, h.version == s.version.wire())
+	if s.in.dialect == 0 || h.version == s.version.wire() {
+		s.in.dialect = uint8(min(h.version, math.MaxUint8))
+	}
 	if h.version != s.version.wire() {
 		return s.receiveForeign(h)
 	}
@@ -60,8 +73,8 @@ func (s *Session) receiveFrame() error {
 		s.traceReceived(h, nil, nil, nil)
 		return s.skipIdle(h.length)
 	}
-	if h.length > s.conf.MaxControlFrame {
-		return sessionErrorf(GoAwayProtocolError, "%v with a payload of %d bytes, the limit is %d", h.typ, h.length, s.conf.MaxControlFrame)
+	if limit := s.controlLimit(h.typ); h.length > limit {
+		return sessionErrorf(GoAwayProtocolError, "%v with a payload of %d bytes, the limit is %d", h.typ, h.length, limit)
 	}
 	p, err := s.in.exactly(h.length)
 	if err != nil {
@@ -164,8 +177,15 @@ func (s *Session) receiveData(h frameHeader) error {
 	s.stats.dataFrames++
 	s.stats.dataReceived += n
 	s.shed.watchLocked(s)
+	fits := s.ledger.chargeUnreadLocked()
 	st, status := s.dataStreamLocked(h)
+	if st != nil && st.raw != nil {
+		s.noteOverrunLocked(st.raw, n)
+	}
 	s.mu.Unlock()
+	if !fits {
+		s.giveUpUnread()
+	}
 	switch {
 	case st == nil:
 		return s.receiveStray(h, status)

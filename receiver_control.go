@@ -57,9 +57,14 @@ func (s *Session) receiveSettings(h frameHeader, p []byte) error {
 		return err
 	}
 	var seen uint32
+	var upgrades bool
 	var keep []Setting
 	for i := range n {
 		e := settingAt(s.version, p, i)
+		if e.ID == SettingUpgrades && !upgrades {
+			upgrades = true
+			s.hearUpgrades(e)
+		}
 		if e.ID == 0 || e.ID > SettingClientCertificateVectorSize || seen&(1<<e.ID) != 0 {
 			continue
 		}
@@ -89,7 +94,6 @@ func (s *Session) applySetting(e Setting) error {
 		if !s.version.streamFlowControl() { // SPEC T17
 			return nil
 		}
-		s.credited()
 		if e.Value > maxWindow { // SPEC T13
 			return sessionErrorf(GoAwayProtocolError, "INITIAL_WINDOW_SIZE of %d", e.Value)
 		}
@@ -102,6 +106,7 @@ func (s *Session) applySetting(e Setting) error {
 // window has changed (SPEC T12). The session window is untouched (SPEC T15).
 func (s *Session) shiftWindows(size int64) {
 	s.mu.Lock()
+	s.creditedLocked()
 	delta := size - s.flow.peerWindow
 	s.flow.peerWindow = size
 	var overflown []*Stream
@@ -204,7 +209,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	delete(s.pings, id)
 	rtt := time.Since(w.sent)
 	if ok {
-		s.stats.roundTrip = rtt
+		s.stats.tripLocked(rtt)
 	}
 	s.endTrialLocked(id)
 	s.askedLocked(id)

@@ -3,7 +3,6 @@ package spdy
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -20,6 +19,9 @@ func (s *Session) readBlock(id uint32, block []byte, limit int) (HeaderBlock, er
 	}
 	s.stats.deflatedReceived.Add(int64(len(block)))
 	s.stats.headersReceived.Add(int64(s.inflate.size))
+	if err == nil {
+		err = s.ledger.takeHistory(s.inflate.kept())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +33,7 @@ func (s *Session) readBlock(id uint32, block []byte, limit int) (HeaderBlock, er
 		}
 		return nil, streamErrorf(id, RstFrameTooLarge, "header block of more than %d bytes", limit)
 	}
-	h, err := parseNameValue(s.version, nv, s.conf.MaxHeaderFields)
+	h, err := parsePairs(s.version, nv, s.conf.MaxHeaderFields, s.pairs())
 	if err != nil {
 		status := RstProtocolError
 		var he *headerError
@@ -75,7 +77,8 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	if s.crowded() {
 		s.app.makeRoom()
 	}
-	st, err := s.admitStream(f, refused, len(block))
+	s.relieve()
+	st, err := s.admitStream(f, refused, len(block), s.headerCost(header))
 	if err != nil || st == nil {
 		return err
 	}
@@ -84,13 +87,14 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 		return nil
 	}
 	refused = s.app.accept(st, header)
-	s.resetPayer()
+	s.payRaw()
 	if refused != nil {
 		if s.pushesInSpite() {
 			s.resetStream(st, refused.Status, refused.Reason)
 		} else {
 			s.spoilStream(st, refused)
 		}
+		st.settleClaim()
 		st.release()
 	}
 	return nil
@@ -109,8 +113,9 @@ func (s *Session) pushesInSpite() bool {
 
 // admitStream checks a SYN_STREAM against the rules on ids and limits and enters
 // the stream. It returns neither a stream nor an error if the stream was refused
-// or is ignored. block is the compressed size of its header block, in bytes.
-func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*Stream, error) {
+// or is ignored. block is the compressed size of its header block, in bytes, and cost what it takes
+// to keep that.
+func (s *Session) admitStream(f synStream, refused *StreamError, block int, cost int64) (*Stream, error) {
 	s.mu.Lock()
 	open := s.streams[f.id]
 	switch {
@@ -137,7 +142,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 		return nil, s.idleBlock(block)
 	}
 	s.lastPeerID = f.id
-	refused, violation := s.refusalLocked(f.id, refused)
+	refused, violation := s.refusalLocked(f.id, refused, cost)
 	if refused != nil {
 		s.mu.Unlock()
 		s.log.streamError(s, refused)
@@ -152,7 +157,7 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 	s.stats.accepted++
 	st := s.newPeerStream(f.priority << priorityScale(s.version))
 	st.id, st.assoc, st.onWire, st.held = f.id, f.assoc, true, true
-	st.oneWay = f.flags&FlagUnidirectional != 0
+	st.oneWay, st.headerCharge = f.flags&FlagUnidirectional != 0, int32(cost)
 	st.out.avail = s.flow.peerWindow
 	st.state.opened(false, f.flags)
 	s.enterUnawareLocked(st)
@@ -170,8 +175,9 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int) (*St
 // the peer broke a rule by opening it. bad is the error of its header block, which is the
 // affair of whoever the peer carries it for. A peer that does not know our limit breaks no
 // rule. It cannot know how long our handlers run, and counts the streams that it has open:
-// a stream within the limit by that count waits for a handler, see handlerQueue.
-func (s *Session) refusalLocked(id uint32, bad *StreamError) (refused *StreamError, violation bool) {
+// a stream within the limit by that count waits for a handler, see handlerQueue. A stream that
+// is not refused has been charged with cost, that of its headers.
+func (s *Session) refusalLocked(id uint32, bad *StreamError, cost int64) (refused *StreamError, violation bool) {
 	limit := s.conf.MaxConcurrentStreams
 	switch {
 	case bad != nil:
@@ -188,6 +194,9 @@ func (s *Session) refusalLocked(id uint32, bad *StreamError) (refused *StreamErr
 		return streamErrorf(id, RstRefusedStream, "%d handlers run for cancelled streams", s.floods.wasted), false
 	case s.floods.overLocked():
 		return streamErrorf(id, RstRefusedStream, "the peer has broken too many rules"), true
+	}
+	if full := s.ledger.opensLocked(cost); full != nil {
+		return &StreamError{StreamID: id, Status: RstRefusedStream, Err: full}, false
 	}
 	return nil, false
 }
@@ -209,9 +218,11 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		spoilt = s.checkLate(id, header)
 	}
 	fin := h.flags&FlagFin != 0
+	s.relieve()
 	s.mu.Lock()
 	s.answeredLocked(id)
 	st := s.streams[id]
+	s.shortenTripLocked(st)
 	if st == nil {
 		status := s.unknownLocked(id, false)
 		late := h.typ == FrameHeaders && s.isRaw() && !s.neverOpenedLocked(id)
@@ -219,13 +230,13 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 		return s.receiveStrayBlock(id, status, len(block), late)
 	}
 	bad, broken := s.takeBlockLocked(st, h, header, spoilt)
-	idle := st.state.interim || h.typ == FrameHeaders && s.idleLateLocked(st, header)
+	idle := h.typ == FrameHeaders && s.idleLateLocked(st, header)
 	bare := fin && bad == nil && h.typ == FrameSynReply
 	if bare { // at once: who has the answer finds the stream gone
 		s.finishInLocked(st)
 	}
 	s.mu.Unlock()
-	s.resetPayer()
+	s.payRaw()
 	if bad != nil {
 		return s.refuseBlock(st, h, bad, broken, len(block))
 	}
@@ -312,82 +323,4 @@ func (s *Session) ignoresLateLocked(st *Stream) bool {
 // what has to be kept, see addLateLocked.
 func (s *Session) idleLateLocked(st *Stream, h HeaderBlock) bool {
 	return st.raw == nil && (len(h) == 0 || s.ignoresLateLocked(st))
-}
-
-// lateNames are the names that have come in HEADERS frames of a stream of HTTP. Receiver
-// only.
-type lateNames struct {
-	count int
-	seen  map[string]struct{} // nil while few names can be compared with each other
-}
-
-// fewLateNames is the number of names up to which a stream keeps no set of them.
-const fewLateNames = 32
-
-// checkLate says what is wrong with the names in a HEADERS frame, nil if nothing. Only the
-// receiver changes what they are compared with, so it needs no lock for that.
-func (s *Session) checkLate(id uint32, h HeaderBlock) *StreamError {
-	s.mu.Lock()
-	st := s.streams[id]
-	exempt := st == nil || st.raw != nil || st.state.interim || s.ignoresLateLocked(st)
-	s.mu.Unlock()
-	if exempt {
-		return nil
-	}
-	st.names.count += len(h)
-	switch limit := s.conf.MaxHeaderFields; {
-	case st.names.count > limit:
-		return streamErrorf(id, RstFrameTooLarge, "more than %d late headers", limit)
-	case st.repeatsName(h): // SPEC R11
-		return streamErrorf(id, RstProtocolError, "repeated late header")
-	}
-	return nil
-}
-
-// repeatsName reports whether a name of h, in which each is unique, has come in HEADERS of
-// the stream before, or in the SYN_STREAM of a push (SPEC U10). Receiver only.
-func (st *Stream) repeatsName(h HeaderBlock) bool {
-	late, pushed := st.late, HeaderBlock(nil)
-	if st.oneWay {
-		pushed = st.reply
-	}
-	before := len(late) + len(pushed)
-	seen := st.names.seen
-	if seen == nil && (before == 0 || before+len(h) <= fewLateNames) {
-		return slices.ContainsFunc(h, func(f HeaderField) bool { return late.has(f.Name) || pushed.has(f.Name) })
-	}
-	if seen == nil {
-		seen = make(map[string]struct{}, before+len(h))
-		for _, f := range late {
-			seen[f.Name] = struct{}{}
-		}
-		for _, f := range pushed {
-			seen[f.Name] = struct{}{}
-		}
-		st.names.seen = seen
-	}
-	known := len(seen)
-	for i := range h {
-		seen[h[i].Name] = struct{}{}
-	}
-	return len(seen) < known+len(h)
-}
-
-// addLateLocked keeps the pairs of the HEADERS frame that the receiver has just read, whose
-// names checkLate has looked at. Their size is that of the encoded blocks, as a sender
-// counts it.
-func (st *Stream) addLateLocked(h HeaderBlock) *StreamError {
-	s := st.session
-	limit := s.sideHeaderLimit()
-	st.lateBytes += s.inflate.size
-	switch {
-	case st.lateBytes > limit:
-		return streamErrorf(st.id, RstFrameTooLarge, "late headers of more than %d bytes", limit)
-	case s.ignoresLateLocked(st):
-	case st.late == nil:
-		st.late = h
-	default:
-		st.late = append(st.late, h...)
-	}
-	return nil
 }

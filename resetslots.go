@@ -6,7 +6,8 @@ import "time"
 // that yet. Each stays in use until the server shows that the RST_STREAM has reached it, so
 // that a client which cancels many requests never has more streams at the server than the
 // server allows (SPEC S7). A PING behind the RST_STREAM asks for the proof, one PING for
-// all resets until its echo. Guarded by Session.mu.
+// all resets until its echo. The same PING asks a server in a pool for a sign of life, see
+// suspicion.go. Guarded by Session.mu.
 type resetSlots struct {
 	fresh int    // slots of streams reset since the PING was queued
 	asked int    // slots of streams reset before it
@@ -16,14 +17,21 @@ type resetSlots struct {
 	wait *resetWait // nil before the first PING
 
 	heard bool // the server has answered a PING of ours
-	mute  bool // the server has never answered one, and had the time: nothing waits for it
+	mute  bool // the server has never answered one, and had the time: no slot waits for it
 }
 
 // A resetWait is the wait for the echo of a PING behind resets.
 type resetWait struct {
-	sent  time.Time   // when the PING was queued
-	due   time.Time   // when the wait ends
-	timer *time.Timer // calls giveUpResets at due, at the earliest; ends with the session
+	wait  time.Duration // how long the whole wait is, if nothing is before the PING
+	sent  time.Time     // when the PING was queued
+	looks time.Time     // when giveUpResets looks next
+	due   time.Time     // when the wait ends
+	quiet time.Time     // when the wait ends if the server has been silent; not after due
+	timer *time.Timer   // calls giveUpResets at looks, at the earliest; ends with the session
+
+	unechoed time.Time     // since when a PING has no echo; zero if the latest has one
+	patience time.Duration // how long the stream that was reset had waited
+	seen     lifeSigns     // when the PING was queued, or at the last look
 }
 
 // The wait for the echo of a PING behind resets: resetSlotTrips round trips, and at least
@@ -42,41 +50,60 @@ func (s *Session) activeLocked() int { return s.ourStreams - s.resetSlots.held()
 // freeResetSlotLocked frees the slot of a stream of ours that ended by a RST_STREAM of
 // ours, as soon as the server has seen that. Raw sessions, whose peers may know no
 // limit, do not wait.
-func (s *Session) freeResetSlotLocked() {
+func (s *Session) freeResetSlotLocked(st *Stream) {
 	r := &s.resetSlots
-	if _, http := s.app.(*httpClientApp); !http || r.mute || s.end.err != nil {
+	if _, http := s.app.(*httpClientApp); !http || s.end.err != nil {
 		s.freeSlotLocked()
 		return
 	}
+	if r.mute {
+		s.freeSlotLocked()
+		s.doubtLocked(st)
+		return
+	}
 	if r.fresh++; r.ping == 0 {
-		s.askForResetsLocked()
+		s.askForResetsLocked(st.waited())
 	}
 	s.pooled.unusedLocked()
 }
 
-// askForResetsLocked sends a PING behind all RST_STREAM frames that are queued.
-func (s *Session) askForResetsLocked() {
+// askForResetsLocked sends a PING behind all RST_STREAM frames that are queued. patience is
+// how long one of these streams had waited.
+func (s *Session) askForResetsLocked(patience time.Duration) {
 	r := &s.resetSlots
 	r.asked, r.fresh = r.fresh, 0
 	r.ping, r.next = s.nextPingLocked(), s.nextID
 	s.sendPingLocked(r.ping)
 	s.ringLocked()
 	wait := max(resetSlotWait, resetSlotTrips*s.stats.roundTrip)
-	if r.wait == nil {
-		r.wait = &resetWait{timer: time.AfterFunc(wait, s.giveUpResets)}
-	} else {
-		r.wait.timer.Reset(wait)
+	first := wait
+	if s.pooled != nil {
+		first = s.suspectAfterLocked(patience)
 	}
-	r.wait.sent = time.Now()
-	r.wait.due = r.wait.sent.Add(wait)
+	if r.wait == nil {
+		r.wait = &resetWait{timer: time.AfterFunc(first, s.giveUpResets)}
+	} else {
+		r.wait.timer.Reset(first)
+	}
+	w := r.wait
+	w.sent, w.wait, w.patience, w.seen = time.Now(), wait, patience, s.lifeSignsLocked()
+	w.due = w.sent.Add(wait)
+	w.quiet = w.sent.Add(min(wait, s.retireAfterLocked()))
+	w.looks = w.sent.Add(first)
+	if w.unechoed.IsZero() {
+		w.unechoed = w.sent
+	}
 }
 
 // echoedLocked takes the echo of a PING of ours.
 func (s *Session) echoedLocked(id uint32) {
 	r := &s.resetSlots
 	r.heard, r.mute = true, false
+	if r.wait != nil {
+		r.wait.unechoed = time.Time{}
+	}
 	if id == r.ping && id != 0 {
-		s.stats.roundTrip = time.Since(r.wait.sent)
+		s.stats.tripLocked(time.Since(r.wait.sent))
 		s.resetsSeenLocked()
 	}
 }
@@ -85,6 +112,7 @@ func (s *Session) echoedLocked(id uint32) {
 // stream was opened after the PING was queued, the server has seen the resets before that.
 func (s *Session) answeredLocked(id uint32) {
 	if r := &s.resetSlots; r.ping != 0 && s.isOurs(id) && id >= r.next {
+		r.wait.unechoed = time.Time{}
 		s.resetsSeenLocked()
 	}
 }
@@ -100,7 +128,7 @@ func (s *Session) resetsSeenLocked() {
 		r.fresh = 0
 	}
 	if r.fresh > 0 {
-		s.askForResetsLocked()
+		s.askForResetsLocked(r.wait.patience)
 	} else {
 		r.wait.timer.Stop()
 	}
@@ -109,20 +137,49 @@ func (s *Session) resetsSeenLocked() {
 	}
 }
 
-// giveUpResets frees slots whose server does not answer. A server that has never answered
+// giveUpResets is what the timer of the wait does. At the first look a server in a pool that
+// has been silent becomes suspect. At the end of the wait the slots are freed, and a session
+// in a pool that is still silent takes no more requests. A server that has never answered
 // a PING is not waited for again.
 func (s *Session) giveUpResets() {
+	acked := s.acknowledged()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &s.resetSlots
-	switch left := time.Until(r.wait.due); {
-	case r.ping == 0 || s.end.err != nil:
-	case left > 0: // the timer fired as another PING was queued
-		r.wait.timer.Reset(left)
+	if r.ping == 0 || s.end.err != nil {
+		return
+	}
+	w, now := r.wait, time.Now()
+	late := now.Sub(w.looks)
+	switch {
+	case late < 0: // the timer fired as another PING was queued
+	case wasFrozen(late):
+		w.postpone(now.Add(thawTime))
+	case s.uploadsLocked(w, acked):
+		w.postpone(now.Add(w.wait))
+	case w.looks.Before(w.quiet):
+		s.suspectLocked(w)
+		w.looks = w.quiet
+	case w.looks.Before(w.due) && !(s.pooled != nil && s.silentLocked(w)):
+		w.looks = w.due
 	default:
+		s.giveUpSilentLocked(w)
 		r.mute = !r.heard
 		s.resetsSeenLocked()
 		s.ringLocked()
+		return
+	}
+	w.timer.Reset(w.looks.Sub(now))
+}
+
+// postpone has the next look at t, and the ends of the wait not before that.
+func (w *resetWait) postpone(t time.Time) {
+	w.looks = t
+	if w.due.Before(t) {
+		w.due = t
+	}
+	if w.quiet.Before(t) {
+		w.quiet = t
 	}
 }
 

@@ -31,7 +31,7 @@ func pause(ctx context.Context, tries int) error {
 		w := wait{over: ctx.Done(), clock: timer.C}
 		w.sleep(nil)
 	}
-	return context.Cause(ctx)
+	return causeOf(ctx)
 }
 
 // An outlook is the consequence of a failed try for the next try.
@@ -77,7 +77,9 @@ func (st *Stream) outlook(req *http.Request, err error, reused bool) outlook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case st.answerBegunLocked():
+	case st.answerBegunLocked(), asNotSPDY(err) != nil: // another session would hear the same
+		return outlookNone
+	case isOwnReset(st.err): // err may be anybody's, such as that of the body's reader
 		return outlookNone
 	case errors.As(err, &reset):
 		return st.outlookOfResetLocked(reset)

@@ -39,6 +39,7 @@ func (s *Session) takesRequests() bool {
 // streams share their deadlines, so SetReadDeadline and SetWriteDeadline of st still work.
 func (st *Stream) successor() *Stream {
 	next := st.session.newLocalStream(st.priority)
+	next.tunnel = st.tunnel
 	shareDeadline(&st.readDeadline, &next.readDeadline)
 	shareDeadline(&st.writeDeadline, &next.writeDeadline)
 	return next

@@ -20,9 +20,16 @@ import (
 // told to the server by RST_STREAM.
 //
 // If the server takes no more streams at present, RoundTrip waits for one. A
-// request is sent once. If the server did not process it, it fails with a
+// request is sent once. On the end of a session that serves requests RoundTrip fails at once. If the server did not process it, it fails with a
 // *StreamError that is Retryable; a Transport sends it again.
 func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
+	s = s.made()
+	if err := s.checkAsks(req); err != nil {
+		if req != nil && req.Body != nil {
+			_ = req.Body.Close() // as an http.RoundTripper has to
+		}
+		return nil, err
+	}
 	return s.roundTrip(s.newLocalStream(priorityOf(req)), req)
 }
 
@@ -32,6 +39,14 @@ func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, erro
 
 // carry takes a request to the peer and its answer back.
 func (s *Session) carry(up *upload) (*http.Response, error) {
+	err := s.checkAsks(up.req)
+	if err == nil {
+		err = up.settleTunnel()
+	}
+	if err != nil {
+		up.closeBody()
+		return nil, err
+	}
 	if pushed := s.claimPush(up); pushed != nil { // SPEC U13
 		res, err := s.awaitResponse(&upload{st: pushed, req: up.req, trace: up.trace})
 		if err == nil || up.req.Context().Err() != nil {
@@ -51,7 +66,7 @@ func (s *Session) carry(up *upload) (*http.Response, error) {
 // awaitResponse waits for the headers of an answer, that of a push too, for which
 // nothing has been uploaded.
 func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
-	st, req, ctx := up.st, up.req, up.req.Context()
+	st, ctx := up.st, up.req.Context()
 	stop := st.cancelWith(ctx)
 	reply, err := st.awaitReply(ctx)
 	if err != nil {
@@ -62,7 +77,7 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 		return nil, err
 	}
 	up.answered()
-	res, err := parseResponseBlock(s.version, reply, req)
+	res, err := up.parseAnswer(reply)
 	if err != nil {
 		stop()
 		e := err.(*StreamError)
@@ -73,6 +88,13 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 		return nil, e
 	}
 	res.TLS = s.tlsState()
+	if up.asked.tunnel {
+		if body := st.tunnelled(res); body != nil {
+			body.watchUntilUse(ctx, stop)
+			return res, nil
+		}
+		_ = st.closeWrite() // the request is an ordinary one; a failure is the stream's
+	}
 	if hasNoBody(res) && up.running == nil && !st.bare() {
 		stop()
 		st.leave()
@@ -94,7 +116,7 @@ func (st *Stream) cancelWith(ctx context.Context) (stop func() bool) {
 		return notWatched
 	}
 	return context.AfterFunc(ctx, func() {
-		st.reset(RstCancel, "request cancelled", context.Cause(ctx))
+		st.reset(RstCancel, "request cancelled", causeOf(ctx))
 	})
 }
 
@@ -175,6 +197,7 @@ type upload struct {
 // uploadOptions are what a Transport asks of a request.
 type uploadOptions struct {
 	gzip            bool          // ask for it unless the request names an encoding
+	tunnel          bool          // the stream is to carry bytes behind the answer, see settleTunnel
 	answerTimeout   time.Duration // from the end of the request to the answer; 0 for none
 	continueTimeout time.Duration // how long the body waits for 100; 0 for not at all
 }
@@ -207,7 +230,7 @@ func (u *upload) unwatch(stop func() bool) func() bool {
 // open sends the SYN_STREAM and, if there is a body, starts its goroutine.
 func (u *upload) open() error {
 	s := u.st.session
-	if err := context.Cause(u.req.Context()); err != nil {
+	if err := causeOf(u.req.Context()); err != nil {
 		return err
 	}
 	scheme := "http"
@@ -216,7 +239,7 @@ func (u *upload) open() error {
 	}
 	block := getBlock()
 	b, err := appendRequestBlock((*block)[:0], s.version, u.req, requestOptions{
-		scheme: scheme, gzip: u.asked.gzip, expect: u.asked.continueTimeout > 0,
+		scheme: scheme, gzip: u.asked.gzip, expect: u.asked.continueTimeout > 0, upgrade: u.upgrade(),
 	})
 	if err := s.keepBlock(partRequest, block, b, err); err != nil {
 		return err
@@ -228,7 +251,11 @@ func (u *upload) open() error {
 		return err
 	}
 	if length == 0 { // SPEC M1
-		err := s.open(u.req.Context(), u.st, block, FlagFin)
+		flags := frameFlags(FlagFin)
+		if u.asked.tunnel {
+			flags = 0
+		}
+		err := s.open(u.req.Context(), u.st, block, flags)
 		u.wroteHeaders(err)
 		u.wrote(err)
 		return err
@@ -378,7 +405,7 @@ func (u *upload) sendTrailer() error {
 // that was why, else what ended the stream. The stream has ended afterwards.
 func (u *upload) failure(err error) error {
 	ctx := u.req.Context()
-	if cause := context.Cause(ctx); cause != nil {
+	if cause := causeOf(ctx); cause != nil {
 		u.st.reset(RstCancel, "request cancelled", cause)
 		return cause
 	}

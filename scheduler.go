@@ -40,6 +40,10 @@ type scheduler struct {
 	blocked   ring   // bytes to send, stream window used up
 	last      uint32 // id of the stream that sent last
 	changed   uint32 // the round in which that was another one
+	batch     uint8  // the low bits of the number of the present batch
+	emptied   bool   // this batch has taken all that a writer had lent, one frame at most, and the writer goes on
+	small     bool   // that was less than smallPiece
+	wasSmall  bool   // it was in the batch before
 }
 
 // newScheduler returns a scheduler for streams that have taken part in no round yet, which
@@ -59,6 +63,7 @@ type roundPart struct {
 	round uint32 // the last one in which the stream took part
 	sent  int32  // bytes sent in it, less what was left of the round before
 	fresh bool   // the stream took no part in the round before
+	batch uint8  // the low bits of the number of the batch in which the stream sent last
 }
 
 // quantum is how many bytes a stream may send in a round.
@@ -91,8 +96,18 @@ func (sc *scheduler) place(st *Stream) {
 	}
 	to.push(st)
 	if among != nil {
+		if sc.owed(st, among) {
+			to.head = st
+		}
 		among.levels |= 1 << (st.priority & (priorities - 1))
 	}
+}
+
+// owed reports whether a stream goes before the others of its level: it has sent in this batch or
+// the one before, and its writer has lent more before it has had its part of the round. Behind
+// others that fill the next batch it would have a piece in every other batch at best.
+func (sc *scheduler) owed(st *Stream, among *tier) bool {
+	return among == &sc.waits[sc.now] && !st.part.fresh && sc.batch-st.part.batch <= 1
 }
 
 func (t *tier) ring(st *Stream) *ring { return &t.rings[st.priority&(priorities-1)] }
@@ -190,9 +205,50 @@ func (sc *scheduler) pick(windowOpen bool) *Stream {
 	return st
 }
 
+// A writer of small pieces has one piece in a batch at most: it can lend the next one when this
+// one has been taken. If the others filled that batch, they would get a multiple of what it
+// gets. So in such a batch each of them has one frame, of smallPiece bytes if the piece was
+// smaller than that.
+const smallPiece = maxDataFrame / 2
+
+// beginBatch notes that the sender begins a batch with the given number.
+func (sc *scheduler) beginBatch(number uint64) {
+	sc.batch, sc.emptied = uint8(number), false
+	sc.wasSmall, sc.small = sc.small, false
+}
+
+// inBatch reports whether a stream has sent in this batch. It may be wrong about a stream that
+// has sent nothing in the last 255 batches.
+func (sc *scheduler) inBatch(st *Stream) bool { return st.part.batch == sc.batch }
+
+// noteEmptied notes that the next n bytes of a stream are all that its writer has lent, and
+// that the writer goes on. spend has to follow.
+func (sc *scheduler) noteEmptied(st *Stream, n int) {
+	if n <= maxDataFrame && !sc.inBatch(st) {
+		sc.emptied, sc.small = true, sc.small || n < smallPiece
+	}
+}
+
+// ends reports whether the batch ends before the next frame of a stream.
+func (sc *scheduler) ends(st *Stream) bool { return sc.emptied && sc.inBatch(st) && len(st.loan) > 0 }
+
+// frameLimit is the number of bytes that the next frame of a stream may have.
+func (sc *scheduler) frameLimit(st *Stream) int {
+	switch {
+	case !sc.emptied && sc.alone(st):
+		return batchSize
+	case sc.small || sc.wasSmall:
+		return smallPiece
+	}
+	return maxDataFrame
+}
+
 // spend notes that n bytes of a stream are on their way. place has to follow.
 func (sc *scheduler) spend(st *Stream, n int) {
 	st.part.sent += int32(n)
+	if n > 0 {
+		st.part.batch = sc.batch
+	}
 	if st.id != sc.last {
 		sc.last, sc.changed = st.id, sc.round
 	}
@@ -201,13 +257,16 @@ func (sc *scheduler) spend(st *Stream, n int) {
 	}
 }
 
-// deserted reports that one stream waits, and that another one has sent in this round or
-// the last: its writer may only need the processor to have more. If the sender does not yield
-// that, the writer which it wakes last is the first to be back, each time, and takes a
-// multiple of what the others get.
+// deserted reports that one stream waits, or none behind a piece of one whose writer goes on,
+// and that another one has sent in this round or the last: its writer may only need the processor
+// to have more. If the sender does not yield that, the writer which it wakes last is the first
+// to be back, each time, and takes a multiple of what the others get.
 func (sc *scheduler) deserted() bool {
 	if sc.round-sc.changed > 1 {
 		return false
+	}
+	if !sc.busy() {
+		return sc.emptied
 	}
 	for _, t := range [...]*tier{&sc.fresh, &sc.waits[0], &sc.waits[1]} {
 		if t.levels != 0 {

@@ -55,7 +55,7 @@ func TestSecurityPage(t *testing.T) {
 			require.True(t, c.known[m[1]], "there is no %s", m[1])
 		}
 	}
-	require.Equal(t, 30, attack)
+	require.Equal(t, 31, attack)
 	id := regexp.MustCompile(`^TestAttackA\d`)
 	for name := range tests {
 		if id.MatchString(name) {

@@ -13,13 +13,16 @@ const batchFull = batchSize - frameHeaderSize
 
 // sender writes to the network: control frames first, then header blocks in the
 // order in which streams were opened and answered, then DATA by priority. While
-// a write is under way new work collects, which is all the batching there is; a
-// sender with nothing to write waits for its doorbell or for the session's end.
+// a write is under way new work collects, and a sender that is woken lets others
+// add theirs, see gather; that is all the batching there is. A sender with nothing
+// to write waits for its doorbell or for the session's end.
 // It ends when the session has ended and the last bytes are written, and closes
 // the connection, which ends the receiver.
 func (s *Session) sender() {
 	defer close(s.end.senderEnd)
+	var others gather
 	look := func() (bell chan struct{}) {
+		others.wait()
 		if s.writeBatch() {
 			s.allWritten()
 			return s.wake
@@ -36,6 +39,8 @@ func (s *Session) sender() {
 func (s *Session) writeBatch() bool {
 	buf := getBatch()
 	defer putBatch(buf)
+	s.ledger.lend(batchSize)
+	defer s.ledger.lend(-batchSize)
 	for {
 		b, ended := s.assemble((*buf)[:0])
 		s.tellHooks()
@@ -56,9 +61,17 @@ func (s *Session) writeBatch() bool {
 			return false
 		}
 		if s.deserted {
-			runtime.Gosched()
+			s.yield()
 		}
 	}
+}
+
+// yield leaves the processor to the writers of streams.
+func (s *Session) yield() {
+	s.mu.Lock()
+	s.writing = false
+	s.mu.Unlock()
+	runtime.Gosched()
 }
 
 // writeOut writes a batch to the network.
@@ -86,7 +99,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		return b, true
 	}
 	if s.silencedLocked() {
-		ended = s.end.err != nil
+		ended, s.writing = s.end.err != nil, false
 		s.mu.Unlock()
 		return b, ended
 	}
@@ -98,6 +111,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	s.stats.noteControlLocked(s.control)
 	s.control, s.floods.replies = s.control[:0], 0
 	s.batch++
+	s.sched.beginBatch(s.batch)
 	s.alive.takenLocked()
 	if cap(s.control) > defaultMaxOwedReplies {
 		s.control = nil
@@ -113,6 +127,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	}
 	drained := len(b) == 0 && s.parcel == nil && s.drainedLocked()
 	s.deserted = s.headers.empty() && s.sched.deserted()
+	s.writing = len(b) > 0 || s.parcel != nil
 	ended = s.end.err != nil && len(s.control) == 0 // a failure meanwhile may have left a GOAWAY
 	s.mu.Unlock()
 	if drained {
@@ -170,7 +185,7 @@ func (s *Session) appendBodiesLocked(b []byte) []byte {
 			break
 		}
 		st := s.sched.pick(s.flow.out.avail > 0)
-		if st == nil {
+		if st == nil || s.sched.ends(st) {
 			break
 		}
 		sent := s.stats.dataSent
@@ -217,11 +232,11 @@ func (s *Session) finishOutLocked(st *Stream) {
 // cancelRestLocked resets a stream whose answer is complete while the peer goes
 // on sending a request that nobody reads.
 func (s *Session) cancelRestLocked(st *Stream) {
-	s.queueResetLocked(st.id, RstCancel, st.raw == nil) // closing a raw stream is our own doing
+	s.queueResetLocked(st.id, RstCancel, !st.ofBytesLocked()) // closing a stream of bytes is our own doing
 	s.end.receipt.reset(st)
 	s.floods.expect()
 	st.wasReset = st.state.ours
-	if st.raw != nil && st.raw.closed.Load() {
+	if st.tunnel || st.raw != nil && st.raw.closed.Load() {
 		s.endLocked(st, ErrStreamClosed, dropUnread)
 		return
 	}
@@ -260,13 +275,9 @@ func (s *Session) appendHeaderFrame(b []byte, job headerJob) []byte {
 func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	n := len(st.loan)
 	if n > 0 {
-		limit := maxDataFrame
-		if s.sched.alone(st) {
-			limit = batchSize
-		}
 		// A short answer is not cut where a batch ends, so that one Read brings it;
 		// batches have room for that.
-		n = min(n, limit, max(room-frameHeaderSize, wholeFrame))
+		n = min(n, s.sched.frameLimit(st), max(room-frameHeaderSize, wholeFrame))
 		n = int(min(int64(n), st.out.avail, s.flow.out.avail))
 		if n < dribble && n < len(st.loan) {
 			s.floods.dribbled++
@@ -283,7 +294,11 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	}
 	st.loan = st.loan[n:]
 	st.out.spend(int64(n))
+	st.moves = true
 	s.flow.spend(int64(n))
+	if last && !st.finQueued {
+		s.sched.noteEmptied(st, n)
+	}
 	s.sched.spend(st, n)
 	s.askLocked()
 	s.stats.sent[FrameData]++

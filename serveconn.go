@@ -3,7 +3,7 @@ package spdy
 import (
 	"context"
 	"crypto/tls"
-	"errors"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -20,11 +20,17 @@ type sessionSetup struct {
 }
 
 // greetConn finds out what a new connection speaks and serves it, or hands it on.
-// It reports whether the connection has been closed.
+// It reports whether the connection has been closed. A nil queue takes nothing.
 func (srv *Server) greetConn(base context.Context, hs *http.Server, a *arrival, queue *connQueue) (closed bool) {
 	g, err := srv.greet(hs, a)
 	switch {
 	case err != nil: // gone, or too slow, or no TLS: nothing has been asked for yet
+		if g.unshaken {
+			srv.logHandshake(hs, a.conn, err)
+		}
+		return true
+	case g.http && queue == nil:
+		refuseHTTP(a.conn)
 		return true
 	case g.http:
 		srv.handOn(queue, a.conn, g.first)
@@ -49,14 +55,33 @@ func (srv *Server) greet(hs *http.Server, a *arrival) (g greeting, err error) {
 	defer srv.met(a)
 	limit := srv.Config.firstFrameLimit(hs)
 	if limit > 0 { // a deadline would do if every net.Conn had them
-		timer := time.AfterFunc(limit, func() { a.conn.Close() })
+		timer := newGiveUp(limit, func() { a.conn.Close() })
 		defer timer.Stop()
 	}
 	g, err = srv.Config.greet(srv.life, a.conn, handshakeLimit(hs))
 	if err != nil {
+		answerPlain(err)
 		a.conn.Close()
 	}
 	return g, err
+}
+
+// refuseHTTP tells a client of HTTP/1 that this server speaks SPDY only, as net/http tells
+// one that has forgotten TLS, and closes its connection.
+func refuseHTTP(conn net.Conn) {
+	if conn.SetWriteDeadline(time.Now().Add(linger)) == nil {
+		io.WriteString(conn, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nThis server speaks SPDY only.\n")
+	}
+	conn.Close()
+}
+
+// refuseSession closes a connection for which there is no room. The client learns that nothing it
+// has sent was looked at.
+func refuseSession(conn net.Conn, v Version) {
+	if conn.SetWriteDeadline(time.Now().Add(linger)) == nil {
+		_, _ = conn.Write(appendGoAway(nil, v, 0, GoAwayOK)) // a client that has gone needs none
+	}
+	conn.Close()
 }
 
 // handOn gives a connection that speaks HTTP to the http.Server.
@@ -64,6 +89,10 @@ func (srv *Server) handOn(queue *connQueue, conn net.Conn, first []byte) {
 	ahead := readAheadConn{Conn: conn, first: first}
 	switch t := conn.(type) {
 	case *tls.Conn: // net/http looks for this type to find out what was negotiated
+		if len(first) > 0 { // nothing was
+			queue.hand(&readAheadTLS{readAheadConn: ahead, tlsConn: t})
+			return
+		}
 		if srv.ConnState != nil {
 			srv.introduce(t)
 		}
@@ -89,6 +118,11 @@ func (srv *Server) serveConn(conn net.Conn, u sessionSetup) error {
 	if srv.Logger != nil && (srv.Config == nil || srv.Config.Logger == nil) {
 		conf.Logger = srv.Logger
 	}
+	conf.shared = srv.pools()
+	if full := conf.shared.admit(); full != nil {
+		refuseSession(conn, u.version)
+		return full
+	}
 	s := newSession(conn, false, u.version, conf, app)
 	s.in.preload(u.first)
 	s.alive.awaitFrameSince(u.since)
@@ -103,8 +137,19 @@ func (srv *Server) serveConn(conn net.Conn, u sessionSetup) error {
 	return s.Serve()
 }
 
-// errNotSPDY is what ServeConn returns for a client that speaks something else.
-var errNotSPDY = errors.New("spdy: the client does not speak SPDY")
+// notSPDY is the error for a client that speaks something else: what TLS has negotiated, or
+// what its first bytes show.
+func (g *greeting) notSPDY(conn net.Conn) *NotSPDYError {
+	e := notSPDY(addrText(conn), "", g.first)
+	e.advice = adviceServer
+	if state := connectionState(conn); state != nil {
+		e.Protocol = state.NegotiatedProtocol
+	}
+	if _, protocol := judgeFirst(g.first, true); protocol != "" {
+		e.Protocol = protocol
+	}
+	return e
+}
 
 // ServeConnOpts says how Server.ServeConn is to serve a connection. The zero value,
 // and a nil pointer, leave everything to the Server.
@@ -126,12 +171,16 @@ type ServeConnOpts struct {
 // dialled, and returns when the session has ended: nil if in an orderly way, else
 // what Session.Serve returns, or why there was no session. It closes conn, which may
 // be any net.Conn. If that is one of TLS, its handshake is completed, and says
-// which dialect to speak; otherwise the client's first bytes do, or Config.Version.
-// A client that speaks HTTP is not served. opts may be nil.
+// which dialect to speak; where it has negotiated nothing, or there is no TLS, the client's
+// first bytes do, or Config.Version. A client that speaks HTTP, or anything else, is not
+// served: the error is a *NotSPDYError then. opts may be nil.
 //
 // Close and Shutdown end what ServeConn serves like everything else, and it fails
 // with http.ErrServerClosed after them.
 func (srv *Server) ServeConn(conn net.Conn, opts *ServeConnOpts) error {
+	if conn == nil {
+		return errNoConn
+	}
 	if opts == nil {
 		opts = &ServeConnOpts{}
 	}
@@ -160,7 +209,7 @@ func (srv *Server) ServeConn(conn net.Conn, opts *ServeConnOpts) error {
 	}
 	if u.http {
 		conn.Close()
-		return errNotSPDY
+		return u.notSPDY(conn)
 	}
 	return srv.serveConn(conn, u)
 }

@@ -146,7 +146,7 @@ func TestServeConnFails(t *testing.T) {
 // the first has gone, in whichever way that ends.
 func TestLimitListener(t *testing.T) {
 	limited := func(t *testing.T, name string, secure bool) {
-		srv := &Server{Handler: http.HandlerFunc(echoVersion), ErrorLog: quietLog, ReadHeaderTimeout: time.Minute}
+		srv := &Server{Handler: http.HandlerFunc(echoVersion), ErrorLog: quietLog, ReadHeaderTimeout: 20 * time.Second}
 		story(t, name, func(t *testing.T) {
 			s := &site{t: t, srv: srv}
 			serve := func(ln net.Listener) error { return srv.Serve(netutil.LimitListener(ln, 1)) }
@@ -179,7 +179,8 @@ func TestLimitListener(t *testing.T) {
 				silent, err := s.ln.Dial()
 				require.NoError(s.t, err)
 				start := time.Now()
-				c, err := NewClientConn(s.dial("spdy/3.1")) // waits for it to be cut
+				patient := &Config{FirstFrameTimeout: -1}
+				c, err := patient.NewClientConn(s.dial("spdy/3.1")) // waits for it to be cut
 				require.NoError(s.t, err)
 				_, err = fetchURL(c, s.url("/"))
 				require.NoError(s.t, err)

@@ -71,8 +71,8 @@ type Server struct {
 	// Changes that follow each other closely may be reported as one.
 	ConnState func(net.Conn, http.ConnState)
 
-	// ErrorLog receives what the HTTP/1.1 side has to say and, unless there is a
-	// Logger, what sessions have. nil means the standard logger.
+	// ErrorLog receives what the HTTP/1.1 side has to say, TLS handshakes that fail included,
+	// and, unless there is a Logger, what sessions have. nil means the standard logger.
 	ErrorLog *log.Logger
 
 	// Logger receives what sessions have to say, and without an ErrorLog also what
@@ -99,6 +99,7 @@ type Server struct {
 	serving   sync.WaitGroup        // goroutines of serveConn
 	ended     ServerStats           // totals of sessions that have ended
 
+	shared     *pools                 // of the sessions; made by the first
 	introduced map[*tls.Conn]struct{} // see plainState
 	onShutdown []func()               // registered before plain was there
 
@@ -120,8 +121,9 @@ func ListenAndServeTLS(addr, certFile, keyFile string, handler http.Handler) err
 	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLS(certFile, keyFile)
 }
 
-// ListenAndServeTLSSpdyOnly serves SPDY over TLS on addr. No negotiation is needed:
-// a client that offers nothing is taken to speak Config.Version, or SPDY/3.1.
+// ListenAndServeTLSSpdyOnly serves SPDY over TLS on addr. No negotiation is needed: the
+// first bytes of a client that offers nothing tell its dialect, as without TLS. A client of
+// HTTP/1.1 is told that it is wrong here.
 func ListenAndServeTLSSpdyOnly(addr, certFile, keyFile string, handler http.Handler) error {
 	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLSSpdyOnly(certFile, keyFile)
 }
@@ -156,7 +158,7 @@ func (srv *Server) ListenAndServeTLSSpdyOnly(certFile, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	return srv.Serve(tls.NewListener(ln, conf))
+	return srv.serve(tls.NewListener(ln, conf), true)
 }
 
 func (srv *Server) listen(usual string) (net.Listener, error) {
@@ -185,12 +187,21 @@ func (srv *Server) certified(certFile, keyFile string) (*tls.Config, error) {
 	return conf, nil
 }
 
-// Serve serves the connections that ln accepts, whatever their kind: SPDY in the
-// dialect that a TLS handshake negotiates, or that the client's first bytes or
-// Config.Version tell, and HTTP/1.1 to clients without TLS that speak that. It
-// closes ln, and always returns an error: http.ErrServerClosed after Close or
-// Shutdown.
-func (srv *Server) Serve(ln net.Listener) (err error) {
+// Serve serves the connections that ln accepts, whatever their kind: SPDY in the dialect that
+// a TLS handshake negotiates. Without TLS, and where TLS has negotiated nothing, as behind a
+// tls.NewListener without NextProtos, the client's first bytes and Config.Version tell the
+// dialect, and clients that speak HTTP/1.1 are served that. It closes ln, and always returns
+// an error: http.ErrServerClosed after Close or Shutdown.
+func (srv *Server) Serve(ln net.Listener) (err error) { return srv.serve(ln, false) }
+
+// errNoListener is what Serve and ServeTLS return for a nil listener.
+var errNoListener = errors.New("spdy: no listener to serve")
+
+// serve is Serve. With only set, clients of HTTP are turned away.
+func (srv *Server) serve(ln net.Listener, only bool) (err error) {
+	if ln == nil {
+		return errNoListener
+	}
 	defer ln.Close()
 	if !srv.track(&ln) {
 		return http.ErrServerClosed
@@ -204,9 +215,12 @@ func (srv *Server) Serve(ln net.Listener) (err error) {
 	if srv.BaseContext != nil {
 		base = srv.BaseContext(ln)
 	}
-	queue := newConnQueue(ln)
-	defer queue.Close()
-	go hs.Serve(queue) // ends when the queue is closed
+	var queue *connQueue
+	if !only {
+		queue = newConnQueue(ln)
+		defer queue.Close()
+		go hs.Serve(queue) // ends when the queue is closed
+	}
 	pause := acceptPause{}
 	for {
 		conn, err := ln.Accept()
@@ -242,6 +256,9 @@ func (srv *Server) Serve(ln net.Listener) (err error) {
 // It closes ln, and always returns an error: http.ErrServerClosed after Close or
 // Shutdown.
 func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
+	if ln == nil {
+		return errNoListener
+	}
 	defer ln.Close()
 	if !srv.track(&ln) {
 		return http.ErrServerClosed
@@ -264,16 +281,22 @@ func (a *httpServerApp) serve(st *Stream, how beginning) {
 	req := st.http.req
 	handler, returned := a.handler(req), false
 	defer func() {
-		if !returned { // a panic, or runtime.Goexit
+		hijacked := st.http.hijacked != nil
+		if !returned && !hijacked { // a panic, or runtime.Goexit
 			if !st.answerReplaced() {
 				st.reset(RstInternalError, "the handler did not return", nil)
+			} else {
+				st.limitEnd()
 			}
 			st.http.finished = true
 			st.http.releaseBuffer()
 		}
 		st.http.push.decide(errPushFailed)
 		st.cancelContext(context.Canceled)
-		st.stopReading()
+		if !hijacked {
+			removeFiles(req)
+			st.stopReading()
+		}
 		st.release()
 		a.end(st, how)
 	}()
@@ -282,7 +305,17 @@ func (a *httpServerApp) serve(st *Stream, how beginning) {
 	}
 	returned = true
 	st.release() // before the FIN, upon which the client may open another stream
-	st.finish()
+	if st.http.hijacked == nil {
+		st.finish()
+	}
+}
+
+// removeFiles removes the files that ParseMultipartForm has made of a request. As in net/http an
+// error has no reader.
+func removeFiles(req *http.Request) {
+	if req.MultipartForm != nil {
+		_ = req.MultipartForm.RemoveAll()
+	}
 }
 
 // call calls the user's handler, and nothing else of which a panic would be recovered. It
@@ -293,7 +326,7 @@ func (st *Stream) call(handler http.Handler, req *http.Request) (returned bool) 
 			st.session.log.panicked(st.session, st, v, debug.Stack())
 		}
 	}()
-	handler.ServeHTTP(st, req)
+	handler.ServeHTTP(st.writer(), req)
 	return true
 }
 
@@ -320,8 +353,9 @@ func (srv *Server) Close() (err error) {
 
 // Shutdown ends the server gracefully: listeners are closed, sessions get a GOAWAY
 // and end when their last stream has and its client has received the answer, see
-// Session.Shutdown, HTTP/1.1 connections end when idle. An answer that a client does not
-// confirm makes it return ErrDeliveryTimeout. If the
+// Session.Shutdown, HTTP/1.1 connections end when idle. A client that does not confirm
+// its answer for Config.DeliveryTimeout makes it return ErrDeliveryTimeout: it returns nil only
+// if every client that was still connected has received everything. If the
 // context ends first, everything is closed and the context's error returned, within a
 // tenth of a second whatever the peers do. A hook of a Trace, which cannot wait, gets an
 // error and should call Close.
@@ -357,11 +391,11 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 
 // undelivered returns why a session ended whose peer did not confirm the last bytes, or that
 // another Shutdown has ended it. What has become of a connection otherwise is no concern of
-// its server, nor is a client that had been silent for long.
+// its server.
 func undelivered(sessions []*Session) error {
 	for _, s := range sessions {
 		err := s.failure()
-		if errors.Is(err, ErrSessionClosed) || errors.Is(err, ErrDeliveryTimeout) && !s.isStale() {
+		if err == ErrSessionClosed || errors.Is(err, ErrDeliveryTimeout) {
 			return err
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // key, which no listener of the standard library makes, go without.
 type strangers struct {
 	mu     sync.Mutex
-	timers map[net.Conn]*time.Timer
+	timers map[net.Conn]*giveUp
 }
 
 // guard limits the connections that ln accepts; with no limit it is ln itself.
@@ -50,9 +50,9 @@ func (g *strangers) add(conn net.Conn, limit time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.timers == nil {
-		g.timers = make(map[net.Conn]*time.Timer)
+		g.timers = make(map[net.Conn]*giveUp)
 	}
-	g.timers[conn] = time.AfterFunc(limit, func() {
+	g.timers[conn] = newGiveUp(limit, func() {
 		conn.Close()
 		g.met(conn)
 	})

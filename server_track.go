@@ -133,6 +133,16 @@ func (srv *Server) enter(s *Session) bool {
 	return true
 }
 
+// pools returns the pools of the sessions.
+func (srv *Server) pools() *pools {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.shared == nil {
+		srv.shared = newPools(srv.Config)
+	}
+	return srv.shared
+}
+
 func (srv *Server) leave(s *Session) {
 	stats := s.Stats()
 	srv.mu.Lock()

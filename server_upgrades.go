@@ -188,8 +188,8 @@ func TrackSession(ctx context.Context, s *Session) error {
 // ShutdownServer shuts an http.Server down, as its method Shutdown does, and waits also for
 // the sessions of an Upgrader and those of TrackSession: they get a GOAWAY and end with
 // their last stream. If the context ends first, its error is returned, and what has not
-// ended goes on, as with http.Server.Shutdown. An answer that a client does not confirm makes it
-// return ErrDeliveryTimeout, also if ConfigureServer has added its session.
+// ended goes on, as with http.Server.Shutdown. A client that does not confirm its answer for
+// Config.DeliveryTimeout makes it return ErrDeliveryTimeout, as for Server.Shutdown, also if ConfigureServer has added its session.
 func ShutdownServer(ctx context.Context, s *http.Server) error {
 	u := upgradesByServer.of(s)
 	sessions := u.close()

@@ -2,7 +2,6 @@ package spdy
 
 import (
 	"crypto/tls"
-	"errors"
 	"iter"
 	"net"
 	"net/http"
@@ -26,6 +25,7 @@ type Session struct {
 	client  bool
 	version Version
 	secure  bool // the connection is TLS
+	agreed  bool // TLS has negotiated a version of SPDY
 	conf    *Config
 	app     application
 	log     *logSink
@@ -39,7 +39,6 @@ type Session struct {
 	in      reader
 	inflate *headerDecompressor
 	tls     *tls.ConnectionState // known once the first frame has come
-	payer   *RawStream           // to be reset for its header blocks, see countLocked; nil if none is
 	stalls  stallShare           // what the receiver has waited for readers
 
 	// Sender only.
@@ -51,6 +50,7 @@ type Session struct {
 	flow   credit   // the flow-control manager; has its own rules
 	floods floods   // the budgets of the peer; has its own rules
 	stats  counters // has its own rules
+	ledger *ledger  // what it has of the pools of its owner, nil if there are none; the pointer is immutable
 
 	frameLog   atomic.Pointer[FrameLog] // see frameLogger
 	sentBlocks *[]sentBlock             // sender only; nil until somebody wants to see headers
@@ -58,12 +58,16 @@ type Session struct {
 
 	// Guarded by mu, which nobody holds while waiting for anything.
 	mu         sync.Mutex
-	started    bool      // Serve has been called
-	silent     bool      // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
-	deserted   bool      // for the sender alone: one stream alone has more to send, see scheduler.deserted
-	peerLimit  uint32    // MAX_CONCURRENT_STREAMS of the peer
+	started    bool // Serve has been called
+	silent     bool // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
+	deserted   bool // for the sender alone: one stream alone has more to send, see scheduler.deserted
+	writing    bool // the sender writes to the connection, or is about to
+	met        bool // the peer's first frame has come
+	probed     bool // the wait for the server's first frame has begun, see probeLocked
+	upgrades   upgradeTerms
 	owner      *upgrades // the server that the session belongs to, see TrackSession; nil if none
 	streams    map[uint32]*Stream
+	peerLimit  uint32 // MAX_CONCURRENT_STREAMS of the peer
 	nextPing   uint32
 	nextID     uint32  // of the next stream that we open
 	lastPeerID uint32  // highest id the peer opened
@@ -79,8 +83,7 @@ type Session struct {
 	shed        *shedder      // nil unless Config.ShedAfter is set; immutable
 	resetSlots  resetSlots    // those of ourStreams whose streams have been reset
 	openers     openerQueue
-	rawHeaders  int        // bytes of header blocks that the peer has us keep for raw streams
-	rawHolders  rawHolders // the open raw streams that hold some of them
+	rawKept     *rawKept   // nil until a raw stream has had a header block
 	limitProof  limitProof // whether the peer knows how many streams it may open
 
 	control []byte       // control frames that are ready to go
@@ -143,6 +146,11 @@ func (c *Config) ClientSession(conn net.Conn) *Session {
 }
 
 func newSession(conn net.Conn, client bool, v Version, c *Config, app application) *Session {
+	if conn == nil {
+		s := setUpSession(noConn{}, client, v, c.withDefaults(client, receives(app)), app)
+		s.shutdown(errNoConn)
+		return s
+	}
 	s := setUpSession(conn, client, v, c.withDefaults(client, receives(app)), app)
 	if err := c.check(receives(app)); err != nil {
 		s.shutdown(err) // before it runs: Serve, and every other call, returns the error
@@ -166,16 +174,24 @@ func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app appli
 		sched:     newScheduler(),
 	}
 	s.handlers = newHandlerQueue(app, conf.MaxConcurrentStreams)
+	if q, ok := app.(*acceptQueue); ok {
+		orDefault(&q.limit, conf.AcceptBacklog)
+	}
 	s.floods.init(conf, time.Now())
 	if client {
 		s.nextID, s.nextPing = 1, 1
 	}
-	_, s.secure = conn.(tlsConn)
+	if state := connectionState(conn); state != nil {
+		s.secure = true
+		_, s.agreed = versionOf(state.NegotiatedProtocol)
+	}
 	s.in.conn = conn
 	s.frameLog.Store(conf.FrameLog)
 	s.hooks = newStreamHooks(conf.Trace)
 	s.inflate = newHeaderDecompressor(v)
 	s.flow.init(conf, v)
+	s.ledger = newLedger(s, conf.shared)
+	s.in.ledger = s.ledger
 	s.shed = s.newShedder()
 	s.alive = newKeepalive(s)
 	s.in.alive = s.alive
@@ -218,6 +234,7 @@ func (s *Session) announceLocked(extra int64) {
 // way, else a *SessionError or the error of the connection. A second call only
 // waits for the first.
 func (s *Session) Serve() (err error) {
+	s = s.made()
 	s.mu.Lock()
 	first := !s.started && !s.end.lost
 	s.started = true
@@ -232,8 +249,9 @@ func (s *Session) Serve() (err error) {
 	if first {
 		s.traceEnd()
 		s.leaveServer()
+		s.closeLedger()
 	}
-	if err := s.Err(); !errors.Is(err, ErrSessionClosed) {
+	if err := s.Err(); err != ErrSessionClosed {
 		return err
 	}
 	return nil
@@ -254,14 +272,15 @@ func (s *Session) ringLocked() {
 }
 
 // LocalAddr returns the local address of the connection.
-func (s *Session) LocalAddr() net.Addr { return s.conn.LocalAddr() }
+func (s *Session) LocalAddr() net.Addr { return s.made().conn.LocalAddr() }
 
 // RemoteAddr returns the address of the peer.
-func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
+func (s *Session) RemoteAddr() net.Addr { return s.made().conn.RemoteAddr() }
 
 // Version returns the dialect that the session speaks. A server that was not told
 // whether its client speaks SPDY/3 or SPDY/3.1 answers SPDY3 until it knows better.
 func (s *Session) Version() Version {
+	s = s.made()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flow.doubt != nil {

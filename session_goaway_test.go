@@ -55,7 +55,7 @@ func TestGoAwaySent(t *testing.T) {
 	story(t, "G4/a stream that comes as we close", func(t *testing.T) {
 		p := newPeer(t, asServer)
 		p.s.shutdown(ErrSessionClosed)
-		st, err := p.s.admitStream(synStream{id: 1}, nil, 0) // by a receiver that was faster than the latch
+		st, err := p.s.admitStream(synStream{id: 1}, nil, 0, 0) // by a receiver that was faster than the latch
 		require.NoError(t, err)
 		require.Nil(t, st, "nobody would ever end it")
 	})

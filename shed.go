@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -108,122 +109,6 @@ func (l *lineRate) note(now time.Time, received int64, stalls bool) {
 	}
 }
 
-// A readPace tells how fast the application reads a stream, compared to the peer. Guarded
-// by northbound.mu.
-type readPace struct {
-	born  time.Time // immutable
-	last  time.Time // when the application last read; born before it has
-	read  int64     // bytes that the application has read
-	swept int64     // value of read at the latest sweep, see shedder
-
-	// The latest bytes count, between one and two times step of them.
-	step       int64    // a quarter of the session's limit; 0 if there is none; immutable
-	from, next paceMark // where they begin; where they will, a step later
-}
-
-// A paceMark is how far a stream had come.
-type paceMark struct {
-	received, read int64
-}
-
-// noteLocked looks at bytes that have been received.
-func (p *readPace) noteLocked(unread int64) {
-	if p == nil || p.step == 0 {
-		return
-	}
-	if now := (paceMark{p.read + unread, p.read}); now.received-p.next.received >= p.step {
-		p.from, p.next = p.next, now
-	}
-}
-
-// passLocked counts bytes that the application has read.
-func (p *readPace) passLocked(n int64) {
-	if p != nil {
-		p.read += n
-		if p.step != 0 {
-			p.last = time.Now()
-		}
-	}
-}
-
-// keepsUpLocked reports whether the application has read one byte while part bytes came.
-func (p *readPace) keepsUpLocked(unread, part int64) bool {
-	return part*(p.read-p.from.read) >= p.read+unread-p.from.received
-}
-
-// A rank says how a stream is read. A stream of a higher rank is reset first, among those
-// of one rank the one with the most unread bytes.
-type rank int
-
-const (
-	keepsUp rank = iota // it reads at least as much as keepUpAmong, or keepUpAlone, says
-	lags                // it reads less
-	parked              // nothing has been read lately, or of a step of bytes
-)
-
-// A lineup is what ranks are taken by.
-type lineup struct {
-	over   iter.Seq[*Stream] // the streams to compare
-	part   int64             // keepUpAmong or keepUpAlone
-	newest time.Time         // when anything of the session was last read
-	hurry  bool              // a reader that has kept up is given no more time than others to read again
-}
-
-// rank returns the rank of a stream and its unread bytes. Lately is compared to the reads
-// of other streams, not to the clock: a process that has stood still has read nothing.
-func (b *northbound) rank(by lineup) (r rank, unread int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	p := b.pace
-	if p == nil {
-		return lags, b.unread
-	}
-	idle, kept := by.newest.Sub(p.last), p.keepsUpLocked(b.unread, by.part)
-	switch {
-	case idle >= stallPeriod, idle >= shedWait && (by.hurry || !kept), p.read == 0 && b.unread >= p.step:
-		return parked, b.unread
-	case !kept:
-		return lags, b.unread
-	}
-	return keepsUp, b.unread
-}
-
-// lastRead is when the application last read; zero if it never has.
-func (b *northbound) lastRead() (at time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if p := b.pace; p != nil && p.read > 0 {
-		at = p.last
-	}
-	return at
-}
-
-// leastProgress is what an application has to read of a stream between two sweeps, in bytes,
-// or all that there is: a stranger may be content with a byte now and then.
-const leastProgress = 4 << 10
-
-// sweep reports whether bytes are unread of which the application has read next to none since
-// the sweep before.
-func (b *northbound) sweep() (stuck bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.pace == nil {
-		return false
-	}
-	stuck = b.unread > 0 && b.pace.read-b.pace.swept < leastProgress
-	b.pace.swept = b.pace.read
-	return stuck
-}
-
-// newReadPace returns what a stream has to count, nil if nothing.
-func (s *Session) newReadPace() *readPace {
-	if s.flow.limit == 0 && s.shed == nil {
-		return nil
-	}
-	now := time.Now()
-	return &readPace{born: now, last: now, step: s.flow.limit / 4, swept: -leastProgress}
-}
-
 // awaitRoom makes room for bytes that are coming in while a session in which no window
 // bounds the peer has as many unread bytes as its limit. It discards what the
 // application can do without, resets a stream, or waits for its reader: that is the one
@@ -238,7 +123,18 @@ func (s *Session) awaitRoom(coming int) {
 	var wait *time.Timer // of this stall
 	stuck := false
 	for s.unread()-int64(coming) >= s.flow.limit {
-		if s.app.makeRoom() || s.resetForRoom(arrived, stuck) {
+		if s.app.makeRoom() {
+			continue
+		}
+		reset, fresh := s.resetForRoom(arrived, stuck)
+		if reset {
+			continue
+		}
+		if fresh {
+			s.stallFor(freshBytes, arrived)
+			if s.ended() {
+				return
+			}
 			continue
 		}
 		if wait == nil {
@@ -265,10 +161,18 @@ func (s *Session) stall(limit <-chan time.Time, arrived int64) (late bool) {
 	return w.sleep(s.flow.room) == byClock
 }
 
-// resetForRoom resets the stream that is read the least, or several small ones. It reports
-// false if the receiver has to wait instead. arrived are the DATA bytes that the session has received, stuck
+// stallFor is a stall that lasts for d at most.
+func (s *Session) stallFor(d time.Duration, arrived int64) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	s.stall(timer.C, arrived)
+}
+
+// resetForRoom resets the stream that is read the least, or several small ones. If it has reset
+// none the receiver has to wait instead: for freshBytes if fresh is set, until readers have had the
+// time to read what has just come. arrived are the DATA bytes that the session has received, stuck
 // says that it has waited for shedWait, and nothing was read.
-func (s *Session) resetForRoom(arrived int64, stuck bool) bool {
+func (s *Session) resetForRoom(arrived int64, stuck bool) (done, fresh bool) {
 	now := time.Now()
 	s.mu.Lock()
 	by := lineup{part: keepUpAmong}
@@ -277,7 +181,7 @@ func (s *Session) resetForRoom(arrived int64, stuck bool) bool {
 	}
 	starves := s.stalls.starves(now, arrived, by.part)
 	by.hurry = stuck || starves
-	reset := s.resettableLocked(by)
+	reset, fresh := s.resettableLocked(by)
 	s.stats.shed += uint32(len(reset))
 	if s.unaware != nil {
 		s.unaware.resets += uint64(len(reset))
@@ -289,17 +193,18 @@ func (s *Session) resetForRoom(arrived int64, stuck bool) bool {
 	if starves && len(reset) > 0 {
 		s.stalls.forgive(now, arrived)
 	}
-	return len(reset) > 0
+	return len(reset) > 0, fresh
 }
 
-// resettableLocked chooses the streams to reset, none if the receiver has to wait instead.
-func (s *Session) resettableLocked(by lineup) []*Stream {
+// resettableLocked chooses the streams to reset, none if the receiver has to wait instead. The
+// second result is that of resetForRoom.
+func (s *Session) resettableLocked(by lineup) (chosen []*Stream, fresh bool) {
 	if s.unaware == nil {
 		by.over = s.readableLocked
 		return s.leastReadLocked(by)
 	}
 	if !s.conf.ResetOverBudget {
-		return nil
+		return nil, false
 	}
 	open := int64(0)
 	for _, st := range s.streams {
@@ -311,66 +216,79 @@ func (s *Session) resettableLocked(by lineup) []*Stream {
 	case by.hurry:
 		by.over = slices.Values(s.leftover)
 	default: // what ended streams have left unread is complete, as a rule
-		return nil
+		return nil, false
 	}
 	return s.leastReadLocked(by)
 }
 
-// leastReadLocked chooses the streams to reset. Of those that do not keep up it takes as many
-// as make room for some time: there may be very many small ones.
-func (s *Session) leastReadLocked(by lineup) []*Stream {
-	worst, highest := s.worstLocked(&by)
-	if worst == nil || s.sparesLocked(worst, highest, by.hurry) {
-		return nil
-	}
-	if highest == keepsUp || worst.in.buffered() >= s.flow.limit/roomAtOnce {
-		return []*Stream{worst}
-	}
-	var all unreadStreams
-	for st := range by.over {
-		if r, n := st.in.rank(by); n > 0 && r == highest {
-			all = append(all, unreadStream{st, n})
-		}
-	}
-	chosen, _ := all.choose(func(freed int64) bool { return freed >= s.flow.limit/roomAtOnce })
-	return chosen
+// A lineup is what the streams of a session are compared by.
+type lineup struct {
+	over   iter.Seq[*Stream] // the streams to compare
+	part   int64             // keepUpAmong or keepUpAlone
+	newest time.Duration     // when anything of the session was last read, since epoch
+	hurry  bool              // a reader that has kept up is given no more time than others to read again
 }
 
-// sparesLocked reports that a stream of this rank is not reset although no other has a
-// higher one: the only stream of a client, behind which nothing waits; one whose
-// application keeps up with the peer, unless there is hurry; and the only stream, if the
-// peer opened it so lately that the application may not have begun to read.
-func (s *Session) sparesLocked(st *Stream, r rank, hurry bool) bool {
+// leastReadLocked chooses the streams to reset, none if the receiver has to wait instead. Of
+// those that do not keep up it takes those of the most weight, as many as make room for some
+// time: there may be very many small ones. Streams that hold next to nothing, alone or
+// together, are in nobody's way. Streams whose bytes have all come within freshBytes say nothing of
+// their readers: they are waited for where others do not make room, and fresh is set.
+func (s *Session) leastReadLocked(by lineup) (chosen []*Stream, fresh bool) {
+	slow, keepers, fresh := s.backlogsLocked(&by)
+	enough := func(freed int64) bool { return freed >= max(s.flow.limit/roomAtOnce, 1) }
+	if all := slow.unread(); enough(all) || len(keepers) == 0 && !fresh {
+		chosen, _ = slow.worth(all / int64(max(len(slow), 1))).choose(enough)
+		if len(chosen) > 0 && s.sparesLocked(chosen[0], by.hurry) {
+			return nil, false
+		}
+		return chosen, false
+	}
+	if s.unaware == nil && !by.hurry {
+		return nil, fresh // a reader that keeps up is waited for
+	}
+	chosen, _ = keepers.choose(func(freed int64) bool { return freed > 0 })
+	if s.sparesLocked(chosen[0], by.hurry) {
+		return nil, false
+	}
+	return chosen, false
+}
+
+// sparesLocked reports that a stream is not reset although no other is read less: the only
+// stream of a client, behind which nothing waits; and the only stream, unless there is hurry,
+// if the peer opened it so lately that the application may not have begun to read.
+func (s *Session) sparesLocked(st *Stream, hurry bool) bool {
 	if s.unaware != nil {
 		return false
 	}
 	alone := len(s.streams) == 0 || len(s.streams) == 1 && !st.ended
-	switch {
-	case alone && s.waitsForNothingLocked(st):
+	if alone && s.waitsForNothingLocked(st) {
 		return true
-	case hurry:
-		return false
 	}
-	fresh := !st.state.ours && time.Since(st.in.pace.born) < shedWait
-	return alone && fresh || r == keepsUp
+	return alone && !hurry && !st.state.ours && time.Since(epoch)-st.in.pace.born < shedWait
 }
 
-// worstLocked is the stream to reset first, nil if no bytes are unread: of those with the
-// highest rank the one with the most unread bytes. It completes the lineup.
-func (s *Session) worstLocked(by *lineup) (worst *Stream, highest rank) {
+// backlogsLocked returns the streams that have unread bytes: those that do not keep up with the
+// peer, and those that do. fresh says that there are others, of which nothing can be said yet. It
+// completes the lineup.
+func (s *Session) backlogsLocked(by *lineup) (slow, keepers backlogs, fresh bool) {
+	by.newest = neverRead
 	for st := range by.over {
-		if at := st.in.lastRead(); at.After(by.newest) {
-			by.newest = at
+		by.newest = max(by.newest, st.in.lastRead())
+	}
+	now := time.Since(epoch)
+	for st := range by.over {
+		switch l := st.in.backlog(st, now); {
+		case l.unread == 0:
+		case st.in.keepsUp(*by):
+			keepers = append(keepers, l)
+		case l.waited < freshBytes && s.unaware == nil && !by.hurry:
+			fresh = true
+		default:
+			slow = append(slow, l)
 		}
 	}
-	most := int64(0)
-	for st := range by.over {
-		r, n := st.in.rank(*by)
-		if n > 0 && (worst == nil || r > highest || r == highest && n > most) {
-			worst, highest, most = st, r, n
-		}
-	}
-	return worst, highest
+	return slow, keepers, fresh
 }
 
 // readableLocked goes through the streams that may have unread bytes.
@@ -466,9 +384,6 @@ func (s *Session) tightLocked() bool {
 func (d *shedder) watchLocked(s *Session) {
 	if d != nil && !d.armed && s.end.err == nil && s.tightLocked() {
 		d.armed = true
-		for st := range s.readableLocked {
-			st.in.sweep()
-		}
 		if d.timer == nil {
 			d.timer = time.AfterFunc(d.after, s.sweep)
 		} else {
@@ -484,7 +399,7 @@ func (d *shedder) stopLocked() {
 	}
 }
 
-// sweep resets streams of which nothing has been read since the sweep before.
+// sweep resets streams whose bytes have waited for long.
 func (s *Session) sweep() {
 	s.mu.Lock()
 	d := s.shed
@@ -493,35 +408,41 @@ func (s *Session) sweep() {
 		s.mu.Unlock()
 		return
 	}
-	stuck := s.stuckLocked()
-	s.stats.shed += uint32(len(stuck))
+	late := s.lateLocked()
+	s.stats.shed += uint32(len(late))
 	d.timer.Reset(d.after)
 	s.mu.Unlock()
-	for _, st := range stuck {
-		s.resetUnread(st, "the session is short of window, and nothing of this stream is read")
+	for _, st := range late {
+		s.resetUnread(st, fmt.Sprintf("the session is short of window, and bytes of this stream have not been read for %v", d.after))
 	}
 }
 
-// stuckLocked chooses the streams to shed: of those that have ended as many as hold slots
-// for which somebody waits, and open ones until half of the window is left.
-func (s *Session) stuckLocked() []*Stream {
-	var ended, open unreadStreams
+// lateLocked chooses the streams to shed, those of the most weight first: of those that have
+// ended as many as hold slots for which somebody waits, and open ones until half of the window
+// is left. An open stream that holds next to nothing is in nobody's way.
+func (s *Session) lateLocked() []*Stream {
+	var ended, open backlogs
+	now, all, streams := time.Since(epoch), int64(0), int64(0)
 	for st := range s.readableLocked {
+		l := st.in.backlog(st, now)
+		if l.unread > 0 {
+			all, streams = all+l.unread, streams+1
+		}
 		switch {
-		case !st.in.sweep():
+		case l.unread == 0 || l.waited < s.shed.after:
 		case st.ended:
-			ended.add(st)
+			ended = append(ended, l)
 		default:
-			open.add(st)
+			open = append(open, l)
 		}
 	}
-	stuck, freed := ended.choose(s.enoughSlotsLocked)
+	late, freed := ended.choose(s.enoughSlotsLocked)
 	if !s.flow.shortLocked() {
-		return stuck
+		return late
 	}
 	left := s.flow.in.size - s.flow.unreadLocked() + freed
-	more, _ := open.choose(func(freed int64) bool { return left+freed >= s.flow.in.size/2 })
-	return append(stuck, more...)
+	more, _ := open.worth(all / max(streams, 1)).choose(func(freed int64) bool { return left+freed >= s.flow.in.size/2 })
+	return append(late, more...)
 }
 
 // enoughSlotsLocked reports that nobody waits for slots which ended streams hold if
@@ -537,26 +458,36 @@ func (s *Session) enoughSlotsLocked(freed int64) bool {
 	return limit == most || limit-s.ourStreams >= waiting && held <= most/2
 }
 
-// unreadStreams are streams, and their unread bytes.
-type unreadStreams []unreadStream
+// backlogs are those of several streams.
+type backlogs []backlog
 
-type unreadStream struct {
-	st     *Stream
-	unread int64
+// unread is how many bytes they hold.
+func (u backlogs) unread() (all int64) {
+	for _, l := range u {
+		all += l.unread
+	}
+	return all
 }
 
-func (u *unreadStreams) add(st *Stream) { *u = append(*u, unreadStream{st, st.in.buffered()}) }
+// worthPart is the part of what streams have unread on average that a stream must have: to
+// reset one that has less makes next to no room.
+const worthPart = 8
 
-// choose takes the fullest until enough bytes are freed.
-func (u unreadStreams) choose(enough func(freed int64) bool) (chosen []*Stream, freed int64) {
-	slices.SortFunc(u, func(a, b unreadStream) int {
-		return cmp.Or(cmp.Compare(b.unread, a.unread), cmp.Compare(a.st.id, b.st.id))
+// worth returns those that are worth resetting, in the place of all.
+func (u backlogs) worth(average int64) backlogs {
+	return slices.DeleteFunc(u, func(l backlog) bool { return l.unread < average/worthPart })
+}
+
+// choose takes those of the most weight until enough bytes are freed.
+func (u backlogs) choose(enough func(freed int64) bool) (chosen []*Stream, freed int64) {
+	slices.SortFunc(u, func(a, b backlog) int {
+		return cmp.Or(cmp.Compare(b.weight(), a.weight()), cmp.Compare(a.st.id, b.st.id))
 	})
-	for _, st := range u {
+	for _, l := range u {
 		if enough(freed) {
 			break
 		}
-		chosen, freed = append(chosen, st.st), freed+st.unread
+		chosen, freed = append(chosen, l.st), freed+l.unread
 	}
 	return chosen, freed
 }

@@ -29,6 +29,8 @@ func TestShedWithoutWindows(t *testing.T) {
 			for range 5 {
 				p.sendBulk(3, 16<<10, 0)
 			}
+			p.wantIdle("its reader may have had no time")
+			p.advance(freshBytes)
 			p.wantRst("it has the most", 3, RstFlowControlError)
 			p.endsWith("reset", other, other.endReason())
 			p.isOpen("it has less", unread)
@@ -85,6 +87,7 @@ func TestShedWithoutWindows(t *testing.T) {
 		synctest.Wait()
 		p.isOpen("it is paused", st)
 		ping := p.async("Ping", func(*call) { p.s.Ping(time.Minute) })
+		p.advance(freshBytes)
 		require.ElementsMatch(t, []FrameType{FramePing, FrameRstStream}, p.drainTypes(), "the echo would wait behind it")
 		p.sendPing(1)
 		ping.wait("its echo has come")
@@ -100,7 +103,7 @@ func TestShedWithoutWindows(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 96<<10, whole.in.buffered())
 		p.sendBulk(3, 64<<10, FlagFin)
-		synctest.Wait()
+		p.advance(freshBytes)
 		_, err := whole.read(make([]byte, 1))
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "what is missing is not passed over")
 		require.EqualValues(t, 64<<10, next.in.buffered())

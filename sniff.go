@@ -17,23 +17,24 @@ type greeting struct {
 	cautious bool   // SPDY/3 or SPDY/3.1, the wire does not say which
 	http     bool   // an HTTP/1 client, not one of SPDY
 	first    []byte // what has been read already
+	unshaken bool   // the TLS handshake has failed
 }
 
-// greet finds out what a client speaks: TLS negotiates it, without TLS the first
-// bytes tell (SPEC §7). Until they have come the server is silent.
+// greet finds out what a client speaks: TLS negotiates it, and where TLS has negotiated
+// nothing, or there is none, the first bytes tell (SPEC §7). Until they have come the server
+// is silent.
 func (c *Config) greet(ctx context.Context, conn net.Conn, handshake time.Duration) (g greeting, err error) {
 	if h, ok := conn.(interface{ HandshakeContext(context.Context) error }); ok {
 		ctx, cancel := context.WithTimeout(ctx, handshake)
 		defer cancel()
 		if err := h.HandshakeContext(ctx); err != nil {
-			return g, err
+			return greeting{unshaken: true}, err
 		}
-		g.version = c.dialect(conn)
 		if state := connectionState(conn); state != nil && state.NegotiatedProtocol != "" {
 			_, spdy := versionOf(state.NegotiatedProtocol)
-			g.http = !spdy
+			g.version, g.http = c.dialect(conn), !spdy
+			return g, nil
 		}
-		return g, nil
 	}
 	first := make([]byte, 2)
 	if _, err := io.ReadFull(conn, first); err != nil {

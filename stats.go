@@ -234,6 +234,8 @@ type ServerStats struct {
 	Shed                           uint64  // streams reset because of their unread bytes, see SessionStats
 	ChargedResets, IdleFrames      uint64  // what clients have spent of their budgets, see SessionStats
 	Flooded                        uint64  // sessions that have ended with ErrFlood
+
+	Pools PoolStats // what sessions keep together; limits and use are those of now, the rest totals
 }
 
 // addGauges adds what goes up and down.
@@ -268,6 +270,7 @@ func (srv *Server) Stats() ServerStats {
 	srv.mu.Lock()
 	t := srv.ended
 	t.Sessions, t.Greeting = len(srv.sessions), len(srv.greeting)
+	t.Pools = srv.shared.stats()
 	running := make([]*Session, 0, len(srv.sessions))
 	for s := range srv.sessions {
 		running = append(running, s)

@@ -405,15 +405,19 @@ func TestServerStats(t *testing.T) {
 		}
 		s = srv.Stats()
 		want := ServerStats{SessionsTotal: 3, StreamsAccepted: 4}
-		for _, e := range ends { // what the server has received is what its clients have sent
+		want.Pools = newPools(nil).stats() // of which nothing is used
+		for _, e := range ends {           // what the server has received is what its clients have sent
 			want.Received.add(&e.Sent)
 			want.Sent.add(&e.Received)
 		}
 		f := want.Received.Frames
 		want.IdleFrames = f[FrameSettings] + f[FrameWindowUpdate] + f[FrameGoAway]
-		// A farewell counts as sent also if the client has closed the connection before.
-		assert.LessOrEqual(t, s.Sent.Frames[FrameGoAway]-want.Sent.Frames[FrameGoAway], uint64(len(clients)))
-		want.Sent.Frames[FrameGoAway] = s.Sent.Frames[FrameGoAway]
+		// A farewell, and the PING that asks for its receipt, count as sent also if the
+		// client has closed the connection before.
+		for _, typ := range []FrameType{FrameGoAway, FramePing} {
+			assert.LessOrEqual(t, s.Sent.Frames[typ]-want.Sent.Frames[typ], uint64(len(clients)), typ)
+			want.Sent.Frames[typ] = s.Sent.Frames[typ]
+		}
 		assert.Equal(t, want.Received, s.Received)
 		assert.Equal(t, want.Sent, s.Sent)
 		s.Sent, s.Received, want.Sent, want.Received = Traffic{}, Traffic{}, Traffic{}, Traffic{}
@@ -444,7 +448,7 @@ func TestStatsAreSmall(t *testing.T) {
 	var s Session
 	size := unsafe.Sizeof(s.stats) + unsafe.Sizeof(s.frameLog) + unsafe.Sizeof(s.sentBlocks) +
 		unsafe.Sizeof(s.hooks) + unsafe.Sizeof(s.in.total) + unsafe.Sizeof(s.inflate.size)
-	require.Less(t, size, uintptr(300))
+	require.LessOrEqual(t, size, uintptr(304))
 }
 
 // A session whose peer does no flow control says so, and how it bears with that.
@@ -484,7 +488,7 @@ func TestStatsOfUnaware(t *testing.T) {
 		st := p.wantAccept("a stream", 1)
 		text := p.sendBulk(1, defaultWindow, 0)
 		p.sendData(1, "more", 0)
-		synctest.Wait()
+		p.advance(freshBytes) // its readers may take as long to run
 		require.EqualValues(t, 1, p.s.Stats().Stalls)
 		require.EqualValues(t, defaultWindow, p.s.Stats().UnreadBudget)
 		p.wantRead("all", st, text+"more")

@@ -3,7 +3,6 @@ package spdy
 import (
 	"container/list"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -27,8 +26,14 @@ type Stream struct {
 	session  *Session
 	id       uint32
 	assoc    uint32
-	priority uint8 // 0 to 7 in every version, see priorityScale
-	oneWay   bool  // opened with UNIDIRECTIONAL
+	priority uint8  // 0 to 7 in every version, see priorityScale
+	oneWay   bool   // opened with UNIDIRECTIONAL
+	reserved bool   // it has a slot already; for the goroutine that opens it
+	moves    bool   // the sender has taken bytes since restsLocked; guarded by Session.mu
+	openedAt uint32 // when it got its id, if we opened it; in milliseconds since epoch, see waited
+
+	left         int32 // its place in Session.leftover, from 1; 0 if it has none; guarded by Session.mu
+	headerCharge int32 // what the ledger has charged it for its headers, in bytes; guarded by Session.mu
 
 	in      northbound    // what the peer sent; has its own lock
 	replied chan struct{} // latch: the SYN_REPLY has come; nil if the peer opened
@@ -39,39 +44,33 @@ type Stream struct {
 	writing atomic.Bool   // somebody writes
 	queued  atomic.Int32  // how many wait for turn
 
-	reserved bool // it has a slot already; for the goroutine that opens it
-
 	readers atomic.Int32 // how many wait for in.bell, see wait.crowd
 
-	names lateNames // receiver only
-
 	settles atomic.Bool // what is read has to be settled with the session, see settle
-	left    int32       // its place in Session.leftover, from 1; 0 if it has none; guarded by Session.mu
 
 	readDeadline  limit
 	writeDeadline limit
 
 	// Guarded by Session.mu.
-	state     streamState
-	out       outflow
-	granted   grantMark // its WINDOW_UPDATE that waits
-	epoch     windowEpoch
-	kept      int64 // its part of credit.kept
-	err       error // why the stream ended
-	ended     bool
-	onWire    bool          // our SYN_STREAM has left, or the peer's has come
-	held      bool          // takes one of the session's slots
-	wasReset  bool          // we opened the stream, and have sent a RST_STREAM, see resetSlots
-	wasted    bool          // the peer cancelled the stream, and its handler still runs, see floods.wasted
-	claimed   bool          // a stream of NewClientStream has been given its request
-	released  bool          // the application is done with a stream of the peer
-	waits     *list.Element // its place in handlerQueue.waiting, nil if it has none
-	keeps     *list.Element // its place in handlerQueue.unread, nil if it has none
-	cancel    context.CancelCauseFunc
-	reply     HeaderBlock // of the SYN_REPLY
-	late      HeaderBlock // of HEADERS frames
-	lateBytes int         // of their encoded blocks, of a raw stream only of those that wait
-	interims  *bucket     // interim answers that may still come; nil before the first
+	state    streamState
+	ended    bool
+	onWire   bool // our SYN_STREAM has left, or the peer's has come
+	held     bool // takes one of the session's slots
+	wasReset bool // we opened the stream, and have sent a RST_STREAM, see resetSlots
+	wasted   bool // the peer cancelled the stream, and its handler still runs, see floods.wasted
+	claimed  bool // a stream of NewClientStream has been given its request; a push its request, or nobody will have it
+	released bool // the application is done with a stream of the peer
+	tunnel   bool // the application has its bytes as a connection, see tunnel
+	out      outflow
+	granted  grantMark // its WINDOW_UPDATE that waits
+	epoch    windowEpoch
+	kept     int64         // its part of credit.kept
+	err      error         // why the stream ended
+	waits    *list.Element // its place in handlerQueue.waiting, nil if it has none
+	keeps    *list.Element // its place in handlerQueue.unread, nil if it has none
+	cancel   context.CancelCauseFunc
+	reply    HeaderBlock  // of the SYN_REPLY
+	late     *lateHeaders // what HEADERS and interim answers brought; nil before the first
 
 	muted      bool         // nothing may be sent before the peer's reply, see FlowControlPeerUnaware
 	unwanted   bool         // nobody will read the rest of what the peer sends
@@ -115,7 +114,7 @@ func newStream(s *Session, priority uint8) *Stream {
 }
 
 func (st *Stream) init(s *Session, priority uint8) {
-	st.session = s
+	st.session, st.moves = s, true
 	st.priority = min(priority, priorities-1)
 	st.done = make(chan struct{})
 	window := int64(unlimited)
@@ -541,7 +540,7 @@ func (st *Stream) awaitReply(ctx context.Context) (HeaderBlock, error) {
 		w := wait{end: st.done, over: ctx.Done()}
 		switch w.sleep(st.replied) {
 		case byOver:
-			return nil, context.Cause(ctx)
+			return nil, causeOf(ctx)
 		case byEnd:
 			if !latched(st.replied) { // the reply may have come first
 				return nil, st.endReason()
@@ -555,7 +554,7 @@ func (st *Stream) awaitReply(ctx context.Context) (HeaderBlock, error) {
 func (st *Stream) lateHeaders() HeaderBlock {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
-	return st.late
+	return st.lateBlockLocked()
 }
 
 // endReason is why calls on an ended stream fail.
@@ -574,20 +573,20 @@ func (st *Stream) reset(status RstStatus, reason string, cause error) {
 func (st *Stream) setContext(cancel context.CancelCauseFunc) {
 	st.session.mu.Lock()
 	st.cancel = cancel
-	ended, err := st.ended && !errors.Is(st.err, ErrStreamClosed), st.err
+	ended, err := st.ended && st.err != ErrStreamClosed, st.err
 	st.session.mu.Unlock()
 	if ended {
-		cancel(err)
+		cancel(st.contextCause(err))
 	}
 }
 
-// cancelContext cancels the context of a stream that did not end well. It may
-// call code of the user, so nobody holds a lock.
-func (st *Stream) cancelContext(cause error) {
+// cancelContext cancels the context of a stream that has ended for a reason, which contextCause
+// turns into the cause. It may call code of the user, so nobody holds a lock.
+func (st *Stream) cancelContext(reason error) {
 	st.session.mu.Lock()
 	cancel := st.cancel
 	st.session.mu.Unlock()
 	if cancel != nil {
-		cancel(cause)
+		cancel(st.contextCause(reason))
 	}
 }

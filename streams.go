@@ -48,6 +48,7 @@ func (s *Session) enterPushLocked(parent, st *Stream, block *[]byte, flags frame
 	st.id, st.held = s.nextID, true
 	st.out.avail = s.flow.peerWindow
 	s.nextID += 2
+	st.openedAt = sinceEpoch()
 	s.stats.opened++
 	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent
 	st.finHeaders = flags&FlagFin != 0
@@ -58,6 +59,7 @@ func (s *Session) enterPushLocked(parent, st *Stream, block *[]byte, flags frame
 	s.streams[st.id] = st
 	s.flow.ringRoom() // another stream is not alone any more, see shed
 	s.noteLocked(st, streamOpened, nil)
+	s.probeLocked()
 	s.queueHeadersLocked(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block, parent: parent})
 }
 
@@ -142,7 +144,7 @@ func (s *Session) takeSlot(ctx context.Context) error {
 	if decided {
 		return err
 	}
-	if err = context.Cause(ctx); err == nil {
+	if err = causeOf(ctx); err == nil {
 		err = s.Err()
 	}
 	s.mu.Lock()
@@ -196,6 +198,7 @@ func (st *Stream) release() {
 	s.mu.Lock()
 	st.released = true
 	st.freeLocked()
+	st.returnHeadersLocked()
 	s.mu.Unlock()
 	s.endIfDrained()
 }
@@ -209,13 +212,14 @@ func (st *Stream) freeLocked() {
 	st.session.settleKeptLocked(st)
 	switch {
 	case st.wasReset:
-		st.session.freeResetSlotLocked()
+		st.session.freeResetSlotLocked(st)
 	case st.state.ours:
 		st.session.freeSlotLocked()
 	default:
 		st.session.peerStreams--
 		st.session.handlers.forgetUnreadLocked(st)
 		st.session.floods.cleanedUpLocked(st)
+		st.session.ledger.giveLocked(heldBuffers, streamTakes)
 	}
 	st.session.alive.restLocked()
 }
@@ -282,7 +286,8 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	s.unlinkPushLocked(st)
 	s.keepLocked(st)
 	st.freeLocked()
-	st.raw.uncountLocked()
+	st.returnHeadersLocked()
+	st.raw.endedLocked()
 	close(st.done)
 	st.readDeadline.Load().stop() // nothing waits on an ended stream
 	st.writeDeadline.Load().stop()
@@ -334,7 +339,10 @@ func (s *Session) abortStream(st *Stream, e *StreamError) {
 		s.end.receipt.reset(st)
 		s.floods.expect()
 		st.wasReset = st.state.ours
+	} else {
+		s.doubtUnsentLocked(st)
 	}
+	s.pooled.givenUpLocked(st)
 	s.endLocked(st, e, dropUnread)
 	flooded := s.floodedLocked()
 	s.mu.Unlock()

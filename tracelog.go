@@ -145,9 +145,9 @@ func shownHeaders(h HeaderBlock, wanted, secrets bool) HeaderBlock {
 	case !wanted || len(h) == 0:
 		return nil
 	case secrets:
-		return slices.Clone(h) // the session's own must not be changed
+		return withoutForeign(slices.Clone(h)) // the session's own must not be changed
 	}
-	return redacted(h)
+	return withoutForeign(redacted(h))
 }
 
 // traceReceived shows a frame that came in. p is the payload if it has been read,
@@ -179,7 +179,7 @@ func (s *Session) keepSentBlock(at int, nv []byte) {
 	if s.sentBlocks == nil {
 		s.sentBlocks = new([]sentBlock)
 	}
-	headers, _ := parseNameValue(s.version, nv, 0) // what we send is in order
+	headers, _ := parsePairs(s.version, nv, 0, s.pairs()) // what we send is in order
 	*s.sentBlocks = append(*s.sentBlocks, sentBlock{at: at, headers: headers})
 }
 

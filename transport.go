@@ -27,9 +27,21 @@ import (
 // says which, SPDY/3.1 by default. A Transport never speaks HTTP/1.1 or HTTP/2. To use
 // SPDY where it is offered, and those where it is not, see ConfigureTransport.
 //
-// What it does with a request follows http.Transport, as do the names of its fields. A
-// dial is shared by all who wait for it, goes on while anybody does, and is cancelled
-// when nobody does. A session that has ended or is going away gets no more requests.
+// What it does with a request follows http.Transport, as do the names of its fields;
+// docs/net-http.md goes through the fields and methods that http.Transport has. A session
+// that has ended or is going away gets no more requests.
+//
+// A dial is shared by all requests that wait for it. If it takes longer than 250 milliseconds
+// another one is started for them, four of an origin at a time; further ones follow every 250
+// milliseconds while requests come, and else after twice as long each. If all who waited have
+// given up, the next request starts another at once. The first that is through serves
+// all who wait, and the others are cancelled. Of four the oldest has its whole time; each of
+// the others makes way for a new one after 250 milliseconds. When nobody waits any more the
+// dials go on for 30 seconds, for requests that come later: at most 100 origins have such
+// dials at a time. A dial for a request that is to be alone, see DisableKeepAlives, ends with
+// the request. DialTimeout, TLSHandshakeTimeout and the minute that a proxy has limit each
+// dial. A dial that fails is an error for all who have waited as long as it took, and if no
+// other is under way for all who wait.
 //
 // A request is sent again, six times in all, if the server has not processed it: it
 // refused the stream (SPEC X6), it went away before the stream (SPEC G5), or the session
@@ -47,6 +59,14 @@ import (
 // HEAD, OPTIONS or TRACE, or there is a header Idempotency-Key or X-Idempotency-Key; and
 // there is no body, or GetBody returns another one. Connections that Config.PingTimeout or
 // Config.WriteTimeout ended are lost too; sessions that this side closed are not.
+//
+// A session whose server has gone silent is found out by the requests that are given up, by
+// their context or ResponseHeaderTimeout: each is reset with a PING behind it. If no byte comes
+// within half of the time that the request had waited (at least ten milliseconds and two
+// round trips, at most half a second, and half a second if the server has answered nothing yet) requests go to other sessions, or to a new one, until one
+// does; if none comes within a second, or four round trips, the session takes no more requests and
+// ends when those that it has do. With MaxConnsPerHost a session that has requests is used again
+// if its server is heard later. Config.PingInterval ends it sooner, and for all of them.
 //
 // A request that met a GOAWAY with an error status is not sent again: it may be the cause,
 // and would end the next session for all who share it. It fails with a *SessionError. In
@@ -67,9 +87,20 @@ type Transport struct {
 	Config *Config
 
 	// DialContext makes plain connections, those under TLS too. nil means a zero
-	// net.Dialer. The context ends when nobody waits for the connection any more; it
-	// has the values of the request's context that caused the dial.
+	// net.Dialer. It may be called for several connections to one address at once. The
+	// context ends when the connection is not needed any more, and at DialTimeout; it has
+	// the values of the request's context that caused the dial. A call that has not returned
+	// 100 milliseconds after the end of its context, as net.Dial may not, is left to itself:
+	// the dial has failed, MaxConnsPerHost does not count it any more, and a connection that it
+	// returns later is closed. The same holds for DialTLSContext.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// DialTimeout limits how long a connection takes, the look-up of its name included,
+	// to the server or to its proxy: a net.Dialer's, that of DialContext, and that of
+	// DialTLSContext without the handshake. 0 means 30 seconds, as in
+	// http.DefaultTransport; a negative value means no limit. What follows has limits of
+	// its own: the handshake TLSHandshakeTimeout, and a proxy a minute to make a tunnel.
+	DialTimeout time.Duration
 
 	// DialTLSContext makes the connections for https URLs that need no proxy, and
 	// those to https proxies, instead of DialContext and TLSClientConfig. It has to
@@ -93,7 +124,8 @@ type Transport struct {
 	// names up. User and password in the URL are used. nil means no proxies.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// ProxyConnectHeader is sent with CONNECT requests.
+	// ProxyConnectHeader is sent with CONNECT requests. Its Proxy-Authorization is replaced if
+	// the proxy's URL has a user, as in net/http.
 	ProxyConnectHeader http.Header
 
 	// GetProxyConnectHeader, if it is set, returns the header for a CONNECT request
@@ -111,11 +143,31 @@ type Transport struct {
 	DisableCompression bool
 
 	// DisableKeepAlives dials a session for each request. Request.Close does so for
-	// that one.
+	// that one. While MaxConnsPerHost allows no further connection, such requests share
+	// sessions, which take no more requests afterwards.
 	DisableKeepAlives bool
 
-	// IdleConnTimeout is how long a session stays without requests. 0 means no limit.
+	// IdleConnTimeout is how long a session stays without requests, by the wall clock: the time
+	// that the machine sleeps counts. 0 means no limit; then a session that was idle while the
+	// machine slept for ten seconds or longer is used again if it answers a PING.
 	IdleConnTimeout time.Duration
+
+	// MaxIdleConns is how many sessions without requests are kept, with all origins
+	// together; those that have been idle the longest end. 0 means no limit, a negative
+	// value that none is kept.
+	MaxIdleConns int
+
+	// MaxIdleConnsPerHost is the same for each origin. 0 means no limit, where
+	// http.Transport keeps two: a session carries many requests at once, so that there
+	// is seldom more than one.
+	MaxIdleConnsPerHost int
+
+	// MaxConnsPerHost limits the connections with one origin: those being dialled, those
+	// of sessions that take no more requests and finish what they have, and those for a
+	// single request included. At the limit requests wait for a stream of a session, or
+	// for a connection to be closed. With a limit of 1, a dial that hangs holds all
+	// requests up until DialTimeout. 0 and less mean no limit.
+	MaxConnsPerHost int
 
 	// ResponseHeaderTimeout limits the time from when a request, its body included,
 	// has been handed to the session until the headers of the answer have come. The
@@ -137,8 +189,8 @@ type Transport struct {
 	ExpectContinueTimeout time.Duration
 
 	// MaxSessionsPerHost limits the sessions with one origin that take requests, not
-	// counting those for a single request. At the limit requests wait for a stream of
-	// one of them. 0 means no limit.
+	// counting those for a single request, and dials. At the limit requests wait for a
+	// stream of one of them. 0 means no limit.
 	MaxSessionsPerHost int
 
 	// StrictMaxConcurrentStreams makes requests wait, in turn, when an origin's session
@@ -148,6 +200,7 @@ type Transport struct {
 
 	host  *http.Transport // dials for us, see ConfigureTransport; nil if we do
 	brief bool            // host does not tell us to close idle sessions
+	owner *Client         // whose server all requests go to, whatever their URL; nil if there is none
 
 	once sync.Once // sets up pool
 	pool sessionPool
@@ -165,6 +218,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // roundTripOf is RoundTrip. Unless announce is set, the hook GetConn has been called.
 func (t *Transport) roundTripOf(req *http.Request, announce bool) (*http.Response, error) {
+	if req == nil {
+		return nil, errNoRequest
+	}
 	body := newTryBody(req, false)
 	res, err := t.roundTrip(req, body, announce)
 	switch err {
@@ -182,8 +238,34 @@ func (t *Transport) roundTripOf(req *http.Request, announce bool) (*http.Respons
 // alone, and stay in use.
 func (t *Transport) CloseIdleConnections() { t.sessions().closeIdle() }
 
+// Clone returns a Transport with the same options and sessions of its own. Config,
+// TLSClientConfig and ProxyConnectHeader are copied.
+func (t *Transport) Clone() *Transport {
+	c := &Transport{
+		DialContext: t.DialContext, DialTimeout: t.DialTimeout, DialTLSContext: t.DialTLSContext,
+		TLSHandshakeTimeout: t.TLSHandshakeTimeout,
+		Proxy:               t.Proxy, ProxyConnectHeader: t.ProxyConnectHeader.Clone(),
+		GetProxyConnectHeader: t.GetProxyConnectHeader, OnProxyConnectResponse: t.OnProxyConnectResponse,
+		DisableCompression: t.DisableCompression, DisableKeepAlives: t.DisableKeepAlives,
+		MaxIdleConns: t.MaxIdleConns, MaxIdleConnsPerHost: t.MaxIdleConnsPerHost,
+		MaxConnsPerHost: t.MaxConnsPerHost, MaxSessionsPerHost: t.MaxSessionsPerHost,
+		StrictMaxConcurrentStreams: t.StrictMaxConcurrentStreams,
+		IdleConnTimeout:            t.IdleConnTimeout,
+		ResponseHeaderTimeout:      t.ResponseHeaderTimeout, ExpectContinueTimeout: t.ExpectContinueTimeout,
+		MaxResponseHeaderBytes: t.MaxResponseHeaderBytes,
+	}
+	if t.Config != nil {
+		conf := *t.Config
+		c.Config = &conf
+	}
+	if t.TLSClientConfig != nil {
+		c.TLSClientConfig = t.TLSClientConfig.Clone()
+	}
+	return c
+}
+
 func (t *Transport) sessions() *sessionPool {
-	t.once.Do(func() { t.pool.t = t })
+	t.once.Do(func() { t.pool.t, t.pool.shared = t, newPools(t.Config) })
 	return &t.pool
 }
 
@@ -197,6 +279,9 @@ func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (
 	sent := t.triesOf(req)
 	first := sent.n
 	var last attempt
+	if err := causeOf(req.Context()); err != nil { // else it would have a session dialled
+		return nil, err
+	}
 	for {
 		a := attempt{announce: announce}
 		res, err := t.try(&a, body.attach(req), key)
@@ -253,7 +338,7 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 	if up.st.reserved { // the stream was never opened: there was a push, or an error
 		ps.giveBack()
 	}
-	if alone && t.host != nil { // which chose a session that others may use
+	if alone { // a session that others may use takes no more requests
 		ps.retire()
 	}
 	if err != nil {
@@ -261,7 +346,7 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 		a.hopeless = !use.reused && ps.useless()
 		return nil, err
 	}
-	if up.asked.gzip {
+	if up.asked.gzip && res.StatusCode != http.StatusSwitchingProtocols {
 		decompress(res)
 	}
 	return res, nil
@@ -284,26 +369,27 @@ func (t *Transport) asks(req *http.Request) (a uploadOptions) {
 	return a
 }
 
-// sessionConfig is the configuration of the sessions.
-func (t *Transport) sessionConfig() *Config {
-	c := t.Config
-	if t.MaxResponseHeaderBytes <= 0 || c != nil && c.MaxHeaderBytes > 0 {
-		return c
+// sessionConfig is the configuration of the sessions of an origin.
+func (t *Transport) sessionConfig(key originKey) *Config {
+	d := t.Config.forOrigin(key.origin())
+	d.shared = t.sessions().shared
+	if t.MaxResponseHeaderBytes > 0 && d.MaxHeaderBytes <= 0 {
+		d.MaxHeaderBytes = blockBytes(t.MaxResponseHeaderBytes)
 	}
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	d.MaxHeaderBytes = blockBytes(t.MaxResponseHeaderBytes)
-	return &d
+	return d
 }
+
+// PoolStats returns what is used of the pools of the Transport's sessions, see Pools. It may be
+// called at any time.
+func (t *Transport) PoolStats() PoolStats { return t.sessions().shared.stats() }
 
 // mayHave reports whether an origin with n sessions may get another one.
 func (t *Transport) mayHave(n int) bool {
 	if t.host != nil {
 		return t.host.MaxConnsPerHost <= 0 || n < t.host.MaxConnsPerHost
 	}
-	return n == 0 || !t.StrictMaxConcurrentStreams && (t.MaxSessionsPerHost <= 0 || n < t.MaxSessionsPerHost)
+	below := func(limit int) bool { return limit <= 0 || n < limit }
+	return n == 0 || !t.StrictMaxConcurrentStreams && below(t.MaxSessionsPerHost) && below(t.MaxConnsPerHost)
 }
 
 // idleTimeout is how long a session may be idle.
@@ -319,6 +405,9 @@ func (t *Transport) idleTimeout(alone bool) time.Duration {
 
 // originOf is where a request goes, and by which way.
 func (t *Transport) originOf(req *http.Request) (key originKey, err error) {
+	if t.owner != nil {
+		return t.owner.home, nil
+	}
 	if req.URL == nil {
 		return key, &messageError{"nil Request.URL"}
 	}

@@ -36,12 +36,16 @@ const briefIdleTimeout = 90 * time.Second
 //
 // t dials, so DialContext, TLSClientConfig, Proxy and TLSHandshakeTimeout keep their
 // meaning, and so do ResponseHeaderTimeout, MaxResponseHeaderBytes, ExpectContinueTimeout
-// (see Transport), IdleConnTimeout, DisableCompression, DisableKeepAlives, Request.Close
+// (see Transport), IdleConnTimeout, MaxIdleConns, which limits idle sessions apart from
+// other connections, DisableCompression, DisableKeepAlives, Request.Close
 // and CloseIdleConnections for what it dials. A DialTLSContext has to offer SPDY itself;
 // connections that are no *tls.Conn carry HTTP/1.1, as they do without SPDY. Sessions are
 // shared by all requests for the same host and port, as those of HTTP/2 are, whatever
 // Proxy says of each request. For a request that no session has a stream for t dials
-// another one, and as with HTTP/2 MaxConnsPerHost does not count those that are full.
+// another one, and as with HTTP/2 MaxConnsPerHost does not count those that are full. While a
+// server allows no streams at all, requests wait when there are four sessions with it, until
+// it allows some or a session ends; where sessions have refused requests lately, t dials four
+// times a second at most in their place.
 // Requests are sent again as by Transport.
 //
 // It has to be called before t is used, and before HTTP/2 is configured on t by
@@ -129,11 +133,11 @@ func (g *graft) keepHTTP2(next map[string]upgradeFunc) {
 		scratch := &http.Transport{Protocols: &speak}
 		scratch.CloseIdleConnections() // sets TLSNextProto, unless GODEBUG or a build tag forbid it
 		for name := range scratch.TLSNextProto {
-			next[name] = func(authority string, c *tls.Conn) http.RoundTripper {
-				g.setUp()
-				return g.h2.Load().TLSNextProto[name](authority, c)
-			}
+			next[name] = g.upgradeHTTP2
 			g.http2 = &speak
+		}
+		if g.http2 != nil && speak.UnencryptedHTTP2() { // not in TLSNextProto since Go 1.27
+			next[unencryptedHTTP2] = g.upgradeHTTP2
 		}
 	}
 	t.TLSClientConfig = withProtocols(t.TLSClientConfig)
@@ -157,24 +161,14 @@ func (g *graft) setUp() {
 		g.inner.DisableCompression = t.DisableCompression
 		g.inner.DisableKeepAlives = t.DisableKeepAlives
 		g.inner.IdleConnTimeout = t.IdleConnTimeout
+		g.inner.MaxIdleConns = t.MaxIdleConns
 		g.inner.ResponseHeaderTimeout = t.ResponseHeaderTimeout
 		g.inner.MaxResponseHeaderBytes = t.MaxResponseHeaderBytes
 		g.inner.ExpectContinueTimeout = t.ExpectContinueTimeout
 		if g.http2 == nil {
 			return
 		}
-		h2 := &http.Transport{
-			Protocols:              g.http2,
-			HTTP2:                  t.HTTP2,
-			DisableCompression:     t.DisableCompression,
-			DisableKeepAlives:      t.DisableKeepAlives,
-			IdleConnTimeout:        t.IdleConnTimeout,
-			ResponseHeaderTimeout:  t.ResponseHeaderTimeout,
-			ExpectContinueTimeout:  t.ExpectContinueTimeout,
-			MaxResponseHeaderBytes: t.MaxResponseHeaderBytes,
-		}
-		h2.CloseIdleConnections() // sets TLSNextProto
-		g.h2.Store(h2)
+		g.h2.Store(g.http2Options())
 	})
 }
 
@@ -187,7 +181,7 @@ func (g *graft) upgrade(authority string, c *tls.Conn) http.RoundTripper {
 		c.Close()
 		return graftedSessions{g}
 	}
-	s := g.inner.sessionConfig().forOrigin(key.origin()).ClientSession(c)
+	s := g.inner.sessionConfig(key).ClientSession(c)
 	g.adding.Lock()
 	wanted := !g.hasRoom(key)
 	var ps *pooledSession

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -16,16 +17,18 @@ type NegotiationError struct {
 	Err      error  // of the TLS handshake, if the server has ended that for this reason
 }
 
-// Error says who spoke what instead.
+// Error says what the server speaks instead, and what to use.
 func (e *NegotiationError) Error() string {
 	what := "spdy: " + e.Addr + " does not speak SPDY"
 	switch {
 	case e.Err != nil:
-		return what + ": " + e.Err.Error()
+		what += ": " + e.Err.Error()
 	case e.Protocol != "":
-		return what + ", it has chosen " + e.Protocol
+		what += ", it has chosen " + e.Protocol
+	default:
+		what += ", it has negotiated no protocol"
 	}
-	return what + ", it has negotiated no protocol"
+	return what + "; " + adviceFor(protocolHTTP2)
 }
 
 // Unwrap returns the error of the handshake, if any.
@@ -36,11 +39,14 @@ func (t *Transport) connect(ctx context.Context, key originKey) (*Session, error
 	if err := t.Config.check(t.Config.clientSending()); err != nil {
 		return nil, err
 	}
+	if full := t.sessions().shared.admit(); full != nil {
+		return nil, full
+	}
 	conn, err := t.dialOrigin(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return t.sessionConfig().forOrigin(key.origin()).ClientSession(conn), nil
+	return t.sessionConfig(key).ClientSession(conn), nil
 }
 
 // dialOrigin makes the connection to an origin, through TLS and proxies.
@@ -64,17 +70,27 @@ func (t *Transport) dialOrigin(ctx context.Context, key originKey) (net.Conn, er
 
 // dialPlain is DialContext, or what stands for it.
 func (t *Transport) dialPlain(ctx context.Context, network, addr string) (net.Conn, error) {
-	if t.DialContext == nil {
-		var d net.Dialer
-		return d.DialContext(ctx, network, addr)
+	dial := new(net.Dialer).DialContext
+	if t.DialContext != nil {
+		dial = hookedDial(t.DialContext)
 	}
-	return checkDialled(t.DialContext(ctx, network, addr))
+	return t.dialWithin(ctx, dial, network, addr)
+}
+
+// dialWithin has a connection dialled in DialTimeout.
+func (t *Transport) dialWithin(ctx context.Context, dial dialFunc, network, addr string) (conn net.Conn, err error) {
+	late := timeoutError("dial of " + addr)
+	err = within(ctx, cmp.Or(t.DialTimeout, dialTimeout), late, func(ctx context.Context) error {
+		conn, err = checkDialled(dial(ctx, network, addr))
+		return err
+	})
+	return conn, err
 }
 
 // checkDialled catches hooks that return neither a connection nor an error.
 func checkDialled(conn net.Conn, err error) (net.Conn, error) {
 	if conn == nil && err == nil {
-		return nil, &messageError{"a dial hook of the Transport returned neither a connection nor an error"}
+		return nil, &messageError{"a dial hook returned neither a connection nor an error"}
 	}
 	return conn, err
 }
@@ -89,7 +105,7 @@ func (t *Transport) dialTLS(ctx context.Context, addr string, spdy bool) (net.Co
 		}
 		return t.startTLS(ctx, conn, addr, spdy)
 	}
-	conn, err := checkDialled(t.DialTLSContext(ctx, "tcp", addr))
+	conn, err := t.dialWithin(ctx, hookedDial(t.DialTLSContext), "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -164,20 +180,7 @@ func (t *Transport) handshake(ctx context.Context, conn net.Conn, addr string, s
 
 // limitedHandshake limits a handshake to TLSHandshakeTimeout.
 func (t *Transport) limitedHandshake(ctx context.Context, handshake func(context.Context) error) error {
-	limit := t.TLSHandshakeTimeout
-	if limit == 0 {
-		limit = handshakeTimeout
-	}
-	if limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, errHandshakeTimeout)
-		defer cancel()
-	}
-	err := handshake(ctx)
-	if err != nil && context.Cause(ctx) == errHandshakeTimeout {
-		return errHandshakeTimeout
-	}
-	return err
+	return within(ctx, cmp.Or(t.TLSHandshakeTimeout, handshakeTimeout), errHandshakeTimeout, handshake)
 }
 
 // negotiated reports why a connection over TLS does not carry SPDY.
@@ -196,4 +199,4 @@ func (t *Transport) negotiated(conn net.Conn, addr string) error {
 }
 
 // errHandshakeTimeout is why a dial failed whose TLS handshake took too long.
-var errHandshakeTimeout error = timeoutError("TLS handshake")
+const errHandshakeTimeout = timeoutError("TLS handshake")

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 // decompress makes an answer that is compressed by gzip look as if it were not. The
@@ -26,9 +27,14 @@ type gzipBody struct {
 	body io.ReadCloser
 	zip  *gzip.Reader // nil before the first Read
 	err  error        // of the gzip header
+
+	closed atomic.Bool
 }
 
 func (b *gzipBody) Read(p []byte) (int, error) {
+	if b.err == nil && b.closed.Load() { // zip may have bytes left
+		return 0, http.ErrBodyReadAfterClose
+	}
 	if b.zip == nil && b.err == nil {
 		b.zip, b.err = gzip.NewReader(b.body)
 	}
@@ -38,4 +44,7 @@ func (b *gzipBody) Read(p []byte) (int, error) {
 	return b.zip.Read(p)
 }
 
-func (b *gzipBody) Close() error { return b.body.Close() }
+func (b *gzipBody) Close() error {
+	b.closed.Store(true)
+	return b.body.Close()
+}

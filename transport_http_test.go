@@ -294,6 +294,7 @@ func TestTransportExpect(t *testing.T) {
 				then(t, p, call, &log)
 				synctest.Wait()
 				require.EqualValues(t, 1, body.closes.Load())
+				p.wantSilence("but a PING behind the reset, which is echoed")
 				pass(time.Minute)
 				p.wantSilence("that was all")
 			})
@@ -324,6 +325,7 @@ func TestTransportAnswerTimeout(t *testing.T) {
 		call := r.start(r.request("POST", "http://a.example/", body))
 		p := r.peer(0)
 		p.wantSynStream("the request", 1)
+		p.send(&SettingsFrame{}) // a server that says nothing has less than a minute
 		pass(time.Minute)
 		call.pending("the request is not complete")
 		require.NoError(t, feed.Close())
@@ -373,11 +375,14 @@ func TestTransportCancel(t *testing.T) {
 	scriptedTest(t, "dialling", func(r *poolRig) { r.slow(time.Hour) }, func(t *testing.T, r *scriptedPool) {
 		_, cancel := start(r.poolRig, "http://a.example/")
 		cancel()
+		require.Equal(t, 1, r.origins(), "the dial goes on")
+		pass(strayDial)
 		require.Zero(t, r.origins())
 	})
 	scriptedTest(t, "TLS handshake", nil, func(t *testing.T, r *scriptedPool) {
 		_, cancel := start(r.poolRig, "https://a.example/")
 		cancel()
+		pass(handshakeTimeout)
 		synctest.Wait()
 		_, err := r.conns[0].Write(nil)
 		require.ErrorIs(t, err, net.ErrClosed)
@@ -425,6 +430,7 @@ func TestTransportCancel(t *testing.T) {
 	}, func(t *testing.T, r *scriptedPool) {
 		_, cancel := start(r.poolRig, "http://a.example/")
 		cancel()
+		pass(strayDial)
 		synctest.Wait()
 		_, err := r.conns[0].Write(nil)
 		require.ErrorIs(t, err, net.ErrClosed)

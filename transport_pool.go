@@ -19,18 +19,24 @@ type originKey struct {
 // origin returns the origin as Config.SettingsKey has it. Proxies are no part of it.
 func (k originKey) origin() string { return k.scheme + "://" + k.addr }
 
-// A sessionPool keeps the sessions of a Transport by origin. There is at most one dial
-// for an origin at a time; whoever finds no slot waits, in turn, for what comes first:
-// that dial, or a slot of a session that is there.
+// A sessionPool keeps the sessions of a Transport by origin. A request that finds no slot
+// waits, in turn, for what comes first: the session of a dial, which serves all who wait, or
+// a slot of a session that is there.
 //
 // Its lock may be taken while a Session.mu is held, never the other way round. So
 // looking for a slot begins with a copy of an origin's list, which is replaced and
 // never changed.
 type sessionPool struct {
-	t *Transport // immutable; for its options
+	t      *Transport // immutable; for its options
+	shared *pools     // what the sessions keep together; immutable
 
 	mu      sync.Mutex
 	origins map[originKey]*origin // those with a session, a dial or somebody waiting
+	conns   map[originKey]int     // connections that are open or being dialled, if MaxConnsPerHost is set
+	strays  []*origin             // those with dials for which nobody waits, the longest left first
+
+	trimming atomic.Bool  // trim is about to run
+	idle     atomic.Int32 // sessions that are idle, if their number has a limit
 }
 
 // An origin has the sessions of one key, and those who wait for one.
@@ -39,13 +45,16 @@ type origin struct {
 	alone bool // it is not in the pool: its session is for one request
 
 	waiting atomic.Int32 // len(waiters), for a look without the lock
+	idle    atomic.Int32 // sessions that are idle, if their number has a limit
 
 	// Guarded by sessionPool.mu.
 	sessions []*pooledSession // oldest first; replaced, never changed
 	waiters  []*slotWaiter
-	dial     *dialCall // nil if none is under way
-	declined time.Time // since when those who wait now leave slots of sessions that rest; zero if they do not
-	looks    time.Time // when look is called next; zero if it is not
+	dials    []*dialCall // under way, oldest first
+	stray    time.Time   // since when nobody waits for the dials; zero if somebody does, or there are none
+	declined time.Time   // since when those who wait now leave slots of sessions that rest; zero if they do not
+	looks    time.Time   // when look is called next; zero if it is not
+	asked    time.Time   // when an http.Transport was last asked to dial in place of sessions that are of no use
 }
 
 // A slotWaiter is a request that waits for a slot of any session.
@@ -67,21 +76,21 @@ func (w *slotWaiter) decide(verdict error) {
 	}
 }
 
-// A dialCall is a dial that is under way.
-type dialCall struct {
-	cancel context.CancelFunc
-}
-
 // take returns a session with a slot of it, which it waits for as long as the context
 // allows, in turn: a request that finds others waiting queues up behind them. One that is to be
-// alone gets a session of its own. Sessions that rest, see refusalRest, come last.
+// alone gets a session of its own, unless MaxConnsPerHost forbids that. Sessions that rest, see
+// refusalRest, come last.
 func (p *sessionPool) take(ctx context.Context, key originKey, alone bool) (*pooledSession, slotUse, error) {
+	if p.t.host != nil { // it dials
+		return p.takeGrafted(ctx, key)
+	}
 	sessions, queued := p.sessionsOf(key)
 	switch {
-	case p.t.host != nil: // somebody else dials
-		return p.takeGrafted(sessions)
 	case alone:
-		return p.wait(ctx, key, &origin{key: key, alone: true})
+		ps, use, err := p.wait(ctx, key, &origin{key: key, alone: true})
+		if err != errConnLimit {
+			return ps, use, err
+		}
 	case !queued:
 		if ps, use, ok := takeAwake(sessions); ok {
 			return ps, use, nil
@@ -122,6 +131,7 @@ func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin) (*pool
 	}
 	o.waiters = append(o.waiters, w)
 	o.waiting.Add(1)
+	p.claimLocked(o)
 	p.mu.Unlock()
 	p.offer(o, w) // what became free before it could be given to us
 	err, decided := awaitVerdict(w.verdict, nil, ctx.Done())
@@ -129,12 +139,13 @@ func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin) (*pool
 		return w.session, w.use, err
 	}
 	if p.leave(o, w) {
-		return nil, slotUse{}, context.Cause(ctx)
+		p.doubt(o, time.Since(w.came))
+		return nil, slotUse{}, causeOf(ctx)
 	}
 	if failed, _ := awaitVerdict(w.verdict, nil, nil); failed == nil { // it came as we gave up
 		w.session.giveBack()
 	}
-	return nil, slotUse{}, context.Cause(ctx)
+	return nil, slotUse{}, causeOf(ctx)
 }
 
 // offer gives the slots that sessions have to those who wait, and has another session dialled
@@ -156,7 +167,8 @@ func (p *sessionPool) offer(o *origin, newcomer *slotWaiter) {
 }
 
 // leave takes a waiter that gives up out of the queue, and reports false if it has its
-// verdict. When the last one has given up, the dial is cancelled.
+// verdict. When the last one has given up, the dials go on for a while, see strayDial; that for
+// a request that was to be alone is cancelled.
 func (p *sessionPool) leave(o *origin, w *slotWaiter) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,25 +177,25 @@ func (p *sessionPool) leave(o *origin, w *slotWaiter) bool {
 		return false
 	}
 	o.waiters = slices.Delete(o.waiters, i, i+1)
-	o.leftLocked()
-	p.cancelDialLocked(o)
+	p.leftLocked(o)
+	switch {
+	case o.alone:
+		p.endDialsLocked(o)
+	case len(o.waiters) == 0:
+		for _, d := range o.dials {
+			d.left = true
+		}
+	}
 	p.tidyLocked(o)
 	return true
 }
 
 // leftLocked takes note of a waiter that has left the queue.
-func (o *origin) leftLocked() {
+func (p *sessionPool) leftLocked(o *origin) {
 	o.waiting.Add(-1)
 	if len(o.waiters) == 0 {
 		o.declined = time.Time{}
-	}
-}
-
-// cancelDialLocked cancels a dial that nobody waits for.
-func (p *sessionPool) cancelDialLocked(o *origin) {
-	if o.dial != nil && len(o.waiters) == 0 {
-		o.dial.cancel()
-		o.dial = nil
+		p.strayLocked(o)
 	}
 }
 
@@ -201,70 +213,9 @@ func (p *sessionPool) originLocked(key originKey) *origin {
 
 // tidyLocked forgets an origin of which there is nothing.
 func (p *sessionPool) tidyLocked(o *origin) {
-	if len(o.sessions) == 0 && len(o.waiters) == 0 && o.dial == nil && p.origins[o.key] == o {
+	if len(o.sessions) == 0 && len(o.waiters) == 0 && len(o.dials) == 0 && p.origins[o.key] == o {
 		delete(p.origins, o.key)
 	}
-}
-
-// dialLocked starts a dial if somebody waits for whom no session has a slot, none is under
-// way, and the options allow one more session, of which a server that lets requests have no
-// streams gets maxResting. The dial has the values of the first such
-// waiter's context, so that its httptrace hooks see it, and outlives that waiter if there
-// are others.
-func (p *sessionPool) dialLocked(o *origin) {
-	if o.dial != nil || !p.t.mayHave(len(o.sessions)) || countOf(o.sessions, (*pooledSession).barren) >= maxResting {
-		return
-	}
-	first := slices.IndexFunc(o.waiters, func(w *slotWaiter) bool { return w.tried })
-	if first < 0 {
-		return
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(o.waiters[first].ctx))
-	o.dial = &dialCall{cancel: cancel}
-	go p.run(ctx, o, o.dial) // ends with the dial
-}
-
-// run dials, and gives the session to those who wait.
-func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
-	defer d.cancel()
-	s, err := p.t.connect(ctx, o.key)
-	var ps *pooledSession
-	if err == nil {
-		ps = p.place(s, o)
-	}
-	p.mu.Lock()
-	wanted := o.dial == d
-	switch {
-	case !wanted:
-	case err != nil:
-		o.dial = nil
-		for len(o.waiters) > 0 {
-			o.popLocked().decide(err)
-		}
-		p.tidyLocked(o)
-	default:
-		o.sessions = append(slices.Clone(o.sessions), ps)
-	}
-	p.mu.Unlock()
-	switch {
-	case err != nil:
-	case !wanted:
-		s.shutdown(ErrSessionClosed)
-	default:
-		ps.serve()
-		p.dialled(o, d)
-	}
-}
-
-// dialled ends a dial, when those who waited have the slots of its session. Before, a
-// request that queues behind them would have another session dialled.
-func (p *sessionPool) dialled(o *origin, d *dialCall) {
-	p.mu.Lock()
-	if o.dial == d {
-		o.dial = nil
-	}
-	p.mu.Unlock()
-	p.offer(o, nil)
 }
 
 // add puts a session that somebody else has dialled, and that does not run yet, into the
@@ -285,11 +236,11 @@ func (p *sessionPool) place(s *Session, o *origin) *pooledSession {
 	return ps
 }
 
-func (o *origin) popLocked() *slotWaiter {
+func (p *sessionPool) popLocked(o *origin) *slotWaiter {
 	w := o.waiters[0]
 	o.waiters[0] = nil
 	o.waiters = o.waiters[1:]
-	o.leftLocked()
+	p.leftLocked(o)
 	return w
 }
 
@@ -303,12 +254,9 @@ func (p *sessionPool) admit(ps *pooledSession) {
 		if p.declinesLocked(o, ps) {
 			return
 		}
-		w := o.popLocked()
+		w := p.popLocked(o)
 		w.session, w.use = ps, ps.takeLocked()
 		w.decide(nil)
-		if ps.rests() && o.dial != nil {
-			p.lookLaterLocked(o, refusalRest)
-		}
 	}
 }
 
@@ -327,15 +275,14 @@ func (p *sessionPool) remove(ps *pooledSession) {
 
 // closeIdle ends the sessions that have no streams, and the dials that nobody waits for.
 func (p *sessionPool) closeIdle() {
-	var all []*pooledSession
 	p.mu.Lock()
 	for _, o := range p.origins {
-		all = append(all, o.sessions...)
-		p.cancelDialLocked(o)
-		p.tidyLocked(o)
+		if len(o.waiters) == 0 {
+			p.endDialsLocked(o)
+		}
 	}
 	p.mu.Unlock()
-	for _, ps := range all {
+	for _, ps := range p.all() {
 		ps.closeIfIdle()
 	}
 }

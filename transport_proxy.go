@@ -5,11 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
-	"time"
 )
-
-// proxyTimeout limits how long a proxy takes to answer CONNECT, as in net/http.
-const proxyTimeout = time.Minute
 
 // dialProxy returns a connection to addr that leads through a proxy.
 func (t *Transport) dialProxy(ctx context.Context, via *url.URL, addr string) (conn net.Conn, err error) {
@@ -21,10 +17,10 @@ func (t *Transport) dialProxy(ctx context.Context, via *url.URL, addr string) (c
 	default:
 		err = errors.New("its scheme is not http, https, socks5 or socks5h")
 	}
-	if err != nil {
-		return nil, causedError{"spdy: proxy " + proxyName(via), err}
+	if _, named := err.(*ProxyError); err == nil || named {
+		return conn, err
 	}
-	return conn, nil
+	return nil, causedError{"spdy: proxy " + proxyName(via), err}
 }
 
 // dialTunnel has an HTTP proxy make a tunnel to addr (RFC 9110 §9.3.6). The connection
@@ -33,7 +29,7 @@ func (t *Transport) dialTunnel(ctx context.Context, via *url.URL, addr string) (
 	if conn, err = t.dialProxyServer(ctx, via); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, proxyTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, proxyTimeout, timeoutError("tunnel to "+addr))
 	defer cancel()
 	guard := guardConn(ctx, conn)
 	rest, err := t.askTunnel(ctx, conn, via, addr)

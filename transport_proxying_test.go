@@ -38,7 +38,9 @@ func TestReverseProxyHangUp(t *testing.T) {
 					close(began)
 					<-r.Context().Done()
 					since = time.Now()
-					ended <- context.Cause(r.Context())
+					assert.Equal(t, context.Canceled, context.Cause(r.Context()))
+					_, err := w.Write(make([]byte, 2*answerBuffer))
+					ended <- err
 				})
 				cc, sc := testconn.Pair(testconn.First(testconn.Record()))
 				server := (&Config{Version: SPDY31}).ServerSession(sc, &http.Server{Handler: origin})

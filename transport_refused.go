@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"context"
 	"slices"
 	"time"
 )
@@ -20,10 +21,14 @@ const (
 // declinesLocked reports whether those who wait leave the free slots of a session to others:
 // it rests, and a dial brings a better one, or might. The first of them takes a slot when it
 // has waited, and they have left slots, for refusalWait: the dial may hang. Those behind
-// came later, so that nobody has to be asked but the first.
+// came later, so that nobody has to be asked but the first. The slots of a session that is suspect
+// they leave until it is that no more, or no longer theirs.
 func (p *sessionPool) declinesLocked(o *origin, ps *pooledSession) bool {
-	if !ps.rests() || o.dial == nil && !p.spares(o.sessions) {
+	if !ps.rests() || len(o.dials) == 0 && !p.spares(o.sessions) {
 		return false
+	}
+	if ps.isSuspect() {
+		return true
 	}
 	since := o.waiters[0].came
 	if o.declined.IsZero() {
@@ -47,21 +52,14 @@ func (p *sessionPool) lookLaterLocked(o *origin, d time.Duration) {
 	}
 }
 
-// look offers those who wait the slots that they have left so far. If none waits it ends a
-// dial that has been going on for later requests, unless these had still better have its
-// session than one that rests.
+// look offers those who wait the slots that they have left so far, or has another session
+// dialled for them. If none waits it ends dials that nobody has waited for too long.
 func (p *sessionPool) look(o *origin) {
 	p.mu.Lock()
 	if !o.looks.After(time.Now()) {
 		o.looks = time.Time{}
 	}
-	switch {
-	case o.dial == nil || len(o.waiters) > 0:
-	case countOf(o.sessions, (*pooledSession).rests) > 0:
-		p.lookLaterLocked(o, refusalRest)
-	default:
-		p.cancelDialLocked(o)
-	}
+	p.endStrayLocked(o)
 	p.mu.Unlock()
 	p.offer(o, nil)
 }
@@ -82,17 +80,22 @@ func (ps *pooledSession) refusedAt() (at time.Time) {
 	return at
 }
 
-// rests reports whether the session has refused a request lately.
-func (ps *pooledSession) rests() bool {
+// rests reports whether the session has refused a request lately, or is suspect.
+func (ps *pooledSession) rests() bool { return ps.isSuspect() || ps.refuses() }
+
+// refuses reports whether the session has refused a request lately, and is there.
+func (ps *pooledSession) refuses() bool {
 	at := ps.refused.Load()
-	return at != nil && time.Since(*at) < refusalRest
+	return !ps.isSuspect() && at != nil && time.Since(*at) < refusalRest
 }
 
 // spares reports whether an origin with these sessions had better get another one than have
 // those used that rest.
 func (p *sessionPool) spares(sessions []*pooledSession) bool {
-	useless := countOf(sessions, func(ps *pooledSession) bool { return ps.rests() || ps.barren() })
-	return countOf(sessions, (*pooledSession).rests) > 0 && useless < maxResting && p.t.mayHave(len(sessions))
+	useless := countOf(sessions, func(ps *pooledSession) bool {
+		return (ps.rests() || ps.barren()) && !ps.lost.Load() // MaxConnsPerHost limits these
+	})
+	return countOf(sessions, (*pooledSession).rests) > 0 && useless < maxResting && p.mayHaveAnother(sessions)
 }
 
 // countOf is the number of sessions that are such.
@@ -105,17 +108,57 @@ func countOf(sessions []*pooledSession, such func(ps *pooledSession) bool) (n in
 	return n
 }
 
-// takeGrafted takes a slot for a request for which somebody else dials if there is none.
-func (p *sessionPool) takeGrafted(sessions []*pooledSession) (*pooledSession, slotUse, error) {
-	if ps, use, ok := takeAwake(sessions); ok {
-		return ps, use, nil
-	}
-	if !p.spares(sessions) {
-		if ps, use, ok := takeAny(sessions); ok {
+// takeGrafted takes a slot for a request for which somebody else dials if there is none. Where
+// sessions have refused requests lately, one request in refusalWait has that done. Where all
+// others are suspect, each does, as where there is none. Where maxResting sessions take no
+// streams at present, requests wait for one that does, or for one of them to end.
+func (p *sessionPool) takeGrafted(ctx context.Context, key originKey) (*pooledSession, slotUse, error) {
+	sessions, queued := p.sessionsOf(key)
+	if !queued {
+		if ps, use, ok := takeAwake(sessions); ok {
 			return ps, use, nil
 		}
+		bears := countOf(sessions, (*pooledSession).refuses) > 0 && ctx.Value(triesKey{p.t}) == nil
+		if !p.spares(sessions) || bears && !p.mayAskHost(key) {
+			if ps, use, ok := takeAny(sessions); ok {
+				return ps, use, nil
+			}
+		}
+	}
+	if countOf(sessions, (*pooledSession).barren) >= maxResting {
+		return p.wait(ctx, key, nil)
 	}
 	return nil, slotUse{}, errNoSession
+}
+
+// mayAskHost reports whether a request may have the http.Transport dial because sessions of the
+// origin rest. A request that has been sent before has asked already, see sendElsewhere.
+func (p *sessionPool) mayAskHost(key originKey) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := p.origins[key]
+	if o == nil || time.Since(o.asked) < refusalWait {
+		return o == nil
+	}
+	o.asked = time.Now()
+	return true
+}
+
+// askHostLocked has the http.Transport dial for the first of those who wait, and for the next
+// after refusalWait, unless maxResting sessions take no streams.
+func (p *sessionPool) askHostLocked(o *origin) {
+	if len(o.waiters) == 0 || countOf(o.sessions, (*pooledSession).barren) >= maxResting {
+		return
+	}
+	if since := time.Since(o.asked); since < refusalWait {
+		p.lookLaterLocked(o, refusalWait-since)
+		return
+	}
+	o.asked = time.Now()
+	p.popLocked(o).decide(errNoSession)
+	if len(o.waiters) > 0 {
+		p.lookLaterLocked(o, refusalWait)
+	}
 }
 
 // takeAwake takes a slot of a session that does not rest, the oldest that has one.
@@ -130,7 +173,8 @@ func takeAwake(sessions []*pooledSession) (*pooledSession, slotUse, bool) {
 	return nil, slotUse{}, false
 }
 
-// takeAny takes a slot of any session, those first whose refusal is the oldest.
+// takeAny takes a slot of any session, those first whose refusal is the oldest, and one that is
+// suspect last.
 func takeAny(sessions []*pooledSession) (*pooledSession, slotUse, bool) {
 	for _, ps := range byRefusal(sessions) {
 		if use, ok := ps.take(); ok {
@@ -141,10 +185,12 @@ func takeAny(sessions []*pooledSession) (*pooledSession, slotUse, bool) {
 }
 
 // byRefusal sorts sessions: those first that have never refused a request, then those whose
-// refusal is the oldest.
+// refusal is the oldest, and those last that are suspect.
 func byRefusal(sessions []*pooledSession) []*pooledSession {
 	oldest := func(a, b *pooledSession) int { return a.refusedAt().Compare(b.refusedAt()) }
-	return slices.SortedStableFunc(slices.Values(sessions), oldest)
+	sorted := slices.SortedStableFunc(slices.Values(sessions), oldest)
+	return append(slices.DeleteFunc(slices.Clone(sorted), (*pooledSession).isSuspect),
+		slices.DeleteFunc(sorted, func(ps *pooledSession) bool { return !ps.isSuspect() })...)
 }
 
 // hasRoom reports whether a request would get a slot at once.

@@ -173,7 +173,7 @@ func (s *Session) measuredLocked(id uint32) {
 	}
 	t.ping = 0
 	rtt := max(time.Since(t.sent), 1)
-	s.stats.roundTrip = rtt
+	s.stats.tripLocked(rtt)
 	if t.rtt == 0 || rtt < t.rtt {
 		t.rtt = rtt
 	}

@@ -39,6 +39,7 @@ var waitsElsewhere = map[string]string{
 	"Framer.ReadFrame":                 "it waits for its reader, which is the caller's",
 	"Framer.WriteFrame":                "it waits for its writer, which is the caller's",
 	"Framer.WriteRaw":                  "it waits for its writer, which is the caller's",
+	"UpgradeDialer.DialResponse":       "as UpgradeDialer.Dial, which calls it",
 	"TrackSession":                     "its context is not waited for",
 	"WithPriority":                     "its context is not waited for",
 	"SessionFromContext":               "its context is not waited for",

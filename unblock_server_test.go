@@ -82,7 +82,9 @@ func dialsInVain(ctx context.Context, _, _ string) (net.Conn, error) {
 
 // transport starts a request of a Transport.
 func (w *scene) transport(tr *Transport) *call {
-	tr.Config = quietConfig
+	patient := *quietConfig
+	patient.FirstFrameTimeout = -1 // the limit of a silent server is less than callerTime
+	tr.Config = &patient
 	w.t.Cleanup(tr.CloseIdleConnections)
 	return w.do(tr.RoundTrip)
 }
@@ -120,9 +122,13 @@ var waitingServers = []waitingCall{
 		ends{"Server.Close": is(net.ErrClosed), "Server.Shutdown": is(net.ErrClosed),
 			"peer hangs up": is(io.EOF), "connection breaks": is(syscall.ECONNRESET)}},
 	{"Transport.RoundTrip", "for a connection", asClient, nil,
-		func(w *scene) *call { return w.transport(&Transport{DialContext: dialsInVain}) }, byContext},
+		func(w *scene) *call {
+			return w.transport(&Transport{DialContext: dialsInVain, DialTimeout: 2 * callerTime})
+		}, byContext},
 	{"Transport.RoundTrip", "for the answer", asClient, nil,
-		func(w *scene) *call { return w.transport(&Transport{DialContext: w.dials}) },
+		func(w *scene) *call {
+			return w.transport(&Transport{DialContext: w.dials, Config: &Config{FirstFrameTimeout: -1}})
+		},
 		join(byContext, ends{"RST_STREAM": wasReset, "peer hangs up": is(io.ErrUnexpectedEOF), "connection breaks": is(syscall.ECONNRESET)})},
 	{"Transport.RoundTrip", "for a stream", asClient, nil,
 		func(w *scene) *call {

@@ -53,6 +53,12 @@ type Upgrader struct {
 	// it is closed it ends them, unless it is an http.Server, which has to be closed with
 	// CloseServer for that.
 	Detached bool
+
+	// Refuse, if it is not nil, answers a request that is not upgraded, for example in the
+	// form in which the rest of a service reports errors. It gets the status and the reason
+	// in refusal, whose Header, the accepted stream protocols, is set in w. nil
+	// stands for a line of text. Refuse is not called when the 101 cannot be written.
+	Refuse func(w http.ResponseWriter, r *http.Request, refusal *UpgradeError)
 }
 
 // Upgrade answers the request with 101 Switching Protocols and returns a raw session
@@ -66,35 +72,33 @@ type Upgrader struct {
 // answered with 400, as is one without stream protocols if the server asks for them;
 // one that offers only unknown ones with 403, and with what is known; one that comes when
 // the server is shutting down with 503, unless the Upgrader is Detached. Upgrade then
-// returns an *UpgradeError with the status, and the handler must not use w.
+// returns an *UpgradeError with the status, and the handler must not use w. Refuse can write that answer in another form.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, protocol string, err error) {
-	protocol, refusal := u.negotiate(r)
-	if refusal != nil {
-		refusal.refuse(w)
+	if r == nil || w == nil {
+		return nil, "", &UpgradeError{Reason: "the request", Err: errNoRequest}
+	}
+	refuse := func(refusal *UpgradeError, cause error) (*Session, string, error) {
+		refusal.Err = cause
+		u.refuse(w, r, refusal)
 		return nil, "", refusal
 	}
+	protocol, refusal := u.negotiate(r)
+	if refusal != nil {
+		return refuse(refusal, nil)
+	}
 	if err := u.Config.check(rawSending); err != nil {
-		refusal = refuseUpgrade(r, http.StatusInternalServerError, "the configuration of its sessions")
-		refusal.Err = err
-		refusal.refuse(w)
-		return nil, "", refusal
+		return refuse(refuseUpgrade(r, http.StatusInternalServerError, "the configuration of its sessions"), err)
 	}
 	var owner *upgrades
 	if !u.Detached {
 		owner = upgradesOf(r.Context())
 	}
 	if owner.isClosing() {
-		refusal = refuseUpgrade(r, http.StatusServiceUnavailable, "the server is shutting down")
-		refusal.Err = http.ErrServerClosed
-		refusal.refuse(w)
-		return nil, "", refusal
+		return refuse(refuseUpgrade(r, http.StatusServiceUnavailable, "the server is shutting down"), http.ErrServerClosed)
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		refusal = refuseUpgrade(r, http.StatusInternalServerError, "the connection cannot be taken over")
-		refusal.Err = err
-		refusal.refuse(w)
-		return nil, "", refusal
+		return refuse(refuseUpgrade(r, http.StatusInternalServerError, "the connection cannot be taken over"), err)
 	}
 	if err := switchProtocols(conn, w.Header(), protocol); err != nil {
 		conn.Close()
@@ -246,11 +250,15 @@ func refuseUpgrade(r *http.Request, status int, reason string) *UpgradeError {
 	}
 }
 
-// refuse sends the refusal.
-func (e *UpgradeError) refuse(w http.ResponseWriter) {
-	for name, values := range e.Header {
+// refuse sends a refusal.
+func (u *Upgrader) refuse(w http.ResponseWriter, r *http.Request, refusal *UpgradeError) {
+	for name, values := range refusal.Header {
 		w.Header()[name] = slices.Clone(values)
 	}
-	e.Body = []byte("unable to upgrade: " + e.Reason + "\n")
-	http.Error(w, strings.TrimSuffix(string(e.Body), "\n"), e.StatusCode)
+	if u.Refuse != nil {
+		u.Refuse(w, r, refusal)
+		return
+	}
+	refusal.Body = []byte("unable to upgrade: " + refusal.Reason + "\n")
+	http.Error(w, strings.TrimSuffix(string(refusal.Body), "\n"), refusal.StatusCode)
 }

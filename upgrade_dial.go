@@ -36,7 +36,9 @@ type UpgradeDialer struct {
 	// has none, its ServerName is the host's name.
 	TLSClientConfig *tls.Config
 
-	// DialContext opens the TCP connections; nil means that of a net.Dialer.
+	// DialContext opens the TCP connections; nil means that of a net.Dialer. A call that has not
+	// returned 100 milliseconds after the end of its context is left to itself; a connection
+	// that it returns later is closed.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Proxy says which proxy to use for the request: its URL has the scheme http,
@@ -44,7 +46,8 @@ type UpgradeDialer struct {
 	// mean none. http.ProxyFromEnvironment does what most programs do.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// ProxyConnectHeader goes out with the CONNECT to an HTTP proxy.
+	// ProxyConnectHeader goes out with the CONNECT to an HTTP proxy. Its Proxy-Authorization is
+	// replaced if the proxy's URL has a user.
 	ProxyConnectHeader http.Header
 }
 
@@ -54,22 +57,35 @@ type UpgradeDialer struct {
 // another one. protocol is what the server has chosen for the streams: one of those
 // that were offered, or none, which old servers mean by not saying.
 //
-// The context limits all of it and nothing afterwards. Every failure is an
+// The context limits all of it and nothing afterwards. Without an earlier end a connection
+// that DialContext does not make may take 30 seconds, a TLS handshake ten, and a proxy a
+// minute to make a tunnel. Every failure is an
 // *UpgradeError and leaves no connection behind. A redirect is a failure too: its
 // Location is in the Header of the error.
 func (d *UpgradeDialer) Dial(ctx context.Context, method, rawURL string) (s *Session, protocol string, err error) {
+	s, res, err := d.DialResponse(ctx, method, rawURL)
+	if err != nil {
+		return nil, "", err
+	}
+	return s, strings.Join(listValues(res.Header[HeaderStreamProtocol]), ""), nil // one at most, see switched
+}
+
+// DialResponse is Dial for a program that needs the header fields of the server's answer 101,
+// where Upgrader and others put more than the protocol of the streams, which is
+// HeaderStreamProtocol there. The answer has no body, and its Request is the one that was sent.
+func (d *UpgradeDialer) DialResponse(ctx context.Context, method, rawURL string) (*Session, *http.Response, error) {
 	req, err := d.request(ctx, method, rawURL)
 	if err != nil {
-		return nil, "", &UpgradeError{URL: publicURL(rawURL), Reason: "the request", Err: err}
+		return nil, nil, &UpgradeError{URL: publicURL(rawURL), Reason: "the request", Err: err}
 	}
 	if err := d.Config.check(rawSending); err != nil {
-		return nil, "", upgradeFailure(req, err)
+		return nil, nil, upgradeFailure(req, err)
 	}
-	conn, protocol, err := d.connect(ctx, req)
+	conn, res, err := d.connect(ctx, req)
 	if err != nil {
-		return nil, "", upgradeFailure(req, err)
+		return nil, nil, upgradeFailure(req, err)
 	}
-	return upgradeConfig(d.Config).RawSession(conn, true), protocol, nil
+	return upgradeConfig(d.Config).RawSession(conn, true), res, nil
 }
 
 // publicURL is a URL that may not be one, without user and password.
@@ -120,50 +136,64 @@ func (d *UpgradeDialer) request(ctx context.Context, method, rawURL string) (*ht
 }
 
 // connect dials, through a proxy if one is configured, and has the connection upgraded.
-func (d *UpgradeDialer) connect(ctx context.Context, req *http.Request) (conn net.Conn, protocol string, err error) {
+func (d *UpgradeDialer) connect(ctx context.Context, req *http.Request) (conn net.Conn, res *http.Response, err error) {
 	port := "80"
 	if req.URL.Scheme == "https" {
 		port = "443"
 	}
 	addr, err := urlAddr(req.URL, port)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	var via *url.URL
 	if d.Proxy != nil {
 		if via, err = d.Proxy(req); err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 	}
-	dialer := &proxyDialer{dial: d.DialContext, tls: d.proxyTLS(), header: d.ProxyConnectHeader}
+	dialer := &proxyDialer{dial: d.hook(), tls: d.proxyTLS(), header: d.ProxyConnectHeader}
 	raw, err := dialer.dialContext(ctx, via, addr)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	guard := guardConn(ctx, raw)
 	defer func() {
 		if err = guard.release(err); err != nil {
-			conn = nil
+			conn, res = nil, nil
 		}
 	}()
 	conn = raw
 	if req.URL.Scheme == "https" {
 		if conn, err = handshake(ctx, raw, d.TLSClientConfig, addr); err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 	}
 	res, rest, err := ask(conn, req)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	if protocol, err = switched(req, res); err != nil {
+	if err = switched(req, res); err != nil {
 		var refused *UpgradeError
 		if errors.As(err, &refused) {
 			refused.Body = refusalBody(conn, res)
 		}
-		return nil, "", err
+		return nil, nil, err
 	}
-	return withReadAhead(conn, rest), protocol, nil
+	res.Body = http.NoBody // what follows is the session's
+	res.TLS = connectionState(conn)
+	return withReadAhead(conn, rest), res, nil
+}
+
+// hook is DialContext, which may return neither a connection nor an error, or not heed its context;
+// nil if there is none.
+func (d *UpgradeDialer) hook() dialFunc {
+	if d.DialContext == nil {
+		return nil
+	}
+	dial := hookedDial(d.DialContext)
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return checkDialled(dial(ctx, network, addr))
+	}
 }
 
 // proxyTLS is the configuration for proxies: that for servers, whose name is another.
@@ -176,32 +206,32 @@ func (d *UpgradeDialer) proxyTLS() *tls.Config {
 	return c
 }
 
-// switched says what the server has chosen, or why its answer is no upgrade.
-func switched(req *http.Request, res *http.Response) (protocol string, err error) {
+// switched says why the answer is no upgrade to what was offered, nil if it is.
+func switched(req *http.Request, res *http.Response) error {
 	refused := &UpgradeError{
 		URL: requestURL(req), StatusCode: res.StatusCode, Status: res.Status, Header: res.Header,
 	}
 	if res.StatusCode != http.StatusSwitchingProtocols {
-		return "", refused
+		return refused
 	}
 	to := listValues(res.Header["Upgrade"])
 	if len(to) != 1 || !strings.EqualFold(to[0], UpgradeProtocol) {
 		refused.Reason = fmt.Sprintf("the server switches to %q, not to %s", to, UpgradeProtocol)
-		return "", refused
+		return refused
 	}
 	if !httpguts.HeaderValuesContainsToken(res.Header["Connection"], "upgrade") {
 		refused.Reason = "the header field Connection of the answer does not say Upgrade"
-		return "", refused
+		return refused
 	}
 	chosen := listValues(res.Header[HeaderStreamProtocol])
 	if len(chosen) == 0 {
-		return "", nil
+		return nil
 	}
 	if len(chosen) > 1 || !slices.Contains(listValues(req.Header[HeaderStreamProtocol]), chosen[0]) {
 		refused.Reason = fmt.Sprintf("the server chooses %q, which was not offered", chosen)
-		return "", refused
+		return refused
 	}
-	return chosen[0], nil
+	return nil
 }
 
 // upgradeFailure makes an *UpgradeError of every failure.

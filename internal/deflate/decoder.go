@@ -74,6 +74,9 @@ func (d *Decoder) grow(n int) {
 	}
 }
 
+// Kept is the size, in bytes, of what the decoder keeps between blocks.
+func (d *Decoder) Kept() int { return cap(d.history) }
+
 // smallHistory is how much history a decoder has room for at first, in bytes.
 const smallHistory = 256
 

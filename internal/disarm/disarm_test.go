@@ -14,7 +14,7 @@ func TestTexts(t *testing.T) {
 	root, err := moduleRoot()
 	require.NoError(t, err)
 	for _, e := range entries() {
-		require.Regexp(t, `^A([1-9]|[12][0-9]|30)$`, e.attack)
+		require.Regexp(t, `^A([1-9]|[12][0-9]|3[01])$`, e.attack)
 		require.NotEmpty(t, e.what, e.attack)
 		for _, ed := range e.edits() {
 			require.NotEqual(t, ed.old, ed.new, "%s: %s", e.attack, e.what)

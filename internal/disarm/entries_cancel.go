@@ -227,13 +227,12 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
 		what: "the wait for the echo ends",
-		old:  "		r.wait = &resetWait{timer: time.AfterFunc(wait, s.giveUpResets)}\n", new: "		r.wait = &resetWait{timer: time.AfterFunc(100*wait, s.giveUpResets)}\n",
+		old:  "		r.wait = &resetWait{timer: time.AfterFunc(first, s.giveUpResets)}\n", new: "		r.wait = &resetWait{timer: time.AfterFunc(100*first, s.giveUpResets)}\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",
 		what: "the wait for the echo is as long as the path needs",
 		old:  "max(resetSlotWait, resetSlotTrips*s.stats.roundTrip)", new: "max(resetSlotWait, s.stats.roundTrip)",
-		also: []edit{{"resetslots.go", "	resetSlotTrips = 4\n", "	_ = 4\n"}},
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "resetslots.go",

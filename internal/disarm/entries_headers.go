@@ -11,6 +11,13 @@ var headerEntries = []entry{
 		test: "^TestAttackA26Sent$/^(request|raw)$",
 	},
 	{
+		attack: "A26", pkg: "tests/headers", what: "a low MaxControlFrame ends no session for the header of a stranger",
+		file: "headerlimit.go",
+		old:  "	return max(s.conf.MaxControlFrame, honest",
+		new:  "	return max(s.conf.MaxControlFrame, 0*honest",
+		test: "^TestControlFramesOfStrangers$",
+	},
+	{
 		attack: "A26", pkg: "tests/headers", what: "a block with too many names is not sent",
 		file: "headerlimit.go",
 		old:  "	case names > most:\n",
@@ -82,16 +89,16 @@ var headerEntries = []entry{
 	},
 	{
 		attack: "A26", pkg: "tests/headers", what: "late headers are measured as their sender does it",
-		file: "receiver_headers.go",
-		old:  "	st.lateBytes += s.inflate.size\n",
-		new:  "	st.lateBytes += s.inflate.size + 24*len(h)\n",
+		file: "late.go",
+		old:  "	late.bytes += s.inflate.size\n",
+		new:  "	late.bytes += s.inflate.size + 24*len(h)\n",
 		test: "^TestAttackA26Late$/^request$",
 	},
 	{
 		attack: "A26", pkg: "tests/headers", what: "those of raw streams too",
 		file: "rawheaders.go",
-		old:  "	case st.lateBytes+size > s.conf.MaxHeaderBytes:\n",
-		new:  "	case st.lateBytes+kept > s.conf.MaxHeaderBytes:\n",
+		old:  "	case late.bytes+size > s.conf.MaxHeaderBytes:\n",
+		new:  "	case late.bytes+kept > s.conf.MaxHeaderBytes:\n",
 		test: "^TestAttackA26Late$/^raw$",
 	},
 	{

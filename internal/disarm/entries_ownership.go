@@ -42,6 +42,16 @@ var ownershipEntries = []entry{
 		old:  " && !c.noCache && !c.setsCookie\n", new: " && !c.noCache\n",
 	},
 	{
+		attack: "A30", file: "pushshare.go", pkg: "tests/ownership",
+		what: "a push for one user answers no request where the headers name nobody",
+		old:  "	case c.oneUser() && !namesUser(p.cause):\n		return false\n", new: "",
+	},
+	{
+		attack: "A30", file: "pushshare.go", pkg: "tests/ownership",
+		what: "what a proxy adds names no user",
+		old:  "name != \"via\" && name != \"x-real-ip\" && !slices.Contains(claims[:], name)", new: "name != \"\"",
+	},
+	{
 		attack: "A30", file: "pushmatch.go", pkg: "tests/ownership",
 		what: "a push with Vary: * answers no request",
 		old:  "name == \"*\" || name != \"\" &&", new: "name != \"*\" &&",
@@ -116,7 +126,7 @@ var ownershipEntries = []entry{
 	{
 		attack: "A30", file: "forward.go", pkg: "tests/ownership",
 		what: "a proxy announces no trailer that may not be forwarded",
-		old:  "	for key := range from {\n		if validTrailer(key) {\n", new: "	for key := range from {\n		if key != \"\" {\n",
+		old:  "	for key := range from {\n		if mayTrail(key) {\n", new: "	for key := range from {\n		if key != \"\" {\n",
 	},
 	{
 		attack: "A30", file: "examples/internal/tunnel/forward.go", pkg: "examples/internal/tunnel",

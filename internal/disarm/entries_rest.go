@@ -100,6 +100,16 @@ var restEntries = []entry{
 		old:  "	if limit <= 0 {\n		return ln\n", new: "	if limit != 0 {\n		return ln\n",
 	},
 	{
+		attack: "A23", file: "meet.go", pkg: "tests/says",
+		what: "a peer that speaks another protocol is known by its first bytes",
+		old:  "	if verdict == firstForeign {\n", new: "	if verdict == firstForeign && s.met {\n",
+	},
+	{
+		attack: "A23", file: "meet.go", pkg: "tests/says",
+		what: "a client does not wait for ever for a server that says nothing",
+		old:  "	limited := s.conf.FirstFrameTimeout == 0 //", new: "	limited := s.conf.FirstFrameTimeout > 0 //",
+	},
+	{
 		attack: "A24", file: "redact.go",
 		what: "logs do not show secrets",
 		old:  "		case isSecretHeader(f.Name) || isSecretValue(f.Value):", new: "		case isSecretValue(f.Value):",
@@ -108,5 +118,15 @@ var restEntries = []entry{
 		attack: "A25", file: "settings.go",
 		what: "the store of settings is bounded",
 		old:  "	if len(m.order) >= maxSettingsServers {", new: "	if len(m.order) < 0 {",
+	},
+	{
+		attack: "A23", file: "deadline.go", pkg: "tests/ends", test: "^TestDeadlineLimitsTheEnd$",
+		what: "a handler's write deadline limits the end of its answer",
+		old:  "	case d.then != nil || d.at.IsZero():\n", new: "	case true:\n",
+	},
+	{
+		attack: "A23", file: "deadline.go", pkg: "tests/ends", test: "^TestDeadlineLimitsTheEnd$",
+		what: "a deadline that has passed when the handler returns limits the end, too",
+		old:  "		d.setLocked(time.Now().Add(grace), then)\n", new: "		d.setLocked(time.Time{}, nil)\n",
 	},
 }

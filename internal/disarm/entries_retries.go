@@ -26,7 +26,7 @@ var retryEntries = []entry{
 	{
 		attack: "A27", file: "retry.go", pkg: "tests/retries",
 		what: "a request whose answer has begun is not sent again",
-		old:  "	case st.answerBegunLocked():\n", new: "	case false:\n",
+		old:  "	case st.answerBegunLocked(), asNotSPDY(err) != nil:", new: "	case asNotSPDY(err) != nil:",
 	},
 	{
 		attack: "A27", file: "retry.go", pkg: "tests/retries",
@@ -86,7 +86,7 @@ var retryEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_refused.go",
 		what: "a slot that a refusal has freed waits for the dial",
-		old:  "	if !ps.rests() || o.dial == nil && !p.spares(o.sessions) {\n", new: "	if true {\n",
+		old:  "	if !ps.rests() || len(o.dials) == 0 && !p.spares(o.sessions) {\n", new: "	if true {\n",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_refused.go",
@@ -111,9 +111,9 @@ var retryEntries = []entry{
 		test: "^TestWaitersGetFreeSlots$",
 	},
 	{
-		attack: "A28", file: "transport_pool.go", pkg: "tests/retries",
+		attack: "A28", file: "transport_dials.go", pkg: "tests/retries",
 		what: "a server that allows no streams gets few connections",
-		old:  " || countOf(o.sessions, (*pooledSession).barren) >= maxResting {\n", new: " {\n",
+		old:  "; barren > 0 && barren+n >= maxResting {\n", new: "; barren < 0 {\n",
 		test: "^TestNoStreamsAtPresent$",
 	},
 	{

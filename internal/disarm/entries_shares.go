@@ -81,6 +81,34 @@ var shareEntries = []entry{
 		test: "^TestEqualUploads$", pkg: "tests/shares",
 	},
 	{
+		attack: "A9", what: "a batch with a small piece of one stream has one frame of each other",
+		file: "scheduler.go",
+		old:  "func (sc *scheduler) ends(st *Stream) bool { return sc.emptied && ",
+		new:  "func (sc *scheduler) ends(st *Stream) bool { return false && ",
+		test: "^TestSmallPieces$", pkg: "tests/shares",
+	},
+	{
+		attack: "A9", what: "a small piece is in each batch, however many others fill it",
+		file: "scheduler.go",
+		old:  "		if sc.owed(st, among) {\n",
+		new:  "		if false {\n",
+		test: "^TestSmallPieces$", pkg: "tests/shares",
+	},
+	{
+		attack: "A9", what: "the writer of a small piece is not the first to be back each time",
+		file: "scheduler.go",
+		old:  "		return sc.emptied\n",
+		new:  "		return false\n",
+		test: "^TestSmallPiecesInBursts$", pkg: "tests/shares",
+	},
+	{
+		attack: "A9", what: "frames beside small pieces are small",
+		file: "scheduler.go",
+		old:  "	case sc.small || sc.wasSmall:\n",
+		new:  "	case false:\n",
+		test: "^TestSmallPieces$", pkg: "tests/shares",
+	},
+	{
 		attack: "A26", what: "a large header block lets those of others go first",
 		file: "headerqueue.go",
 		old:  "		job.turn += size - turnQuantum\n",
@@ -97,9 +125,16 @@ var shareEntries = []entry{
 	{
 		attack: "A26", what: "streams come one after the other without stopping a large block",
 		file: "headerqueue.go",
-		old:  " + max(size/uint64(len(q.jobs)+1), 1)\n",
-		new:  "\n	_ = size\n",
+		old:  "	q.clock += max(size/uint64(len(q.jobs)+1+q.runAhead()), 1)\n",
+		new:  "",
 		test: "^TestHeaderQueueNeverStarves$",
+	},
+	{
+		attack: "A26", what: "streams whose large block has been sent are ahead of others",
+		file: "headerqueue.go",
+		old:  "(len(q.jobs)+1+q.runAhead())",
+		new:  "(len(q.jobs)+1)",
+		test: "^TestHeaderQueueBurst$",
 	},
 	{
 		attack: "A26", what: "empty blocks of raw streams are messages",

@@ -4,6 +4,12 @@ package main
 // up what all streams of a session share.
 var windowEntries = []entry{
 	{
+		attack: "A29", pkg: "tests/windows", test: "^TestFreshBytesAreNoBacklog$", file: "shed.go",
+		what: "readers are given the time to read before their streams are reset",
+		old:  "		case l.waited < freshBytes && s.unaware == nil && !by.hurry:\n",
+		new:  "		case false:\n",
+	},
+	{
 		attack: "A29", file: "windows.go", pkg: "tests/windows",
 		what: "the session window covers the streams by default",
 		old:  "	sum := kinds * int64(c.MaxConcurrentStreams) * int64(c.StreamWindow)\n", new: "	sum := int64(c.StreamWindow)\n",
@@ -106,7 +112,7 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "without windows the fullest stream is reset",
-		old:  "r == highest && n > most) {\n", new: "r == highest && n < most) {\n",
+		old:  "cmp.Compare(b.weight(), a.weight())", new: "cmp.Compare(a.weight(), b.weight())",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
@@ -116,20 +122,30 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "a reader that keeps up is spared",
-		old:  "	return alone && fresh || r == keepsUp\n", new: "	return alone && fresh\n",
+		old:  "	if s.unaware == nil && !by.hurry {\n", new: "	if false {\n",
 	},
 	{
-		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29ManyReadersThatKeepUp$",
+		attack: "A29", file: "pace.go", pkg: "tests/windows", test: "^TestAttackA29ManyReadersThatKeepUp$",
 		what: "a reader keeps up however little of its stream is unread",
-		old:  "	case !kept:\n", new: "	case !kept || b.unread < p.step:\n",
+		old:  "	if p == nil || !p.keepsUpLocked(b.unread, by.part) {\n", new: "	if p == nil || b.unread < p.step || !p.keepsUpLocked(b.unread, by.part) {\n",
 	},
 	{
-		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29Parked",
+		attack: "A29", file: "pace.go", pkg: "tests/windows", test: "^TestAttackA29Parked",
 		what: "streams that were read once, and are not any more, are reset first",
-		old:  "	case idle >= stallPeriod, idle >= shedWait && (by.hurry || !kept), p.read == 0", new: "	case idle < 0 && false, p.read == 0",
+		old:  "	return idle < shedWait || idle < stallPeriod && !by.hurry\n", new: "	_ = idle\n	return true\n",
 	},
 	{
-		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestParkedAtUnreadBudget$",
+		attack: "A29", file: "pace.go", pkg: "tests/windows", test: "^TestAttackA29FreshBesideParked$",
+		what: "bytes that have waited for long weigh more",
+		old:  "float64(b.unread) * (b.waited + freshBytes).Seconds()", new: "float64(b.unread)",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29SmallAndOld$",
+		what: "streams that hold little are not reset beside those that hold much",
+		old:  "slow.worth(all / int64(max(len(slow), 1))).choose", new: "slow.choose",
+	},
+	{
+		attack: "A29", file: "pace.go", pkg: "tests/windows", test: "^TestParkedAtUnreadBudget$",
 		what: "so they are at UnreadBudget",
 		old:  "	if s.flow.limit == 0 && s.shed == nil {\n", new: "	if s.unaware != nil || s.flow.limit == 0 && s.shed == nil {\n",
 	},
@@ -161,18 +177,22 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows",
 		what: "ShedAfter resets streams",
-		old:  "	stuck := s.stuckLocked()\n", new: "	stuck := s.stuckLocked()[:0]\n",
+		old:  "	late := s.lateLocked()\n", new: "	late := s.lateLocked()[:0]\n",
 	},
 	{
-		attack: "A29", file: "shed.go", pkg: "tests/windows",
-		what: "ShedAfter spares streams with progress",
-		test: "^TestAttackA29ShedKept$",
-		old:  " && b.pace.read-b.pace.swept < leastProgress\n", new: "\n",
+		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29ShedSparesWhatIsNew$",
+		what: "ShedAfter spares bytes that have just arrived",
+		old:  "	case l.unread == 0 || l.waited < s.shed.after:\n", new: "	case l.unread == 0:\n",
 	},
 	{
-		attack: "A29", file: "shed.go", pkg: "tests/windows",
+		attack: "A29", file: "pace.go", pkg: "tests/windows", test: "^TestAttackA29ShedTrickle$",
 		what: "a byte now and then is no progress",
-		old:  "b.pace.read-b.pace.swept < leastProgress", new: "b.pace.read == b.pace.swept",
+		old:  "	if p.read >= p.due {\n", new: "	if true {\n",
+	},
+	{
+		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29ShedSparesSmall$",
+		what: "ShedAfter spares streams that hold little",
+		old:  "open.worth(all / max(streams, 1)).choose", new: "open.choose",
 	},
 	{
 		attack: "A29", file: "shed.go", pkg: "tests/windows", test: "^TestAttackA29ShedKept$",

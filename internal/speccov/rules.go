@@ -143,7 +143,7 @@ var settingsRules = []Rule{
 	{"T2", all, "Of an id that comes twice in a frame the first entry counts.", "spdylay does the same; nginx, Netty and node-spdy take the last, Chrome closes.", ""},
 	{"T3", all, "Later frames override earlier ones.", "", ""},
 	{"T4", all, "Ids are sent in ascending order.", "Chrome closes otherwise.", ""},
-	{"T5", all, "Unknown ids and flags are ignored and not sent.", "Chrome closes; Netty takes id 0 for a version.", ""},
+	{"T5", all, "Unknown ids and flags are ignored and not sent.", "Chrome closes; Netty takes id 0 for a version.", "A client that asks for an upgrade sends an id of its own, and a server replies with it, see docs/upgrades.md."},
 	{"T6", all, "A client never sets PERSIST_VALUE or CLEAR; a server ignores both.", "", ""},
 	{"T7", all, "A server does not apply entries flagged PERSISTED.", "nginx skips them, Netty those of id 7; spdylay applies them; node-spdy misreads the rest.", ""},
 	{"T8", all, "CLEAR makes a client forget what the server had it keep; the frame's own entries are then kept.", "", ""},

@@ -14,7 +14,6 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -122,7 +121,7 @@ func (c *Conn) CloseWrite() error {
 	if c.in.readErr == net.ErrClosed {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.out.closeWriter(syscall.EPIPE)
+	c.out.closeWriter(errPipe)
 	return nil
 }
 
@@ -159,8 +158,7 @@ func (c *Conn) opError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if err == errPipe || err == errReset || err == errRefused {
 		err = os.NewSyscallError(op, err)
 	}
 	return &net.OpError{Op: op, Net: "tcp", Source: c.addr, Addr: c.peer.addr, Err: err}

@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -153,7 +152,7 @@ func (h *half) cannotWrite(now time.Time) error {
 	case expired(h.writeDeadline, now):
 		return os.ErrDeadlineExceeded
 	case h.gone && !h.goneAt.After(now):
-		return syscall.EPIPE
+		return errPipe
 	}
 	return nil
 }
@@ -265,10 +264,10 @@ func (h *half) disown() (heard bool) {
 // keeps saying so.
 func (h *half) abort() {
 	if h.readErr != net.ErrClosed {
-		h.readErr = syscall.ECONNRESET
+		h.readErr = errReset
 	}
 	if h.writeErr != net.ErrClosed {
-		h.writeErr = syscall.ECONNRESET
+		h.writeErr = errReset
 	}
 	h.drop()
 	h.wake()

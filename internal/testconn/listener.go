@@ -3,7 +3,6 @@ package testconn
 import (
 	"net"
 	"sync"
-	"syscall"
 )
 
 // A Listener accepts the connections that Dial makes; it is what a server under
@@ -25,7 +24,7 @@ func (l *Listener) Dial(opts ...Option) (*Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, c.opError("dial", syscall.ECONNREFUSED)
+		return nil, c.opError("dial", errRefused)
 	}
 	l.backlog = append(l.backlog, s)
 	l.wake()

@@ -188,10 +188,18 @@ type bodyPeer struct {
 
 // newBodyPeer starts a server session with handler h, or a client session if h is nil.
 func newBodyPeer(t *testing.T, v spdy.Version, h http.HandlerFunc) *bodyPeer {
+	if h == nil {
+		return startBodyPeer(t, v, nil)
+	}
+	return startBodyPeer(t, v, &http.Server{Handler: h})
+}
+
+// startBodyPeer is newBodyPeer for a server with settings of its own.
+func startBodyPeer(t *testing.T, v spdy.Version, hs *http.Server) *bodyPeer {
 	ours, conn := testconn.Pair()
 	p := &bodyPeer{t: t, v: v, conn: conn, f: spdy.NewFramer(conn, conn, v)}
-	if h != nil {
-		p.s = bubble.Quiet(spdy.Config{}, v).ServerSession(ours, &http.Server{Handler: h})
+	if hs != nil {
+		p.s = bubble.Quiet(spdy.Config{}, v).ServerSession(ours, hs)
 	} else {
 		p.s = bubble.Quiet(spdy.Config{}, v).ClientSession(ours)
 	}

@@ -42,6 +42,7 @@ type ownExchange struct {
 
 // Traits that recur.
 const (
+	traitsCanceled  = "== context.Canceled, is context.Canceled"
 	traitsOther     = "other"
 	traitsTruncated = "is io.ErrUnexpectedEOF"
 	traitsSession   = "== spdy.ErrSessionClosed"
@@ -51,6 +52,12 @@ const (
 var exchangeEnds = []exchangeEnd{
 	{name: "cancel", end: func(x *ownExchange) { x.cancel(nil) }},
 	{name: "cancel with a cause", end: func(x *ownExchange) { x.cancel(errMine) }},
+	{name: "cancel with io.EOF", end: func(x *ownExchange) { x.cancel(io.EOF) }, // with HTTP/1.1 a clean end
+		want: map[string]string{"RoundTrip": traitsCanceled, "Body.Read": traitsCanceled, "io.Copy": traitsCanceled}},
+	{name: "cancel with ErrStreamClosed", end: func(x *ownExchange) { x.cancel(spdy.ErrStreamClosed) }},
+	{name: "cancel with another stream's end", end: func(x *ownExchange) {
+		x.cancel(&spdy.StreamError{StreamID: 1, Status: spdy.RstRefusedStream, Remote: true, Err: spdy.ErrStreamClosed})
+	}},
 	{name: "deadline", begin: func(x *ownExchange) {
 		var stop context.CancelFunc
 		x.ctx, stop = context.WithTimeout(x.ctx, time.Minute)
@@ -72,7 +79,7 @@ var exchangeEnds = []exchangeEnd{
 		} else {
 			x.cancel(nil)
 		}
-	}, want: map[string]string{"RoundTrip": traitsSession, "Body.Read": traitsSession}},
+	}, want: map[string]string{"RoundTrip": traitsSession, "Body.Read": traitsSession, "io.Copy": traitsSession}},
 	{name: "peer panics", peer: true, end: func(x *ownExchange) { x.panics = true; close(x.resume) },
 		want: map[string]string{"RoundTrip": traitsOther}}, // io.EOF over HTTP/1.1: the connection is closed
 	{name: "peer goes away", peer: true, end: func(x *ownExchange) {
@@ -81,7 +88,7 @@ var exchangeEnds = []exchangeEnd{
 		close(x.resume)
 	}},
 	{name: "connection lost", peer: true, end: func(x *ownExchange) { x.pair.lose() },
-		want: map[string]string{"Body.Read": traitsTruncated}},
+		want: map[string]string{"Body.Read": traitsTruncated, "io.Copy": traitsTruncated}},
 }
 
 // run ends the exchange.
@@ -121,6 +128,23 @@ var exchangeCalls = []exchangeCall{
 		}()
 		e.run(x)
 		return <-failed
+	}},
+	{"io.Copy", true, func(x *ownExchange, e *exchangeEnd) error {
+		require.NoError(x.t, x.send())
+		failed := make(chan error, 1)
+		go func() {
+			_, err := io.Copy(io.Discard, x.res.Body)
+			failed <- err
+		}()
+		e.run(x)
+		return <-failed
+	}},
+	{"io.Copy after Close", true, func(x *ownExchange, e *exchangeEnd) error {
+		require.NoError(x.t, x.send())
+		e.run(x)
+		x.res.Body.Close()
+		_, err := io.Copy(io.Discard, x.res.Body)
+		return err
 	}},
 	{"Body.Read after Close", true, func(x *ownExchange, e *exchangeEnd) error {
 		require.NoError(x.t, x.send())
@@ -199,7 +223,7 @@ func TestBodyErrorsOfTheClient(t *testing.T) {
 					continue
 				}
 				want := row["HTTP/1.1"]
-				if (c.name == "Body.Read after Close" || e.name == "body closed") && want == traitsOther {
+				if (strings.HasSuffix(c.name, "after Close") || e.name == "body closed") && want == traitsOther {
 					want = traitsClosed // net/http's error is not exported
 				} else if w := e.want[c.name]; w != "" {
 					want = w

@@ -34,6 +34,9 @@ type bodyFront struct {
 	results  chan error // of NewStreamProxy
 	log      *bytes.Buffer
 	pair     *bodyPair
+
+	// middle stands between the server and its handler; nil for nothing.
+	middle func(next http.Handler, w http.ResponseWriter, r *http.Request)
 }
 
 // newBodyFront starts both. The way from the front to the origin is "direct", which is the
@@ -60,6 +63,14 @@ func newBodyFront(t *testing.T, v spdy.Version, way string, origin http.HandlerF
 		proxy.Transport, proxy.ErrorLog = f.pair.client, log.New(f.log, "", 0)
 		h = proxy
 	}
+	inner := h
+	h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.middle != nil {
+			f.middle(inner, w, r)
+		} else {
+			inner.ServeHTTP(w, r)
+		}
+	})
 	server := &http.Server{Handler: h, ErrorLog: log.New(f.log, "", 0)}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(f.listener) }()

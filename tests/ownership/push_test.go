@@ -65,6 +65,7 @@ func TestAttackA30Pushes(t *testing.T) {
 	testUnsafe(t)
 	testReusedRequest(t)
 	testPushOfEachUser(t)
+	testPushOfStrangers(t)
 }
 
 func testPushMatches(t *testing.T) {
@@ -116,9 +117,9 @@ func testPushMismatches(t *testing.T) {
 		"Vary, present":           {answer: []string{"cache-control", "public", "vary", "x-a"}, lines: []string{"X-A: 1"}},
 		"Vary, empty":             {answer: []string{"cache-control", "public", "vary", "x-a"}, lines: []string{"X-A: "}},
 		"private, another user":   {cause: []string{"X-Api-Key: a"}, answer: []string{"cache-control", "max-age=60, Private"}, lines: []string{"X-Api-Key: b"}},
-		"private, forwarded":      {cause: []string{"X-Forwarded-For: a"}, answer: []string{"cache-control", "private=\"x\""}, lines: []string{"X-Forwarded-For: b"}},
+		"private, forwarded":      {cause: []string{"Cookie: a=1", "X-Forwarded-For: a"}, answer: []string{"cache-control", "private=\"x\""}, lines: []string{"Cookie: a=1", "X-Forwarded-For: b"}},
 		"no-cache, another user":  {cause: []string{"X-Api-Key: a"}, answer: []string{"cache-control", "public\x00no-cache"}, lines: []string{"X-Api-Key: b"}},
-		"a cookie is set":         {answer: []string{"cache-control", "public", "set-cookie", "a=1"}, lines: []string{"X-Api-Key: b"}},
+		"a cookie is set":         {cause: []string{"Cookie: a=1"}, answer: []string{"cache-control", "public", "set-cookie", "a=1"}, lines: []string{"Cookie: a=1", "X-Api-Key: b"}},
 		"for whom is unsaid":      {cause: []string{"X-Api-Key: a"}, lines: []string{"X-Api-Key: b"}},
 		"too old for everybody":   {cause: []string{"X-Api-Key: a"}, answer: []string{"cache-control", "max-age=0"}, lines: []string{"X-Api-Key: b"}},
 		"Range":                   {lines: []string{"Range: bytes=1-2"}},
@@ -237,13 +238,13 @@ func testPushStale(t *testing.T) {
 	}
 	for name, answer := range unfresh {
 		bubble.InVersions(t, "not fresh/"+name, func(t *testing.T, v spdy.Version) {
-			s, client := pushServer(t, v)
+			s, client := pushServer(t, v, "Cookie: a=1")
 			s.push(2, 1, answer...)
 			bubble.Pass(grace - time.Second)
-			s.wantPushed(client, request(t, "GET", "/a"), 2)
+			s.wantPushed(client, request(t, "GET", "/a", "Cookie: a=1"), 2)
 			s.push(4, 1, answer...)
 			bubble.Pass(grace)
-			s.wantSent(client, request(t, "GET", "/a"))
+			s.wantSent(client, request(t, "GET", "/a", "Cookie: a=1"))
 		})
 	}
 	bubble.InVersions(t, "not fresh/late", func(t *testing.T, v spdy.Version) { // the answer counts from its headers
@@ -359,6 +360,32 @@ func testPushOfEachUser(t *testing.T) {
 		s.wantPushed(client, request(t, "GET", "/a", "Cookie: user=bob"), 4)
 		s.wantPushed(client, request(t, "GET", "/a", "Cookie: user=alice"), 2)
 	})
+}
+
+// A push that is for one user answers no request if the headers of its cause name no user: those
+// of every stranger behind a proxy are equal.
+func testPushOfStrangers(t *testing.T) {
+	proxied := []string{
+		"Accept: text/html", "User-Agent: x", "Forwarded: for=a", "Via: 1.1 x", "X-Real-Ip: a",
+		"X-Forwarded-For: a", "X-Forwarded-Host: x", "X-Forwarded-Proto: http",
+	}
+	for name, answer := range map[string][]string{
+		"private": {"cache-control", "max-age=60, private"}, "a cookie": {"set-cookie", "id=1"},
+		"a public cookie": {"cache-control", "public", "set-cookie", "id=1"},
+	} {
+		for _, lines := range [][]string{nil, proxied} {
+			bubble.InVersions(t, fmt.Sprintf("strangers/%s, %d lines", name, len(lines)), func(t *testing.T, v spdy.Version) {
+				s, client := pushServer(t, v, lines...)
+				s.push(2, 1, answer...)
+				s.wantSent(client, request(t, "GET", "/a", lines...))
+			})
+		}
+		bubble.InVersions(t, "strangers/"+name+", a user", func(t *testing.T, v spdy.Version) {
+			s, client := pushServer(t, v, append(proxied, "Authorization: x")...)
+			s.push(2, 1, answer...)
+			s.wantPushed(client, request(t, "GET", "/a", append(proxied, "Authorization: x")...), 2)
+		})
+	}
 }
 
 // TestPushThroughTransport: two users behind one Transport, with our server. The answer

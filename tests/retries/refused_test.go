@@ -21,6 +21,7 @@ import (
 // may be before no further one is dialled for that.
 const (
 	refusalRest = 5 * time.Second
+	strayDial   = 30 * time.Second
 	maxResting  = 4
 )
 

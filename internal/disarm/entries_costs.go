@@ -1,0 +1,61 @@
+package main
+
+// costEntries are the defences against A31: what many sessions keep together.
+var costEntries = []entry{
+	{
+		attack: "A31", file: "pools.go", pkg: "tests/costs", test: "^TestAttackA31(ConnectionsLast|LargestGivesWay|UnreadGivesWay)$",
+		what: "a pool has a limit",
+		old:  "	if after <= limit {\n", new: "	if after <= limit || true {\n",
+	},
+	{
+		attack: "A31", file: "pools.go", pkg: "tests/costs", test: "^TestAttackA31LargestGivesWay$",
+		what: "the session that holds most gets less than others",
+		old:  "		limit = p.crowdedAt()\n", new: "",
+	},
+	{
+		attack: "A31", file: "giveway.go", pkg: "tests/costs", test: "^TestAttackA31LargestGivesWay$",
+		what: "streams of the session that holds most give way",
+		old:  "		if s := of.largest(); s != nil {\n", new: "		if s := of.largest(); false {\n",
+	},
+	{
+		attack: "A31", file: "giveway.go", pkg: "tests/costs", test: "^TestAttackA31LargestGivesWay$",
+		what: "only streams that rest give way",
+		old:  "	return !st.in.moves() && rests\n", new: "	return rests || true\n",
+	},
+	{
+		attack: "A31", file: "receiver.go", pkg: "tests/costs", test: "^TestAttackA31UnreadGivesWay$",
+		what: "unread bytes beyond the pool cost their streams",
+		old:  "	if !fits {\n", new: "	if !fits && false {\n",
+	},
+	{
+		attack: "A31", file: "serveconn.go", pkg: "tests/costs", test: "^TestAttackA31ConnectionsLast$",
+		what: "connections are refused when there is no room",
+		old:  "	if full := conf.shared.admit(); full != nil {\n", new: "	if full := conf.shared.admit(); false {\n",
+	},
+	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31GivenBack$",
+		what: "headers are charged",
+		old:  "	l.used[r] += n\n	return true\n", new: "	return true\n",
+	},
+	{
+		attack: "A31", file: "streams.go", pkg: "tests/costs", test: "^TestAttackA31GivenBack$",
+		what: "headers are given back when a handler returns late",
+		old:  "	st.freeLocked()\n	st.returnHeadersLocked()\n	s.mu.Unlock()\n", new: "	st.freeLocked()\n	s.mu.Unlock()\n",
+	},
+	{
+		attack: "A31", file: "credit.go", pkg: "tests/costs", test: "^TestAttackA31GivenBack$",
+		what: "unread bytes are given back when they are dropped",
+		old:  "	if !grants && !s.ledger.isLow(owed) {\n", new: "	if !grants {\n",
+		also: []edit{{"credit.go", "	} else if s.ledger.isLow(owed) {\n", "	} else if false {\n"}},
+	},
+	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31ManyClients$",
+		what: "a frame that is coming in is charged",
+		old:  "	if l == nil || int64(n) <= l.frame {\n", new: "	if true {\n",
+	},
+	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31ManyServers$",
+		what: "values and names cost more than their text",
+		old:  "	cost := s.inflate.size + nameOverhead*len(h)\n	for i := range h {\n", new: "	cost := s.inflate.size\n	for i := range h[:0] {\n",
+	},
+}

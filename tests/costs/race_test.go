@@ -1,0 +1,6 @@
+//go:build race
+
+package costs
+
+// hostile is how many hostile sessions there are. The race detector takes time.
+const hostile = 60

@@ -1,0 +1,49 @@
+package says
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy"
+)
+
+// TestProxyPassword: a proxy that is asked for a tunnel gets the user and the password of its URL,
+// whatever the header of the request says, as with net/http. An error names it once.
+func TestProxyPassword(t *testing.T) {
+	var asked []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+strings.Join(r.Header["Proxy-Authorization"], ","))
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	defer proxy.Close()
+	header := http.Header{"Proxy-Authorization": {"Bearer mine"}}
+	for _, user := range []*url.Userinfo{nil, url.User("user"), url.UserPassword("user", "password")} {
+		via, err := url.Parse(proxy.URL)
+		require.NoError(t, err)
+		name := via.String()
+		via.User = user
+		asked = nil
+		plain := &http.Transport{Proxy: http.ProxyURL(via), ProxyConnectHeader: header.Clone()}
+		ours := &spdy.Transport{Proxy: http.ProxyURL(via), ProxyConnectHeader: header.Clone()}
+		for _, rt := range []http.RoundTripper{plain, ours} {
+			req, err := http.NewRequest("GET", "https://origin.example/", nil)
+			require.NoError(t, err)
+			_, err = rt.RoundTrip(req)
+			require.ErrorContains(t, err, "Proxy Authentication Required")
+			if rt == ours {
+				require.Equal(t, 1, strings.Count(err.Error(), name), "%v", err)
+				require.Equal(t, 1, strings.Count(err.Error(), "spdy:"), "%v", err)
+			}
+		}
+		d := &spdy.UpgradeDialer{Proxy: http.ProxyURL(via), ProxyConnectHeader: header.Clone()}
+		_, _, err = d.Dial(t.Context(), "POST", "https://origin.example/")
+		require.Equal(t, 1, strings.Count(err.Error(), name), "%v", err)
+		require.Equal(t, []string{asked[0], asked[0], asked[0]}, asked)
+		plain.CloseIdleConnections()
+	}
+}

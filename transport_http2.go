@@ -1,0 +1,119 @@
+package spdy
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+)
+
+// This file hands connections of HTTP/2, which the http.Transport of a graft has dialled, to
+// another one, which speaks HTTP/2 on them and dials none itself. Since Go 1.27 no
+// function of TLSNextProto does that any more.
+
+// unencryptedHTTP2 is the key of HTTP/2 without TLS in http.Transport.TLSNextProto.
+const unencryptedHTTP2 = "unencrypted_http2"
+
+// http2Options returns an http.Transport with those options of t that are about HTTP/2. Its
+// connections come from the contexts of requests.
+func (g *graft) http2Options() *http.Transport {
+	t := g.t
+	return &http.Transport{
+		Protocols:              g.http2,
+		HTTP2:                  t.HTTP2,
+		DisableCompression:     t.DisableCompression,
+		DisableKeepAlives:      t.DisableKeepAlives,
+		IdleConnTimeout:        t.IdleConnTimeout,
+		ResponseHeaderTimeout:  t.ResponseHeaderTimeout,
+		ExpectContinueTimeout:  t.ExpectContinueTimeout,
+		MaxResponseHeaderBytes: t.MaxResponseHeaderBytes,
+		DialContext:            takeHanded,
+		DialTLSContext:         takeHanded,
+	}
+}
+
+// upgradeHTTP2 takes over a connection that has negotiated HTTP/2.
+func (g *graft) upgradeHTTP2(_ string, c *tls.Conn) http.RoundTripper {
+	g.setUp()
+	var conn net.Conn = c
+	if plain, ok := c.NetConn().(interface{ UnencryptedNetConn() net.Conn }); ok {
+		conn = plain.UnencryptedNetConn()
+	}
+	r := &graftedHTTP2{g: g, conn: conn}
+	r.adopted, r.adopt = context.WithCancel(context.Background())
+	return r
+}
+
+// A graftedHTTP2 is what t sends requests to once it has dialled a connection of HTTP/2. The
+// first request carries it to g.h2; the others wait until it is there.
+type graftedHTTP2 struct {
+	g       *graft
+	adopted context.Context // ends when g.h2 has the connection, or does not want it
+	adopt   context.CancelFunc
+
+	mu    sync.Mutex
+	conn  net.Conn // nil once it has been taken
+	begun bool     // the first request is under way
+}
+
+// handedKey is the key of the *graftedHTTP2 in the context of its first request.
+type handedKey struct{}
+
+// takeHanded is how g.h2 dials: it takes the connection that the request brings. A request that
+// brings none goes back to t, which dials.
+func takeHanded(ctx context.Context, _, _ string) (net.Conn, error) {
+	if r, ok := ctx.Value(handedKey{}).(*graftedHTTP2); ok {
+		if conn := r.take(); conn != nil {
+			return conn, nil
+		}
+	}
+	return nil, errNoSession
+}
+
+func (r *graftedHTTP2) take() net.Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	conn := r.conn
+	r.conn = nil
+	return conn
+}
+
+// begin reports whether this is the first request.
+func (r *graftedHTTP2) begin() (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first = !r.begun
+	r.begun = true
+	return first
+}
+
+// RoundTrip sends a request by HTTP/2, or has t dial.
+func (r *graftedHTTP2) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	if r.begin() {
+		ctx = httptrace.WithClientTrace(context.WithValue(ctx, handedKey{}, r), &httptrace.ClientTrace{
+			GotConn: func(httptrace.GotConnInfo) { r.adopt() },
+		})
+		defer r.settle()
+	} else {
+		w := wait{end: r.adopted.Done(), over: ctx.Done()} // whose end RoundTrip sees, too
+		w.sleep(nil)
+	}
+	body := newTryBody(req, false)
+	res, err := r.g.h2.Load().RoundTrip(body.attach(req.WithContext(ctx)))
+	if err == errNoSession && body.rewind(req) {
+		return nil, err
+	}
+	body.settle()
+	return res, err
+}
+
+// settle closes the connection if g.h2 had another one for the first request.
+func (r *graftedHTTP2) settle() {
+	r.adopt()
+	if conn := r.take(); conn != nil {
+		_ = conn.Close() // an error has no reader
+	}
+}
