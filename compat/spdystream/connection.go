@@ -17,10 +17,25 @@ import (
 // What a connection allows its peer. Programs set none of it, and the original has no
 // bounds at all.
 const (
-	unreadBudget  = 16 << 20 // unread bytes of a connection
-	acceptBacklog = 1024     // streams that wait for their handler to be called
-	fewStreams    = 64       // streams that have ended are looked for beyond that
+	unreadBudget = 16 << 20 // unread bytes of a connection
+	fewStreams   = 64       // streams that have ended are looked for beyond that
+
+	// maxStreams are the streams that the peer may have open, and those that may wait for
+	// their handler to be called. The original does not look at the limit that SETTINGS
+	// announce, and a refusal of a stream whose opener does not wait holds up its
+	// connection: there have to be more than any program opens.
+	maxStreams = 16 << 10
 )
+
+// SilenceTimeout is how long a connection bears with a network that is dead: after half of that
+// time without a byte from the peer it sends a PING, and after the other half it ends, with all
+// of its streams. 0 stands for ever. It is for connections that are made from then on, and must
+// not be changed while others make some. The original has none.
+//
+// Programs that were written for the original answer no PING while they do not read a
+// stream. A connection to such a peer ends only if the peer's system does not acknowledge the PING
+// either, which is known on Linux, of TCP connections that are not hidden in another type.
+var SilenceTimeout = time.Minute
 
 // A Connection carries streams. Any number of goroutines may use it at once.
 type Connection struct {
@@ -29,13 +44,14 @@ type Connection struct {
 	limits  limits.Set
 	idle    *watch
 
-	closeChan chan bool     // latch: no frames are handled any more
+	closeChan chan bool     // latch: the peer has said GOAWAY, or no frames are handled any more
 	ended     chan struct{} // latch: the session and its network connection are gone
 
 	mu        sync.Mutex
 	serving   bool
+	early     bool // the session runs although Serve has not been called
 	draining  bool // shutdown runs, or has run
-	closed    bool // closeChan is closed
+	closed    bool // closeChan is closed: the peer opens no more streams
 	gone      bool // ended is closed
 	idleEnd   bool // the idle timeout has ended the connection
 	streams   map[uint32]*Stream
@@ -78,12 +94,18 @@ func NewConnectionWithOptions(conn net.Conn, server bool, opts ...spdy.FramerOpt
 		FlowControl:     amahi.FlowControlPeerUnaware,
 		SpeakFirst:      true,
 		KeepFrames:      true,
+		LenientHeaders:  true,
+		PingInterval:    SilenceTimeout / 2,
+		PingTimeout:     SilenceTimeout / 2,
+		PingProof:       true,
 		SessionWindow:   unreadBudget,
 		UnreadBudget:    unreadBudget,
-		AcceptBacklog:   acceptBacklog,
+		AcceptBacklog:   maxStreams,
 		MaxHeaderBytes:  set.Block(),
 		MaxHeaderFields: int(min(set.Fields, 1<<30)),
 		MaxControlFrame: int(set.Control),
+
+		MaxConcurrentStreams: maxStreams,
 
 		MaxSendHeaderBytes: 1 << 30, // as much as fits in a frame: spdystream has no limit
 	}
@@ -92,23 +114,43 @@ func NewConnectionWithOptions(conn net.Conn, server bool, opts ...spdy.FramerOpt
 		_, ok := c.session.PeerLastGood()
 		return ok
 	}
-	c.idle = c.conn.newWatch(c.idleTimeout)
+	c.idle = c.conn.newWatch(&c.conn.last, c.idleTimeout)
 	return c, nil
 }
 
 // Serve runs the connection until it ends and calls the handler for each stream that the
 // peer opens; without a handler they are refused. Both sides have to call it, usually in
-// a goroutine of its own, for anything to happen.
+// a goroutine of its own: before that no stream of the peer is accepted.
 func (c *Connection) Serve(newHandler StreamHandler) {
 	c.mu.Lock()
-	first := !c.serving
+	first, early := !c.serving, c.early
 	c.serving = true
 	c.mu.Unlock()
-	if first {
+	switch {
+	case first && early: // another goroutine runs the session
+		c.accept(newHandler)
+	case first:
 		go c.accept(newHandler) // ends with the session
 	}
+	c.run()
+}
+
+// run runs the session until it ends; other calls wait for the first.
+func (c *Connection) run() {
 	_ = c.session.Serve() // streams and Wait report how it went
 	c.finish()
+}
+
+// runEarly has a stream that is opened before Serve go out at once, as the original does. What
+// the peer opens still waits for Serve.
+func (c *Connection) runEarly() {
+	c.mu.Lock()
+	early := !c.serving && !c.early
+	c.early = c.early || early
+	c.mu.Unlock()
+	if early {
+		go c.run() // ends with the session
+	}
 }
 
 // accept calls the handler for each stream, until the session ends.
@@ -162,9 +204,13 @@ func (u untilGoAway) Err() error {
 func (c *Connection) admit(raw *amahi.RawStream) *Stream {
 	if !c.fits(raw.Header()) {
 		_ = raw.Reset(amahi.RstFrameTooLarge)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.received = raw.ID() + 2
+		c.tellNewcomersLocked()
 		return nil
 	}
-	s := newStream(c, raw, raw.Header().HTTPHeader())
+	s := newStream(c, raw, httpHeader(raw.Header()))
 	s.replied = make(chan struct{})
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,6 +236,11 @@ func (c *Connection) enterLocked(s *Stream) {
 		c.sweepLocked()
 	}
 	c.streams[s.raw.ID()] = s
+	c.tellNewcomersLocked()
+}
+
+// tellNewcomersLocked tells those that wait for a stream that one has come, or been refused.
+func (c *Connection) tellNewcomersLocked() {
 	if c.newcomers != nil {
 		close(c.newcomers)
 		c.newcomers = nil
@@ -208,11 +259,12 @@ func (c *Connection) sweepLocked() {
 }
 
 // CreateStream opens a stream with the headers and returns without waiting for the
-// reply, see Stream.Wait. parent is a stream that this one belongs to, or nil. With fin
+// reply, see Stream.Wait. Names may have any characters but control characters, and values all
+// but NUL. parent is a stream that this one belongs to, or nil. With fin
 // this side will send nothing. It waits if a peer that announces how many streams it
 // takes has that many open.
 func (c *Connection) CreateStream(headers http.Header, parent *Stream, fin bool) (*Stream, error) {
-	block, err := amahi.NewHeaderBlock(headers)
+	block, err := headerBlock(headers)
 	if err != nil {
 		return nil, err
 	}
@@ -223,6 +275,7 @@ func (c *Connection) CreateStream(headers http.Header, parent *Stream, fin bool)
 		}
 		options.Parent = parent.raw
 	}
+	c.runEarly()
 	raw, err := c.session.OpenStream(context.Background(), block, options)
 	if err != nil {
 		return nil, c.explain(err)
@@ -277,6 +330,7 @@ func (c *Connection) PeekNextStreamId() spdy.StreamId {
 
 // Ping measures a round trip to the peer. It fails when the connection ends.
 func (c *Connection) Ping() (time.Duration, error) {
+	c.runEarly()
 	rtt, err := c.session.PingContext(context.Background())
 	if err != nil {
 		return 0, c.explain(err)

@@ -147,7 +147,7 @@ func TestStreamsAreTold(t *testing.T) {
 
 		_, err = r.client.CreateStream(http.Header{}, got, false)
 		require.Error(t, err, "the parent is of another connection")
-		_, err = r.client.CreateStream(http.Header{"bad name": {""}}, nil, false)
+		_, err = r.client.CreateStream(http.Header{"bad\nname": {""}}, nil, false)
 		require.Error(t, err)
 	})
 }

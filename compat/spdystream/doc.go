@@ -14,18 +14,46 @@
 // window of its own; of a peer without flow control a connection keeps up to 16 MiB that
 // nobody has read, and stops reading the network only then.
 //
-// io.EOF means that all has come: the peer has closed its half, or it has reset its
-// streams with CANCEL and then closed the connection, which is how Kubernetes ends. A
-// stream that breaks off otherwise reads as an error, after what had come, that matches
-// io.ErrUnexpectedEOF and, if the peer has reset it, ErrReset. To tell the two apart
-// takes up to a second after a CANCEL.
+// io.EOF comes from the peer: it has closed its half, or it has reset the stream with
+// CANCEL, which is what Reset sends and how Kubernetes ends its streams. A stream that
+// breaks off otherwise reads as an error, after what had come, that matches
+// io.ErrUnexpectedEOF and, if the peer has reset it, ErrReset. A write that was to close our
+// half and has not sent all is followed by no CANCEL, but by INTERNAL_ERROR.
 //
 // Nothing is lost before the reply, or after a GOAWAY: a connection stays until its
-// streams have ended. CloseChan is closed then, not before. If the peer is the original,
-// which does not wait, or this side has called Close without a timeout, a second without
-// traffic ends it too, or half a minute if the peer is seen to read slowly.
+// streams have ended, although CloseChan is closed at once. If the peer is the original,
+// which does not wait, or this side has called Close without a timeout, a second in which
+// the program reads nothing and, unless the peer has said GOAWAY, nothing is sent ends it
+// too, or half a minute if the peer is seen to read slowly.
 //
 // Deadlines are those of one stream. Reset after Close reaches the peer. A Write after
-// Close fails. No call waits for a connection that is gone. Header blocks are limited as
-// a whole, and a stream whose Wait has timed out and that nobody uses any more is reset.
+// Close fails; what is written after Reset, or after the peer's CANCEL, is dropped. No call
+// waits for a connection that is gone. The peer is limited to
+// 16384 open streams. A stream whose Wait has timed out is reset if ten seconds pass without
+// a reply or a call on it.
+//
+// A dead network is noticed within SilenceTimeout, a minute by default, see there: a connection from
+// whose peer nothing comes for half of that asks with a PING. These PINGs do not count as traffic
+// for SetIdleTimeout, but for that of the original as the peer they do.
+//
+// # Headers
+//
+// Names and values are passed as the original does, also those that HTTP does not allow: names
+// with colons, spaces or other letters than those of ASCII, values with line ends and other
+// control characters, empty values beside others. Headers returns them in the program's own
+// http.Header; nothing here uses that for HTTP, logs it or hands it on. What follows is
+// refused, by CreateStream, SendReply and SendHeader with an error, and of a peer with
+// RST_STREAM. The connection goes on, where the original often ends it.
+//
+//   - NUL in a value that is sent: it separates values, so that others than were sent would come.
+//   - Two names that differ only in case: one of them would be lost. The original's peer ends the
+//     connection for that.
+//   - A name of the peer that is not in lower case or not UTF-8: SPDY forbids it, and the
+//     original ends the connection.
+//   - An empty name, and control characters in a name: no program is known to use one, and a name with
+//     a line end in it is how headers are smuggled into other protocols.
+//   - More than 1,000 names (or what an option says), or 16 times as many values: a block of few
+//     bytes would take much memory.
+//   - Blocks that are larger, once inflated, than one field of the largest size and 64 KiB: the
+//     original keeps a gigabyte for 100 KiB on the wire.
 package spdystream

@@ -2,6 +2,8 @@ package spdystream
 
 import (
 	"errors"
+	"fmt"
+	"io"
 
 	amahi "github.com/amahi/spdy"
 )
@@ -20,6 +22,7 @@ var (
 var (
 	errInitiated  = errors.New("spdystream: there is nothing to reply to: this side has opened the stream")
 	errIdle       = errors.New("spdystream: the connection was idle for too long")
+	errForgotten  = fmt.Errorf("spdystream: no reply had come and nobody used the stream: %w", io.ErrUnexpectedEOF)
 	errNoParent   = errors.New("spdystream: the parent is a stream of another connection")
 	errHeaderSize = errors.New("spdystream: a header is larger than the limit")
 )

@@ -3,6 +3,7 @@ package spdystream_test
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -122,6 +123,40 @@ func TestForgottenStream(t *testing.T) {
 	})
 }
 
+// A stream whose Wait has timed out stays if a call is in progress, or if its reply comes.
+func TestStreamInUse(t *testing.T) {
+	wireTest(t, false, nil, func(t *testing.T, w *wire) {
+		for name, late := range map[string]time.Duration{"a Read": time.Minute, "the reply": time.Second} {
+			s, err := w.c.CreateStream(http.Header{}, nil, false)
+			require.NoError(t, err)
+			want[*amahi.SynStreamFrame](w, "it is opened")
+			require.Equal(t, spdystream.ErrTimeout, s.WaitTimeout(time.Second))
+			got := make(<-chan ending)
+			if name == "a Read" {
+				got = readAll(s)
+			}
+			pass(late)
+			w.send(&amahi.SynReplyFrame{StreamID: s.Identifier()})
+			pass(time.Minute)
+			require.Nil(t, w.next(), "it is not reset")
+			w.data(s.Identifier(), "hello", amahi.FlagFin)
+			if name == "the reply" {
+				got = readAll(s)
+			}
+			require.Equal(t, ending{"hello", nil}, <-got)
+		}
+	})
+	wireTest(t, false, nil, func(t *testing.T, w *wire) { // what ends it is no end of the peer's
+		s, err := w.c.CreateStream(http.Header{}, nil, false)
+		require.NoError(t, err)
+		require.Equal(t, spdystream.ErrTimeout, s.WaitTimeout(time.Second))
+		pass(11 * time.Second)
+		end := <-readAll(s)
+		require.ErrorIs(t, end.err, spdystream.ErrReset)
+		require.ErrorIs(t, end.err, io.ErrUnexpectedEOF)
+	})
+}
+
 // E3: what comes after a GOAWAY is read, and the connection stays for it.
 func TestDataAfterGoAway(t *testing.T) {
 	rigTest(t, nil, func(t *testing.T, r *rig) {
@@ -133,39 +168,127 @@ func TestDataAfterGoAway(t *testing.T) {
 		synctest.Wait()
 		_, err := r.client.CreateStream(http.Header{}, nil, false)
 		require.Error(t, err, "it takes no more streams")
+		require.True(t, isClosed(r.client), "it is told at once")
 		pass(time.Minute)
-		require.False(t, isClosed(r.client))
+		require.Equal(t, spdystream.ErrTimeout, r.client.Wait(time.Millisecond))
 		require.NoError(t, theirs.WriteData([]byte("after"), true))
 		require.Equal(t, ending{"before, after", nil}, <-readAll(ours))
 		require.NoError(t, ours.Close())
 		pass(2 * time.Second) // each waits a second at most for the other to close: a pipe has no half of its own
-		require.True(t, isClosed(r.client))
+		require.NoError(t, r.client.Wait(time.Millisecond))
 		require.NoError(t, r.server.Wait(0))
 	})
 	wireTest(t, false, nil, func(t *testing.T, w *wire) { // the original does not wait
 		s := w.opened()
+		got := readAll(s)
 		w.data(1, "before, ", 0)
 		w.send(&amahi.GoAwayFrame{LastGoodStreamID: 1})
 		pass(900 * time.Millisecond)
 		w.data(1, "after", 0)
 		pass(900 * time.Millisecond)
 		w.data(1, " and later", 0)
-		got := readAll(s)
 		pass(900 * time.Millisecond)
 		require.Empty(t, got)
-		require.False(t, isClosed(w.c))
+		require.Equal(t, spdystream.ErrTimeout, w.c.Wait(time.Millisecond))
 		pass(200 * time.Millisecond)
 		end := <-got
 		require.Equal(t, "before, after and later", end.data)
 		require.ErrorIs(t, end.err, io.ErrUnexpectedEOF)
-		require.True(t, isClosed(w.c), "a second without traffic")
+		require.NoError(t, w.c.Wait(time.Millisecond), "a second in which nothing has been read")
 	})
 }
 
-// E4: only the peer's FIN ends a stream cleanly.
+// A connection that is to end does not wait for a peer that goes on sending what nobody
+// reads, nor for a program that goes on writing to a peer that has said GOAWAY.
+func TestEndBesideWriters(t *testing.T) {
+	caught, handler := catch()
+	for name, end := range map[string]func(w *wire){
+		"own Close": func(w *wire) { require.NoError(w.t, w.c.Close()) },
+		"GOAWAY":    func(w *wire) { w.send(&amahi.GoAwayFrame{LastGoodStreamID: 0}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			wireTest(t, true, handler, func(t *testing.T, w *wire) {
+				w.syn(1, 0)
+				s := <-caught
+				synctest.Wait()
+				end(w)
+				for range 4 {
+					pass(300 * time.Millisecond)
+					if name == "GOAWAY" {
+						_, _ = s.Write([]byte("tick"))
+						continue
+					}
+					_ = w.framer.WriteFrame(&amahi.DataFrame{StreamID: 1, Data: []byte("tick")})
+				}
+				require.NoError(t, w.c.Wait(time.Second))
+				require.True(t, isClosed(w.c))
+			})
+		})
+	}
+}
+
+// After the peer's CANCEL a stream reads as ended, without delay, and what is written to it
+// is dropped: programs forward bytes to streams that their peer has given up, and take an
+// error for one of the connection. The end of the connection ends that.
+func TestCancelled(t *testing.T) {
+	wireTest(t, false, nil, func(t *testing.T, w *wire) {
+		for range 2 {
+			s := w.opened()
+			w.data(s.Identifier(), "part", 0)
+			w.send(&amahi.RstStreamFrame{StreamID: s.Identifier(), Status: amahi.RstCancel})
+			synctest.Wait()
+			begun := time.Now()
+			for range 3 {
+				n, err := s.Write([]byte("x"))
+				require.NoError(t, err)
+				require.Equal(t, 1, n)
+			}
+			require.NoError(t, s.SendHeader(http.Header{}, false))
+			require.Equal(t, ending{"part", nil}, <-readAll(s))
+			require.Equal(t, spdystream.ErrWriteClosedStream, s.Close())
+			require.True(t, s.IsFinished())
+			require.Zero(t, time.Since(begun))
+			require.Nil(t, w.next(), "nothing of it is sent")
+		}
+	})
+	wireTest(t, false, nil, func(t *testing.T, w *wire) {
+		s := w.opened()
+		w.send(&amahi.RstStreamFrame{StreamID: 1, Status: amahi.RstCancel})
+		synctest.Wait()
+		w.conn.Close()
+		require.NoError(t, w.c.Wait(0))
+		_, err := s.Write([]byte("x"))
+		require.Error(t, err, "who copies to it stops")
+	})
+	rigTest(t, nil, func(t *testing.T, r *rig) { // and likewise after Reset
+		ours, _ := r.open()
+		require.NoError(t, ours.Reset())
+		_, err := ours.Write([]byte("x"))
+		require.NoError(t, err)
+		require.NoError(t, r.client.Close())
+		require.True(t, isClosed(r.client), "without a stream CloseChan closes at once")
+		require.NoError(t, r.client.Wait(0))
+		_, err = ours.Write([]byte("x"))
+		require.ErrorIs(t, err, net.ErrClosed)
+		require.ErrorContains(t, err, "use of closed network connection", "which client-go looks for")
+	})
+	rigTest(t, nil, func(t *testing.T, r *rig) { // in the middle of a Write that waits for the reader
+		ours, theirs := r.open()
+		wrote := make(chan error, 1)
+		go func() { _, err := ours.Write(make([]byte, 1<<20)); wrote <- err }()
+		synctest.Wait()
+		require.Empty(t, wrote)
+		require.NoError(t, theirs.Reset())
+		require.NoError(t, <-wrote)
+		_, err := theirs.Write([]byte("x"))
+		require.NoError(t, err, "nor does the end that has reset the stream fail")
+	})
+}
+
+// E4: only the peer's FIN, and its CANCEL, end a stream cleanly.
 func TestTruncation(t *testing.T) {
 	wireTest(t, false, nil, func(t *testing.T, w *wire) {
-		for _, status := range []amahi.RstStatus{amahi.RstInternalError, amahi.RstCancel, amahi.RstProtocolError} {
+		for _, status := range []amahi.RstStatus{amahi.RstInternalError, amahi.RstProtocolError} {
 			s := w.opened()
 			w.data(s.Identifier(), "part", 0)
 			w.send(&amahi.RstStreamFrame{StreamID: s.Identifier(), Status: status})
@@ -232,17 +355,6 @@ func TestResetAndClose(t *testing.T) {
 		}
 		w.conn.Close()
 		require.Equal(t, ending{"exit code 7", nil}, <-got)
-	})
-	wireTest(t, false, nil, func(t *testing.T, w *wire) { // the deadline comes first
-		s := w.opened()
-		require.NoError(t, s.SetReadDeadline(time.Now().Add(500*time.Millisecond)))
-		got := readAll(s)
-		for _, frame := range teardown[:2] {
-			w.send(frame)
-		}
-		require.ErrorIs(t, (<-got).err, os.ErrDeadlineExceeded)
-		require.NoError(t, s.SetReadDeadline(time.Time{}))
-		require.ErrorIs(t, (<-readAll(s)).err, spdystream.ErrReset)
 	})
 	rigTest(t, nil, func(t *testing.T, r *rig) { // two of ours
 		ours, theirs := r.open()

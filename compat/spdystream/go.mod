@@ -1,6 +1,6 @@
 module github.com/moby/spdystream
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/amahi/spdy v0.0.0
@@ -8,9 +8,9 @@ require (
 )
 
 require (
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/net v0.58.0 // indirect
-	golang.org/x/text v0.41.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/text v0.44.0 // indirect
 )
 
 replace github.com/amahi/spdy => ../..

@@ -1,8 +1,10 @@
 package spdystream
 
 import (
+	"bytes"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,10 +15,14 @@ import (
 type watchedConn struct {
 	net.Conn
 	heard    func() bool // the peer has said GOAWAY
+	leaving  atomic.Bool // the peer has, and this side had not begun to end
 	forced   atomic.Bool // the connection ends although the peer is not through
+	mine     atomic.Bool // this side has begun to end the connection
+	hungUp   atomic.Bool // the peer has ended it, or it is lost
 	epoch    time.Time
 	watchers atomic.Int32
 	last     atomic.Int64 // time since epoch of the last bytes either way
+	moved    atomic.Int64 // and of the last that the program has read, or has had sent, see move
 }
 
 func newWatchedConn(conn net.Conn) *watchedConn {
@@ -26,8 +32,11 @@ func newWatchedConn(conn net.Conn) *watchedConn {
 // Read reads from the connection.
 func (c *watchedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 {
+	if n > 0 && !areQuietPings(p[:n]) {
 		c.touch()
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.hungUp.Store(true)
 	}
 	return n, err
 }
@@ -35,8 +44,11 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 // Write writes to the connection.
 func (c *watchedConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if n > 0 {
+	if n > 0 && !areQuietPings(p) {
 		c.touch()
+		if !c.leaving.Load() {
+			c.move()
+		}
 	}
 	return n, err
 }
@@ -56,9 +68,39 @@ func (c *watchedConn) CloseWrite() error {
 	return nil
 }
 
+// Close closes the connection, unless the peer has hung up without a GOAWAY and before this
+// side has begun to end the connection. Then the original leaves it to the program to close
+// its net.Conn, or to call Connection.Close: to have it closed already would make that fail.
+// The peer sees the end all the same.
+func (c *watchedConn) Close() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || c.mine.Load() || c.heard() || !c.hungUp.Load() {
+		return c.Conn.Close()
+	}
+	_ = c.Conn.SetDeadline(time.Unix(1, 0)) // no call of the session waits for it any more
+	return half.CloseWrite()
+}
+
 // NetConn returns the connection below, which the session asks for the bytes that its peer
 // has not acknowledged.
 func (c *watchedConn) NetConn() net.Conn { return c.Conn }
+
+// areQuietPings reports whether p is nothing but PINGs by which either end has asked whether its peer
+// is there, and the answers to them. A connection that carries nothing else is idle. See
+// amahi.Config.PingProof for the bit.
+func areQuietPings(p []byte) bool {
+	for ; bytes.HasPrefix(p, pingFrame) && len(p) >= pingSize; p = p[pingSize:] {
+		if p[len(pingFrame)]>>6&1 == 0 {
+			return false
+		}
+	}
+	return len(p) == 0
+}
+
+// pingFrame is how a PING of SPDY/3.1 begins; its number follows.
+var pingFrame = []byte{0x80, 3, 0, 6, 0, 0, 0, 4}
+
+const pingSize = 12
 
 func (c *watchedConn) touch() {
 	if c.watchers.Load() > 0 {
@@ -66,10 +108,19 @@ func (c *watchedConn) touch() {
 	}
 }
 
+// move notes that the program gets on with the connection: it has read something, or this
+// side has sent something to a peer that has not said that it goes away.
+func (c *watchedConn) move() {
+	if c.watchers.Load() > 0 {
+		c.moved.Store(int64(time.Since(c.epoch)))
+	}
+}
+
 // A watch calls a function once when its connection has been idle for some time.
 type watch struct {
 	conn *watchedConn
 	call func()
+	last *atomic.Int64 // of conn: what counts as use
 
 	// What the peer has still to take; nil if that does not matter. Less of it is use, and
 	// while there is some the connection may be idle for slowFarewell.
@@ -83,7 +134,9 @@ type watch struct {
 	over    bool          // stopped, or the function has been called
 }
 
-func (c *watchedConn) newWatch(call func()) *watch { return &watch{conn: c, call: call} }
+func (c *watchedConn) newWatch(last *atomic.Int64, call func()) *watch {
+	return &watch{conn: c, last: last, call: call}
+}
 
 // set starts to count from now; 0 stops.
 func (w *watch) set(timeout time.Duration) {
@@ -108,7 +161,7 @@ func (w *watch) set(timeout time.Duration) {
 	default:
 		w.timer.Reset(timeout)
 	}
-	w.conn.last.Store(int64(time.Since(w.conn.epoch)))
+	w.last.Store(int64(time.Since(w.conn.epoch)))
 }
 
 // look is what the timer does: the connection may have been used meanwhile.
@@ -131,7 +184,7 @@ func (w *watch) look() {
 	if left > 0 {
 		limit = max(limit, slowFarewell)
 	}
-	idle := now - max(time.Duration(w.conn.last.Load()), w.took)
+	idle := now - max(time.Duration(w.last.Load()), w.took)
 	if idle < limit {
 		w.timer.Reset(min(limit-idle, w.timeout))
 		w.mu.Unlock()

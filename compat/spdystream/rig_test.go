@@ -98,8 +98,15 @@ type wire struct {
 // wireTest runs f in a bubble with a connection of this package that serves handler.
 func wireTest(t *testing.T, server bool, handler spdystream.StreamHandler, f func(t *testing.T, w *wire), opts ...spdy.FramerOption) {
 	t.Helper()
+	wireTestOver(t, func(c net.Conn) net.Conn { return c }, server, handler, f, opts...)
+}
+
+// wireTestOver is wireTest with what wrap makes of the connection.
+func wireTestOver(t *testing.T, wrap func(net.Conn) net.Conn, server bool, handler spdystream.StreamHandler, f func(t *testing.T, w *wire), opts ...spdy.FramerOption) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
+		ours = wrap(ours)
 		w := &wire{
 			t: t, conn: theirs, framer: amahi.NewFramer(theirs, theirs, amahi.SPDY31),
 			frames: make(chan amahi.Frame, 10_000), c: newConnection(t, ours, server, opts...),

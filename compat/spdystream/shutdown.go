@@ -8,24 +8,27 @@ import (
 	amahi "github.com/amahi/spdy"
 )
 
-// farewell is how long a connection that is to end may be without traffic before it does
-// so although streams are open, where nobody has said how long: the original ends at
-// once and loses what is under way.
+// farewell is how long a connection that is to end may go without progress, see
+// watchedConn.move, before it ends although streams are open, where nobody has said how
+// long: the original ends at once and loses what is under way. What comes and is not read is
+// no progress, nor is what is sent to a peer that has said GOAWAY: both could go on for ever.
 const farewell = time.Second
 
 // slowFarewell is how long it may be so while the peer has not taken all that was written:
 // the kernel of a slow reader makes room in large lumps.
 const slowFarewell = 30 * time.Second
 
-// CloseChan returns a channel that is closed when the connection has ended: no frame
-// comes any more. A GOAWAY of the peer ends it as soon as its streams have ended.
+// CloseChan returns a channel that is closed when the connection is to end: the peer has
+// said GOAWAY, this side has called Close and no stream is open, or no frame comes any more.
+// Streams may still come to their end after a GOAWAY, and the network connection may still
+// deliver what was written, see Wait.
 func (c *Connection) CloseChan() <-chan bool { return c.closeChan }
 
 // Close takes and opens no more streams, and ends the connection when those that are
 // open have ended, but at the latest after the time of SetCloseTimeout; without one, if
-// nothing has come or gone for a second, or for half a minute while the peer is seen not
-// to have taken what was written. It does not wait, see CloseWait and Wait. The error is
-// always nil.
+// for a second the program has read nothing and nothing has been sent, or for half a minute
+// while the peer is seen not to have taken what was written. It does not wait, see CloseWait
+// and Wait. The error is always nil.
 func (c *Connection) Close() error {
 	c.mu.Lock()
 	timeout := c.closeTimeout
@@ -45,12 +48,19 @@ func (c *Connection) CloseWait() error {
 // drain starts a shutdown, unless there is one.
 func (c *Connection) drain(timeout time.Duration) {
 	c.mu.Lock()
-	again := c.draining
+	again, gone := c.draining, c.gone
 	c.draining = true
 	c.mu.Unlock()
+	c.conn.mine.Store(true)
+	if gone { // the peer had hung up, which has left this open
+		_ = c.conn.Conn.Close()
+	}
 	if !again {
 		c.session.SendGoaway(0, nil) // begins at once: from now on streams are refused
-		go c.shutdown(timeout)       // ends with the session
+		if c.session.Stats().Streams == (amahi.StreamStates{}) {
+			c.closeStreams() // nothing comes any more; what is left is to deliver
+		}
+		go c.shutdown(timeout) // ends with the session
 	}
 }
 
@@ -66,7 +76,7 @@ func (c *Connection) shutdown(timeout time.Duration) {
 		limit := time.AfterFunc(timeout, force)
 		defer limit.Stop()
 	} else {
-		quiet := c.conn.newWatch(func() {
+		quiet := c.conn.newWatch(&c.conn.moved, func() {
 			if c.session.Stats().Streams != (amahi.StreamStates{}) {
 				force() // else the session waits until the peer has received everything
 			}
@@ -76,6 +86,7 @@ func (c *Connection) shutdown(timeout time.Duration) {
 		defer quiet.stop()
 	}
 	_ = c.session.Shutdown(ctx)
+	_ = c.conn.Conn.Close() // which it is not if the peer has hung up first
 	c.finish()
 }
 
@@ -114,6 +125,8 @@ func (c *Connection) goneAway() {
 	c.mu.Lock()
 	timeout, notify, last := c.goAwayTimeout, c.lastStream, c.streams[id]
 	closed := c.draining
+	c.conn.leaving.Store(!closed)
+	c.closeChanLocked()
 	c.mu.Unlock()
 	if notify != nil && !closed {
 		if last != nil && last.overAlone() {
@@ -154,6 +167,10 @@ func (c *Connection) closeStreams() {
 	c.idle.stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.closeChanLocked()
+}
+
+func (c *Connection) closeChanLocked() {
 	if !c.closed {
 		c.closed = true
 		close(c.closeChan)
@@ -216,6 +233,7 @@ func (c *Connection) idleTimeout() {
 	c.idleEnd, c.draining = true, true
 	c.mu.Unlock()
 	c.conn.forced.Store(true)
+	c.conn.mine.Store(true)
 	c.session.Close()
 	c.finish()
 }

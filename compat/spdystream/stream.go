@@ -22,14 +22,16 @@ type Stream struct {
 
 	frames sync.Mutex // ReadData returns one frame at a time
 
-	read, write deadline
+	write deadline
 
 	mu        sync.Mutex
 	answered  bool // replied is closed
 	half      half // ours
+	cut       bool // bytes or headers that were to close our half have not all been sent
 	dropped   bool // this side has reset the stream
+	forgotten bool // by the timer, not by the program
 	priority  uint8
-	broken    error       // what reads return after the peer's reset
+	calls     int         // calls in progress
 	used      uint64      // counts calls, for forgetting a stream that nobody uses
 	abandoned *time.Timer // forgets it
 }
@@ -95,7 +97,7 @@ func (s *Stream) Refuse() error {
 func (s *Stream) drop(status amahi.RstStatus) {
 	s.mu.Lock()
 	finished, dropped := s.half == halfClosed, s.dropped
-	if s.half == halfClosing { // CANCEL, and the end of the connection, say that all has come
+	if s.cut { // CANCEL would say that all has come
 		status = amahi.RstInternalError
 	}
 	s.half, s.dropped = halfClosed, true
@@ -161,7 +163,6 @@ func (s *Stream) SetDeadline(t time.Time) error {
 // SetReadDeadline makes reads of this stream, and of no other, fail with
 // os.ErrDeadlineExceeded from t on. The zero time means never.
 func (s *Stream) SetReadDeadline(t time.Time) error {
-	s.read.set(t)
 	return s.deadlineError(s.raw.SetReadDeadline(t))
 }
 

@@ -3,46 +3,55 @@ package spdystream
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
-	"time"
 
 	amahi "github.com/amahi/spdy"
 )
 
-// teardown is how long a read waits, after the peer has reset the stream with CANCEL, to
-// see whether the peer closes the connection.
-const teardown = time.Second
-
 // WriteData sends data; with fin it closes our half behind it. On a stream of the peer it
 // waits for the reply to be sent, on one of ours for the peer's. Up to 16 KiB are one
-// frame as a rule, more are several. It fails with ErrWriteClosedStream after Close, and
-// with an error that matches ErrReset if the peer has reset the stream.
+// frame as a rule, more are several. It fails with ErrWriteClosedStream after Close. After
+// Reset, and after the peer's CANCEL, it drops the data and returns no error while the
+// connection lasts, unless it was to close our half: programs forward bytes to streams that
+// their peer has given up, and take an error there for one of the connection. After another
+// reset by the peer it fails with an error that matches ErrReset.
 func (s *Stream) WriteData(data []byte, fin bool) error {
 	_, err := s.send(data, fin)
 	return err
 }
 
-// Write sends data, see WriteData. n is how much of it has been handed to the network.
+// Write sends data, see WriteData. n is how much of it has been handed to the network, or
+// dropped.
 func (s *Stream) Write(data []byte) (n int, err error) { return s.send(data, false) }
 
 func (s *Stream) send(data []byte, fin bool) (n int, err error) {
-	s.use()
+	defer s.use()()
+	if !fin && s.discards(nil) {
+		return len(data), nil
+	}
 	if err := s.awaitAnswer(); err != nil {
 		if fin && !errors.Is(err, os.ErrDeadlineExceeded) {
 			err = ErrWriteClosedStream
 		}
 		return 0, err
 	}
-	if err := s.closing(fin); err != nil {
+	if err := s.closing(fin, len(data) > 0); err != nil {
 		return 0, err
 	}
 	if len(data) > 0 {
 		if n, err = s.raw.Write(data); err != nil {
+			if !fin && s.discards(err) {
+				return len(data), nil
+			}
 			return n, s.writeError(err)
 		}
 	}
 	if !fin {
 		return n, nil
+	}
+	if remoteReset(s.raw.Err()) != nil { // with which CloseWrite may do
+		return n, ErrWriteClosedStream
 	}
 	if err := s.raw.CloseWrite(); err != nil {
 		if remoteReset(err) != nil {
@@ -54,16 +63,41 @@ func (s *Stream) send(data []byte, fin bool) (n int, err error) {
 	return n, nil
 }
 
-// closing notes that nothing is to be written any more, if fin is set. It fails if that
-// is so already.
-func (s *Stream) closing(fin bool) error {
+// discards reports that nobody will read what is written: this side has reset the stream, or
+// the peer has with CANCEL. err is that of a write, if there was one. It reports false when
+// the session has ended, so that whoever copies to the stream stops.
+func (s *Stream) discards(err error) bool {
+	select {
+	case <-s.conn.session.Done():
+		return false
+	default:
+	}
+	if s.replied != nil && !s.isAnswered() {
+		return false
+	}
+	if s.wasDropped() {
+		return true
+	}
+	if err == nil {
+		err = s.raw.Err()
+	}
+	reset := remoteReset(err)
+	return reset != nil && reset.Status == amahi.RstCancel
+}
+
+// closing notes that nothing is to be written any more, if fin is set, but for what comes
+// with it. It fails if that is so already.
+func (s *Stream) closing(fin, more bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.half != halfOpen {
+	switch {
+	case s.dropped && !fin: // and the session has ended, see discards
+		return net.ErrClosed
+	case s.half != halfOpen:
 		return ErrWriteClosedStream
 	}
 	if fin {
-		s.half = halfClosing
+		s.half, s.cut = halfClosing, more
 	}
 	return nil
 }
@@ -72,7 +106,7 @@ func (s *Stream) closing(fin bool) error {
 // to let it pass.
 func (s *Stream) finish() {
 	s.mu.Lock()
-	s.half = halfClosed
+	s.half, s.cut = halfClosed, false
 	s.mu.Unlock()
 }
 
@@ -92,12 +126,15 @@ func (s *Stream) writeError(err error) error {
 	return s.conn.explain(err)
 }
 
-// Read reads what the peer sends, of one frame at a time. The end is io.EOF if all has
-// come, see the package, and after Reset; otherwise it is an error that matches
+// Read reads what the peer sends, of one frame at a time. The end is io.EOF after the
+// peer's FIN or CANCEL, and after Reset; otherwise it is an error that matches
 // io.ErrUnexpectedEOF.
 func (s *Stream) Read(p []byte) (n int, err error) {
-	s.use()
+	defer s.use()()
 	n, err = s.raw.Read(p)
+	if n > 0 {
+		s.conn.conn.move()
+	}
 	if err != nil {
 		err = s.readError(err)
 	}
@@ -107,13 +144,16 @@ func (s *Stream) Read(p []byte) (n int, err error) {
 // ReadData waits for the next frame and returns what it carried. It returns
 // ErrUnreadPartialData if Read has taken a part of one. The end is that of Read.
 func (s *Stream) ReadData() ([]byte, error) {
-	s.use()
+	defer s.use()()
 	s.frames.Lock()
 	defer s.frames.Unlock()
 	if s.raw.InFrame() {
 		return nil, ErrUnreadPartialData
 	}
 	data, err := s.raw.ReadFrame()
+	if len(data) > 0 {
+		s.conn.conn.move()
+	}
 	if err != nil {
 		err = s.readError(err)
 	}
@@ -128,60 +168,16 @@ func (s *Stream) readError(err error) error {
 	switch {
 	case err == io.EOF, errors.Is(err, os.ErrDeadlineExceeded):
 		return err
+	case s.wasForgotten():
+		return &resetError{errForgotten}
 	case s.wasDropped():
 		return io.EOF
 	}
 	if reset := remoteReset(err); reset != nil {
-		return s.resetEnd(reset, err)
+		if reset.Status == amahi.RstCancel { // how Kubernetes ends a stream of which it wants no more
+			return io.EOF
+		}
+		return &resetError{err}
 	}
 	return s.conn.explain(err)
-}
-
-// resetEnd is the end of what came before the peer's reset. Programs that are through
-// with a connection reset its streams and close it, and have sent all that they wanted;
-// a CANCEL by itself is one that gives up.
-func (s *Stream) resetEnd(reset *amahi.StreamError, err error) error {
-	s.mu.Lock()
-	broken := s.broken
-	s.mu.Unlock()
-	if broken != nil {
-		return broken
-	}
-	broken = &resetError{err}
-	if reset.Status == amahi.RstCancel {
-		switch closing, late := s.awaitTeardown(); {
-		case late:
-			return os.ErrDeadlineExceeded
-		case closing:
-			broken = io.EOF
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.broken == nil {
-		s.broken = broken
-	}
-	return s.broken
-}
-
-// awaitTeardown reports whether the peer closes the connection. late means that the read
-// deadline has passed before that was certain.
-func (s *Stream) awaitTeardown() (closing, late bool) {
-	limit := time.NewTimer(teardown)
-	defer limit.Stop()
-	for {
-		passed := s.read.wait()
-		select {
-		case <-s.conn.session.PeerGoAway():
-			return true, false
-		case <-s.conn.session.Done():
-			return true, false
-		case <-limit.C:
-			return false, false
-		case <-passed:
-			if s.read.over() {
-				return false, true
-			}
-		}
-	}
 }

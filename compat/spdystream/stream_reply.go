@@ -10,8 +10,8 @@ import (
 	amahi "github.com/amahi/spdy"
 )
 
-// abandonTime is how long a stream of ours stays after Wait has timed out if no method of
-// it is called any more.
+// abandonTime is how long a stream of ours stays after Wait has timed out if no reply comes
+// and no method of it is called any more.
 const abandonTime = 10 * time.Second
 
 // Wait waits for the peer's reply to a stream of ours, and on one of the peer for ours.
@@ -20,10 +20,11 @@ const abandonTime = 10 * time.Second
 func (s *Stream) Wait() error { return s.WaitTimeout(0) }
 
 // WaitTimeout is Wait for at most the timeout, for which it returns ErrTimeout; 0 stands
-// for none. A stream that has timed out can be waited for again. If no method of it is
-// called for ten seconds, it is reset: programs forget such streams.
+// for none. A stream that has timed out can be waited for again. If then no method of it is
+// called or in progress for ten seconds, and no reply has come, it is reset: programs forget
+// such streams.
 func (s *Stream) WaitTimeout(timeout time.Duration) error {
-	s.use()
+	defer s.use()()
 	ctx := context.Background()
 	if timeout > 0 {
 		var cancel context.CancelFunc
@@ -62,10 +63,19 @@ func (s *Stream) awaitOwnReply(ctx context.Context) error {
 	}
 }
 
-// use notes a call.
-func (s *Stream) use() {
+// use notes a call, and the function it returns its end.
+func (s *Stream) use() (done func()) {
 	s.mu.Lock()
 	s.used++
+	s.calls++
+	s.mu.Unlock()
+	return s.leave
+}
+
+func (s *Stream) leave() {
+	s.mu.Lock()
+	s.used++
+	s.calls--
 	s.mu.Unlock()
 }
 
@@ -73,19 +83,41 @@ func (s *Stream) use() {
 func (s *Stream) abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used++
-	used := s.used
+	s.abandonLocked(s.used + 1) // the call that abandons ends
+}
+
+func (s *Stream) abandonLocked(used uint64) {
 	if s.abandoned != nil {
 		s.abandoned.Stop()
 	}
-	s.abandoned = time.AfterFunc(abandonTime, func() {
-		s.mu.Lock()
-		forgotten := s.used == used
-		s.mu.Unlock()
-		if forgotten {
-			s.drop(amahi.RstCancel)
-		}
-	})
+	s.abandoned = time.AfterFunc(abandonTime, func() { s.forget(used) })
+}
+
+// forget resets the stream if no reply has come and nobody has used it since abandon, when
+// calls had been used. A stream with a call in progress is in use, and one with a reply is
+// the program's: both stay.
+func (s *Stream) forget(used uint64) {
+	if s.isReplied() {
+		return
+	}
+	s.mu.Lock()
+	idle := s.calls == 0 && s.used == used
+	switch {
+	case idle:
+		s.forgotten = !s.dropped
+	default:
+		s.abandonLocked(s.used)
+	}
+	s.mu.Unlock()
+	if idle {
+		s.drop(amahi.RstCancel)
+	}
+}
+
+func (s *Stream) wasForgotten() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.forgotten
 }
 
 func (s *Stream) wasDropped() bool {
@@ -112,14 +144,11 @@ func (s *Stream) SendReply(headers http.Header, fin bool) error {
 	if s.replied == nil {
 		return errInitiated
 	}
-	s.use()
-	s.mu.Lock()
-	answered := s.answered
-	s.mu.Unlock()
-	if answered {
+	defer s.use()()
+	if s.isAnswered() {
 		return nil
 	}
-	block, err := amahi.NewHeaderBlock(headers)
+	block, err := headerBlock(headers)
 	if err != nil {
 		return err
 	}
@@ -134,6 +163,13 @@ func (s *Stream) SendReply(headers http.Header, fin bool) error {
 	}
 	s.answer()
 	return nil
+}
+
+// isAnswered reports that the peer has its answer, on a stream of the peer.
+func (s *Stream) isAnswered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answered
 }
 
 // answer notes that the peer has its answer, and reports whether it did not have it.
@@ -187,18 +223,24 @@ func (s *Stream) awaitAnswer() error {
 // SendHeader sends headers behind what has been written; with fin this side will send
 // nothing more. On a stream of the peer it waits for the reply to be sent.
 func (s *Stream) SendHeader(headers http.Header, fin bool) error {
-	s.use()
+	defer s.use()()
+	if !fin && s.discards(nil) {
+		return nil
+	}
 	if err := s.awaitAnswer(); err != nil {
 		return err
 	}
-	block, err := amahi.NewHeaderBlock(headers)
+	block, err := headerBlock(headers)
 	if err != nil {
 		return err
 	}
-	if err := s.closing(fin); err != nil {
+	if err := s.closing(fin, true); err != nil {
 		return err
 	}
 	if err := s.raw.SendHeaders(block, fin); err != nil {
+		if !fin && s.discards(err) {
+			return nil
+		}
 		return s.writeError(err)
 	}
 	if fin {
@@ -210,14 +252,15 @@ func (s *Stream) SendHeader(headers http.Header, fin bool) error {
 // ReceiveHeader waits for headers that the peer sends with SendHeader. It fails when the
 // peer has closed its half or the stream has ended.
 func (s *Stream) ReceiveHeader() (http.Header, error) {
-	s.use()
+	defer s.use()()
 	block, err := s.raw.ReceiveHeaders(context.Background())
 	if err != nil {
 		return nil, s.readError(err)
 	}
+	s.conn.conn.move()
 	if !s.conn.fits(block) {
 		s.drop(amahi.RstFrameTooLarge)
 		return nil, errHeaderSize
 	}
-	return block.HTTPHeader(), nil
+	return httpHeader(block), nil
 }
