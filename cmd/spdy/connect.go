@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -28,7 +32,7 @@ func (d *dialer) addFlags(flags *flag.FlagSet) {
 	flags.Var(&d.version, "version", "the `dialect` to speak: 2, 3 or 3.1 (default: 3.1, with TLS the best that the server has)")
 	flags.BoolVar(&d.insecure, "k", false, "TLS: take any certificate, which lets anyone in between read along")
 	flags.StringVar(&d.caFile, "cacert", "", "TLS: trust the certificates in this PEM `file`, and no others")
-	flags.DurationVar(&d.timeout, "connect-timeout", 30*time.Second, "give up connecting after this `time`")
+	flags.DurationVar(&d.timeout, "connect-timeout", 30*time.Second, "give up on a server that has not connected, or then not sent a frame, after this `time`")
 }
 
 // prepare checks the flags.
@@ -99,7 +103,7 @@ func (d *dialer) handshake(ctx context.Context, conn net.Conn, addr string) (net
 		}
 	}
 	secured.Close()
-	return nil, 0, fmt.Errorf("%s has not agreed to speak %s: it knows nothing of ALPN", addr, orList(names))
+	return nil, 0, fmt.Errorf("%s has not agreed to speak %s: it knows nothing of ALPN, and may speak HTTP/1.1", addr, orList(names))
 }
 
 // handshakeError explains a failed handshake.
@@ -107,7 +111,64 @@ func handshakeError(addr string, names []string, err error) error {
 	if strings.Contains(err.Error(), "no application protocol") {
 		return fmt.Errorf("%s does not speak %s: %w", addr, orList(names), err)
 	}
+	var plain tls.RecordHeaderError
+	switch {
+	case errors.As(err, &plain):
+		return fmt.Errorf("%s speaks %s on this port, not TLS; http:// is for SPDY without TLS: %w", addr, plainProtocol(plain.RecordHeader[:]), err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("TLS handshake with %s: it has not been completed in time: %w", addr, err)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("TLS handshake with %s: it has closed the connection and may not speak TLS: %w", addr, err)
+	}
 	return fmt.Errorf("TLS handshake with %s: %w", addr, err)
+}
+
+// plainProtocol names what a server speaks that has answered a TLS handshake with these bytes.
+func plainProtocol(first []byte) string {
+	switch {
+	case bytes.HasPrefix(first, []byte("HTTP/")):
+		return "HTTP/1"
+	case bytes.HasPrefix(first, []byte("SSH-")):
+		return "SSH"
+	case first[0] == 0x80:
+		return "SPDY"
+	case first[0] == 0 && first[3] == 4: // the type of SETTINGS, behind the length
+		return "HTTP/2"
+	}
+	return fmt.Sprintf("another protocol, which begins with %q,", first)
+}
+
+// explain says in an error of a session what the server speaks instead of SPDY, and what to do.
+func explain(err error) error {
+	var other *spdy.NotSPDYError
+	if !errors.As(err, &other) {
+		return err
+	}
+	text := other.Addr
+	switch {
+	case strings.HasPrefix(other.Protocol, "SPDY/"):
+		return fmt.Errorf("%s speaks %s; use -version %s", text, other.Protocol, other.Protocol[len("SPDY/"):])
+	case other.Protocol != "":
+		text += " speaks " + other.Protocol + ", not SPDY"
+	case len(other.First) > 0:
+		text += " does not speak SPDY"
+	case other.Timeout():
+		text += " has sent nothing, not even an answer to a PING, and may not speak SPDY"
+	default:
+		text += " has closed the connection and sent nothing, and may not speak SPDY"
+	}
+	if line, _, _ := strings.Cut(string(other.First), "\n"); line != "" && other.Protocol != "TLS" && other.First[0] >= ' ' {
+		text += fmt.Sprintf(" (it says %q)", strings.TrimSuffix(line, "\r"))
+	}
+	switch other.Protocol {
+	case "TLS":
+		text += "; use https://"
+	case "":
+		text += "; https:// is for ports with TLS"
+	case "HTTP/1.1", "HTTP/1.0", "HTTP/2":
+		text += "; use curl or another client of HTTP"
+	}
+	return errors.New(text)
 }
 
 // orList joins names the way people do.
@@ -128,7 +189,11 @@ func (d *dialer) client(ctx context.Context, addr string, secure bool, trace *tr
 	if trace != nil {
 		conn = trace.conn(conn, v)
 	}
-	client, err := (&spdy.Config{Version: v}).NewClientConn(conn)
+	client, err := (&spdy.Config{
+		Version:           v,
+		FirstFrameTimeout: d.timeout,
+		Logger:            slog.New(slog.DiscardHandler), // the command reports errors itself
+	}).NewClientConn(conn)
 	if err != nil {
 		conn.Close()
 		return nil, err

@@ -105,6 +105,9 @@ func (d *dumper) dump(v spdy.Version) error {
 		f, err := framer.ReadFrame()
 		raw := framer.Raw()
 		if err == io.EOF {
+			if raw.Offset == 0 && raw.Size == 0 {
+				fmt.Fprintln(d.stderr, "spdy dump: the input is empty: this side has sent nothing")
+			}
 			break
 		}
 		var fault *spdy.StreamError
@@ -135,10 +138,11 @@ func (d *dumper) dump(v spdy.Version) error {
 // end reports the error after which nothing more can be read.
 func (d *dumper) end(raw spdy.RawFrame, err error) error {
 	var broken *spdy.SessionError
+	var other *spdy.NotSPDYError
 	switch {
 	case d.ctx.Err() != nil:
 		return d.ctx.Err()
-	case errors.As(err, &broken), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.As(err, &other), errors.As(err, &broken), errors.Is(err, io.ErrUnexpectedEOF):
 		d.complain(raw, err)
 		return errFailed
 	}
@@ -153,6 +157,17 @@ func (d *dumper) complain(raw spdy.RawFrame, err error) {
 	fmt.Fprintf(d.stderr, "spdy dump: byte %d: %s\n", raw.Offset, printable(faultText(raw, err)))
 }
 
+// otherText says what an input is that does not begin with a frame.
+func otherText(e *spdy.NotSPDYError) string {
+	switch e.Protocol {
+	case "":
+		return fmt.Sprintf("this is not SPDY, it begins with \"%s\"", e.First)
+	case "TLS":
+		return "this is TLS, not SPDY: the frames are in what it encrypts, and have to be decrypted first"
+	}
+	return fmt.Sprintf("this is %s, not SPDY, it begins with \"%s\"", e.Protocol, e.First)
+}
+
 const headerSize = 8 // of a frame
 
 // faultText puts an error of ReadFrame into words.
@@ -160,8 +175,11 @@ func faultText(raw spdy.RawFrame, err error) string {
 	var (
 		stream  *spdy.StreamError
 		session *spdy.SessionError
+		other   *spdy.NotSPDYError
 	)
 	switch {
+	case errors.As(err, &other):
+		return otherText(other)
 	case errors.Is(err, io.ErrUnexpectedEOF) && raw.Size < headerSize:
 		return fmt.Sprintf("the input ends after %s of a frame header", plural(int64(raw.Size), "byte"))
 	case errors.Is(err, io.ErrUnexpectedEOF):

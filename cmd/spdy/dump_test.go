@@ -279,7 +279,28 @@ func TestDumpBroken(t *testing.T) {
 		}
 	}
 	r := tool(t, "", "dump")
-	require.Equal(t, result{}, r, "no input is no error")
+	require.Equal(t, result{stderr: "spdy dump: the input is empty: this side has sent nothing\n"}, r, "which is no error")
+	r = tool(t, ping, "dump")
+	require.Equal(t, exitOK, r.code)
+	require.Empty(t, r.stderr)
+}
+
+// TestDumpOthers: an input of another protocol is named.
+func TestDumpOthers(t *testing.T) {
+	for input, want := range map[string]string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n":         "byte 0: this is HTTP/1.1, not SPDY",
+		"GET / HTTP/1.1\r\n\r\n":                               "not SPDY, it begins with \"GET / HT\"",
+		"\x16\x03\x01\x02\x00\x01\x00\x01":                     "byte 0: this is TLS, not SPDY",
+		"\x15\x03\x01\x00\x02\x02\x46":                         "byte 0: this is TLS, not SPDY",
+		"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00": "byte 0: this is HTTP/2, not SPDY",
+		"PRI * HTTP/2.0\r\n\r\n":                               "byte 0: this is HTTP/2, not SPDY",
+		"SSH-2.0-\x1b[31m\r\n":                                 "byte 0: this is SSH, not SPDY",
+	} {
+		r := tool(t, input, "dump")
+		require.Equal(t, exitFailure, r.code)
+		require.Contains(t, r.stderr, want)
+		require.Equal(t, 1, strings.Count(r.stderr, "\n"), r.stderr)
+	}
 }
 
 // TestDumpTruncated cuts a capture at every byte: up to there all is shown.

@@ -115,7 +115,7 @@ func (f *fetcher) closeServers() {
 func (f *fetcher) try(ctx context.Context, j job) bool {
 	err := f.fetch(ctx, j)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errBrokenPipe) {
-		fmt.Fprintf(f.console, "spdy get: %s: %s\n", printable(j.url.Redacted()), printable(strings.TrimPrefix(err.Error(), "spdy: ")))
+		fmt.Fprintf(f.console, "spdy get: %s: %s\n", printable(j.url.Redacted()), printable(strings.TrimPrefix(explain(err).Error(), "spdy: ")))
 	}
 	return err == nil
 }

@@ -29,7 +29,7 @@ const (
 )
 
 func main() {
-	signal.Ignore(syscall.SIGPIPE) // an error of a write instead, so that there is time to clean up
+	ignoreBrokenPipes()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program on the spot
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
@@ -105,7 +105,7 @@ func report(ctx context.Context, stderr io.Writer, name string, err error) int {
 		return exitInterrupted
 	case errors.Is(err, errFailed):
 		return exitFailure
-	case errors.Is(err, syscall.EPIPE):
+	case isBrokenPipe(err):
 		return exitFailure // whoever read the output knows
 	}
 	fmt.Fprintf(stderr, "spdy %s: %s\n", name, printable(err.Error()))

@@ -8,6 +8,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"github.com/amahi/spdy"
 )
 
 const pingHelp = `Usage: spdy ping [flags] host:port
@@ -72,8 +74,10 @@ func runPing(ctx context.Context, e *env, args []string) error {
 		writeStats(e.stderr, to.addr, session.Stats())
 	}
 	switch {
+	case errors.Is(err, spdy.ErrSessionClosed) && session.Stats().Received.Bytes == 0:
+		return explain(&spdy.NotSPDYError{Addr: name, Err: io.EOF})
 	case err != nil:
-		return err
+		return explain(err)
 	case p.stats.received == 0:
 		return errFailed
 	}

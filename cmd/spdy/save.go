@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 // A saved is a file that takes its name when it is complete. Until then its bytes
@@ -68,5 +67,3 @@ func (s *saved) abort() {
 	_ = os.Remove(s.Name()) // the error that led here is the one to report
 	s.final = ""
 }
-
-func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -165,7 +165,9 @@ func TestServeSPDYOnly(t *testing.T) {
 	conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}
 	_, err = tls.Dial("tcp", strings.Trim(strings.TrimPrefix(url, "https:"), "/"), conf)
 	require.ErrorContains(t, err, "no application protocol")
-	r.stop(t)
+	require.Contains(t, r.stderr.await(t, "\n"), "client requested unsupported application protocols", "as net/http logs it")
+	r.interrupt()
+	require.Equal(t, exitOK, r.wait(t))
 }
 
 // TestServeGraceful lets an answer under way finish: the client has read nothing of

@@ -15,18 +15,20 @@ var claims = []string{
 
 // dropNamed deletes the headers that the client's Connection names: they end at the
 // proxy. It has to run before the proxy adds its own headers, which the client could
-// name as well.
+// name as well. Upgrade is left to NewStreamProxy.
 func dropNamed(h http.Header) {
 	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
-			h.Del(strings.TrimSpace(name))
+			if name = strings.TrimSpace(name); !strings.EqualFold(name, "Upgrade") {
+				h.Del(name)
+			}
 		}
 	}
 }
 
 // forwarded copies a request as it is sent to the origin. NewStreamProxy leaves out
-// Upgrade, Proxy-Authorization and the other headers that end at the proxy whether
-// Connection names them or not.
+// Proxy-Authorization and the other headers that end at the proxy whether Connection names
+// them or not, and asks the origin for an upgrade if the client does.
 func (p *Proxy) forwarded(r *http.Request, name string) *http.Request {
 	out := r.Clone(r.Context())
 	dropNamed(out.Header)

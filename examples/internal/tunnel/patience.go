@@ -1,7 +1,9 @@
 package tunnel
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -61,6 +63,12 @@ type watchedWriter struct {
 func (w *watchedWriter) WriteHeader(status int) {
 	w.limit.end()
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// Hijack is called when the origin has granted an upgrade. The bytes behind it are not counted.
+func (w *watchedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.limit.end()
+	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
 func (w *watchedWriter) Write(p []byte) (int, error) {

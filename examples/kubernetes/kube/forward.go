@@ -46,7 +46,8 @@ func (f *Forwarder) Err() error { return f.s.Err() }
 
 // Dial opens a connection to a port of the pod. It returns as soon as the pod's node has
 // taken the request. If nobody listens there it fails with a *RemoteError, or the first
-// Read does: the node finds out in its own time.
+// Read does: the node finds out in its own time. Some nodes end the bytes first, see
+// Conn.Message.
 func (f *Forwarder) Dial(ctx context.Context, port uint16) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
 	defer cancel()
@@ -72,7 +73,7 @@ func (f *Forwarder) Dial(ctx context.Context, port uint16) (*Conn, error) {
 		return c, nil
 	}
 	if cancelled(err) {
-		if message := c.verdict(); message != nil {
+		if message := c.Message(); message != nil {
 			err = message
 		}
 	}
@@ -95,20 +96,21 @@ type Conn struct {
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.RawStream.Read(p)
 	if cancelled(err) {
-		if message := c.verdict(); message != nil {
+		if message := c.Message(); message != nil {
 			err = message
 		}
 	}
 	return n, err
 }
 
-// WriteTo hides that of the stream, which would not ask for the verdict.
+// WriteTo hides that of the stream, which would not ask for the message.
 func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{c})
 }
 
-// verdict waits for the message that comes with the end of the bytes.
-func (c *Conn) verdict() error {
+// Message waits for what the node has to say when it is through with the connection, for half a minute
+// at most: a *RemoteError, or nil. It may say it only when both halves have ended.
+func (c *Conn) Message() error {
 	c.once.Do(func() {
 		_ = c.messages.SetReadDeadline(time.Now().Add(streamTimeout))
 		text, _ := io.ReadAll(io.LimitReader(c.messages, maxMessage))
@@ -163,6 +165,10 @@ func (f *Forwarder) Serve(ctx context.Context, ln net.Listener, port uint16, rep
 			remote, err := f.Dial(ctx, port)
 			if err == nil {
 				err = splice(ctx, local, remote)
+				if err == nil { // the message may come behind the end
+					err = remote.Message()
+				}
+				remote.Close()
 			}
 			if err != nil && ctx.Err() == nil {
 				report(err)
