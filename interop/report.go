@@ -87,6 +87,7 @@ func document(verdicts []verdict) []byte {
 	for _, r := range tabulate(verdicts) {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(r.line(), " | "))
 	}
+	b.WriteString("\n## Programs on the way\n\n" + onTheWay)
 	b.WriteString("\n## Bugs of the peers\n\n" + bugsIntroduction)
 	b.WriteString("\n| no. | peer | versions | bug | evidence |\n| --- | --- | --- | --- | --- |\n")
 	fmt.Fprintf(&b, "| N1 | %s | all | %s | every start of the peer |\n", peerNode, bugN1)
@@ -176,6 +177,15 @@ const legend = `` + "`pass`" + `; ` + "`pass (N5)`" + `: passed although the pee
 peer's bug N2; – : the version has no such thing. "plain, not told" is a server of the
 library that finds out by itself whether a client without TLS speaks SPDY/3 or
 SPDY/3.1.
+`
+
+const onTheWay = `These hold no conversations of the table. ` + "`interop/run.sh`" + ` runs a test of the library with each of them, in which
+everything has to pass, before it holds the conversations.
+
+| program | from | what was run |
+| --- | --- | --- |
+| haproxy, hitch | Debian | ` + "`TestTerminators`" + `: the program terminates TLS, negotiates nothing, and passes the bytes to a plain port of ` + "`Server.Serve`" + `. HTTP/1.1, and SPDY/2, /3 and /3.1 by a ` + "`Client`" + ` and by a ` + "`Transport`" + `, each with 1 MiB there and back |
+| Chromium, headless | Debian | ` + "`TestBrowser`" + `: a page from a home that speaks SPDY, by way of an HTTP/1.1 front, once with ` + "`httputil.ReverseProxy`" + ` and ` + "`Transport`" + `, once with ` + "`NewStreamProxy`" + `. A WebSocket echoes 10 MiB and is closed by the page (clean, code 1000); one is closed by the home (clean, code 1000); one is cut off by the home (code 1006); one is refused (code 1006); one belongs to a frame that is removed; and the browser is killed while one echoes. No stream, handler or goroutine stays. ` + "`interop/run.sh`" + ` runs it in SPDY/3.1, ` + "`go test -tags browser -run TestBrowser .`" + ` in all versions |
 `
 
 const bugsIntroduction = `None is worked round in silence. Each is looked for in every conversation it is

@@ -84,6 +84,20 @@ tshark_peer() {
   say "$(tshark --version 2>/dev/null | head -n 1)"
 }
 
+terminator_peers() {
+  have haproxy && have hitch || debian haproxy hitch || return 1
+  limit 120 go test -count=1 -tags terminators -run TestTerminators . || return 1
+  say "every version passes haproxy and hitch, which terminate TLS and negotiate nothing"
+}
+
+browser_peer() {
+  have chromium || debian chromium || return 1
+  limit 120 go test -count=1 -short -tags browser -run TestBrowser . || return 1
+  say "$(chromium --version --no-sandbox 2>/dev/null): WebSockets of a page pass through sessions"
+}
+
+terminator_peers || lacks "haproxy, hitch" "neither found nor installed, or a version does not pass them"
+browser_peer || lacks Chromium "neither found nor installed, or its WebSockets do not pass"
 node_peer || lacks node-spdy "neither found nor installed"
 netty_peer || lacks Netty "neither found nor installed"
 tshark_peer || lacks tshark "neither found nor installed, or it may not capture"

@@ -1,6 +1,6 @@
 module github.com/amahi/spdy/bench/suite
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/amahi/spdy v0.0.0
@@ -8,7 +8,7 @@ require (
 	github.com/moby/spdystream v0.5.1
 	github.com/stretchr/testify v1.12.1
 	github.com/xtaci/smux v1.5.58
-	golang.org/x/net v0.58.0
+	golang.org/x/net v0.62.0
 	gonum.org/v1/plot v0.17.0
 )
 
@@ -19,9 +19,9 @@ require (
 	git.sr.ht/~sbinet/gg v0.7.0 // indirect
 	github.com/ajstarks/svgo v0.0.0-20211024235047-1546f124cd8b // indirect
 	github.com/golang/freetype v0.0.0-20170609003504-e2365dfdc4a0 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/image v0.30.0 // indirect
-	golang.org/x/text v0.41.0 // indirect
+	golang.org/x/text v0.44.0 // indirect
 )
 
 replace github.com/amahi/spdy => ../..

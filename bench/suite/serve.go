@@ -63,7 +63,8 @@ func serve(target string, over network, h http.Handler) (*service, error) {
 	}
 	switch target {
 	case "spdy":
-		server := &spdy.Server{Handler: h, Config: &spdy.Config{MaxConcurrentStreams: maxStreams, Version: spdy.SPDY31}}
+		pools := spdy.Pools{BufferBytes: -1, Handlers: -1} // for crowds that no machine of 1 GiB has
+		server := &spdy.Server{Handler: h, Config: &spdy.Config{MaxConcurrentStreams: maxStreams, Version: spdy.SPDY31, Pools: pools}}
 		go server.Serve(ln)
 	case "h2":
 		go serveHTTP2(ln, h)

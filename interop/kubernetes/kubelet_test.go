@@ -62,7 +62,7 @@ type pod struct{ ports map[uint16]string }
 
 func newPod(t *testing.T) *pod {
 	p := &pod{ports: make(map[uint16]string)}
-	for _, port := range []int{workload.PortEcho, workload.PortBoth} {
+	for _, port := range workload.Ports {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		t.Cleanup(func() { ln.Close() })

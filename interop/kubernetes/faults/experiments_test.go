@@ -156,7 +156,7 @@ func lateStream(r *rig) string {
 	require.NoError(r.t, err)
 	require.NoError(r.t, accepted.reply())
 	w.side.bye()
-	for id := spdy.StreamId(3); id < 60; id += 2 { // saying it takes its time
+	for id := spdy.StreamId(3); id < 1000; id += 2 { // saying it takes its time
 		w.say(synStream(id))
 		for _, f := range w.untilEcho() {
 			if rst, ok := f.(*spdy.RstStreamFrame); ok && rst.StreamId == id && rst.Status == spdy.RefusedStream {

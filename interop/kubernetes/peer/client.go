@@ -32,6 +32,7 @@ type client struct {
 	atOnce      int
 	seed        uint64
 	only        string
+	row         string
 	patience    time.Duration
 	out         *json.Encoder
 }
@@ -186,6 +187,15 @@ func (c *client) get(path string, query url.Values) (string, error) {
 
 // executor opens an exec or attach for the streams that are wanted.
 func (c *client) executor(verb string, o remotecommand.StreamOptions, cmd ...string) (remotecommand.Executor, error) {
+	u, err := c.open(verb, o, cmd...)
+	if err != nil {
+		return nil, err
+	}
+	return remotecommand.NewSPDYExecutor(&rest.Config{}, "POST", u)
+}
+
+// open is where that is to be had.
+func (c *client) open(verb string, o remotecommand.StreamOptions, cmd ...string) (*url.URL, error) {
 	query := url.Values{"cmd": cmd}
 	for name, wanted := range map[string]bool{"stdin": o.Stdin != nil, "stdout": o.Stdout != nil, "stderr": o.Stderr != nil && !o.Tty, "tty": o.Tty} {
 		if wanted {
@@ -196,11 +206,7 @@ func (c *client) executor(verb string, o remotecommand.StreamOptions, cmd ...str
 	if err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return nil, err
-	}
-	return remotecommand.NewSPDYExecutor(&rest.Config{}, "POST", u)
+	return url.Parse(text)
 }
 
 func (c *client) stream(ctx context.Context, verb string, o remotecommand.StreamOptions, cmd ...string) error {

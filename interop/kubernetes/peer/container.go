@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"time"
 
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	utilexec "k8s.io/utils/exec"
@@ -13,7 +15,7 @@ import (
 )
 
 // A container is what the streaming server asks to run a command.
-type container struct{}
+type container struct{ pod workload.Pod }
 
 // Exec runs a command. As containerd does, it closes the outputs that are left.
 func (c container) Exec(ctx context.Context, _ string, cmd []string, in io.Reader, out, errOut io.WriteCloser, _ bool, resize <-chan remotecommand.TerminalSize) error {
@@ -53,13 +55,40 @@ func closeAll(outputs ...io.WriteCloser) {
 	}
 }
 
-// PortForward is a connection to one of the pod's ports. A broken connection is no
-// failure of the pod, so it is not reported as one: client-go gives up the whole session
-// when it hears of a failure.
-func (c container) PortForward(_ context.Context, _ string, port int32, stream io.ReadWriteCloser) error {
-	if !workload.Listens(int(port)) {
+// grace is what containerd gives the second direction when the first one has ended.
+const grace = time.Second
+
+// PortForward forwards as containerd does: it dials the port and copies both ways, gives the
+// second direction a second when the first has ended, and reports the first error. client-go
+// gives up the whole session when it hears of one.
+func (c container) PortForward(ctx context.Context, _ string, port int32, stream io.ReadWriteCloser) error {
+	address, ok := c.pod[int(port)]
+	if !ok {
 		return fmt.Errorf("connection refused: nobody listens on port %d", port)
 	}
-	_ = workload.Serve(int(port), stream)
-	return nil
+	defer stream.Close()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	copied := make(chan error, 2)
+	copying := func(dst io.Writer, src io.Reader) {
+		_, err := io.Copy(dst, src)
+		copied <- err
+	}
+	go copying(stream, conn) // ends with conn
+	go copying(conn, stream) // ends with the stream
+	first := <-copied
+	limit := time.NewTimer(grace)
+	defer limit.Stop()
+	select {
+	case second := <-copied:
+		if first == nil {
+			first = second
+		}
+	case <-limit.C:
+	}
+	return first
 }

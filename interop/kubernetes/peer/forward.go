@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	//lint:ignore SA1019 the dialers of client-go have this type
+	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
@@ -32,6 +34,12 @@ type forwarding struct {
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
@@ -54,10 +62,17 @@ func (c *client) forward(ctx context.Context) (*forwarding, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, "POST", u)
+	return c.forwardBy(ctx, spdy.NewDialer(upgrader, &http.Client{Transport: transport}, "POST", u))
+}
+
+// forwardBy is forward with a connection that a dialer makes.
+func (c *client) forwardBy(ctx context.Context, dialer httpstream.Dialer) (*forwarding, error) {
 	f := &forwarding{local: make(map[uint16]string), stop: make(chan struct{}), ended: make(chan error, 1), errOut: &lockedBuffer{}}
 	ready := make(chan struct{})
-	ports := []string{fmt.Sprintf("0:%d", workload.PortEcho), fmt.Sprintf("0:%d", workload.PortBoth), fmt.Sprintf("0:%d", workload.PortNone)}
+	ports := []string{fmt.Sprintf("0:%d", workload.PortNone)}
+	for _, port := range workload.Ports {
+		ports = append(ports, fmt.Sprintf("0:%d", port))
+	}
 	fw, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, ports, f.stop, ready, io.Discard, f.errOut)
 	if err != nil {
 		return nil, err
@@ -80,10 +95,21 @@ func (c *client) forward(ctx context.Context) (*forwarding, error) {
 	return f, nil
 }
 
-// close ends the forwarding. It must still have been running.
+// close ends the forwarding. It must still have been running, and have reported nothing.
 func (f *forwarding) close() error {
 	close(f.stop)
-	return <-f.ended
+	return errors.Join(<-f.ended, expect("what kubectl prints", f.errOut.String(), ""))
+}
+
+// lost reports that the forwarding has ended.
+func (f *forwarding) lost() bool {
+	select {
+	case err := <-f.ended:
+		f.ended <- err
+		return true
+	default:
+		return false
+	}
 }
 
 func (f *forwarding) dial(ctx context.Context, port uint16) (*net.TCPConn, error) {
@@ -191,24 +217,34 @@ func (c *client) storm(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	const most = 256 << 10
 	errs := make([]error, c.connections)
+	c.throng(ctx, f, 256<<10, func(i int, _ time.Time, err error) {
+		if err != nil {
+			errs[i] = fmt.Errorf("connection %d: %w", i, err)
+		}
+	})
+	return fmt.Sprintf("%d connections, %d at a time", c.connections, c.atOnce), errors.Join(errors.Join(errs...), f.close())
+}
+
+// throng has as many connections as are wanted, with up to most bytes each way. Every second
+// one is reset at random. It says when each began, and what came of it.
+func (c *client) throng(ctx context.Context, f *forwarding, most int64, done func(i int, begun time.Time, err error)) {
 	turns := make(chan struct{}, c.atOnce)
 	var all sync.WaitGroup
-	for i := range errs {
+	for i := range c.connections {
 		all.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			dice := rand.New(rand.NewPCG(c.seed, uint64(i)))
-			if i%2 == 1 {
-				errs[i] = f.abandon(ctx, dice, most)
+			dice, begun := rand.New(rand.NewPCG(c.seed, uint64(i))), time.Now()
+			if reset(i) {
+				done(i, begun, f.abandon(ctx, dice, most))
 				return
 			}
-			if err := f.exchange(ctx, c.seed+uint64(i), dice.Int64N(most)); err != nil {
-				errs[i] = fmt.Errorf("connection %d: %w", i, err)
-			}
+			done(i, begun, f.exchange(ctx, c.seed+uint64(i), dice.Int64N(most)))
 		})
 	}
 	all.Wait()
-	return fmt.Sprintf("%d connections, %d at a time", c.connections, c.atOnce), errors.Join(errors.Join(errs...), f.close())
 }
+
+// reset reports that a connection of a throng is to be reset.
+func reset(i int) bool { return i%2 == 1 }

@@ -83,9 +83,13 @@ func runClient(args []string) error {
 	flags.IntVar(&c.atOnce, "at-once", 50, "as many of them at the same time")
 	flags.Uint64Var(&c.seed, "seed", 1, "of everything random")
 	flags.StringVar(&c.only, "only", "", "run only the scenarios with this in their name")
+	flags.StringVar(&c.row, "row", "", "run this row of TestPairings instead of the scenarios")
 	flags.DurationVar(&c.patience, "patience", defaultPatience, "for one scenario")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if c.row != "" {
+		return c.runRow(context.Background())
 	}
 	return c.run(context.Background())
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming"
 
 	"github.com/amahi/spdy/interop/kubernetes/internal/census"
+	"github.com/amahi/spdy/interop/kubernetes/internal/workload"
 )
 
 // A server is the streaming server of a container runtime, and beside it what a kubelet
@@ -19,6 +21,7 @@ type server struct {
 	ln   net.Listener
 	http *http.Server
 	cri  streaming.Server
+	end  context.CancelFunc // of the pod
 	done chan error
 }
 
@@ -29,16 +32,24 @@ func newServer() (*server, error) {
 	}
 	conf := streaming.DefaultConfig
 	conf.BaseURL = &url.URL{Scheme: "http", Host: ln.Addr().String(), Path: "/cri/"}
-	cri, err := streaming.NewServer(conf, container{})
+	ctx, cancel := context.WithCancel(context.Background())
+	pod, err := workload.NewPod(ctx)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	s := &server{ln: ln, cri: cri, done: make(chan error, 1)}
+	cri, err := streaming.NewServer(conf, container{pod})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	s := &server{ln: ln, cri: cri, end: cancel, done: make(chan error, 1)}
 	mux := http.NewServeMux()
 	mux.Handle("/cri/", cri)
 	mux.HandleFunc("/open/exec", s.openExec)
 	mux.HandleFunc("/open/attach", s.openAttach)
 	mux.HandleFunc("/open/portforward", s.openPortForward)
+	mux.HandleFunc("/tunnel", s.tunnel)
 	mux.HandleFunc("/census", func(w http.ResponseWriter, r *http.Request) { _ = json.NewEncoder(w).Encode(census.Take()) })
 	mux.HandleFunc("/stacks", func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(census.Stacks())) })
 	s.http = &http.Server{Handler: mux}
@@ -50,6 +61,7 @@ func (s *server) address() string { return s.ln.Addr().String() }
 
 func (s *server) stop() error {
 	err := s.http.Close()
+	s.end()
 	<-s.done
 	return err
 }

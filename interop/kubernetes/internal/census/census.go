@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime"
 	"runtime/pprof"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -17,12 +19,29 @@ type Census struct {
 	Heap              uint64 // bytes that are reachable
 }
 
-// Take counts. Idle connections of net/http are for the caller to close first.
+// stuck is what client-go leaves behind when a session ends while a connection is being
+// opened: a goroutine that says how its error stream has ended, to nobody.
+const stuck = "portforward.(*PortForwarder).handleConnection.func1"
+
+// stuckNow counts those.
+func stuckNow() (n int) {
+	for _, record := range strings.Split(Stacks(), "\n\n") {
+		if strings.Contains(record, stuck) && !strings.Contains(record, "io.ReadAll") {
+			count, _, _ := strings.Cut(record, " @")
+			m, _ := strconv.Atoi(strings.TrimSpace(count))
+			n += m
+		}
+	}
+	return n
+}
+
+// Take counts, without what client-go itself leaves behind. Idle connections of net/http are
+// for the caller to close first.
 func Take() Census {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	c := Census{Goroutines: runtime.NumGoroutine(), Heap: m.HeapAlloc}
+	c := Census{Goroutines: runtime.NumGoroutine() - stuckNow(), Heap: m.HeapAlloc}
 	if fds, err := os.ReadDir("/proc/self/fd"); err == nil {
 		c.Files = len(fds)
 	}

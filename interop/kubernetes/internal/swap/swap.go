@@ -6,6 +6,7 @@ package swap
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,8 @@ import (
 const (
 	mobyPath = "github.com/moby/spdystream"
 	ourPath  = "github.com/amahi/spdy"
+
+	originalPath = "github.com/amahi/spdy/interop/kubernetes/internal/original"
 )
 
 // FindRoot looks for the repository, the directory with compat/spdystream, from the
@@ -66,6 +69,44 @@ func Modfile(ctx context.Context, root, dir, path string) (flags []string, err e
 		return nil, fmt.Errorf("%s is still taken from %s", mobyPath, got)
 	}
 	return flags, nil
+}
+
+// Original returns a flag with which the package internal/original of the module in dir is
+// moby/spdystream itself, so that one program has both libraries. What it needs is written
+// to a directory.
+func Original(ctx context.Context, dir, scratch string) (flag string, err error) {
+	found, err := run(ctx, dir, "list", "-m", "-f", "{{.Dir}}", mobyPath)
+	if err != nil {
+		return "", err
+	}
+	found = strings.TrimSpace(found)
+	replace := make(map[string]string)
+	for _, sub := range []string{"", "spdy"} {
+		names, err := filepath.Glob(filepath.Join(found, sub, "*.go"))
+		if err != nil {
+			return "", err
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return "", err
+			}
+			to := filepath.Join(scratch, "original-"+sub+"-"+filepath.Base(name))
+			if err := os.WriteFile(to, bytes.ReplaceAll(text, []byte(mobyPath), []byte(originalPath)), 0o600); err != nil {
+				return "", err
+			}
+			replace[filepath.Join(dir, "internal", "original", sub, filepath.Base(name))] = to
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(scratch, "original.json")
+	return "-overlay=" + file, os.WriteFile(file, text, 0o600)
 }
 
 // Go is the go command with some arguments, to be run in dir.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 )
 
@@ -54,6 +55,17 @@ func (p Process) Run(ctx context.Context, command []string) error {
 		return err
 	case "two": // SIZE SEED: stdout and stderr in turns
 		return p.two(uint64(number(2)), number(1))
+	case "write-exit": // SIZE SEED CODE
+		if _, err := io.Copy(p.Out, Content(uint64(number(2)), number(1))); err != nil {
+			return err
+		}
+		return ExitCode(number(3))
+	case "digest": // says what stdin was
+		d, err := Digest(p.In)
+		if err == nil {
+			_, err = io.WriteString(p.Out, d)
+		}
+		return err
 	case "exit": // CODE
 		return ExitCode(number(1))
 	case "fail":
@@ -105,7 +117,15 @@ const (
 	PortEcho = 7001 // writes back what it reads
 	PortBoth = 7002 // reads a Head, then writes as much as it reads, and then the digest of what it read
 	PortNone = 7003
+	PortFull = 7004 // writes without end
+	PortBusy = 7005 // answers Busy to the first bytes, and hangs up without reading the rest
 )
+
+// Busy is what PortBusy answers.
+const Busy = "HTTP/1.1 413 too large\r\n\r\n"
+
+// Ports are those on which somebody listens.
+var Ports = []int{PortEcho, PortBoth, PortFull, PortBusy}
 
 // Head is what a client says first on PortBoth.
 func Head(size int64, seed uint64) []byte {
@@ -113,13 +133,20 @@ func Head(size int64, seed uint64) []byte {
 	return binary.BigEndian.AppendUint64(head, seed)
 }
 
-// Listens reports that somebody listens on a port.
-func Listens(port int) bool { return port == PortEcho || port == PortBoth }
-
 // Serve is what listens on a port.
 func Serve(port int, conn io.ReadWriter) error {
-	if port == PortEcho {
+	switch port {
+	case PortEcho:
 		_, err := io.Copy(conn, conn)
+		return err
+	case PortFull:
+		_, err := io.Copy(conn, Content(0, 1<<62))
+		return err
+	case PortBusy:
+		_, err := conn.Read(make([]byte, 1024))
+		if err == nil {
+			_, err = io.WriteString(conn, Busy)
+		}
 		return err
 	}
 	var head [16]byte
@@ -127,9 +154,38 @@ func Serve(port int, conn io.ReadWriter) error {
 		return err
 	}
 	size, seed := int64(binary.BigEndian.Uint64(head[:8])), binary.BigEndian.Uint64(head[8:])
-	d, err := Both(conn, conn, seed, size)
+	d, err := Both(conn, io.LimitReader(conn, size), seed, size)
 	if err == nil {
 		_, err = io.WriteString(conn, d)
 	}
 	return err
+}
+
+// A Pod is where connections to the ports go: addresses of this machine by port.
+type Pod map[int]string
+
+// NewPod listens on all ports until the context ends.
+func NewPod(ctx context.Context) (Pod, error) {
+	pod := make(Pod)
+	for _, port := range Ports {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(ctx, func() { ln.Close() })
+		pod[port] = ln.Addr().String()
+		go func() { // ends with the context
+			for {
+				conn, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				go func() { // ends with the connection
+					defer conn.Close()
+					_ = Serve(port, conn)
+				}()
+			}
+		}()
+	}
+	return pod, nil
 }

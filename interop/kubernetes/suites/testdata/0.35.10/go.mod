@@ -1,6 +1,6 @@
 module packages
 
-go 1.25.0
+go 1.26.0
 
 require (
 	k8s.io/apimachinery v0.35.10
