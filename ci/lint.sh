@@ -19,6 +19,15 @@ check() { # check WHAT COMMAND...: the command fails, or says something
   fi
 }
 
+# findings prints what staticcheck finds. That net/http has taken over from x/net/http2 is no finding:
+# the latter is an oracle of the tests, and the only HTTP/2 that can be had over any net.Conn.
+findings() {
+  local found
+  found=$("$bin/staticcheck" ./... 2>&1 | grep -vE 'golang\.org/x/net/http2.* deprecated.*\(SA1019\)$') || true
+  printf '%s' "$found"
+  [[ -z $found ]]
+}
+
 # The tool is built first: what go says while it downloads is not a finding.
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
@@ -30,7 +39,7 @@ while IFS= read -r mod; do
   pushd "$(dirname "$mod")" >/dev/null
   go mod download
   check vet go vet ./...
-  check staticcheck "$bin/staticcheck" ./...
+  check staticcheck findings
   check "go.mod is not tidy" go mod tidy -diff
   popd >/dev/null
 done < <(find . -name go.mod -not -path '*/testdata/*' -not -path './.git/*' | sort)
