@@ -150,4 +150,18 @@ var shareEntries = []entry{
 		new:  "	case false:\n",
 		test: "^TestAttackA26EmptyHeaders$", pkg: "tests/headers",
 	},
+	{
+		attack: "A9", what: "a body in small pieces is read on while the sender is busy",
+		file: "uploadbuffer.go",
+		old:  "	waits := last || full ||",
+		new:  "	waits := true || last || full ||",
+		test: "^TestSmallPieces(OfStrangers)?$", pkg: "tests/shares",
+	},
+	{
+		attack: "A7", what: "credit for many streams at once is honest, however small the budget is",
+		file: "floods.go",
+		old:  "	return gain, idleByStream * int(streams)\n",
+		new:  "	return gain, 0 * int(streams)\n",
+		test: "^TestLeastIdleBudget$", pkg: "tests/floors",
+	},
 }
