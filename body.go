@@ -11,14 +11,15 @@ import (
 // A lengthCheck compares the bytes of a body with its Content-Length. A body of
 // another length is an error to its reader, never a clean end.
 type lengthCheck struct {
-	left  int64 // what is still to come; meaningless if open
-	open  bool  // no Content-Length
-	none  bool  // there is no body: what comes all the same is dropped
+	left  atomic.Int64 // what has not been read yet; meaningless if open. The reader alone changes it
+	open  bool         // no Content-Length
+	none  bool         // there is no body: what comes all the same is dropped
 	label string
 }
 
-func newLengthCheck(label string, length int64) lengthCheck {
-	return lengthCheck{left: length, open: length < 0, label: label}
+func (c *lengthCheck) init(label string, length int64) {
+	c.left.Store(length)
+	c.open, c.label = length < 0, label
 }
 
 // take passes the outcome of a read of n bytes on, unless it breaks the promise.
@@ -29,14 +30,16 @@ func (c *lengthCheck) take(n int, err error) (int, error) {
 	case c.open:
 		return n, err
 	}
-	if int64(n) > c.left {
-		n = int(c.left)
-		c.left = 0
+	left := c.left.Load()
+	if int64(n) > left {
+		n = int(left)
+		c.left.Store(0)
 		return n, fmt.Errorf("spdy: %s is longer than its Content-Length: %w", c.label, http.ErrContentLength)
 	}
-	c.left -= int64(n)
-	if err == io.EOF && c.left > 0 {
-		return n, fmt.Errorf("spdy: %s is %d bytes shorter than its Content-Length: %w", c.label, c.left, io.ErrUnexpectedEOF)
+	left -= int64(n)
+	c.left.Store(left)
+	if err == io.EOF && left > 0 {
+		return n, fmt.Errorf("spdy: %s is %d bytes shorter than its Content-Length: %w", c.label, left, io.ErrUnexpectedEOF)
 	}
 	return n, err
 }
@@ -155,6 +158,12 @@ type responseBody struct {
 	stop  func() bool // ends the watch over the request's context
 	done  atomic.Bool // the end has been read, or Close called
 	to    checkedWriter
+}
+
+// hasCome reports that the answer has a Content-Length and all of it has come: only the end of
+// the stream is missing. A Read at the same time may hide that.
+func (b *responseBody) hasCome() bool {
+	return b != nil && !b.check.open && !b.check.none && b.st.in.hasUnread(b.check.left.Load())
 }
 
 // Read reads what the server sends. A body that did not come to its end is an

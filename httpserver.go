@@ -156,7 +156,8 @@ func (a *httpServerApp) complete(st *Stream, req *http.Request) {
 	x := st.http
 	x.req, x.length = req, -1
 	if req.Body == nil {
-		x.body = &requestBody{st: st, req: req, check: newLengthCheck("request body", req.ContentLength)}
+		x.body = &requestBody{st: st, req: req}
+		x.body.check.init("request body", req.ContentLength)
 		req.Body = x.body
 	}
 }

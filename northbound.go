@@ -27,6 +27,7 @@ type northbound struct {
 	lent       bool      // view has lent out head's bytes
 	passed     bool      // bytes have been consumed since rests was called
 	moved      bool      // the same, since moves was called
+	uncharged  bool      // the unread bytes count for no window any more, see uncharge
 	marks      *marks    // where DATA frames end, nil if that is not kept
 	pace       *readPace // nil unless streams are shed
 }
@@ -173,10 +174,10 @@ func (b *northbound) finish(end error, drop bool) (dropped int64) {
 }
 
 // spoil ends the buffer with an error although the peer's FIN may have come, frees unread
-// bytes and returns their number.
+// bytes and returns their number. Bytes that count for no window are in nobody's way, and stay.
 func (b *northbound) spoil(end error) (dropped int64) {
 	b.mu.Lock()
-	if b.end != nil && b.unread > 0 {
+	if b.end != nil && b.chargedLocked() > 0 {
 		if b.end == io.EOF {
 			b.end = end
 		}
@@ -198,8 +199,31 @@ func (b *northbound) discard() (dropped int64) {
 	return dropped
 }
 
+// uncharge has the unread bytes of a buffer that has ended count no more: they stay readable,
+// and their memory is that of whoever keeps the stream. It returns their number, so that the
+// session gets its credit back, once: read, advance and discard return none for them.
+func (b *northbound) uncharge() (freed int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.end == nil {
+		return 0
+	}
+	freed = b.chargedLocked()
+	b.flow.owed += freed
+	b.uncharged = true
+	return freed
+}
+
+// chargedLocked is the number of unread bytes that count for the windows.
+func (b *northbound) chargedLocked() int64 {
+	if b.uncharged {
+		return 0
+	}
+	return b.unread
+}
+
 func (b *northbound) dropLocked() (dropped int64) {
-	dropped = b.unread
+	dropped = b.chargedLocked()
 	b.flow.owed += dropped
 	b.unread = 0
 	for c := b.head; c != nil; {
@@ -215,8 +239,9 @@ func (b *northbound) dropLocked() (dropped int64) {
 }
 
 // read copies unread bytes into p. With n == 0 and a nil error there is nothing
-// to read yet: wait for the bell. grant is stream credit to announce.
-func (b *northbound) read(p []byte) (n int, grant int64, err error) {
+// to read yet: wait for the bell. charged is what counts for the session's credit: n, or 0
+// if uncharge has returned that. grant is stream credit to announce.
+func (b *northbound) read(p []byte) (n int, charged, grant int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p = b.marks.limit(p)
@@ -230,22 +255,22 @@ func (b *northbound) read(p []byte) (n int, grant int64, err error) {
 	if n > 0 {
 		b.unread -= int64(n)
 		b.marks.pass(n)
-		grant = b.consumeLocked(int64(n))
+		charged, grant = b.consumeLocked(int64(n))
 		if b.unread > 0 || b.end != nil {
 			b.ringLocked() // another reader may be waiting on the same bell
 		}
-		return n, grant, nil
+		return n, charged, grant, nil
 	}
 	if b.discarding {
 		b.ringLocked()
-		return 0, 0, ErrStreamClosed
+		return 0, 0, 0, ErrStreamClosed
 	}
 	if b.end != nil && b.unread == 0 {
 		b.ringLocked()
-		return 0, 0, b.end
+		return 0, 0, 0, b.end
 	}
 	b.nothingLocked()
-	return 0, 0, nil
+	return 0, 0, 0, nil
 }
 
 func (b *northbound) popIfEmpty(c *chunk) {
@@ -259,16 +284,19 @@ func (b *northbound) popIfEmpty(c *chunk) {
 	putChunk(c)
 }
 
-// consumeLocked returns the credit to announce for n more consumed bytes: none
-// once the peer has finished (SPEC W15).
-func (b *northbound) consumeLocked(n int64) int64 {
+// consumeLocked returns how many of n more consumed bytes were charged, and the stream credit
+// to announce for them: none once the peer has finished (SPEC W15).
+func (b *northbound) consumeLocked(n int64) (charged, grant int64) {
 	b.passed, b.moved = true, true
 	b.pace.passLocked(b.unread, n)
-	grant := b.flow.consume(n)
-	if b.end != nil {
-		return 0
+	if b.uncharged {
+		return 0, 0
 	}
-	return grant
+	grant = b.flow.consume(n)
+	if b.end != nil {
+		return n, 0
+	}
+	return n, grant
 }
 
 // view lends the oldest unread bytes to a single consumer without copying them.
@@ -292,8 +320,8 @@ func (b *northbound) view() (p []byte, err error) {
 }
 
 // advance returns a view of which the consumer took n bytes. consumed is what
-// counts for the session's credit: 0 if the bytes were dropped meanwhile, since
-// whoever dropped them has returned their credit.
+// counts for the session's credit: 0 if the bytes were dropped or uncharged meanwhile, since
+// whoever did that has returned their credit.
 func (b *northbound) advance(n int) (consumed, grant int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -304,7 +332,7 @@ func (b *northbound) advance(n int) (consumed, grant int64) {
 	b.head.r += n
 	b.unread -= int64(n)
 	b.popIfEmpty(b.head)
-	return int64(n), b.consumeLocked(int64(n))
+	return b.consumeLocked(int64(n))
 }
 
 // resize changes the window by n bytes, which the peer is told of, or not told of
@@ -378,9 +406,16 @@ func (b *northbound) moves() bool {
 	return moves
 }
 
-// buffered is the number of unread bytes.
+// buffered is the number of unread bytes that count for the windows.
 func (b *northbound) buffered() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.unread
+	return b.chargedLocked()
+}
+
+// hasUnread reports whether n bytes are unread.
+func (b *northbound) hasUnread(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unread >= n
 }

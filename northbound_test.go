@@ -37,7 +37,7 @@ func (b *northbound) rung() bool {
 
 func requireBooks(t testing.TB, b *northbound) {
 	t.Helper()
-	require.Equal(t, b.flow.size, b.unread+b.flow.avail+b.flow.owed, "unread %d, %+v", b.unread, b.flow)
+	require.Equal(t, b.flow.size, b.chargedLocked()+b.flow.avail+b.flow.owed, "unread %d, uncharged %t, %+v", b.unread, b.uncharged, b.flow)
 	held := int64(0)
 	for c := b.head; c != nil; c = c.next {
 		require.Less(t, c.r, c.w, "no chunk is empty")
@@ -51,7 +51,7 @@ func requireBooks(t testing.TB, b *northbound) {
 func TestNorthboundRead(t *testing.T) {
 	b := newNorthbound(1000)
 	p := make([]byte, 10)
-	n, grant, err := b.read(p)
+	n, _, grant, err := b.read(p)
 	require.True(t, n == 0 && grant == 0 && err == nil, "empty means wait")
 	require.False(t, b.rung())
 
@@ -59,17 +59,17 @@ func TestNorthboundRead(t *testing.T) {
 	require.True(t, b.rung(), "bytes ring")
 	b.put(t, "world!!")
 	require.True(t, b.rung(), "all bytes ring")
-	n, grant, err = b.read(p)
+	n, _, grant, err = b.read(p)
 	require.NoError(t, err)
 	require.Zero(t, grant)
 	require.Equal(t, "helloworld", string(p[:n]))
 	require.True(t, b.rung(), "a second reader may wait for the rest")
-	n, _, _ = b.read(p)
+	n, _, _, _ = b.read(p)
 	require.Equal(t, "!!", string(p[:n]))
 	require.False(t, b.rung(), "nothing is left to ring for")
 	requireBooks(t, b)
 
-	n, _, err = b.read(nil)
+	n, _, _, err = b.read(nil)
 	require.True(t, n == 0 && err == nil)
 }
 
@@ -81,7 +81,7 @@ func TestNorthboundBounded(t *testing.T) {
 	ok, wanted := b.admit(0)
 	require.True(t, ok && wanted, "an empty frame passes")
 	require.True(t, b.exhausted())
-	n, grant, _ := b.read(make([]byte, 3))
+	n, _, grant, _ := b.read(make([]byte, 3))
 	require.Equal(t, 3, n)
 	require.EqualValues(t, 3, grant)
 	require.False(t, b.exhausted())
@@ -95,14 +95,14 @@ func TestNorthboundFinish(t *testing.T) {
 		require.Zero(t, b.finish(io.EOF, false))
 		require.True(t, b.rung())
 		require.False(t, b.atEnd())
-		n, grant, err := b.read(make([]byte, 20))
+		n, _, grant, err := b.read(make([]byte, 20))
 		require.NoError(t, err)
 		require.Equal(t, 10, n)
 		require.Zero(t, grant, "no credit once the peer has finished (SPEC W15)")
 		require.True(t, b.rung(), "a second reader may wait for the end")
 		require.True(t, b.atEnd())
 		for range 3 {
-			_, _, err = b.read(make([]byte, 1))
+			_, _, _, err = b.read(make([]byte, 1))
 			require.Equal(t, io.EOF, err, "the end stays")
 			require.True(t, b.rung(), "every reader hears of the end")
 		}
@@ -112,7 +112,7 @@ func TestNorthboundFinish(t *testing.T) {
 		b := newNorthbound(16)
 		b.finish(errTest, false)
 		b.finish(io.EOF, false)
-		_, _, err := b.read(make([]byte, 1))
+		_, _, _, err := b.read(make([]byte, 1))
 		require.Equal(t, errTest, err)
 		require.False(t, b.atEnd(), "an error is not the end")
 	})
@@ -120,16 +120,16 @@ func TestNorthboundFinish(t *testing.T) {
 		b := newNorthbound(16)
 		b.put(t, "abc")
 		require.Zero(t, b.finish(errTest, keepUnread))
-		n, _, err := b.read(make([]byte, 9))
+		n, _, _, err := b.read(make([]byte, 9))
 		require.True(t, n == 3 && err == nil)
-		_, _, err = b.read(make([]byte, 9))
+		_, _, _, err = b.read(make([]byte, 9))
 		require.Equal(t, errTest, err)
 	})
 	t.Run("a reset drops it", func(t *testing.T) {
 		b := newNorthbound(16)
 		b.put(t, "abc")
 		require.EqualValues(t, 3, b.finish(errTest, dropUnread))
-		_, _, err := b.read(make([]byte, 9))
+		_, _, _, err := b.read(make([]byte, 9))
 		require.Equal(t, errTest, err)
 		requireBooks(t, b)
 	})
@@ -138,22 +138,22 @@ func TestNorthboundFinish(t *testing.T) {
 		b.put(t, "abc")
 		b.finish(io.EOF, false)
 		require.Zero(t, b.finish(errTest, dropUnread))
-		n, _, err := b.read(make([]byte, 9))
+		n, _, _, err := b.read(make([]byte, 9))
 		require.True(t, n == 3 && err == nil)
-		_, _, err = b.read(make([]byte, 9))
+		_, _, _, err = b.read(make([]byte, 9))
 		require.Equal(t, io.EOF, err)
 	})
 }
 
 func TestNorthboundDiscard(t *testing.T) {
 	b := newNorthbound(16)
-	_, _, err := b.read(make([]byte, 1))
+	_, _, _, err := b.read(make([]byte, 1))
 	require.NoError(t, err, "a reader that will wait")
 	b.put(t, "abcdef")
 	b.rung()
 	require.EqualValues(t, 6, b.discard())
 	require.True(t, b.rung(), "a waiting reader hears of it")
-	_, _, err = b.read(make([]byte, 1))
+	_, _, _, err = b.read(make([]byte, 1))
 	require.ErrorIs(t, err, ErrStreamClosed)
 	_, err = b.view()
 	require.ErrorIs(t, err, ErrStreamClosed)
@@ -170,6 +170,49 @@ func TestNorthboundDiscard(t *testing.T) {
 	require.True(t, ok)
 	require.True(t, b.exhausted(), "credit is not renewed")
 	require.Zero(t, b.discard(), "nothing is dropped twice")
+}
+
+// TestNorthboundUncharge: bytes that are uncharged stay readable, and their credit is returned
+// once, whatever becomes of them.
+func TestNorthboundUncharge(t *testing.T) {
+	ended := func(end error) *northbound {
+		b := newNorthbound(16)
+		b.put(t, "abcdef")
+		require.Zero(t, b.uncharge(), "more may come")
+		b.finish(end, keepUnread)
+		return b
+	}
+	for _, end := range []error{io.EOF, errTest} {
+		b := ended(end)
+		p, err := b.view()
+		require.NoError(t, err)
+		require.EqualValues(t, 6, b.uncharge())
+		require.Zero(t, b.uncharge())
+		require.Zero(t, b.buffered())
+		requireBooks(t, b)
+		require.Equal(t, "abcdef", string(p), "a view stays what it is")
+		consumed, grant := b.advance(2)
+		require.True(t, consumed == 0 && grant == 0)
+		q := make([]byte, 9)
+		n, charged, grant, err := b.read(q[:1])
+		require.NoError(t, err)
+		require.True(t, n == 1 && charged == 0 && grant == 0)
+		require.Zero(t, b.spoil(errTest), "they are in nobody's way")
+		n, charged, _, err = b.read(q[1:])
+		require.NoError(t, err)
+		require.True(t, n == 3 && charged == 0)
+		require.Equal(t, "cdef", string(q[:4]))
+		_, _, _, err = b.read(q)
+		require.Equal(t, end, err)
+		requireBooks(t, b)
+
+		b = ended(end)
+		require.EqualValues(t, 6, b.uncharge())
+		require.Zero(t, b.discard(), "no credit for the second time")
+		requireBooks(t, b)
+		_, _, _, err = b.read(make([]byte, 1))
+		require.ErrorIs(t, err, ErrStreamClosed)
+	}
 }
 
 // TestNorthboundDiscardMidFrame closes the application's side between admit and
@@ -202,7 +245,7 @@ func TestNorthboundView(t *testing.T) {
 	require.Equal(t, "abcdef", string(p))
 	b.put(t, "ghi")
 	require.Equal(t, "abcdef", string(p), "what is lent does not change")
-	n, _, err := b.read(make([]byte, 4))
+	n, _, _, err := b.read(make([]byte, 4))
 	require.True(t, n == 0 && err == nil, "lent bytes are not read by anybody else")
 	consumed, _ := b.advance(4)
 	require.EqualValues(t, 4, consumed)
@@ -273,7 +316,7 @@ func TestNorthboundChunks(t *testing.T) {
 	b.put(t, string(testBytes(100<<10)))
 	n, size = chunks()
 	require.True(t, n <= 6 && size <= 512+136<<10, "100 KiB are held in %d chunks of %d bytes", n, size)
-	_, _, _ = b.read(make([]byte, 100<<10+512))
+	_, _, _, _ = b.read(make([]byte, 100<<10+512))
 	n, _ = chunks()
 	require.Zero(t, n, "an empty buffer holds nothing")
 }
@@ -293,6 +336,7 @@ type northboundModel struct {
 	lent      []byte // view, with a copy to compare
 	copy      []byte
 	discarded bool
+	uncharged bool
 	end       error
 	credit    int64 // what the session was given back
 	taken     int64 // what the session was charged
@@ -321,19 +365,48 @@ func playNorthbound(t *testing.T, r *rand.Rand) {
 			dropped := b.finish(end, drop)
 			m.credit += dropped
 			if drop && m.end != io.EOF {
-				require.EqualValues(t, len(m.unread), dropped)
+				require.Equal(t, m.charged(), dropped)
 				m.unread = nil
 			} else {
 				require.Zero(t, dropped)
 			}
+		case op == 18 && r.IntN(4) == 0:
+			want := m.charged()
+			if m.uncharged = m.uncharged || m.end != nil; !m.uncharged {
+				want = 0 // more may come
+			}
+			freed := b.uncharge()
+			require.Equal(t, want, freed)
+			m.credit += freed
+		case op == 19 && r.IntN(8) == 0:
+			before := m.charged()
+			dropped := b.spoil(errTest)
+			m.credit += dropped
+			if m.end != nil && before > 0 {
+				m.end, m.unread = b.end, nil
+			} else {
+				before = 0
+			}
+			require.Equal(t, before, dropped)
 		}
 		require.True(t, bytes.Equal(m.copy, m.lent), "lent bytes do not change")
 		requireBooks(t, b)
-		require.EqualValues(t, len(m.unread), b.buffered())
+		require.EqualValues(t, len(m.unread), b.unread)
+		require.Equal(t, m.charged(), b.buffered())
 		require.Equal(t, m.taken, m.credit+b.buffered(), "the session gets back what was charged and is not held")
 		require.GreaterOrEqual(t, b.flow.avail, int64(0))
 	}
 }
+
+// chargedOf is how many of n bytes that are unread, or have just been read, are charged.
+func (m *northboundModel) chargedOf(n int) int64 {
+	if m.uncharged {
+		return 0
+	}
+	return int64(n)
+}
+
+func (m *northboundModel) charged() int64 { return m.chargedOf(len(m.unread)) }
 
 // receive plays a DATA frame, in up to three pieces.
 func (m *northboundModel) receive(t *testing.T, b *northbound, r *rand.Rand) {
@@ -368,13 +441,14 @@ func (m *northboundModel) receive(t *testing.T, b *northbound, r *rand.Rand) {
 
 func (m *northboundModel) read(t *testing.T, b *northbound, r *rand.Rand) {
 	p := make([]byte, r.IntN(50<<10))
-	n, grant, err := b.read(p)
+	n, charged, grant, err := b.read(p)
 	if n > 0 {
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(m.unread[:n], p[:n]), "bytes come in order")
 		require.True(t, n == min(len(p), len(m.unread)))
 		m.unread = m.unread[n:]
-		m.credit += int64(n)
+		require.Equal(t, m.chargedOf(n), charged)
+		m.credit += charged
 		require.True(t, m.end == nil || grant == 0)
 		return
 	}
@@ -414,7 +488,7 @@ func (m *northboundModel) viewOrAdvance(t *testing.T, b *northbound, r *rand.Ran
 		require.Zero(t, consumed)
 		return
 	}
-	require.EqualValues(t, n, consumed)
+	require.Equal(t, m.chargedOf(n), consumed)
 	m.unread = m.unread[n:]
 	m.credit += consumed
 }

@@ -85,12 +85,12 @@ const freshBytes = 10 * time.Millisecond
 // the room. One that is read as fast as it comes has little, however often bytes are unread.
 func (b backlog) weight() float64 { return float64(b.unread) * (b.waited + freshBytes).Seconds() }
 
-// backlog returns what is unread.
+// backlog returns what is unread, and counts for the windows.
 func (b *northbound) backlog(st *Stream, now time.Duration) (l backlog) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l = backlog{st: st, unread: b.unread}
-	if b.unread > 0 && b.pace != nil {
+	l = backlog{st: st, unread: b.chargedLocked()}
+	if l.unread > 0 && b.pace != nil {
 		l.waited = now - b.pace.arrived
 	}
 	return l

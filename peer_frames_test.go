@@ -326,7 +326,7 @@ func (p *testPeer) wantBalanced(why string) {
 	unread := int64(0)
 	for _, st := range streams {
 		st.in.mu.Lock()
-		f, n := st.in.flow, st.in.unread
+		f, n := st.in.flow, st.in.chargedLocked()
 		st.in.mu.Unlock()
 		unread += n
 		require.Equal(p.t, f.size, n+f.avail+f.owed, "%s: stream %d: unread %d, %+v", why, st.id, n, f)

@@ -33,7 +33,8 @@ type Pools struct {
 	// push until a request gets it or it is dropped. Default 128 MiB, at least 64 KiB.
 	HeaderBytes int
 
-	// UnreadBytes is DATA that no application has read; answers until their session has ended. Default 256 MiB, at least 64 KiB.
+	// UnreadBytes is DATA that no application has read; answers until their session, or the
+	// context of their request, has ended. Default 256 MiB, at least 64 KiB.
 	UnreadBytes int
 
 	// BufferBytes is what else sessions take: 14 KiB for each, 4 KiB for each stream of the peer with

@@ -17,7 +17,8 @@ import (
 // come; the body streams. It makes a Session an http.RoundTripper. The request
 // is not changed. Its context cancels the exchange at any point, until the end of
 // the answer's body has been read or the body is closed; that, and a failure, are
-// told to the server by RST_STREAM.
+// told to the server by RST_STREAM. An answer of which all bytes had come by then can still be
+// read. It takes up no window any more, even if nobody closes the body.
 //
 // If the server takes no more streams at present, RoundTrip waits for one. A
 // request is sent once. On the end of a session that serves requests RoundTrip fails at once. If the server did not process it, it fails with a
@@ -67,7 +68,7 @@ func (s *Session) carry(up *upload) (*http.Response, error) {
 // nothing has been uploaded.
 func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 	st, ctx := up.st, up.req.Context()
-	stop := st.cancelWith(ctx)
+	stop := up.cancelWith(ctx)
 	reply, err := st.awaitReply(ctx)
 	if err != nil {
 		stop()
@@ -101,7 +102,7 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 		res.Body = http.NoBody
 		return res, nil
 	}
-	finishResponse(st, res, up.unwatch(stop))
+	up.finishResponse(res, up.unwatch(stop))
 	return res, nil
 }
 
@@ -109,15 +110,28 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 // ended keeps what has come, and to reset it changes nothing any more.
 func (st *Stream) forget() { st.session.credit(st.discard()) }
 
-// cancelWith resets the stream when the context ends, until stop is called. A context
+// cancelWith gives the request up when the context ends, until stop is called. A context
 // that cannot end costs nothing.
-func (st *Stream) cancelWith(ctx context.Context) (stop func() bool) {
+func (u *upload) cancelWith(ctx context.Context) (stop func() bool) {
 	if ctx.Done() == nil {
 		return notWatched
 	}
-	return context.AfterFunc(ctx, func() {
-		st.reset(RstCancel, "request cancelled", causeOf(ctx))
-	})
+	return context.AfterFunc(ctx, func() { u.abandon(causeOf(ctx)) })
+}
+
+// abandon resets the stream because the request's context has ended. As over HTTP/2, a caller
+// that has an answer of which all bytes had come can read them still. But many callers never
+// do, nor close the body. So the session has its credit back at once, and keeps nothing of the
+// stream: the bytes are the caller's, as long as it keeps the body.
+func (u *upload) abandon(cause error) {
+	st, unread := u.st, dropUnread
+	if u.body.Load().hasCome() {
+		unread = keepUnread
+	}
+	e := &StreamError{StreamID: st.id, Status: RstCancel, Reason: "request cancelled", Err: cause}
+	st.session.abort(st, e, unread)
+	st.session.credit(st.in.uncharge())
+	st.settle()
 }
 
 func notWatched() bool { return true }
@@ -150,8 +164,8 @@ func (st *Stream) limitRest(reason string) {
 }
 
 // finishResponse gives an answer its body.
-func finishResponse(st *Stream, res *http.Response, stop func() bool) {
-	noBody := hasNoBody(res)
+func (u *upload) finishResponse(res *http.Response, stop func() bool) {
+	st, noBody := u.st, hasNoBody(res)
 	if st.bare() && (noBody || res.ContentLength <= 0) {
 		if !noBody {
 			res.ContentLength = 0
@@ -160,9 +174,11 @@ func finishResponse(st *Stream, res *http.Response, stop func() bool) {
 		res.Body = http.NoBody
 		return
 	}
-	check := newLengthCheck("response body", res.ContentLength)
-	check.none = noBody // some servers send one: node-spdy does for HEAD
-	res.Body = &responseBody{st: st, res: res, check: check, stop: stop}
+	body := &responseBody{st: st, res: res, stop: stop}
+	body.check.init("response body", res.ContentLength)
+	body.check.none = noBody // some servers send one: node-spdy does for HEAD
+	res.Body = body
+	u.body.Store(body)
 }
 
 // bare reports that nothing can follow the headers of the answer. What has come behind
@@ -192,6 +208,8 @@ type upload struct {
 	asked    uploadOptions
 	patience atomic.Pointer[time.Timer] // of answerTimeout, once it runs
 	unsent   atomic.Bool                // the answer came before the body was begun
+
+	body atomic.Pointer[responseBody] // of the answer; nil before it, and if it has none
 }
 
 // uploadOptions are what a Transport asks of a request.

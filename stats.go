@@ -29,7 +29,8 @@ type SessionStats struct {
 	WaitingPings int
 
 	// UnreadBytes is the DATA that has come, or is coming, in a frame that has
-	// begun, and that the application has neither read nor thrown away.
+	// begun, and that the application has neither read nor thrown away. An answer does not count
+	// any more when the context of its request has ended.
 	UnreadBytes int64
 
 	// UnreadBudget is the number of unread bytes at which the session resets streams that

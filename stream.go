@@ -130,12 +130,12 @@ func (st *Stream) String() string { return strconv.FormatUint(uint64(st.id), 10)
 
 // read waits for bytes, the end, or the read deadline.
 func (st *Stream) read(p []byte) (n int, err error) {
-	var grant int64
+	var charged, grant int64
 	look := func() (bell chan struct{}) {
 		if err = st.readDeadline.err(); err != nil {
 			return nil
 		}
-		n, grant, err = st.in.read(p)
+		n, charged, grant, err = st.in.read(p)
 		if n > 0 || err != nil || len(p) == 0 {
 			return nil
 		}
@@ -145,7 +145,7 @@ func (st *Stream) read(p []byte) (n int, err error) {
 		st.awaitIn(bell, look)
 	}
 	if n > 0 {
-		st.credit(int64(n), grant)
+		st.credit(charged, grant)
 	}
 	return n, err
 }

@@ -326,9 +326,12 @@ func (s *Session) spoilStream(st *Stream, e *StreamError) {
 	s.abortStream(st, e)
 }
 
-// abortStream ends a stream with a RST_STREAM. A stream whose SYN_STREAM has not
-// left yet just disappears.
-func (s *Session) abortStream(st *Stream, e *StreamError) {
+// abortStream ends a stream with a RST_STREAM, and frees what is unread if the peer has not
+// finished. A stream whose SYN_STREAM has not left yet just disappears.
+func (s *Session) abortStream(st *Stream, e *StreamError) { s.abort(st, e, dropUnread) }
+
+// abort is abortStream with a choice of what becomes of unread bytes.
+func (s *Session) abort(st *Stream, e *StreamError, drop bool) {
 	s.mu.Lock()
 	if st.ended {
 		s.mu.Unlock()
@@ -343,7 +346,7 @@ func (s *Session) abortStream(st *Stream, e *StreamError) {
 		s.doubtUnsentLocked(st)
 	}
 	s.pooled.givenUpLocked(st)
-	s.endLocked(st, e, dropUnread)
+	s.endLocked(st, e, drop)
 	flooded := s.floodedLocked()
 	s.mu.Unlock()
 	if flooded != nil {

@@ -187,16 +187,20 @@ func (s *Server) serve(serve func(net.Listener) error) {
 const hangTime = 5 * time.Second
 
 // Close looks every lookTime whether all requests are answered. It waits for clients to hang
-// up for settleTime behind the last answer, which may be on its way.
+// up for settleTime behind the last answer, which may be on its way. An answer may be so for as
+// long as a link of slowLink bytes each second takes.
 const (
 	lookTime   = 5 * time.Millisecond
 	settleTime = time.Second
+	slowLink   = 8 << 10
 )
 
 // Close ends the server: it takes no more connections and no more requests, and waits
 // until the requests that it has taken are answered. If that takes longer than five
 // seconds, it logs which connections it waits for. The connections of Client are closed.
-// Like httptest.Server.Close it does not wait for clients that ask for nothing. Upgraded sessions, which are no requests, end with the
+// Like httptest.Server.Close it does not wait for clients that ask for nothing, and answers reach
+// clients behind slow networks: a client that does not confirm by SPDY that it has received everything
+// keeps Close waiting for a second, and for as long as its answers take over 8 KiB/s. Upgraded sessions, which are no requests, end with the
 // last request.
 func (s *Server) Close() {
 	s.mu.Lock()
@@ -230,24 +234,28 @@ func (s *Server) awaitAnswers(ctx context.Context, answered func()) {
 	answered()
 }
 
-// settled reports that no request is under way, nor has been for settleTime.
+// settled reports that no request is under way, nor has been for settleTime, and that what was
+// written has had the time to arrive. A session ends by itself, and with it its connection, when its
+// client has confirmed everything.
 func (s *Server) settled() bool {
 	busy := s.Config.Stats().Streams != (spdy.StreamStates{})
+	now, arrived := time.Now(), true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		busy = busy || c.state == http.StateActive || c.writing > 0 && c.state != http.StateHijacked
+		arrived = arrived && (c.state != http.StateIdle || !c.arrives.After(now))
 	}
 	if busy {
-		s.busy = time.Now()
+		s.busy = now
 	}
-	return time.Since(s.busy) >= settleTime
+	return arrived && now.Sub(s.busy) >= settleTime
 }
 
 func (s *Server) logHang() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	text := fmt.Sprintf("spdytest: Close has waited for %v, and waits for requests on these connections:\n", hangTime)
+	text := fmt.Sprintf("spdytest: Close has waited for %v, and waits for requests, or for their answers to arrive, on these connections:\n", hangTime)
 	for c := range s.conns {
 		text += fmt.Sprintf("  from %v\n", c.RemoteAddr())
 	}
@@ -307,7 +315,8 @@ type trackedConn struct {
 
 	// Guarded by Server.mu.
 	state   http.ConnState
-	writing int // calls of Write under way
+	writing int       // calls of Write under way
+	arrives time.Time // when the last byte arrives, over a link of slowLink
 }
 
 // Write writes to the connection.
@@ -317,8 +326,12 @@ func (c *trackedConn) Write(p []byte) (int, error) {
 	c.server.mu.Unlock()
 	n, err := c.Conn.Write(p)
 	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
 	c.writing--
-	c.server.mu.Unlock()
+	if now := time.Now(); c.arrives.Before(now) {
+		c.arrives = now
+	}
+	c.arrives = c.arrives.Add(time.Duration(n) * time.Second / slowLink)
 	return n, err
 }
 

@@ -152,6 +152,43 @@ func TestAbandonedAnswers(t *testing.T) {
 	})
 }
 
+// They take nothing either when the contexts of their requests have ended, although the session
+// goes on. What is kept then is kept by the program alone.
+func TestAbandonedAnswersOfEndedRequests(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		s := newSite(t, v, spdy.Config{})
+		client := s.transport()
+		client.Config.Pools = small
+		text := strings.Repeat("x", 60<<10)
+		var bodies []io.Reader
+		for range 2 * small.UnreadBytes / len(text) {
+			ctx, cancel := context.WithCancel(context.Background())
+			req, err := http.NewRequestWithContext(ctx, "POST", "http://example.com/honest", strings.NewReader(text))
+			require.NoError(t, err)
+			res, err := client.RoundTrip(req)
+			require.NoError(t, err)
+			synctest.Wait()
+			require.NotZero(t, client.PoolStats().UnreadBytes.Used)
+			cancel()
+			synctest.Wait()
+			require.Zero(t, client.PoolStats().UnreadBytes.Used)
+			bodies = append(bodies, res.Body)
+		}
+		for _, body := range bodies {
+			got, err := io.ReadAll(body)
+			require.NoError(t, err)
+			require.Equal(t, text, string(got))
+		}
+		require.Zero(t, client.PoolStats().UnreadBytes.Used)
+		honest(t, client)
+		require.EqualValues(t, 1, s.srv.Stats().SessionsTotal, "all of that on one session")
+		client.CloseIdleConnections()
+		synctest.Wait()
+		wantEmpty(t, client.PoolStats())
+		s.close()
+	})
+}
+
 // leave ends everything, and wants everything to be given back.
 func (m *market) leave(bodies []io.Closer) {
 	close(m.verdict)
