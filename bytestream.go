@@ -3,6 +3,7 @@ package spdy
 import (
 	"errors"
 	"io"
+	"time"
 )
 
 // This file holds what the streams of bytes have in common: raw streams, and the tunnels of
@@ -59,15 +60,25 @@ func (st *Stream) queueFinLocked() {
 
 // giveUpLocked ends a stream that the application has closed: our half by fin, and the peer's by
 // a RST_STREAM behind that. It reports true if the stream has to be reset instead, because not
-// all has been written.
+// all has been written, and no more of it can be sent.
 func (st *Stream) giveUpLocked(fin func()) (cut bool) {
 	st.unwanted = true
 	ringBell(st.room) // SendHeaders fails
 	switch {
 	case st.ended:
 		return false
-	case len(st.loan) > 0 || st.muted: // what has to be said first will never be
+	case st.muted: // what has to be said first will never be
 		return true
+	case len(st.loan) > 0:
+		if !st.hasCreditLocked() || st.session.end.writeErr != nil {
+			return true
+		}
+		st.closing = true
+		if st.lastHeaders == nil && !st.finQueued {
+			st.queueFinLocked()
+		}
+		st.limitTail()
+		ringBell(st.taken) // the writer does the rest, see keepLoanLocked
 	case st.writableLocked() != nil: // our FIN has been sent or queued before
 		if st.state.outDone {
 			st.session.cancelRestLocked(st)
@@ -78,6 +89,67 @@ func (st *Stream) giveUpLocked(fin func()) (cut bool) {
 	}
 	st.cancelRest = true // unless the peer's FIN comes before ours leaves
 	return false
+}
+
+// What may be kept of loans whose writers have gone, in bytes: of one, and of all of a session. It
+// is what the kernel would keep in the send buffer of a connection of TCP.
+const (
+	mostKeptLoan  = 256 << 10
+	mostKeptLoans = 1 << 20
+)
+
+// keepLoanLocked lets a writer return whose stream the application has closed. As much of its loan as
+// both windows allow at this moment is copied, and is still sent. If that is all of it, the Write has
+// succeeded and our FIN follows; else a RST_STREAM does. If nothing is copied the loan is withdrawn. left is
+// the number of bytes that will not be sent.
+func (st *Stream) keepLoanLocked() (left int, err error) {
+	s, all := st.session, len(st.loan)
+	n := min(int64(all), st.out.avail, s.flow.out.avail, mostKeptLoan, mostKeptLoans-int64(s.sched.keptLoans))
+	if n <= 0 || !s.ledger.takeLocked(heldBuffers, n) {
+		st.withdrawLocked()
+		return all, ErrStreamClosed
+	}
+	kept := append([]byte(nil), st.loan[:n]...)
+	st.loan, st.owned = kept, &kept
+	s.sched.keptLoans += int32(n)
+	if left = all - int(n); left > 0 {
+		st.finQueued, st.finHeaders = false, false
+		st.dropLastLocked()
+		err = ErrStreamClosed
+	}
+	s.sched.place(st)
+	return left, err
+}
+
+// freeOwnedLocked frees the buffer behind a loan that nobody waits for.
+func (st *Stream) freeOwnedLocked() {
+	if st.closing {
+		n := len(*st.owned)
+		st.session.sched.keptLoans -= int32(n)
+		st.session.ledger.giveLocked(heldBuffers, int64(n))
+	} else {
+		putAnswerBuffer(st.owned)
+	}
+	st.owned = nil
+}
+
+// hasCreditLocked reports whether both windows allow the stream to send.
+func (st *Stream) hasCreditLocked() bool { return st.out.avail > 0 && st.session.flow.out.avail > 0 }
+
+// limitTail limits the time for which the end of a stream that the application has closed waits for
+// credit, when others have used up the session's window first. A slow connection is no reason.
+func (st *Stream) limitTail() {
+	st.setDeadline(&st.writeDeadline, time.Now().Add(leaveTime), func() {
+		st.session.mu.Lock()
+		waits, credit := !st.ended && len(st.loan) > 0, st.hasCreditLocked()
+		st.session.mu.Unlock()
+		switch {
+		case waits && credit:
+			st.limitTail()
+		case waits:
+			st.reset(RstCancel, "closed before all was written", ErrStreamClosed)
+		}
+	})
 }
 
 // writeTo writes what r reads from the stream to w, as it comes, until the peer's FIN. It holds

@@ -180,8 +180,8 @@ func (st *Stream) SetWriteDeadline(t time.Time) error {
 		return err
 	}
 	st.session.mu.Lock()
-	// Else nothing is written any more, and limitSilence or limitEnd has the timer.
-	if st.unfinished == nil && !st.writeDeadline.Load().isFinal() {
+	// Else nothing is written any more, and limitSilence, limitTail or limitEnd has the timer.
+	if st.unfinished == nil && !st.closing && !st.writeDeadline.Load().isFinal() {
 		st.setDeadline(&st.writeDeadline, t, nil)
 	}
 	ringBell(st.taken)

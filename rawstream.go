@@ -145,12 +145,17 @@ func (r *RawStream) CloseRead() error {
 // Close gives the stream up: it closes our half behind what has been written, so
 // that the peer reads all of it and then io.EOF, and throws away what has come and
 // nobody has read. If the peer's half is still open, a RST_STREAM(CANCEL) follows
-// our FIN: nothing of the stream is left behind on either side. A Write that Close
-// interrupts makes it a reset without FIN, because not all has been written.
+// our FIN: nothing of the stream is left behind on either side.
 //
-// Close does not wait for the network. Calls that are under way, and all later
-// ones, fail with ErrStreamClosed, which matches net.ErrClosed; a second Close does
-// nothing. The error is always nil.
+// Close does not wait for the network, and a Write that is under way returns. What it
+// has not sent yet is still sent if it fits the peer's windows at that moment: of a stream
+// 256 KiB at most, of all streams of a session 1 MiB. If that is all, the Write succeeds and the
+// FIN follows. Else the Write returns the number of bytes that are sent, and a RST_STREAM
+// follows them without FIN, because not all has been written. The stream
+// takes its slot of the session until that has left.
+//
+// Other calls that are under way, and all later ones, fail with ErrStreamClosed, which
+// matches net.ErrClosed; a second Close does nothing. The error is always nil.
 func (r *RawStream) Close() error {
 	r = r.made()
 	if r.closed.Swap(true) {

@@ -44,6 +44,7 @@ type scheduler struct {
 	emptied   bool   // this batch has taken all that a writer had lent, one frame at most, and the writer goes on
 	small     bool   // that was less than smallPiece
 	wasSmall  bool   // it was in the batch before
+	keptLoans int32  // bytes in loans whose writers have gone, see keepLoanLocked
 }
 
 // newScheduler returns a scheduler for streams that have taken part in no round yet, which

@@ -296,7 +296,7 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	st.out.spend(int64(n))
 	st.moves = true
 	s.flow.spend(int64(n))
-	if last && !st.finQueued {
+	if last && !st.finQueued && !st.closing {
 		s.sched.noteEmptied(st, n)
 	}
 	s.sched.spend(st, n)
@@ -307,10 +307,13 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 		st.returnLoanLocked()
 		st.queueLastLocked()
 	}
-	if flags&FlagFin != 0 {
+	switch {
+	case flags&FlagFin != 0:
 		s.end.receipt.sent()
 		s.finishOutLocked(st)
-	} else {
+	case last && st.closing && !st.finHeaders:
+		s.cancelRestLocked(st) // Close kept a part of what was written
+	default:
 		s.sched.place(st)
 	}
 	return b

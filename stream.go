@@ -61,6 +61,7 @@ type Stream struct {
 	claimed  bool // a stream of NewClientStream has been given its request; a push its request, or nobody will have it
 	released bool // the application is done with a stream of the peer
 	tunnel   bool // the application has its bytes as a connection, see tunnel
+	closing  bool // the application has closed the stream during a Write, see keepLoanLocked
 	out      outflow
 	granted  grantMark // its WINDOW_UPDATE that waits
 	epoch    windowEpoch
@@ -88,7 +89,7 @@ type Stream struct {
 	turned     uint64        // up to which time of Session.headers the stream has had its share
 	room       chan struct{} // doorbell for whoever waits to queue a block, see lockForBlock; made by the first
 	loan       []byte        // what a writer has to send; the sender copies from it
-	owned      *[]byte       // the pooled buffer behind a loan that nobody waits for
+	owned      *[]byte       // the buffer behind a loan that nobody waits for: a pooled one, or that of keepLoanLocked
 
 	// lastHeaders is the block of HEADERS with FIN that are queued when the loan has been taken.
 	lastHeaders *[]byte
@@ -356,7 +357,7 @@ func (st *Stream) writableLocked() error {
 	switch {
 	case st.ended:
 		return st.writeEnd(st.err)
-	case st.state.outDone || st.finQueued || st.finHeaders: // SPEC R13
+	case st.state.outDone || st.finQueued || st.finHeaders || st.closing: // SPEC R13
 		return ErrStreamClosed
 	case st.session.end.writeErr != nil:
 		return st.session.reasonLocked(nil)
@@ -381,11 +382,11 @@ func (st *Stream) awaitLoan() (left int, err error) {
 	return left, err
 }
 
-// cutLast resets a stream whose last HEADERS wait for a loan that has been withdrawn: their FIN
-// would pass the part for the whole.
+// cutLast resets a stream whose last HEADERS, or whose end, wait for a loan that has been
+// withdrawn: a FIN would pass the part for the whole.
 func (st *Stream) cutLast(cause error) {
 	st.session.mu.Lock()
-	cut := st.lastHeaders != nil
+	cut := len(st.loan) == 0 && (st.lastHeaders != nil || st.closing)
 	st.session.mu.Unlock()
 	if cut {
 		st.reset(RstCancel, "closed before all was written", cause)
@@ -424,6 +425,8 @@ func (st *Stream) loanLeft() (left int, err error) {
 		err = st.writeEnd(st.err)
 	case s.end.writeErr != nil:
 		err = s.reasonLocked(nil)
+	case st.closing:
+		return st.keepLoanLocked()
 	default:
 		err = st.writeDeadline.err()
 	}
@@ -433,7 +436,7 @@ func (st *Stream) loanLeft() (left int, err error) {
 	return left, err
 }
 
-// withdrawLocked takes back what the sender has not taken of the loan.
+// withdrawLocked takes back what the sender has not taken of the loan, with the FIN behind it.
 func (st *Stream) withdrawLocked() {
 	st.loan, st.finQueued = nil, false
 	st.session.sched.place(st)
@@ -443,8 +446,7 @@ func (st *Stream) withdrawLocked() {
 func (st *Stream) returnLoanLocked() {
 	st.loan = nil
 	if st.owned != nil {
-		putAnswerBuffer(st.owned)
-		st.owned = nil
+		st.freeOwnedLocked()
 		return
 	}
 	ringBell(st.taken)

@@ -264,8 +264,8 @@ func (s *Session) endLocked(st *Stream, reason error, drop bool) {
 	s.creditLocked(st.in.finish(st.readEnd(reason), drop))
 	st.dropLastLocked()
 	if st.owned != nil {
-		putAnswerBuffer(st.owned)
-		st.owned, st.loan = nil, nil
+		st.loan = nil
+		st.freeOwnedLocked()
 	}
 	s.finishLocked(st, reason)
 }

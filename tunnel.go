@@ -129,9 +129,9 @@ func (t *tunnel) SetLinger(sec int) error {
 }
 
 // Close ends both directions: the peer reads what has been written and then io.EOF, and its
-// writes fail. What has arrived and is unread is discarded. A Write that Close interrupts makes
-// it a reset, because not all has been written, and so does an answer that is not complete.
-// Close does not wait for the network; a second one does nothing.
+// writes fail. What has arrived and is unread is discarded. A Write that is under way returns, as
+// with RawStream.Close, and makes it a reset if not all of it can be sent. So does an answer
+// that is not complete. Close does not wait for the network; a second one does nothing.
 func (t *tunnel) Close() error {
 	t.use()
 	if t.closed.Swap(true) {

@@ -59,6 +59,18 @@ var upgradeEntries = []entry{
 		test: "^TestAttackA13UnusedTunnel$/^spdy$/^3.1_proxied=true$",
 	},
 	{
+		attack: "A17", file: "bytestream.go",
+		what: "what is kept of writes to streams that were closed is bounded",
+		old:  ", mostKeptLoan, mostKeptLoans-int64(s.sched.keptLoans))\n", new: ")\n",
+		test: "^TestCloseKeepsLoan$/^a_bounded_number_of_bytes$",
+	},
+	{
+		attack: "A17", file: "bytestream.go",
+		what: "what is kept of a write waits for credit for a limited time",
+		old:  "		st.limitTail()\n		ringBell(st.taken)", new: "		ringBell(st.taken)",
+		test: "^TestCloseAwaitsCredit$/^none_comes$",
+	},
+	{
 		attack: "A30", file: "proxy_options.go", pkg: "tests/upgrades",
 		what: "a proxy does not forward its client's claims of where the request comes from",
 		old:  "		if !isClaim(key) {\n", new: "		if !isClaim(key + \"-\") {\n",
