@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -27,7 +28,7 @@ func (srv *Server) httpServer() *http.Server {
 		ReadHeaderTimeout:            srv.ReadHeaderTimeout,
 		WriteTimeout:                 srv.WriteTimeout,
 		IdleTimeout:                  srv.IdleTimeout,
-		MaxHeaderBytes:               srv.MaxHeaderBytes,
+		MaxHeaderBytes:               min(srv.MaxHeaderBytes, math.MaxInt32), // net/http adds to it
 		TLSNextProto:                 make(map[string]func(*http.Server, *tls.Conn, http.Handler)),
 		ConnState:                    srv.strangers.watch(srv.plainState()),
 		ErrorLog:                     srv.errorLog(),
