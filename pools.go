@@ -24,8 +24,12 @@ import (
 // Transport fail, with a *PoolError.
 // While less than half of a pool is used, whatever a session asks for is granted.
 //
-// Each Server and each Transport has pools of its own, also if they share a Config. Sessions
-// that were made without one, and what goes over HTTP/1.1, are in no pool.
+// Each Server and each Transport has pools of its own, also if they share a Config. The sessions of
+// an Upgrader are in the pools of the Server whose handler has called it, or of ConfigureServer,
+// whatever the Pools in the Upgrader's Config, unless the Upgrader is Detached; then, like sessions
+// that were made without a Server or a Transport, as those of an UpgradeDialer, of Config.RawSession
+// and of TrackSession, they are in no pool: nothing that has pools knows of them when they begin. What goes
+// over HTTP/1.1 is in no pool either. Streams that a program opens on a raw session are its own cost.
 // Server.Stats and Transport.PoolStats tell what is used.
 type Pools struct {
 	// HeaderBytes are header blocks of peers, as they are kept: their bytes, 96 for each name

@@ -37,6 +37,7 @@ func (srv *Server) httpServer() *http.Server {
 		Protocols:                    srv.Protocols,
 	}
 	srv.addTo(srv.plain)
+	upgradesByServer.of(srv.plain).share(srv.poolsLocked())
 	srv.plain.SetKeepAlivesEnabled(!srv.noKeepAlives.Load())
 	for _, f := range srv.onShutdown {
 		srv.plain.RegisterOnShutdown(f)
