@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"log/slog"
+	"math"
 	"net/http"
 	"time"
 )
@@ -9,14 +10,15 @@ import (
 // Config tunes sessions. The zero value, and a nil *Config, mean the defaults.
 // A Config must not be changed once a session, client or server uses it.
 //
-// Of a number that is not a time, 0 and less mean the default, unless the field says otherwise; a value
-// outside the range that the field names counts as the nearest one in it, and where no
-// largest value is named there is none.
+// Each number has a range, which the last sentence about its field gives. Of a number that is not a
+// time, 0 and less mean the default, unless the field says otherwise, and any other value outside the
+// range counts as the nearest one in it. No number alone is an error; some of those that are set together
+// are a *ConfigError, see MaxConcurrentStreams. A time between 0 and its range counts as one millisecond.
 type Config struct {
 	// StreamWindow is how many bytes of a stream the peer may send before the
 	// application has read them. Values below 64 KiB, the protocol's initial
 	// window, mean 64 KiB: SETTINGS are not acknowledged, so a smaller window
-	// could not be enforced (SPEC W11). Default 256 KiB, at most 2^31-1; half of that on raw
+	// could not be enforced (SPEC W11). Default 256 KiB. Range: 64 KiB to 2^31-1; half of that on raw
 	// sessions and on clients that accept pushes, which need the windows of two streams.
 	StreamWindow int
 
@@ -27,7 +29,7 @@ type Config struct {
 	// windows of up to half of those that are not open, too, and while such a window is
 	// lent that many fewer are opened. One stream gets no more than half of all that, and the
 	// less is left the smaller a part. A value of at most StreamWindow keeps windows as they
-	// are. Default 16 MiB.
+	// are. Default 16 MiB. Range: 1 to 2^31-1.
 	MaxStreamWindow int
 
 	// SessionWindow is the number of bytes that the peer may send on all streams of a
@@ -44,8 +46,8 @@ type Config struct {
 	// waits, as long as the session receives a quarter of what the line would bring, and
 	// for that of the only stream of a client as long as it takes. Default: StreamWindow times
 	// MaxConcurrentStreams, and twice MaxStreamWindow for windows to grow; 94.5 MiB with
-	// the defaults of these. At least 64 KiB, 128 KiB on raw sessions and on clients that
-	// accept pushes, at most 2^31-1.
+	// the defaults of these. Range: 64 KiB to 2^31-1; from 128 KiB on raw sessions and on
+	// clients that accept pushes.
 	SessionWindow int
 
 	// MaxConcurrentStreams is the number of streams that the peer may have open. Further
@@ -56,14 +58,16 @@ type Config struct {
 	// counts meanwhile, ReadTimeout does not. A session that
 	// opens streams has no more of them open than SessionWindow covers: as many as this,
 	// and at least 250 where SessionWindow allows it, less those whose windows are lent, see
-	// MaxStreamWindow. Default 250, at most 32,767, which
-	// windows of 64 KiB cover with 2^31-1 bytes; half of that for raw sessions and for
-	// clients that accept pushes, whose peers send on streams of both sides.
+	// MaxStreamWindow. Default 250.
 	//
 	// StreamWindow, SessionWindow, MaxConcurrentStreams and AcceptPush that are set and
 	// contradict each other are a *ConfigError: the session has to cover the windows of
 	// MaxConcurrentStreams streams, and on raw sessions and on clients that accept pushes
 	// the window of one more, which this side opens.
+	//
+	// Range: 1 to 32,767, which windows of 64 KiB cover with 2^31-1 bytes; half of that for raw
+	// sessions and for clients that accept pushes, whose peers send on streams of both sides.
+	// With FlowControlPeerUnaware it is 1 to 2^31-1.
 	MaxConcurrentStreams int
 
 	// ShedAfter is the time for which bytes of a stream may wait to be read while less than
@@ -76,7 +80,7 @@ type Config struct {
 	// and have waited as long, are given up while requests wait
 	// for the windows that they take up, in SPDY/3 too: their readers get the same error.
 	// SessionStats.Shed counts such streams, and Trace.StreamShed shows them. 0, the
-	// default, means never.
+	// default, and less mean never. Range: 1 ms and more.
 	ShedAfter time.Duration
 
 	// MaxHeaderBytes is the largest header block that is received, in bytes of the
@@ -92,12 +96,12 @@ type Config struct {
 	// 1,118,208 bytes for requests and on raw sessions (http.DefaultMaxHeaderBytes and a
 	// sixteenth of it for SPDY's encoding and for what proxies add, and the 4096
 	// bytes that net/http allows besides), and 11,145,216 bytes for a client of HTTP
-	// (likewise for 10 MiB of an answer). At most 128 MiB less one byte.
+	// (likewise for 10 MiB of an answer). Range: 1 to 134,217,727, which is 128 MiB less one byte.
 	MaxHeaderBytes int
 
 	// MaxHeaderFields is the largest number of names in a header block that is received;
 	// a block with more is treated as one that is larger than MaxHeaderBytes. All late
-	// HEADERS of a stream of HTTP together have the same limit. Default 10,000.
+	// HEADERS of a stream of HTTP together have the same limit. Default 10,000. Range: 1 to 2^31-1.
 	MaxHeaderFields int
 
 	// MaxSendHeaderBytes is the largest header block that is sent, in bytes before it is
@@ -107,14 +111,14 @@ type Config struct {
 	// peer's limit. The default is what a peer with the defaults accepts: 1,118,208 bytes
 	// for requests and on raw sessions, and 11,145,216 bytes for a session that serves
 	// HTTP, of whose trailers and pushes none are larger than 1,118,208 bytes, because its
-	// client takes no more. At most 14,913,016 bytes, which fit in a frame in any case. A block with more
-	// names than MaxHeaderFields, and more than 10,000, fails likewise.
+	// client takes no more. A block with more names than MaxHeaderFields, and more than 10,000, fails
+	// likewise. Range: 1 to 14,913,016, which fit in a frame in any case.
 	MaxSendHeaderBytes int
 
 	// AcceptBacklog is how many streams of a raw session may wait for
 	// Session.AcceptStream. Further ones are refused with REFUSED_STREAM, which the
 	// peer may retry. No frame announces it: the peer cannot know of a number below
-	// MaxConcurrentStreams. Default MaxConcurrentStreams, or 1024 if that is more.
+	// MaxConcurrentStreams. Default MaxConcurrentStreams, or 1024 if that is more. Range: 1 to 2^31-1.
 	AcceptBacklog int
 
 	// ResetBurst is the number of handlers that may run for streams which the peer has
@@ -124,7 +128,7 @@ type Config struct {
 	// it new streams are refused, and a peer that breaks as many rules again gets a GOAWAY
 	// with PROTOCOL_ERROR, the connection is closed, and calls fail with ErrFlood, see Budget.
 	// docs/budgets.md lists what counts. Default 1000, or four times MaxConcurrentStreams if
-	// that is more, and 200 a second.
+	// that is more, and 200 a second. Range: 1 to 2^31-1 each.
 	ResetBurst, ResetRate int
 
 	// IdleFrameBurst is how many frames that bring nothing the peer may send at once,
@@ -138,12 +142,13 @@ type Config struct {
 	// of use, unless it is a smaller window than 256 bytes that makes us send so little.
 	// The peer may save what was allowed for up to IdleFrameBurst, and up to 32 for each stream
 	// of the last while, because credit for many streams may come at once.
-	// It is a Budget, see ResetBurst. Default 10,000, at least 16, and 1000 a second.
+	// It is a Budget, see ResetBurst. Default 10,000, and 1000 a second. Range: 1 to 2^31-1 each,
+	// of which a burst below 16 is 16.
 	IdleFrameBurst, IdleFrameRate int
 
 	// MaxOwedReplies bounds the replies to the peer's frames that wait for it to read, in
 	// bytes: RST_STREAM and PING, and WINDOW_UPDATE for streams that are gone. A reply
-	// takes 12 or 16. It is a Budget, see ResetBurst. Default 64 KiB.
+	// takes 12 or 16. It is a Budget, see ResetBurst. Default 64 KiB. Range: 1 to 1,073,741,823.
 	MaxOwedReplies int
 
 	// Compression says how header blocks that we send are compressed. The
@@ -216,7 +221,7 @@ type Config struct {
 	// UnreadBudget bounds, with FlowControlPeerUnaware, the bytes of all streams of a
 	// session that have come and that no application has read: at this bound the
 	// session stops reading its connection, see ResetOverBudget. SessionWindow and
-	// StreamWindow are never more than it then. Default 16 MiB, at least 64 KiB.
+	// StreamWindow are never more than it then. Default 16 MiB. Range: 64 KiB to 2^31-1.
 	UnreadBudget int
 
 	// ResetOverBudget makes a session whose UnreadBudget is used up reset streams
@@ -235,14 +240,14 @@ type Config struct {
 
 	// PingInterval is after how long a time without a byte from the peer a session
 	// sends a PING, to find out whether the peer is still there. Any byte that
-	// comes counts, not only the answer. 0 means never, which is the default as in
+	// comes counts, not only the answer. 0 and less mean never, which is the default as in
 	// net/http: PINGs keep radios awake and connections open that nobody needs, and
 	// only the application knows how much a lost peer costs it. A session whose peer
 	// has to speak first, see Upgrader and FlowControlPeerUnaware, sends none before
 	// that; FirstFrameTimeout bounds the wait. Sessions of a Transport, ConfigureTransport and
 	// NewClient that are silent to a PING behind a cancelled request take no more requests
 	// without this, see Transport; PingInterval ends them, with all of their requests, and
-	// without one that has to be cancelled first.
+	// without one that has to be cancelled first. Range: 1 ms and more.
 	PingInterval time.Duration
 
 	// PingTimeout is how long after that PING the session waits for a byte, before
@@ -254,7 +259,7 @@ type Config struct {
 	// in that time. A process that was stopped meanwhile, so that its timers are late by more
 	// than half a second, waits two seconds once more, or PingTimeout if that is less: what the
 	// peer has sent may be unread. That is true of WriteTimeout, DeliveryTimeout, IdleTimeout
-	// and FirstFrameTimeout as well. Default 15 seconds.
+	// and FirstFrameTimeout as well. 0 and less mean 15 seconds. Range: 1 ms and more.
 	PingTimeout time.Duration
 
 	// PingProof is for peers that answer no PING while their programs do not read a stream, as
@@ -270,8 +275,8 @@ type Config struct {
 
 	// WriteTimeout is how long the connection may take no byte of what the session
 	// wants to write, before it is given up with ErrWriteTimeout. Progress counts
-	// from 1 KiB on. 0 means for ever. It is not that of http.Server, which limits
-	// one answer.
+	// from 1 KiB on. 0 and less mean for ever. It is not that of http.Server, which limits
+	// one answer. Range: 1 ms and more.
 	WriteTimeout time.Duration
 
 	// DeliveryTimeout is how long a session that ends gracefully waits for its peer to
@@ -281,12 +286,13 @@ type Config struct {
 	// anything since. A peer that was silent for longer before the session ends gets all of
 	// the time again if the connection has not taken everything, or, on Linux, the peer's
 	// system has not acknowledged it; else five seconds. The session then ends with
-	// ErrDeliveryTimeout, which Shutdown returns. 0 means one minute; less than
-	// 0 means not to wait.
+	// ErrDeliveryTimeout, which Shutdown returns. 0 means one minute; less means not to
+	// wait. Range: 1 ms and more.
 	DeliveryTimeout time.Duration
 
 	// IdleTimeout is after how long a time with no stream open a session ends by
-	// itself, with GOAWAY. PINGs do not count. 0 means never.
+	// itself, with GOAWAY. PINGs do not count. 0 means never, except that a Server puts its own
+	// there; less means never. Range: 1 ms and more.
 	IdleTimeout time.Duration
 
 	// FirstFrameTimeout is how long the peer may take to send its first frame, from
@@ -298,7 +304,8 @@ type Config struct {
 	// and after that no limit, so that an answer may take as long as it likes: a server that
 	// has sent nothing for half a second gets a PING, and any frame will do. The requests
 	// fail with a *NotSPDYError whose Timeout method reports true. For raw sessions 0 means
-	// never: a client of Kubernetes may open no stream for minutes. Less means never.
+	// never: a client of Kubernetes may open no stream for minutes. Less means never. Range: 1 ms
+	// and more.
 	FirstFrameTimeout time.Duration
 
 	// SpeakFirst lets, with FlowControlPeerUnaware, what the application says go out at
@@ -311,7 +318,7 @@ type Config struct {
 	// larger one ends the session. On sessions of HTTP, whose headers strangers choose, it is
 	// at least 1,258,048 bytes for frames with headers, and 12,538,432 bytes for those that
 	// a client receives: a header block that a peer sends by default then fits, and
-	// MaxHeaderBytes decides. Default 16 MiB less one byte, all that SPDY allows.
+	// MaxHeaderBytes decides. The default is all that SPDY allows. Range: 1 to 16,777,215.
 	MaxControlFrame int
 
 	// KeepFrames makes the streams of a raw session remember where DATA frames end:
@@ -360,6 +367,7 @@ const (
 	defaultPingTimeout       = 15 * time.Second
 	defaultFirstFrameTimeout = 10 * time.Second
 	defaultDeliveryTimeout   = time.Minute
+	leastTime                = time.Millisecond // of those that are set
 
 	// assumedMaxStreams is how many streams we open before the peer has said
 	// how many it takes. SPDY has no default; Chrome assumed as much.
@@ -380,25 +388,55 @@ func (c *Config) withDefaults(client bool, data sending) *Config {
 		d.deriveWindows(data)
 	}
 	d.headerDefaults(client)
-	orDefault(&d.AcceptBacklog, max(defaultAcceptBacklog, d.MaxConcurrentStreams))
-	orDefault(&d.ResetBurst, max(defaultResetBurst, resetsPerStream*min(d.MaxConcurrentStreams, maxWindow/resetsPerStream)))
-	orDefault(&d.ResetRate, defaultResetRate)
-	orDefault(&d.IdleFrameBurst, defaultIdleFrameBurst)
-	d.IdleFrameBurst = max(d.IdleFrameBurst, leastIdleBurst)
-	orDefault(&d.IdleFrameRate, defaultIdleFrameRate)
-	orDefault(&d.MaxOwedReplies, defaultMaxOwedReplies)
-	d.MaxOwedReplies = min(d.MaxOwedReplies, maxWindow/2) // what streams owe besides must not overflow
-	if d.PingTimeout <= 0 {
-		d.PingTimeout = defaultPingTimeout
-	}
-	if d.DeliveryTimeout == 0 {
-		d.DeliveryTimeout = defaultDeliveryTimeout
-	}
+	d.countDefaults()
+	d.timeDefaults()
 	orDefault(&d.MaxControlFrame, MAX_DATA_PAYLOAD)
+	d.MaxControlFrame = min(d.MaxControlFrame, MAX_DATA_PAYLOAD)
 	if d.Settings == nil {
 		d.Settings = DefaultSettings
 	}
 	return &d
+}
+
+// countDefaults sets the fields that count streams, frames and replies. None is more than 31 bits,
+// so that what is computed with them does not overflow.
+func (c *Config) countDefaults() {
+	perStream := resetsPerStream * min(c.MaxConcurrentStreams, maxStreamID/resetsPerStream)
+	for _, f := range [...]struct {
+		field    *int
+		standard int
+	}{
+		{&c.AcceptBacklog, max(defaultAcceptBacklog, c.MaxConcurrentStreams)},
+		{&c.ResetBurst, max(defaultResetBurst, perStream)},
+		{&c.ResetRate, defaultResetRate},
+		{&c.IdleFrameBurst, defaultIdleFrameBurst},
+		{&c.IdleFrameRate, defaultIdleFrameRate},
+		{&c.MaxHeaderFields, defaultMaxHeaderFields},
+		{&c.MaxOwedReplies, defaultMaxOwedReplies},
+	} {
+		orDefault(f.field, f.standard)
+		*f.field = min(*f.field, math.MaxInt32)
+	}
+	c.IdleFrameBurst = max(c.IdleFrameBurst, leastIdleBurst)
+	c.MaxOwedReplies = min(c.MaxOwedReplies, math.MaxInt32/2) // what streams owe besides must not overflow
+}
+
+// timeDefaults sets the times. None that is set is shorter than leastTime: a timer that looks again
+// and again must not be all that a processor does.
+func (c *Config) timeDefaults() {
+	if c.PingTimeout <= 0 {
+		c.PingTimeout = defaultPingTimeout
+	}
+	if c.DeliveryTimeout == 0 {
+		c.DeliveryTimeout = defaultDeliveryTimeout
+	}
+	for _, field := range [...]*time.Duration{
+		&c.ShedAfter, &c.PingInterval, &c.PingTimeout, &c.WriteTimeout, &c.DeliveryTimeout, &c.IdleTimeout, &c.FirstFrameTimeout,
+	} {
+		if *field > 0 {
+			*field = max(*field, leastTime)
+		}
+	}
 }
 
 func orDefault(field *int, value int) {

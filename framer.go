@@ -15,12 +15,13 @@ import (
 // fields must be set before the first call.
 type Framer struct {
 	// MaxFrameSize is the largest payload that ReadFrame accepts. A larger
-	// frame ends the session. 0 stands for MAX_DATA_PAYLOAD.
+	// frame ends the session. 0 and less mean MAX_DATA_PAYLOAD, which is the largest that
+	// there is. Range: 1 and more.
 	MaxFrameSize int
 
 	// MaxHeaderBytes is the largest header block that ReadFrame accepts,
 	// counted after inflation. A larger one costs its stream, and one of more
-	// than 16 times this size the session (SPEC H12). 0 stands for 256 KiB.
+	// than 16 times this size the session (SPEC H12). 0 and less mean 256 KiB. Range: 1 and more.
 	MaxHeaderBytes int
 
 	// Compression says how header blocks are compressed.

@@ -59,7 +59,6 @@ func (c *Config) headerDefaults(client bool) {
 		receive, send = send, receive
 	}
 	orDefault(&c.MaxHeaderBytes, receive)
-	orDefault(&c.MaxHeaderFields, defaultMaxHeaderFields)
 	orDefault(&c.MaxSendHeaderBytes, send)
 	c.MaxHeaderBytes = min(c.MaxHeaderBytes, largestHeaderLimit)
 	c.MaxSendHeaderBytes = min(c.MaxSendHeaderBytes, largestSentBlock)

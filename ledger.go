@@ -206,6 +206,20 @@ func (st *Stream) returnHeadersLocked() {
 	st.headerCharge = 0
 }
 
+// keepsLocked charges n more bytes of header blocks that wait for the program of a raw session, or
+// gives them back if n is negative. It reports false if the session does not get them. What waits
+// when the session has ended is the program's.
+func (l *ledger) keepsLocked(n int) bool {
+	switch {
+	case l == nil || l.closed:
+		return true
+	case n > 0:
+		return l.takeLocked(heldHeaders, int64(n))
+	}
+	l.giveLocked(heldHeaders, int64(-n))
+	return true
+}
+
 // settleClaim notes that a push has been given to a request, or that nobody will have it.
 func (st *Stream) settleClaim() {
 	s := st.session
@@ -227,7 +241,7 @@ func (l *ledger) chargeUnreadLocked() (fits bool) {
 		c := &l.s.flow
 		came := c.in.size - c.in.avail
 		now := max(came-c.owed.Load(), 0)
-		if l.closed && l.s.client { // what is left is the program's, see closeLocked
+		if l.closed && (l.s.client || l.s.isRaw()) { // what is left is the program's, see closeLocked
 			now = 0
 		}
 		l.used[heldUnread] = now // also if there is no room: streams are reset then
@@ -267,6 +281,9 @@ func (l *ledger) closeLocked() {
 	}
 	l.giveLocked(heldBuffers, sessionTakes+l.history+l.replies)
 	l.history, l.replies = 0, 0
+	if k := l.s.rawKept; k != nil { // of streams that nobody has accepted
+		l.giveLocked(heldHeaders, k.bytes)
+	}
 	l.chargeUnreadLocked()
 }
 

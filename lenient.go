@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/amahi/spdy/internal/shown"
 )
 
 // This file is about header fields that HTTP does not allow, and that spdystream passes all
@@ -73,7 +75,7 @@ func (f *HeaderField) isHTTP() bool {
 func withoutForeign(h HeaderBlock) HeaderBlock {
 	for i := range h {
 		if f := &h[i]; !f.isHTTP() {
-			f.Name, f.Value = hidden(f.Name), hidden(f.Value)
+			f.Name, f.Value = shown.Hidden(f.Name), shown.Hidden(f.Value)
 		}
 	}
 	return h

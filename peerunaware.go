@@ -101,7 +101,7 @@ func (c *Config) unawareDefaults(client bool) {
 		window = defaultUnawareClientWindow
 	}
 	orDefault(&c.SessionWindow, window)
-	c.UnreadBudget = max(c.UnreadBudget, defaultWindow)
+	c.UnreadBudget = min(max(c.UnreadBudget, defaultWindow), maxWindow)
 	c.StreamWindow = min(max(c.StreamWindow, defaultWindow), maxWindow)
 	c.SessionWindow = min(max(c.SessionWindow, c.StreamWindow), c.UnreadBudget, maxWindow)
 	c.StreamWindow = min(c.StreamWindow, c.SessionWindow)

@@ -9,7 +9,8 @@ import (
 // Pools bounds what all sessions of a Server together, or all sessions of a Transport, keep
 // for their peers. Config bounds one session; a thousand of them would still be too much.
 // The defaults suit a machine with 1 GiB of memory. In each field 0 means the default, and a
-// negative value that there is no bound.
+// negative value that there is no bound; a value between 0 and the range of the field counts as the
+// least one in it.
 //
 // Of each pool a tenth is kept for sessions that hold little of it, and what holds most gives
 // way first. When a pool is more than 85 percent full, the session that holds most of it, and those that
@@ -23,26 +24,33 @@ import (
 // Transport fail, with a *PoolError.
 // While less than half of a pool is used, whatever a session asks for is granted.
 //
-// Each Server and each Transport has pools of its own, also if they share a Config. Sessions
-// that were made without one, and what goes over HTTP/1.1, are in no pool.
+// Each Server and each Transport has pools of its own, also if they share a Config. The sessions of
+// an Upgrader are in the pools of the Server whose handler has called it, or of ConfigureServer,
+// whatever the Pools in the Upgrader's Config, unless the Upgrader is Detached; then, like sessions
+// that were made without a Server or a Transport, as those of an UpgradeDialer, of Config.RawSession
+// and of TrackSession, they are in no pool: nothing that has pools knows of them when they begin. What goes
+// over HTTP/1.1 is in no pool either. Streams that a program opens on a raw session are its own cost.
 // Server.Stats and Transport.PoolStats tell what is used.
 type Pools struct {
 	// HeaderBytes are header blocks of peers, as they are kept: their bytes, 96 for each name
 	// with its first value, and 32 for each further value. Those of a request count until its stream
 	// has ended and its handler has returned, of an answer until its stream has ended, of a
-	// push until a request gets it or it is dropped. Default 128 MiB, at least 64 KiB.
+	// push until a request gets it or it is dropped. Default 128 MiB. Range: 64 KiB and more; 0 and less
+	// see above.
 	HeaderBytes int
 
 	// UnreadBytes is DATA that no application has read; answers until their session, or the
-	// context of their request, has ended. Default 256 MiB, at least 64 KiB.
+	// context of their request, has ended. Default 256 MiB. Range: 64 KiB and more; 0 and less
+	// see above.
 	UnreadBytes int
 
 	// BufferBytes is what else sessions take: 14 KiB for each, 4 KiB for each stream of the peer with
-	// its handler, and the memory of frames that are coming in. Default 192 MiB, at least 64 KiB.
+	// its handler, and the memory of frames that are coming in. Default 192 MiB. Range: 64 KiB and
+	// more; 0 and less see above.
 	BufferBytes int
 
 	// Handlers is the number of handlers that run at once, and of calls of
-	// Config.AcceptPush. Default 16,384.
+	// Config.AcceptPush. Default 16,384. Range: 1 and more; 0 and less see above.
 	Handlers int
 }
 

@@ -61,16 +61,23 @@ func (r *RawStream) keepLocked(n int) bool {
 		k.payer = k.holders[0]
 		k.payer.forfeitLocked()
 	}
-	r.keptLocked(r.kept + n)
+	if !s.ledger.keepsLocked(n) {
+		return false
+	}
+	r.setKeptLocked(r.kept + n)
 	return true
 }
 
-// keptLocked sets the number of bytes that wait for the stream's application.
+// keptLocked lowers the number of bytes that wait for the stream's application to n.
 func (r *RawStream) keptLocked(n int) {
-	k := r.st.session.rawKept
-	if k == nil {
-		return // nothing has been counted
+	if s := r.st.session; s.rawKept != nil { // else nothing has been counted
+		s.ledger.keepsLocked(n - r.kept)
+		r.setKeptLocked(n)
 	}
+}
+
+func (r *RawStream) setKeptLocked(n int) {
+	k := r.st.session.rawKept
 	k.bytes += int64(n - r.kept)
 	r.kept = n
 	k.holders.place(r)

@@ -39,7 +39,7 @@ type Server struct {
 	// ReadTimeout is how long reading a request may take, its body included: reads
 	// of the body fail from then on with os.ErrDeadlineExceeded. It stands in for
 	// ReadHeaderTimeout and IdleTimeout where those are 0. A handler can move it with
-	// http.ResponseController. 0 and less mean no limit.
+	// http.ResponseController. 0 and less mean no limit. Range: more than 0.
 	ReadTimeout time.Duration
 
 	// ReadHeaderTimeout is how long a new client may take to say something: to send
@@ -47,22 +47,23 @@ type Server struct {
 	// frame that brings headers may take from its first byte to its last. A client
 	// that takes longer is cut. 0 means Config.FirstFrameTimeout, if that is 0 too
 	// ReadTimeout, and if none is set 10 seconds, but for an HTTP/1.1 request that has
-	// begun; less than 0 means no limit.
+	// begun; less means no limit. Range: more than 0.
 	ReadHeaderTimeout time.Duration
 
 	// WriteTimeout is how long an answer may take, from when its request has come. A
 	// stream that has not ended by then is reset. A handler can move it with
 	// http.ResponseController. 0 and less mean no limit. Config.WriteTimeout is
-	// about the connection instead.
+	// about the connection instead. Range: more than 0.
 	WriteTimeout time.Duration
 
 	// IdleTimeout is how long a connection is kept on which nothing is asked. 0
-	// means ReadTimeout, less than that no limit. Config.IdleTimeout, if it is set,
-	// is that of sessions.
+	// means ReadTimeout, less means no limit. Config.IdleTimeout, if it is set,
+	// is that of sessions. Range: more than 0.
 	IdleTimeout time.Duration
 
 	// MaxHeaderBytes bounds the headers of a request, with HTTP/1.1 and, unless
-	// Config has a bound of its own, with SPDY. 0 means the default of either.
+	// Config has a bound of its own, with SPDY. 0 and less mean the default of either. Range:
+	// 1 to 2^31-1, of which SPDY takes no more than 126,318,712; more counts as that.
 	MaxHeaderBytes int
 
 	// ConnState, if not nil, is told of every connection when it is accepted

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -27,7 +28,7 @@ func (srv *Server) httpServer() *http.Server {
 		ReadHeaderTimeout:            srv.ReadHeaderTimeout,
 		WriteTimeout:                 srv.WriteTimeout,
 		IdleTimeout:                  srv.IdleTimeout,
-		MaxHeaderBytes:               srv.MaxHeaderBytes,
+		MaxHeaderBytes:               min(srv.MaxHeaderBytes, math.MaxInt32), // net/http adds to it
 		TLSNextProto:                 make(map[string]func(*http.Server, *tls.Conn, http.Handler)),
 		ConnState:                    srv.strangers.watch(srv.plainState()),
 		ErrorLog:                     srv.errorLog(),
@@ -36,6 +37,7 @@ func (srv *Server) httpServer() *http.Server {
 		Protocols:                    srv.Protocols,
 	}
 	srv.addTo(srv.plain)
+	upgradesByServer.of(srv.plain).share(srv.poolsLocked())
 	srv.plain.SetKeepAlivesEnabled(!srv.noKeepAlives.Load())
 	for _, f := range srv.onShutdown {
 		srv.plain.RegisterOnShutdown(f)

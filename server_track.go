@@ -137,6 +137,10 @@ func (srv *Server) enter(s *Session) bool {
 func (srv *Server) pools() *pools {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
+	return srv.poolsLocked()
+}
+
+func (srv *Server) poolsLocked() *pools {
 	if srv.shared == nil {
 		srv.shared = newPools(srv.Config)
 	}

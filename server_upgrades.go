@@ -23,6 +23,7 @@ type upgrades struct {
 	closing  bool // no session is entered any more
 	sessions map[*Session]struct{}
 	served   *Server // has the sessions that ConfigureServer adds; nil before it
+	shared   *pools  // of the Server that the sessions belong to; nil for a plain http.Server
 }
 
 // An upgradeRegistry has the upgrades of every http.Server that has any. It does not keep
@@ -135,8 +136,27 @@ func (u *upgrades) close() []*Session {
 // serve enters the Server of ConfigureServer.
 func (u *upgrades) serve(srv *Server) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	u.served = srv
+	u.mu.Unlock()
+	u.share(srv.pools())
+}
+
+// share enters the pools of the Server whose http.Server has these upgrades. The Server itself
+// would keep its http.Server alive, see upgradeRegistry.
+func (u *upgrades) share(p *pools) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.shared = p
+}
+
+// pools are those that the sessions are charged to. It may be called on nil.
+func (u *upgrades) pools() *pools {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.shared
 }
 
 // configured returns the sessions that ConfigureServer has added.

@@ -3,8 +3,11 @@ package spdy
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/amahi/spdy/internal/shown"
 )
 
 // A FrameInfo is a frame as the hooks of a Trace and a FrameLog see it: everything
@@ -105,7 +108,7 @@ func (f *FrameInfo) append(b []byte) []byte {
 	default:
 		b = fmt.Appendf(b, " version=%d flags=%#02x length=%d", f.Version, uint8(f.Flags), f.Length)
 	}
-	b = appendShownHeaders(b, f.Headers)
+	b = lineFormat.AppendHeaders(b, len(f.Headers), f.Headers.pairs)
 	if f.Err != nil {
 		b = append(b, " error="...)
 		b = strconv.AppendQuoteToASCII(b, f.Err.Error())
@@ -113,54 +116,27 @@ func (f *FrameInfo) append(b []byte) []byte {
 	return b
 }
 
-// What a line shows of headers at most: bytes of one value, and of all headers.
-const (
-	maxShownValue   = 256
-	maxShownHeaders = 8 << 10
-)
+// lineFormat is how a line shows headers, which have been redacted.
+var lineFormat = shown.Format{
+	Before: " ", Between: "=", Secrets: true,
+	Value: 256, All: 8 << 10,
+	Append: shown.AppendQuoted, More: "[%d bytes more]", MoreFields: "(%d more)",
+}
 
-// appendShownHeaders appends names and values. A value is quoted, one that is hidden
-// is not.
-func appendShownHeaders(b []byte, h HeaderBlock) []byte {
-	start := len(b)
+// pairs are the names and values of a header block.
+func (h HeaderBlock) pairs(yield func(name, value string) bool) {
 	for i := range h {
-		if len(b)-start > maxShownHeaders {
-			return fmt.Appendf(b, " (%d more)", len(h)-i)
-		}
-		b = append(b, ' ')
-		b = appendShown(b, h[i].Name)
-		b = append(b, '=')
-		b = appendShown(b, h[i].Value)
-	}
-	return b
-}
-
-// appendShown appends text the way a Go program would write it, unless it is a plain
-// word.
-func appendShown(b []byte, text string) []byte {
-	more := len(text) - maxShownValue
-	if more > 0 {
-		text = text[:maxShownValue]
-	}
-	if isPlainWord(text) || isHidden(text) {
-		b = append(b, text...)
-	} else {
-		b = strconv.AppendQuoteToASCII(b, text)
-	}
-	if more > 0 {
-		b = fmt.Appendf(b, "[%d bytes more]", more)
-	}
-	return b
-}
-
-// isPlainWord reports that text can stand in a line without quotes: it is not empty
-// and has nothing in it but visible ASCII characters that do not look like the syntax
-// of a line.
-func isPlainWord(text string) bool {
-	for i := range len(text) {
-		if c := text[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"'=\[]`, c) >= 0 {
-			return false
+		if !yield(h[i].Name, h[i].Value) {
+			return
 		}
 	}
-	return text != ""
+}
+
+// redacted returns a copy of headers that anybody may see.
+func redacted(h HeaderBlock) HeaderBlock {
+	copied := slices.Clone(h)
+	for i := range copied {
+		copied[i].Value = shown.Redact(h[i].Name, h[i].Value)
+	}
+	return copied
 }

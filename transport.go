@@ -98,8 +98,9 @@ type Transport struct {
 	// DialTimeout limits how long a connection takes, the look-up of its name included,
 	// to the server or to its proxy: a net.Dialer's, that of DialContext, and that of
 	// DialTLSContext without the handshake. 0 means 30 seconds, as in
-	// http.DefaultTransport; a negative value means no limit. What follows has limits of
+	// http.DefaultTransport; less means no limit. What follows has limits of
 	// its own: the handshake TLSHandshakeTimeout, and a proxy a minute to make a tunnel.
+	// Range: more than 0.
 	DialTimeout time.Duration
 
 	// DialTLSContext makes the connections for https URLs that need no proxy, and
@@ -114,8 +115,8 @@ type Transport struct {
 	// all three, the newest first. Other protocols are not offered.
 	TLSClientConfig *tls.Config
 
-	// TLSHandshakeTimeout limits each TLS handshake. 0 means ten seconds, a negative
-	// value no limit.
+	// TLSHandshakeTimeout limits each TLS handshake. 0 means ten seconds, less means no
+	// limit. Range: more than 0.
 	TLSHandshakeTimeout time.Duration
 
 	// Proxy returns the proxy for a request, nil for none; http.ProxyFromEnvironment
@@ -148,49 +149,50 @@ type Transport struct {
 	DisableKeepAlives bool
 
 	// IdleConnTimeout is how long a session stays without requests, by the wall clock: the time
-	// that the machine sleeps counts. 0 means no limit; then a session that was idle while the
-	// machine slept for ten seconds or longer is used again if it answers a PING.
+	// that the machine sleeps counts. 0 and less mean no limit; then a session that was idle while the
+	// machine slept for ten seconds or longer is used again if it answers a PING. Range: more than 0.
 	IdleConnTimeout time.Duration
 
 	// MaxIdleConns is how many sessions without requests are kept, with all origins
-	// together; those that have been idle the longest end. 0 means no limit, a negative
-	// value that none is kept.
+	// together; those that have been idle the longest end. 0 means no limit, less that none
+	// is kept. Range: 1 and more.
 	MaxIdleConns int
 
 	// MaxIdleConnsPerHost is the same for each origin. 0 means no limit, where
 	// http.Transport keeps two: a session carries many requests at once, so that there
-	// is seldom more than one.
+	// is seldom more than one. Less means that none is kept. Range: 1 and more.
 	MaxIdleConnsPerHost int
 
 	// MaxConnsPerHost limits the connections with one origin: those being dialled, those
 	// of sessions that take no more requests and finish what they have, and those for a
 	// single request included. At the limit requests wait for a stream of a session, or
 	// for a connection to be closed. With a limit of 1, a dial that hangs holds all
-	// requests up until DialTimeout. 0 and less mean no limit.
+	// requests up until DialTimeout. 0 and less mean no limit. Range: 1 and more.
 	MaxConnsPerHost int
 
 	// ResponseHeaderTimeout limits the time from when a request, its body included,
 	// has been handed to the session until the headers of the answer have come. The
 	// request fails then with an error whose Timeout method returns true, and its
-	// stream is reset. 0 means no limit.
+	// stream is reset. 0 and less mean no limit. Range: more than 0.
 	ResponseHeaderTimeout time.Duration
 
 	// MaxResponseHeaderBytes is the largest header of an answer, in bytes as they would
 	// be in HTTP/1.1; a larger one fails its request. It applies unless
-	// Config.MaxHeaderBytes is set, which counts bytes of the SPDY header block. 0 means
-	// 10 MiB.
+	// Config.MaxHeaderBytes is set, which counts bytes of the SPDY header block. 0 and less mean
+	// 10 MiB. Range: 1 to 126,318,712; more counts as that.
 	MaxResponseHeaderBytes int64
 
 	// ExpectContinueTimeout is for requests with a body and "Expect: 100-continue". If
-	// it is not 0 the header is sent, and the body after an interim answer, or after
+	// it is more than 0 the header is sent, and the body after an interim answer, or after
 	// this time; a final answer that comes first keeps the body from being sent. SPDY
 	// has no interim answers, so that servers which follow the specification let the
-	// time pass (SPEC M11). With 0 the header is not sent and the body is at once.
+	// time pass (SPEC M11). 0 and less mean that the header is not sent, and the body at once.
+	// Range: more than 0.
 	ExpectContinueTimeout time.Duration
 
 	// MaxSessionsPerHost limits the sessions with one origin that take requests, not
 	// counting those for a single request, and dials. At the limit requests wait for a
-	// stream of one of them. 0 means no limit.
+	// stream of one of them. 0 and less mean no limit. Range: 1 and more.
 	MaxSessionsPerHost int
 
 	// StrictMaxConcurrentStreams makes requests wait, in turn, when an origin's session

@@ -71,7 +71,8 @@ type Upgrader struct {
 // A request that is no upgrade, that has a body or that did not come over HTTP/1.1 is
 // answered with 400, as is one without stream protocols if the server asks for them;
 // one that offers only unknown ones with 403, and with what is known; one that comes when
-// the server is shutting down with 503, unless the Upgrader is Detached. Upgrade then
+// the server is shutting down with 503, unless the Upgrader is Detached, and so is one for which
+// the Pools of its Server have no room. Upgrade then
 // returns an *UpgradeError with the status, and the handler must not use w. Refuse can write that answer in another form.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, protocol string, err error) {
 	if r == nil || w == nil {
@@ -96,6 +97,12 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, 
 	if owner.isClosing() {
 		return refuse(refuseUpgrade(r, http.StatusServiceUnavailable, "the server is shutting down"), http.ErrServerClosed)
 	}
+	conf := upgradeConfig(u.Config)
+	if conf.shared = owner.pools(); conf.shared != nil {
+		if full := conf.shared.admit(); full != nil {
+			return refuse(refuseUpgrade(r, http.StatusServiceUnavailable, "the server has too many sessions"), full)
+		}
+	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return refuse(refuseUpgrade(r, http.StatusInternalServerError, "the connection cannot be taken over"), err)
@@ -104,7 +111,7 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, 
 		conn.Close()
 		return nil, "", &UpgradeError{URL: requestURL(r), Reason: "writing the answer", Err: err}
 	}
-	s = upgradeConfig(u.Config).RawSession(withReadAhead(conn, peekAll(buffered.Reader)), false)
+	s = conf.RawSession(withReadAhead(conn, peekAll(buffered.Reader)), false)
 	s.silent = true
 	if !owner.enter(s) {
 		s.Close()

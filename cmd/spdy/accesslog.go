@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/shown"
 )
 
 // An accessLog prints a line for each request when it has been answered.
@@ -28,7 +29,7 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		now := a.now()
 		_, _ = fmt.Fprintf(a.out, "%s %s %s %s %s %s %d %s\n", now.Format(time.RFC3339), r.RemoteAddr, protocolOf(w, r),
-			printable(r.Method), logged(r.URL.RequestURI()), status, answer.n, elapsed(now.Sub(begun)))
+			shown.Printable(r.Method), logged(r.URL.RequestURI()), status, answer.n, elapsed(now.Sub(begun)))
 	}()
 	a.next.ServeHTTP(answer, r)
 	if answer.status == 0 {
@@ -36,8 +37,16 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// logged makes a URL one word without surprises.
-func logged(uri string) string { return strings.ReplaceAll(printable(uri), " ", `\x20`) }
+// logged makes a URL one word without surprises, and without its query, which may have secrets
+// in it.
+func logged(uri string) string {
+	path, query, found := strings.Cut(uri, "?")
+	path = strings.ReplaceAll(shown.Printable(path), " ", `\x20`)
+	if found {
+		path += fmt.Sprintf("?[%d-bytes]", len(query))
+	}
+	return path
+}
 
 // protocolOf names what a request came over: by TLS's word if there is TLS; what a
 // client without it speaks is known to be SPDY, but not in which dialect.
@@ -48,7 +57,7 @@ func protocolOf(w http.ResponseWriter, r *http.Request) string {
 	case overSPDY(w):
 		return "spdy"
 	}
-	return strings.ToLower(printable(r.Proto))
+	return strings.ToLower(shown.Printable(r.Proto))
 }
 
 func overSPDY(w http.ResponseWriter) bool {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/shown"
 )
 
 const dumpHelp = `Usage: spdy dump [-version 2|3|3.1] [-json] [-secrets] [file]
@@ -19,11 +20,13 @@ standard input, and prints the frames in them: one line for each, with its
 headers, settings or data below. The bytes have to begin where the connection
 begins, because headers are compressed with all that came before.
 
-Without -secrets the bytes of DATA frames are not shown, nor are the values of
-cookie, set-cookie, authorization and proxy-authorization headers. Characters
-that a terminal would obey are shown as \xNN.
+Without -secrets the bytes of DATA frames are not shown, nor are credentials: the
+values of headers like cookie, set-cookie, authorization and proxy-authorization,
+tokens, and the queries of URLs. Characters that a terminal would obey are shown as
+\xNN. Of one value 1000 bytes are shown, and of the headers of a frame 64 KiB.
 
-With -json each line is an object, with everything in it, secrets included.
+With -json each line is an object, with -secrets with everything in it. Without it
+what is left out of values is said in them, and of headers in "headers_left_out".
 
 What is wrong with the input goes to standard error, with the number of the byte
 where the frame begins, counted from 0; the exit code is 1 then.
@@ -67,7 +70,7 @@ func runDump(ctx context.Context, e *env, args []string) error {
 		v = guessVersion(d.in)
 	}
 	if *asJSON {
-		d.printer = newJSONPrinter(d.out, v)
+		d.printer = newJSONPrinter(d.out, v, *secrets)
 	} else {
 		d.printer = &textPrinter{w: d.out, format: textFormat{version: v, secrets: *secrets}}
 	}
@@ -154,7 +157,7 @@ func (d *dumper) end(raw spdy.RawFrame, err error) error {
 func (d *dumper) complain(raw spdy.RawFrame, err error) {
 	d.faults++
 	_ = d.out.Flush() // the next write reports it
-	fmt.Fprintf(d.stderr, "spdy dump: byte %d: %s\n", raw.Offset, printable(faultText(raw, err)))
+	fmt.Fprintf(d.stderr, "spdy dump: byte %d: %s\n", raw.Offset, shown.Printable(faultText(raw, err)))
 }
 
 // otherText says what an input is that does not begin with a frame.

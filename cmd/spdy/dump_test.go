@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -12,8 +13,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/shown"
 	"github.com/stretchr/testify/require"
 )
 
@@ -62,7 +65,7 @@ func loadContexts(t testing.TB) []*vectorContext {
 func TestDumpJSON(t *testing.T) {
 	for _, c := range loadContexts(t) {
 		t.Run(c.id, func(t *testing.T) {
-			r := tool(t, string(c.wire), "dump", "-json", "-version", c.version)
+			r := tool(t, string(c.wire), "dump", "-json", "-secrets", "-version", c.version)
 			require.Equal(t, exitOK, r.code, r.stderr)
 			require.Empty(t, r.stderr)
 			lines := strings.Split(strings.TrimSuffix(r.stdout, "\n"), "\n")
@@ -124,14 +127,15 @@ func TestDumpSecrets(t *testing.T) {
 			var f struct{ Headers [][2]string }
 			require.NoError(t, json.Unmarshal(d, &f))
 			for _, h := range f.Headers {
-				if !secretHeaders[h[0]] {
-					continue
-				}
 				for value := range strings.SplitSeq(h[1], "\x00") {
+					hidden := shown.Redact(h[0], value)
+					if hidden == value {
+						continue
+					}
 					seen++
-					require.NotContains(t, r.stdout, ": "+value, c.id)
-					require.Contains(t, r.stdout, fmt.Sprintf("%s: [%s]", h[0], plural(int64(len(value)), "byte")), c.id)
-					require.Contains(t, open.stdout, h[0]+": "+value, c.id)
+					require.NotContains(t, r.stdout, ": "+value+"\n", c.id)
+					require.Contains(t, r.stdout, h[0]+": "+hidden+"\n", c.id)
+					require.Contains(t, open.stdout, h[0]+": "+value+"\n", c.id)
 				}
 			}
 		}
@@ -169,6 +173,11 @@ func TestDumpSecretNames(t *testing.T) {
 	require.Equal(t, exitFailure, r.code)
 	require.Contains(t, r.stdout, "Cookie: [7 bytes]")
 	require.NotContains(t, r.stdout+r.stderr, "hunter2")
+
+	r = tool(t, in, "dump", "-json")
+	require.Contains(t, r.stdout, `"headers":[["Cookie","[7 bytes]"]],"error"`)
+	require.NotContains(t, r.stdout+r.stderr, "hunter2")
+	require.NotContains(t, r.stdout+r.stderr, hex.EncodeToString([]byte("hunter2")))
 }
 
 // pairs is an uncompressed header block of SPDY/3 (SPEC §2.1), legal or not.
@@ -200,8 +209,9 @@ func TestDumpBadHeaders(t *testing.T) {
 	require.Contains(t, r.stdout, fmt.Sprintf("\n%10d  PING                -  -             4  id 3\n", after))
 	require.NotContains(t, r.stdout, "\x1b")
 
-	r = tool(t, b.String(), "dump", "-json")
+	r = tool(t, b.String(), "dump", "-json", "-secrets")
 	require.Equal(t, exitFailure, r.code)
+	require.NotContains(t, r.stdout, "\u202e")
 	lines := strings.Split(r.stdout, "\n")
 	require.Len(t, lines, 4)
 	var got map[string]any
@@ -237,7 +247,7 @@ func TestDumpUnusual(t *testing.T) {
 	require.Contains(t, r.stdout, "  77, unknown status\n")
 	require.Contains(t, r.stdout, "  setting 99 = 5, PERSIST_VALUE, PERSISTED, flags 0x04\n")
 
-	r = tool(t, in, "dump", "-json")
+	r = tool(t, in, "dump", "-json", "-secrets")
 	require.Equal(t, exitOK, r.code)
 	lines := strings.Split(r.stdout, "\n")
 	require.Contains(t, lines[0], `"priority":5,"slot":9,"unused_bits":21,`)
@@ -345,6 +355,52 @@ func TestDumpLive(t *testing.T) {
 	require.Contains(t, r.stderr.String(), "interrupted")
 }
 
+// A header block of few bytes on the wire does not become a dump without end: of N values of a name
+// of N bytes, each has a line with the name.
+func TestDumpIsBounded(t *testing.T) {
+	w := spdy.NewFramer(nil, nil, spdy.SPDY31)
+	w.Compression = spdy.CompressFull
+	const n = 500_000
+	block := w.CompressBlock(pairs(strings.Repeat("n", n), strings.TrimSuffix(strings.Repeat("a\x00", n), "\x00"), "x", "\u202e\u0085"))
+	in := wireOf(t, spdy.SPDY31, &spdy.HeadersFrame{StreamID: 1, Block: block})
+	require.Less(t, len(in), 20_000)
+	for _, args := range [][]string{{"dump"}, {"dump", "-secrets"}, {"dump", "-json"}, {"dump", "-json", "-secrets"}} {
+		r := tool(t, in, args...)
+		require.Equal(t, exitOK, r.code, r.stderr)
+		most := 2 * longestFrame
+		if len(args) > 2 { // all that there is, in JSON and in digits
+			most = 3 * n * 5
+		}
+		require.Less(t, len(r.stdout), most, args)
+		require.Equal(t, r.stdout, onlyPrintable(r.stdout), args)
+	}
+	require.Contains(t, tool(t, in, "dump").stdout, "n [and 499000 bytes more]: a\n")
+	require.Regexp(t, `\n +\[and 2 headers more\]\n$`, tool(t, in, "dump").stdout)
+}
+
+// onlyPrintable is what a terminal may get of a text.
+func onlyPrintable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, s)
+}
+
+// inflated is how many bytes the header blocks in an input have, and the input itself.
+func inflated(in []byte, v spdy.Version) (n int) {
+	f := spdy.NewFramer(nil, bytes.NewReader(in), v)
+	f.MaxHeaderBytes = dumpHeaderBytes
+	for n = len(in); ; n += len(f.Raw().Block) {
+		_, err := f.ReadFrame()
+		var fault *spdy.StreamError
+		if err != nil && !errors.As(err, &fault) {
+			return n + len(f.Raw().Block)
+		}
+	}
+}
+
 // FuzzDump feeds arbitrary bytes: there is always a verdict, and the two formats
 // agree about it.
 func FuzzDump(f *testing.F) {
@@ -357,15 +413,32 @@ func FuzzDump(f *testing.F) {
 			version = "3.1"
 		}
 		text := tool(t, string(in), "dump", "-secrets", "-version", version)
-		object := tool(t, string(in), "dump", "-json", "-version", version)
+		object := tool(t, string(in), "dump", "-json", "-secrets", "-version", version)
 		require.Equal(t, text.code, object.code)
 		require.Equal(t, text.stderr, object.stderr)
 		require.Equal(t, text.code != exitOK, text.stderr != "")
 		for _, c := range text.stdout + text.stderr {
 			require.True(t, c == '\n' || c >= ' ' && c != 0x7f, "%q", c)
 		}
+		require.Equal(t, text.stdout, onlyPrintable(text.stdout))
+		require.Equal(t, object.stdout, onlyPrintable(object.stdout))
 		for line := range strings.Lines(object.stdout) {
 			require.True(t, json.Valid([]byte(line)))
 		}
+		checkRatio(t, in, version)
 	})
+}
+
+// checkRatio wants a dump to be bounded by what it takes: text and JSON without secrets by the
+// number of frames and the size of the input, JSON with secrets by what the input inflates to.
+func checkRatio(t *testing.T, in []byte, version string) {
+	var v versionFlag
+	require.NoError(t, v.Set(version))
+	frames := len(in)/headerSize + 1
+	for _, args := range [][]string{{}, {"-secrets"}, {"-json"}} {
+		out := tool(t, string(in), append([]string{"dump", "-version", version}, args...)...)
+		require.Less(t, len(out.stdout), 10*len(in)+500+frames*(6*(longestFrame+2*longestValue)+500), args)
+	}
+	all := tool(t, string(in), "dump", "-json", "-secrets", "-version", version)
+	require.Less(t, len(all.stdout), 10*inflated(in, v.Version)+frames*500)
 }

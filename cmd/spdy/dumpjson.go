@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"io"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/shown"
 )
 
 // The objects that dump -json prints. They have the keys of "decoded" in
@@ -16,7 +18,7 @@ type (
 		StreamID uint32          `json:"stream_id"`
 		Flags    spdy.FrameFlags `json:"flags"`
 		Length   int             `json:"length"`
-		DataHex  string          `json:"data_hex"`
+		DataHex  *string         `json:"data_hex,omitempty"` // with -secrets
 	}
 	jsonControl struct {
 		Type        string          `json:"type"`
@@ -42,7 +44,8 @@ type (
 	}
 	jsonBlock struct {
 		Headers  [][2]string `json:"headers"`
-		BlockHex string      `json:"header_block_hex"`
+		LeftOut  int         `json:"headers_left_out,omitempty"` // never with -secrets
+		BlockHex *string     `json:"header_block_hex,omitempty"` // with -secrets
 		Error    string      `json:"error,omitempty"`
 	}
 	jsonRstStream struct {
@@ -81,24 +84,42 @@ type (
 	}
 	jsonUnknown struct {
 		jsonControl
-		DataHex string `json:"data_hex"`
+		DataHex *string `json:"data_hex,omitempty"` // with -secrets
 	}
 )
 
 // A jsonPrinter prints an object for each frame.
 type jsonPrinter struct {
-	enc     *json.Encoder
+	w       io.Writer
+	enc     *json.Encoder // writes to line
+	line    bytes.Buffer
 	version spdy.Version
+	secrets bool
 }
 
-func newJSONPrinter(w io.Writer, v spdy.Version) *jsonPrinter {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return &jsonPrinter{enc, v}
+func newJSONPrinter(w io.Writer, v spdy.Version, secrets bool) *jsonPrinter {
+	p := &jsonPrinter{w: w, version: v, secrets: secrets}
+	p.enc = json.NewEncoder(&p.line)
+	p.enc.SetEscapeHTML(false)
+	return p
 }
 
 func (p *jsonPrinter) frame(raw spdy.RawFrame, f spdy.Frame, err error) error {
-	return p.enc.Encode(p.object(raw, f, err))
+	p.line.Reset()
+	if err := p.enc.Encode(p.object(raw, f, err)); err != nil {
+		return err
+	}
+	_, werr := p.w.Write(shown.AppendJSON(nil, p.line.Bytes()))
+	return werr
+}
+
+// secret is data in hexadecimal digits, nil unless secrets are shown.
+func (p *jsonPrinter) secret(data []byte) *string {
+	if !p.secrets {
+		return nil
+	}
+	digits := hex.EncodeToString(data)
+	return &digits
 }
 
 // object makes the object of a frame. f is nil, and err set, only for frames whose
@@ -107,7 +128,7 @@ func (p *jsonPrinter) object(raw spdy.RawFrame, f spdy.Frame, err error) any {
 	control := jsonControl{raw.Type.String(), raw.Type, raw.Version, raw.Flags, raw.Length}
 	switch f := f.(type) {
 	case *spdy.DataFrame:
-		return jsonData{raw.Type.String(), f.StreamID, raw.Flags, raw.Length, hex.EncodeToString(f.Data)}
+		return jsonData{raw.Type.String(), f.StreamID, raw.Flags, raw.Length, p.secret(f.Data)}
 	case *spdy.RstStreamFrame:
 		return jsonRstStream{control, f.StreamID, f.Status}
 	case *spdy.SettingsFrame:
@@ -136,14 +157,23 @@ func (p *jsonPrinter) object(raw spdy.RawFrame, f spdy.Frame, err error) any {
 		return c
 	case *spdy.UnknownFrame:
 		control.Type = "UNKNOWN"
-		return jsonUnknown{control, hex.EncodeToString(f.Data)}
+		return jsonUnknown{control, p.secret(f.Data)}
 	}
 	return p.withHeaders(control, raw, f, err)
 }
 
 func (p *jsonPrinter) withHeaders(control jsonControl, raw spdy.RawFrame, f spdy.Frame, err error) any {
-	block := jsonBlock{Headers: [][2]string{}, BlockHex: hex.EncodeToString(raw.Block)}
-	for _, h := range fieldsOf(p.version, raw, f) {
+	block := jsonBlock{Headers: [][2]string{}, BlockHex: p.secret(raw.Block)}
+	left := longestFrame
+	fields := fieldsOf(p.version, raw, f)
+	for i, h := range fields {
+		if !p.secrets {
+			h.Name, h.Value = shown.Cut(h.Name, longestValue), shown.Cut(shown.Redact(h.Name, h.Value), longestValue)
+			if left -= len(h.Name) + len(h.Value); left < 0 {
+				block.LeftOut = len(fields) - i
+				break
+			}
+		}
 		block.Headers = append(block.Headers, [2]string{h.Name, h.Value})
 	}
 	if err != nil {

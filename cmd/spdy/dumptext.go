@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/shown"
 )
 
 // A textPrinter prints a line for each frame, and details below.
@@ -26,7 +28,7 @@ func (p *textPrinter) frame(raw spdy.RawFrame, f spdy.Frame, err error) error {
 	b = p.format.appendFrame(b, raw, f, "")
 	if err != nil {
 		b = append(b, textIndent+"! "...)
-		b = append(b, printable(faultText(raw, err))...)
+		b = append(b, shown.Printable(faultText(raw, err))...)
 		b = append(b, '\n')
 	}
 	p.buf = b
@@ -178,43 +180,33 @@ func settingFlags(e spdy.Setting) string {
 	return s
 }
 
-// secretHeaders are the headers whose values let their reader act for somebody.
-var secretHeaders = map[string]bool{
-	"authorization":       true,
-	"cookie":              true,
-	"proxy-authorization": true,
-	"set-cookie":          true,
-}
+// longestFrame is how much of the headers of a frame is shown, in bytes, and longestValue how
+// much of one name or value.
+const (
+	longestFrame = 64 << 10
+	longestValue = 1000
+)
 
 // appendFields appends a line for each value of each header: several values of one
 // name are joined by NUL on the wire (SPEC §2.2).
 func (t *textFormat) appendFields(b []byte, h spdy.HeaderBlock) []byte {
-	for _, field := range h {
-		for value := range strings.SplitSeq(field.Value, "\x00") {
-			if !t.secrets && secretHeaders[strings.ToLower(strings.TrimSpace(field.Name))] {
-				value = fmt.Sprintf("[%s]", plural(int64(len(value)), "byte"))
-			} else {
-				value = shortened(value)
-			}
-			b = append(append(append(b, textIndent...), printable(field.Name)...), ':')
-			if value != "" {
-				b = append(append(b, ' '), value...)
-			}
-			b = append(b, '\n')
-		}
+	format := shown.Format{
+		Before: textIndent, Between: ": ", After: "\n", Lines: true, Secrets: t.secrets,
+		Value: longestValue, All: longestFrame,
+		Append: shown.AppendPrintable, More: shown.More, MoreFields: "[and %d headers more]",
 	}
-	return b
+	return format.AppendHeaders(b, len(h), pairsOf(h))
 }
 
-// longestValue is how much of a header's value is shown.
-const longestValue = 1000
-
-// shortened makes a value fit for reading.
-func shortened(value string) string {
-	if left := len(value) - longestValue; left > 0 {
-		return fmt.Sprintf("%s [and %s more]", printable(value[:longestValue]), plural(int64(left), "byte"))
+// pairsOf are the names and values of a header block.
+func pairsOf(h spdy.HeaderBlock) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for _, field := range h {
+			if !yield(field.Name, field.Value) {
+				return
+			}
+		}
 	}
-	return printable(value)
 }
 
 // appendBytes appends data as hexadecimal digits and characters, 16 bytes a line.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/shown"
 )
 
 // A fetcher works off the jobs of one get.
@@ -115,7 +116,7 @@ func (f *fetcher) closeServers() {
 func (f *fetcher) try(ctx context.Context, j job) bool {
 	err := f.fetch(ctx, j)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errBrokenPipe) {
-		fmt.Fprintf(f.console, "spdy get: %s: %s\n", printable(j.url.Redacted()), printable(strings.TrimPrefix(explain(err).Error(), "spdy: ")))
+		fmt.Fprintf(f.console, "spdy get: %s: %s\n", shown.Printable(j.url.Redacted()), shown.Printable(strings.TrimPrefix(explain(err).Error(), "spdy: ")))
 	}
 	return err == nil
 }
@@ -137,7 +138,7 @@ func (f *fetcher) fetch(ctx context.Context, j job) error {
 	}
 	defer res.Body.Close()
 	if f.options.ranges != "" && res.StatusCode == http.StatusOK {
-		fmt.Fprintf(f.console, "spdy get: %s: the server does not do ranges, this is all of it\n", printable(j.url.Redacted()))
+		fmt.Fprintf(f.console, "spdy get: %s: the server does not do ranges, this is all of it\n", shown.Printable(j.url.Redacted()))
 	}
 	if j.file != "" {
 		return f.save(j, res)
@@ -193,7 +194,7 @@ func (f *fetcher) printHeader(w io.Writer, res *http.Response) error {
 	for line := range strings.Lines(lines.String()) {
 		line = strings.TrimRight(line, "\r\n")
 		if !f.rawOut {
-			line = printable(line)
+			line = shown.Printable(line)
 		}
 		b.WriteString(line + "\n")
 	}

@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/idna"
+
+	"github.com/amahi/spdy/internal/shown"
 )
 
 const getHelp = `Usage: spdy get [flags] URL...
@@ -237,7 +239,7 @@ func (o *getOptions) request(ctx context.Context, e *env, j job) (*http.Request,
 
 // hostPort joins a host, in ASCII, and a port.
 func hostPort(host, port string) (string, error) {
-	if !isPrintable(host) {
+	if shown.Printable(host) != host {
 		ascii, err := idna.Lookup.ToASCII(host)
 		if err != nil {
 			return "", err

@@ -18,6 +18,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/amahi/spdy/internal/shown"
 )
 
 // Exit codes.
@@ -108,7 +110,7 @@ func report(ctx context.Context, stderr io.Writer, name string, err error) int {
 	case isBrokenPipe(err):
 		return exitFailure // whoever read the output knows
 	}
-	fmt.Fprintf(stderr, "spdy %s: %s\n", name, printable(err.Error()))
+	fmt.Fprintf(stderr, "spdy %s: %s\n", name, shown.Printable(err.Error()))
 	return exitFailure
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy/internal/shown"
 )
 
 // An output is what a command that still runs has printed.
@@ -214,7 +216,7 @@ func TestPrintable(t *testing.T) {
 		"\ufffd":            "\ufffd",
 		`C:\x1b`:            `C:\\x1b`,
 	} {
-		require.Equal(t, want, printable(in), "%q", in)
+		require.Equal(t, want, shown.Printable(in), "%q", in)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/amahi/spdy/internal/shown"
 )
 
 // How often progress is shown: redrawn on a terminal, as another line elsewhere.
@@ -60,7 +62,7 @@ func (p *progress) finished(name string, n int64, took time.Duration) {
 	if took >= time.Millisecond {
 		rate = fmt.Sprintf(", %s/s", byteCount(float64(n)/took.Seconds()))
 	}
-	fmt.Fprintf(p.console, "saved %s: %s in %s%s\n", printable(name), byteCount(float64(n)), elapsed(took), rate)
+	fmt.Fprintf(p.console, "saved %s: %s in %s%s\n", shown.Printable(name), byteCount(float64(n)), elapsed(took), rate)
 }
 
 // start shows progress until the function that it returns is called.
@@ -141,7 +143,7 @@ const (
 // progressLine is one line of progress; total is -1 if it is not known, and rate, in
 // bytes a second, 0.
 func progressLine(name string, done, total int64, rate float64, bar bool) string {
-	name = printable(name)
+	name = shown.Printable(name)
 	if runes := []rune(name); bar && len(runes) > nameWidth {
 		name = "…" + string(runes[len(runes)-nameWidth+1:])
 	}

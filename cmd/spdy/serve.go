@@ -17,6 +17,7 @@ import (
 
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/localcert"
+	"github.com/amahi/spdy/internal/shown"
 )
 
 const serveHelp = `Usage: spdy serve [flags] [dir]
@@ -192,7 +193,7 @@ func (o *serveOptions) announce(w io.Writer, addr net.Addr, certificate *tls.Cer
 	if full, err := filepath.Abs(dir); err == nil {
 		dir = full
 	}
-	text := fmt.Sprintf("serving %s on\n", printable(dir))
+	text := fmt.Sprintf("serving %s on\n", shown.Printable(dir))
 	for _, host := range urlHosts(addr) {
 		text += fmt.Sprintf("  %s://%s/\n", scheme, host)
 	}

@@ -243,7 +243,7 @@ func TestAccessLog(t *testing.T) {
 			defer func() { _ = recover() }()
 			log.ServeHTTP(httptest.NewRecorder(), r)
 		}()
-		require.Equal(t, `1970-01-01T00:00:02Z peer:1 http/1.1 GET /?x=\u{202e}\x0a\x20y `+x.want+"\n", out.String())
+		require.Equal(t, `1970-01-01T00:00:02Z peer:1 http/1.1 GET /?[8-bytes] `+x.want+"\n", out.String())
 	}
 }
 

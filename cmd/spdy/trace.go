@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/internal/shown"
 )
 
 // A tracer prints the frames of connections as they pass, both ways.
@@ -185,7 +186,7 @@ func (d *decoder) frame() {
 func (d *decoder) giveUp(reason string) {
 	d.ended = true
 	d.pending = bytes.Buffer{}
-	fmt.Fprintf(d.tracer.out, "%s cannot be followed from here on: %s\n", d.sign, printable(reason))
+	fmt.Fprintf(d.tracer.out, "%s cannot be followed from here on: %s\n", d.sign, shown.Printable(reason))
 }
 
 func (d *decoder) print(raw spdy.RawFrame, f spdy.Frame, err error) {
@@ -193,7 +194,7 @@ func (d *decoder) print(raw spdy.RawFrame, f spdy.Frame, err error) {
 	b := fmt.Appendf(nil, "%s %8.1f  ", d.sign, float64(elapsed)/float64(time.Millisecond))
 	b = d.format.appendFrame(b, raw, f, d.ledger.note(d.direction, f, raw.Length))
 	if err != nil {
-		b = fmt.Appendf(b, "%s! %s\n", textIndent, printable(faultText(raw, err)))
+		b = fmt.Appendf(b, "%s! %s\n", textIndent, shown.Printable(faultText(raw, err)))
 	}
 	_, _ = d.tracer.out.Write(b) // a trace that nobody can read must not end the transfer
 }

@@ -58,4 +58,29 @@ var costEntries = []entry{
 		what: "values and names cost more than their text",
 		old:  "	cost := s.inflate.size + nameOverhead*len(h)\n	for i := range h {\n", new: "	cost := s.inflate.size\n	for i := range h[:0] {\n",
 	},
+	{
+		attack: "A31", file: "upgrade.go", pkg: "tests/costs", test: "^Test(UpgradedSessions(AreCharged|GiveWay)|UpgradesAreRefusedLast)$",
+		what: "upgraded sessions are in the pools of their server",
+		old:  "	if conf.shared = owner.pools(); conf.shared != nil {\n", new: "	if conf.shared != nil {\n",
+	},
+	{
+		attack: "A31", file: "upgrade.go", pkg: "tests/costs", test: "^TestUpgradesAreRefusedLast$",
+		what: "no session is upgraded for which there is no room",
+		old:  "		if full := conf.shared.admit(); full != nil {\n", new: "		if full := conf.shared.admit(); false {\n",
+	},
+	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestUpgradedSessionsAreCharged$",
+		what: "header blocks that wait for a program of raw streams are charged",
+		old:  "		return l.takeLocked(heldHeaders, int64(n))\n	}\n	l.giveLocked(heldHeaders, int64(-n))\n", new: "		return true\n	}\n",
+	},
+	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestUpgradedSessionsAreCharged$",
+		what: "what nobody has accepted is given back with its session",
+		old:  "	if k := l.s.rawKept; k != nil { //", new: "	if k := l.s.rawKept; k != nil && l.s.client { //",
+	},
+	{
+		attack: "A23", file: "config.go", test: "^TestConfigTimes$",
+		what: "no timer keeps a processor busy",
+		old:  "			*field = max(*field, leastTime)\n", new: "			*field = max(*field, 1)\n",
+	},
 }

@@ -110,9 +110,19 @@ var restEntries = []entry{
 		old:  "	limited := s.conf.FirstFrameTimeout == 0 //", new: "	limited := s.conf.FirstFrameTimeout > 0 //",
 	},
 	{
-		attack: "A24", file: "redact.go",
+		attack: "A24", file: "internal/shown/redact.go",
 		what: "logs do not show secrets",
-		old:  "		case isSecretHeader(f.Name) || isSecretValue(f.Value):", new: "		case isSecretValue(f.Value):",
+		old:  "	case isSecretHeader(name) || isSecretValue(value):", new: "	case isSecretValue(value):",
+	},
+	{
+		attack: "A24", file: "internal/shown/shown.go", pkg: "internal/shown", test: "^TestHeadersAreBounded$",
+		what: "what is shown of a frame is bounded",
+		old:  "			if len(b)-start > f.All {\n", new: "			if len(b)-start < 0 {\n",
+	},
+	{
+		attack: "A24", file: "internal/shown/shown.go", pkg: "internal/shown", test: "^TestJSONShowsNothingThatDoesNotPrint$",
+		what: "objects of JSON do not upset a terminal",
+		old:  "		case r == '\\n', r == utf8.RuneError && n == 1, r != 0x7f && r < utf8.RuneSelf, unicode.IsPrint(r):\n", new: "		case r != 0:\n",
 	},
 	{
 		attack: "A25", file: "settings.go",

@@ -48,6 +48,13 @@ func (s *site) left(r *http.Request) <-chan struct{} {
 }
 
 func newSite(t *testing.T, v spdy.Version, conf spdy.Config) *site {
+	s := prepareSite(t, v, conf)
+	s.serve()
+	return s
+}
+
+// prepareSite returns a site that does not serve yet.
+func prepareSite(t *testing.T, v spdy.Version, conf spdy.Config) *site {
 	s := &site{t: t, v: v, ln: testconn.Listen(), release: make(chan struct{}), served: make(chan error, 1)}
 	s.srv = &spdy.Server{
 		Config:   bubble.Quiet(conf, v),
@@ -64,8 +71,11 @@ func newSite(t *testing.T, v spdy.Version, conf spdy.Config) *site {
 			runtime.KeepAlive(r)
 		}),
 	}
-	go func() { s.served <- s.srv.Serve(s.ln) }()
 	return s
+}
+
+func (s *site) serve() {
+	go func() { s.served <- s.srv.Serve(s.ln) }()
 }
 
 // dial returns a connection to the site whose end writes nothing by itself. What comes from

@@ -1,4 +1,4 @@
-package spdy
+package shown
 
 import (
 	"fmt"
@@ -6,33 +6,30 @@ import (
 	"strings"
 )
 
-// redacted returns a copy of headers in which everything that lets its reader act for
-// somebody is replaced by its length. It hides too much rather than too little: a
+// Redact returns what may be shown of the value of a header: everything that lets its reader
+// act for somebody is replaced by its length. It hides too much rather than too little: a
 // header of a name that nobody has heard of is hidden if the name sounds like a secret.
-func redacted(h HeaderBlock) HeaderBlock {
-	shown := slices.Clone(h)
-	for i := range shown {
-		f := &shown[i]
-		switch {
-		case isSecretHeader(f.Name) || isSecretValue(f.Value):
-			f.Value = hidden(f.Value)
-		case isURLHeader(f.Name):
-			f.Value = redactedURL(f.Value)
-		}
+func Redact(name, value string) string {
+	name = strings.ToLower(strings.TrimSpace(name))
+	switch {
+	case isSecretHeader(name) || isSecretValue(value):
+		return Hidden(value)
+	case isURLHeader(name):
+		return URL(value)
 	}
-	return shown
+	return value
 }
 
-// hidden is what stands for a secret.
-func hidden(secret string) string {
+// Hidden is what stands for a secret.
+func Hidden(secret string) string {
 	if secret == "" {
 		return ""
 	}
 	return fmt.Sprintf("[%d bytes]", len(secret))
 }
 
-// isHidden reports that text is what hidden returns.
-func isHidden(text string) bool {
+// IsHidden reports that text is what Hidden returns.
+func IsHidden(text string) bool {
 	digits, begins := strings.CutPrefix(text, "[")
 	digits, ends := strings.CutSuffix(digits, " bytes]")
 	return begins && ends && digits != "" && strings.Trim(digits, "0123456789") == ""
@@ -47,12 +44,11 @@ var secretParts = [...]string{
 	"key", "signature", "jwt", "sec-websocket-protocol", "assertion",
 }
 
-// isSecretHeader reports that the value of a header is nobody's business.
+// isSecretHeader reports that the value of a header is nobody's business. The name is in lower case.
 func isSecretHeader(name string) bool {
 	if strings.HasPrefix(name, ":") { // the pseudo headers
 		return false
 	}
-	name = strings.ToLower(name)
 	return slices.ContainsFunc(secretParts[:], func(part string) bool { return strings.Contains(name, part) })
 }
 
@@ -78,12 +74,12 @@ func isURLHeader(name string) bool {
 	return false
 }
 
-// redactedURL hides the query and the fragment of a URL, where tokens are often
+// URL hides the query and the fragment of a URL, where tokens are often
 // put, with all that follows, and the user and the password. There may be several
 // URLs in a value.
-func redactedURL(value string) string {
+func URL(value string) string {
 	if i := strings.IndexAny(value, "?#"); i >= 0 {
-		value = value[:i+1] + hidden(value[i+1:])
+		value = value[:i+1] + Hidden(value[i+1:])
 	}
 	var b strings.Builder
 	for {
@@ -98,7 +94,7 @@ func redactedURL(value string) string {
 			end = len(rest)
 		}
 		if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
-			b.WriteString(hidden(rest[:at]))
+			b.WriteString(Hidden(rest[:at]))
 			rest = rest[at:]
 		}
 		value = rest
