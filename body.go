@@ -11,15 +11,21 @@ import (
 // A lengthCheck compares the bytes of a body with its Content-Length. A body of
 // another length is an error to its reader, never a clean end.
 type lengthCheck struct {
-	left  atomic.Int64 // what has not been read yet; meaningless if open. The reader alone changes it
-	open  bool         // no Content-Length
-	none  bool         // there is no body: what comes all the same is dropped
-	label string
+	in     *northbound
+	length int64        // Content-Length, less than 0 if there is none
+	left   atomic.Int64 // what has not been read yet. Several readers at once share it
+	none   bool         // there is no body: what comes all the same is dropped
+	label  string
 }
 
-func (c *lengthCheck) init(label string, length int64) {
+func (c *lengthCheck) init(in *northbound, label string, length int64) {
 	c.left.Store(length)
-	c.open, c.label = length < 0, label
+	c.in, c.length, c.label = in, length, label
+}
+
+// hasCome reports that there is a Content-Length and all of it has come.
+func (c *lengthCheck) hasCome() bool {
+	return !c.none && c.length >= 0 && c.in.received() >= c.length
 }
 
 // take passes the outcome of a read of n bytes on, unless it breaks the promise.
@@ -27,19 +33,18 @@ func (c *lengthCheck) take(n int, err error) (int, error) {
 	switch {
 	case c.none:
 		return 0, err
-	case c.open:
+	case c.length < 0:
 		return n, err
 	}
-	left := c.left.Load()
-	if int64(n) > left {
-		n = int(left)
-		c.left.Store(0)
+	if left := c.left.Add(-int64(n)); left < 0 {
+		n = int(max(int64(n)+left, 0))
 		return n, fmt.Errorf("spdy: %s is longer than its Content-Length: %w", c.label, http.ErrContentLength)
 	}
-	left -= int64(n)
-	c.left.Store(left)
-	if err == io.EOF && left > 0 {
-		return n, fmt.Errorf("spdy: %s is %d bytes shorter than its Content-Length: %w", c.label, left, io.ErrUnexpectedEOF)
+	if err == io.EOF {
+		// Another reader may not have counted yet what it has got.
+		if lacks := c.length - c.in.received(); lacks > 0 {
+			return n, fmt.Errorf("spdy: %s is %d bytes shorter than its Content-Length: %w", c.label, lacks, io.ErrUnexpectedEOF)
+		}
 	}
 	return n, err
 }
@@ -158,13 +163,12 @@ type responseBody struct {
 	stop  func() bool // ends the watch over the request's context
 	done  atomic.Bool // the end has been read, or Close called
 	to    checkedWriter
+	lends atomic.Bool // to is in use
 }
 
 // hasCome reports that the answer has a Content-Length and all of it has come: only the end of
-// the stream is missing. A Read at the same time may hide that.
-func (b *responseBody) hasCome() bool {
-	return b != nil && !b.check.open && !b.check.none && b.st.in.hasUnread(b.check.left.Load())
-}
+// the stream is missing.
+func (b *responseBody) hasCome() bool { return b != nil && b.check.hasCome() }
 
 // Read reads what the server sends. A body that did not come to its end is an
 // error that matches io.ErrUnexpectedEOF and what ended it.
@@ -198,8 +202,14 @@ func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
 // forward is WriteTo with a function that is called before waiting, and tells
 // whether w failed.
 func (b *responseBody) forward(w io.Writer, flush func()) (n int64, fromWriter bool, err error) {
-	b.to = checkedWriter{w: w, check: &b.check}
-	n, fromWriter, err = b.st.northbound(&b.to, flush)
+	to := &b.to
+	if b.lends.CompareAndSwap(false, true) {
+		defer b.lends.Store(false)
+	} else {
+		to = new(checkedWriter)
+	}
+	*to = checkedWriter{w: w, check: &b.check}
+	n, fromWriter, err = b.st.northbound(to, flush)
 	switch {
 	case fromWriter:
 		return n, true, err

@@ -21,13 +21,15 @@ type northbound struct {
 	mu         sync.Mutex
 	flow       inflow
 	head, tail *chunk
-	unread     int64
+	unread     int64     // bytes in the list
+	lent       uint32    // bytes in views that are out, and were not dropped or uncharged meanwhile
+	era        uint32    // counts the times that all bytes, those in views too, were dropped or uncharged
+	total      int64     // bytes that have ever come
 	end        error     // io.EOF after FIN; why it ended otherwise; nil while open
 	discarding bool      // the application wants no more: bytes are thrown away
-	lent       bool      // view has lent out head's bytes
 	passed     bool      // bytes have been consumed since rests was called
 	moved      bool      // the same, since moves was called
-	uncharged  bool      // the unread bytes count for no window any more, see uncharge
+	uncharged  bool      // the bytes count for no window any more, see uncharge
 	marks      *marks    // where DATA frames end, nil if that is not kept
 	pace       *readPace // nil unless streams are shed
 }
@@ -112,8 +114,7 @@ func (b *northbound) append(p []byte) (discarded int) {
 		b.mu.Unlock()
 		return len(p)
 	}
-	b.unread += int64(len(p))
-	b.pace.noteLocked(b.unread, int64(len(p)))
+	b.cameLocked(int64(len(p)))
 	for len(p) > 0 {
 		c := b.tail
 		if c == nil || c.w == len(c.data) {
@@ -139,13 +140,22 @@ func (b *northbound) adopt(c *chunk) (discarded int) {
 		putChunk(c)
 		return n
 	}
-	b.unread += int64(n)
-	b.pace.noteLocked(b.unread, int64(n))
+	b.cameLocked(int64(n))
 	b.linkLocked(c)
 	b.ringLocked()
 	b.mu.Unlock()
 	return 0
 }
+
+// cameLocked counts n bytes that have come.
+func (b *northbound) cameLocked(n int64) {
+	b.unread += n
+	b.total += n
+	b.pace.noteLocked(b.heldLocked(), n)
+}
+
+// heldLocked is how many bytes no consumer has taken yet.
+func (b *northbound) heldLocked() int64 { return b.unread + int64(b.lent) }
 
 func (b *northbound) linkLocked(c *chunk) {
 	if b.tail == nil {
@@ -208,29 +218,34 @@ func (b *northbound) uncharge() (freed int64) {
 	if b.end == nil {
 		return 0
 	}
-	freed = b.chargedLocked()
-	b.flow.owed += freed
+	freed = b.freeLocked()
 	b.uncharged = true
 	return freed
 }
 
-// chargedLocked is the number of unread bytes that count for the windows.
+// chargedLocked is how many bytes count for the windows.
 func (b *northbound) chargedLocked() int64 {
 	if b.uncharged {
 		return 0
 	}
-	return b.unread
+	return b.heldLocked()
+}
+
+// freeLocked has all bytes count no more that do now, and returns their number.
+func (b *northbound) freeLocked() (freed int64) {
+	freed = b.chargedLocked()
+	b.flow.owed += freed
+	b.lent = 0
+	b.era++
+	return freed
 }
 
 func (b *northbound) dropLocked() (dropped int64) {
-	dropped = b.chargedLocked()
-	b.flow.owed += dropped
+	dropped = b.freeLocked()
 	b.unread = 0
 	for c := b.head; c != nil; {
 		next := c.next
-		if !(b.lent && c == b.head) { // a lent chunk is freed by the borrower
-			putChunk(c)
-		}
+		putChunk(c)
 		c = next
 	}
 	b.head, b.tail = nil, nil
@@ -245,12 +260,15 @@ func (b *northbound) read(p []byte) (n int, charged, grant int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p = b.marks.limit(p)
-	for n < len(p) && b.head != nil && !b.lent {
+	for n < len(p) && b.head != nil {
 		c := b.head
 		k := copy(p[n:], c.data[c.r:c.w])
 		c.r += k
 		n += k
-		b.popIfEmpty(c)
+		if c.r == c.w {
+			b.popLocked()
+			putChunk(c)
+		}
 	}
 	if n > 0 {
 		b.unread -= int64(n)
@@ -273,22 +291,19 @@ func (b *northbound) read(p []byte) (n int, charged, grant int64, err error) {
 	return 0, 0, 0, nil
 }
 
-func (b *northbound) popIfEmpty(c *chunk) {
-	if c.r < c.w {
-		return
-	}
-	b.head = c.next
+// popLocked takes the oldest chunk out of the list.
+func (b *northbound) popLocked() {
+	b.head = b.head.next
 	if b.head == nil {
 		b.tail = nil
 	}
-	putChunk(c)
 }
 
 // consumeLocked returns how many of n more consumed bytes were charged, and the stream credit
 // to announce for them: none once the peer has finished (SPEC W15).
 func (b *northbound) consumeLocked(n int64) (charged, grant int64) {
 	b.passed, b.moved = true, true
-	b.pace.passLocked(b.unread, n)
+	b.pace.passLocked(b.heldLocked(), n)
 	if b.uncharged {
 		return 0, 0
 	}
@@ -299,40 +314,67 @@ func (b *northbound) consumeLocked(n int64) (charged, grant int64) {
 	return n, grant
 }
 
-// view lends the oldest unread bytes to a single consumer without copying them.
-// They stay valid until returned with advance. An empty view with a nil error
+// A view is what one consumer has been lent. The bytes are his alone until he returns it, whoever
+// else reads the stream or ends it meanwhile.
+type view struct {
+	c   *chunk
+	era uint32 // of the buffer when it was lent
+}
+
+// bytes is what is in the view.
+func (v view) bytes() []byte {
+	if v.c == nil {
+		return nil
+	}
+	return v.c.data[v.c.r:v.c.w]
+}
+
+// view lends the oldest unread bytes without copying them, until they are returned with
+// advance. They count for the windows as long. An empty view with a nil error
 // means wait for the bell.
-func (b *northbound) view() (p []byte, err error) {
+func (b *northbound) view() (v view, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.discarding:
-		return nil, ErrStreamClosed
+		b.ringLocked()
+		return view{}, ErrStreamClosed
 	case b.head != nil:
-		b.lent = true
-		return b.head.data[b.head.r:b.head.w], nil
+		v = view{b.head, b.era}
+		b.popLocked()
+		v.c.next = nil
+		n := int64(v.c.w - v.c.r)
+		b.unread -= n
+		if !b.uncharged {
+			b.lent += uint32(n)
+		}
+		if b.unread > 0 || b.end != nil {
+			b.ringLocked() // another reader may be waiting on the same bell
+		}
+		return v, nil
 	case b.end != nil:
 		b.ringLocked()
-		return nil, b.end
+		return view{}, b.end
 	}
 	b.nothingLocked()
-	return nil, nil
+	return view{}, nil
 }
 
-// advance returns a view of which the consumer took n bytes. consumed is what
+// advance returns a view; the consumer has taken all of it. consumed is what
 // counts for the session's credit: 0 if the bytes were dropped or uncharged meanwhile, since
 // whoever did that has returned their credit.
-func (b *northbound) advance(n int) (consumed, grant int64) {
+func (b *northbound) advance(v view) (consumed, grant int64) {
+	n := int64(len(v.bytes()))
+	putChunk(v.c)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lent = false
-	if b.head == nil || n == 0 {
+	if v.era != b.era {
 		return 0, 0
 	}
-	b.head.r += n
-	b.unread -= int64(n)
-	b.popIfEmpty(b.head)
-	return b.consumeLocked(int64(n))
+	if !b.uncharged {
+		b.lent -= uint32(n)
+	}
+	return b.consumeLocked(n)
 }
 
 // resize changes the window by n bytes, which the peer is told of, or not told of
@@ -358,7 +400,7 @@ func (b *northbound) exhausted() bool { return b.available() <= 0 }
 func (b *northbound) atEnd() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.end == io.EOF && b.unread == 0
+	return b.end == io.EOF && b.heldLocked() == 0
 }
 
 // readable reports that a read would not have to wait.
@@ -366,7 +408,7 @@ func (b *northbound) readable() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.nothingLocked() // in case there is nothing
-	return b.unread > 0 && !b.lent || b.end != nil || b.discarding
+	return b.unread > 0 || b.end != nil || b.discarding
 }
 
 // ending is how the buffer has ended: nil if it has not, io.EOF after the peer's
@@ -392,7 +434,7 @@ func (b *northbound) isDiscarding() bool {
 func (b *northbound) rests() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	rests := b.unread == 0 && !b.passed
+	rests := b.heldLocked() == 0 && !b.passed
 	b.passed = false
 	return rests
 }
@@ -413,9 +455,9 @@ func (b *northbound) buffered() int64 {
 	return b.chargedLocked()
 }
 
-// hasUnread reports whether n bytes are unread.
-func (b *northbound) hasUnread(n int64) bool {
+// received is the number of bytes that have ever come for the application.
+func (b *northbound) received() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.unread >= n
+	return b.total
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -184,15 +185,25 @@ func TestNorthboundUncharge(t *testing.T) {
 	}
 	for _, end := range []error{io.EOF, errTest} {
 		b := ended(end)
+		b.flow.avail -= 2 // for a view of two bytes, before the others
+		first := getChunk(2)
+		first.w, first.next = copy(first.data, "12"), b.head
+		b.head, b.unread = first, b.unread+2
 		p, err := b.view()
 		require.NoError(t, err)
-		require.EqualValues(t, 6, b.uncharge())
+		require.EqualValues(t, 8, b.uncharge(), "what is in views counts, too")
 		require.Zero(t, b.uncharge())
 		require.Zero(t, b.buffered())
 		requireBooks(t, b)
-		require.Equal(t, "abcdef", string(p), "a view stays what it is")
-		consumed, grant := b.advance(2)
+		require.Equal(t, "12", string(p.bytes()), "a view stays what it is")
+		consumed, grant := b.advance(p)
 		require.True(t, consumed == 0 && grant == 0)
+		p, err = b.view()
+		require.NoError(t, err)
+		consumed, grant = b.advance(p)
+		require.True(t, consumed == 0 && grant == 0, "nor does it when it was lent later")
+		b = ended(end)
+		require.EqualValues(t, 6, b.uncharge())
 		q := make([]byte, 9)
 		n, charged, grant, err := b.read(q[:1])
 		require.NoError(t, err)
@@ -200,8 +211,8 @@ func TestNorthboundUncharge(t *testing.T) {
 		require.Zero(t, b.spoil(errTest), "they are in nobody's way")
 		n, charged, _, err = b.read(q[1:])
 		require.NoError(t, err)
-		require.True(t, n == 3 && charged == 0)
-		require.Equal(t, "cdef", string(q[:4]))
+		require.True(t, n == 5 && charged == 0)
+		require.Equal(t, "abcdef", string(q[:6]))
 		_, _, _, err = b.read(q)
 		require.Equal(t, end, err)
 		requireBooks(t, b)
@@ -238,23 +249,27 @@ func TestNorthboundDiscardMidFrame(t *testing.T) {
 func TestNorthboundView(t *testing.T) {
 	b := newNorthbound(1 << 20)
 	p, err := b.view()
-	require.True(t, len(p) == 0 && err == nil, "empty means wait")
+	require.True(t, p.bytes() == nil && err == nil, "empty means wait")
 	b.put(t, "abcdef")
 	p, err = b.view()
 	require.NoError(t, err)
-	require.Equal(t, "abcdef", string(p))
-	b.put(t, "ghi")
-	require.Equal(t, "abcdef", string(p), "what is lent does not change")
-	n, _, _, err := b.read(make([]byte, 4))
-	require.True(t, n == 0 && err == nil, "lent bytes are not read by anybody else")
-	consumed, _ := b.advance(4)
-	require.EqualValues(t, 4, consumed)
-	p, _ = b.view()
-	require.Equal(t, "efghi", string(p), "what was not taken comes again")
-	consumed, _ = b.advance(0)
-	require.Zero(t, consumed, "taking nothing is allowed")
-	p, _ = b.view()
-	b.advance(len(p))
+	require.Equal(t, "abcdef", string(p.bytes()))
+	b.put(t, "ghijk")
+	require.Equal(t, "abcdef", string(p.bytes()), "what is lent does not change")
+	require.EqualValues(t, 11, b.buffered(), "and counts until it comes back")
+	q := make([]byte, 2)
+	n, _, _, err := b.read(q)
+	require.True(t, n == 2 && err == nil, "others read what comes behind it")
+	require.Equal(t, "gh", string(q))
+	second, err := b.view()
+	require.NoError(t, err)
+	require.Equal(t, "ijk", string(second.bytes()), "or are lent that")
+	require.Equal(t, "abcdef", string(p.bytes()))
+	consumed, _ := b.advance(second)
+	require.EqualValues(t, 3, consumed)
+	require.False(t, b.rests(), "something is lent")
+	consumed, _ = b.advance(p)
+	require.EqualValues(t, 6, consumed)
 	requireBooks(t, b)
 
 	b.finish(io.EOF, false)
@@ -273,7 +288,7 @@ func TestNorthboundDropLent(t *testing.T) {
 			b.put(t, text)
 			p, err := b.view()
 			require.NoError(t, err)
-			want := bytes.Clone(p)
+			want := bytes.Clone(p.bytes())
 			if how == "discard" {
 				require.EqualValues(t, len(text), b.discard())
 			} else {
@@ -287,11 +302,11 @@ func TestNorthboundDropLent(t *testing.T) {
 				}
 				others = append(others, c)
 			}
-			require.True(t, bytes.Equal(want, p), "the lent chunk was handed to somebody else")
+			require.True(t, bytes.Equal(want, p.bytes()), "the lent chunk was handed to somebody else")
 			for _, c := range others {
 				putChunk(c)
 			}
-			consumed, grant := b.advance(len(p))
+			consumed, grant := b.advance(p)
 			require.True(t, consumed == 0 && grant == 0, "its credit was returned when it was dropped")
 			requireBooks(t, b)
 		})
@@ -333,13 +348,19 @@ func TestNorthboundProperty(t *testing.T) {
 type northboundModel struct {
 	sent      byte   // number of bytes sent, as a running pattern
 	unread    []byte // what is still to be read
-	lent      []byte // view, with a copy to compare
-	copy      []byte
+	views     []lentView
 	discarded bool
 	uncharged bool
 	end       error
 	credit    int64 // what the session was given back
 	taken     int64 // what the session was charged
+}
+
+// A lentView is a view that is out.
+type lentView struct {
+	view
+	copy    []byte // what it was
+	charged bool   // it still counts for the windows
 }
 
 func playNorthbound(t *testing.T, r *rand.Rand) {
@@ -356,6 +377,7 @@ func playNorthbound(t *testing.T, r *rand.Rand) {
 		case op == 16 && r.IntN(8) == 0:
 			m.credit += b.discard()
 			m.discarded, m.unread = true, nil
+			m.freeViews()
 		case op == 17 && r.IntN(8) == 0:
 			end := []error{io.EOF, errTest}[r.IntN(2)]
 			drop := r.IntN(2) == 0
@@ -367,15 +389,19 @@ func playNorthbound(t *testing.T, r *rand.Rand) {
 			if drop && m.end != io.EOF {
 				require.Equal(t, m.charged(), dropped)
 				m.unread = nil
+				m.freeViews()
 			} else {
 				require.Zero(t, dropped)
 			}
 		case op == 18 && r.IntN(4) == 0:
 			want := m.charged()
-			if m.uncharged = m.uncharged || m.end != nil; !m.uncharged {
-				want = 0 // more may come
-			}
 			freed := b.uncharge()
+			if m.end == nil {
+				want = 0 // more may come
+			} else {
+				m.uncharged = true
+				m.freeViews()
+			}
 			require.Equal(t, want, freed)
 			m.credit += freed
 		case op == 19 && r.IntN(8) == 0:
@@ -384,12 +410,15 @@ func playNorthbound(t *testing.T, r *rand.Rand) {
 			m.credit += dropped
 			if m.end != nil && before > 0 {
 				m.end, m.unread = b.end, nil
+				m.freeViews()
 			} else {
 				before = 0
 			}
 			require.Equal(t, before, dropped)
 		}
-		require.True(t, bytes.Equal(m.copy, m.lent), "lent bytes do not change")
+		for _, v := range m.views {
+			require.True(t, bytes.Equal(v.copy, v.bytes()), "lent bytes do not change")
+		}
 		requireBooks(t, b)
 		require.EqualValues(t, len(m.unread), b.unread)
 		require.Equal(t, m.charged(), b.buffered())
@@ -406,7 +435,21 @@ func (m *northboundModel) chargedOf(n int) int64 {
 	return int64(n)
 }
 
-func (m *northboundModel) charged() int64 { return m.chargedOf(len(m.unread)) }
+func (m *northboundModel) charged() (n int64) {
+	for _, v := range m.views {
+		if v.charged {
+			n += int64(len(v.copy))
+		}
+	}
+	return n + m.chargedOf(len(m.unread))
+}
+
+// freeViews has the views that are out count no more.
+func (m *northboundModel) freeViews() {
+	for i := range m.views {
+		m.views[i].charged = false
+	}
+}
 
 // receive plays a DATA frame, in up to three pieces.
 func (m *northboundModel) receive(t *testing.T, b *northbound, r *rand.Rand) {
@@ -452,7 +495,7 @@ func (m *northboundModel) read(t *testing.T, b *northbound, r *rand.Rand) {
 		require.True(t, m.end == nil || grant == 0)
 		return
 	}
-	m.nothing(t, len(p) == 0 || m.lent != nil, err)
+	m.nothing(t, len(p) == 0, err)
 }
 
 // nothing checks what a reader hears that gets no bytes.
@@ -469,26 +512,30 @@ func (m *northboundModel) nothing(t *testing.T, excused bool, err error) {
 }
 
 func (m *northboundModel) viewOrAdvance(t *testing.T, b *northbound, r *rand.Rand) {
-	if m.lent == nil {
+	if len(m.views) < r.IntN(4) {
 		p, err := b.view()
-		if len(p) == 0 {
+		if p.c == nil {
 			m.nothing(t, false, err)
 			return
 		}
 		require.NoError(t, err)
-		require.True(t, bytes.HasPrefix(m.unread, p), "bytes come in order")
-		m.lent, m.copy = p, bytes.Clone(p)
+		n := len(p.bytes())
+		require.True(t, bytes.HasPrefix(m.unread, p.bytes()), "bytes come in order")
+		m.views = append(m.views, lentView{p, bytes.Clone(p.bytes()), !m.uncharged})
+		m.unread = m.unread[n:]
 		return
 	}
-	n := r.IntN(len(m.lent) + 1)
-	dropped := len(m.unread) == 0
-	consumed, _ := b.advance(n)
-	m.lent, m.copy = nil, nil
-	if dropped {
+	if len(m.views) == 0 {
+		return
+	}
+	i := r.IntN(len(m.views))
+	v := m.views[i]
+	m.views = slices.Delete(m.views, i, i+1)
+	consumed, _ := b.advance(v.view)
+	if !v.charged {
 		require.Zero(t, consumed)
 		return
 	}
-	require.Equal(t, m.chargedOf(n), consumed)
-	m.unread = m.unread[n:]
+	require.EqualValues(t, len(v.copy), consumed)
 	m.credit += consumed
 }

@@ -102,7 +102,7 @@ func (b *northbound) keepsUp(by lineup) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.pace
-	if p == nil || !p.keepsUpLocked(b.unread, by.part) {
+	if p == nil || !p.keepsUpLocked(b.heldLocked(), by.part) {
 		return false
 	}
 	idle := by.newest - p.moved

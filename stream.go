@@ -133,7 +133,7 @@ func (st *Stream) String() string { return strconv.FormatUint(uint64(st.id), 10)
 func (st *Stream) read(p []byte) (n int, err error) {
 	var charged, grant int64
 	look := func() (bell chan struct{}) {
-		if err = st.readDeadline.err(); err != nil {
+		if err = st.readLimit(); err != nil {
 			return nil
 		}
 		n, charged, grant, err = st.in.read(p)
@@ -149,6 +149,16 @@ func (st *Stream) read(p []byte) (n int, err error) {
 		st.credit(charged, grant)
 	}
 	return n, err
+}
+
+// readLimit returns an error if the read deadline forbids a read. As over HTTP/2, it does not forbid
+// to read what has come of a body. As in net.Conn, it does for streams of bytes.
+func (st *Stream) readLimit() error {
+	err := st.readDeadline.err()
+	if err != nil && st.raw == nil && !st.tunnel && st.in.readable() {
+		return nil
+	}
+	return err
 }
 
 // awaitIn waits for bytes of the peer, their end, or the read deadline. bell is the result of
@@ -171,15 +181,10 @@ func (st *Stream) credit(n, grant int64) {
 // w from those of the stream, the read deadline's among them.
 func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter bool, err error) {
 	for {
-		p, err := st.nextView(flush)
+		v, err := st.nextView(flush)
 		switch {
-		case len(p) > 0:
-			k, werr := w.Write(p)
-			if werr == nil && k < len(p) {
-				werr = io.ErrShortWrite
-			}
-			consumed, grant := st.in.advance(len(p))
-			st.credit(consumed, grant)
+		case v.c != nil:
+			k, werr := st.passOn(w, v)
 			n += int64(k)
 			if werr != nil {
 				return n, true, werr
@@ -192,28 +197,42 @@ func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter boo
 	}
 }
 
+// passOn writes a view to w and returns it to the buffer, also if w panics.
+func (st *Stream) passOn(w io.Writer, v view) (n int, err error) {
+	defer func() {
+		consumed, grant := st.in.advance(v)
+		st.credit(consumed, grant)
+	}()
+	p := v.bytes()
+	n, err = w.Write(p)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
 // nextView waits for bytes and lends them, see view. It calls flush, if that is not nil,
 // whenever it has to wait.
-func (st *Stream) nextView(flush func()) (p []byte, err error) {
+func (st *Stream) nextView(flush func()) (v view, err error) {
 	look := func() (bell chan struct{}) {
-		if err = st.readDeadline.err(); err != nil {
+		if err = st.readLimit(); err != nil {
 			return nil
 		}
-		p, err = st.in.view()
-		if len(p) > 0 || err != nil {
+		v, err = st.in.view()
+		if v.c != nil || err != nil {
 			return nil
 		}
 		return st.in.bell
 	}
 	bell := look()
 	if bell == nil {
-		return p, err
+		return v, err
 	}
 	if flush != nil {
 		flush()
 	}
 	st.awaitIn(bell, look)
-	return p, err
+	return v, err
 }
 
 // stopReading tells the stream that nobody wants the rest of what the peer
