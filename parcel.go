@@ -12,28 +12,6 @@ const leastParcel = 16 << 10
 // batch's size.
 func parcelRoom(parcel *[]byte) []byte { return (*parcel)[frameHeaderSize:batchSize] }
 
-// writeParcel is write for the first n bytes of parcelRoom(parcel). It reports whether
-// the parcel is the sender's now, who copies bytes that are few or not alone. If it is,
-// it goes out whatever becomes of the stream.
-func (st *Stream) writeParcel(parcel *[]byte, n int, fin bool) (gone bool, err error) {
-	p := parcelRoom(parcel)[:n]
-	if n < leastParcel {
-		_, err = st.write(p, fin)
-		return false, err
-	}
-	_, gone, err = st.lend(p, parcel, fin)
-	return gone, err
-}
-
-// reclaim takes a parcel back that has been lent, and reports false if the sender has it.
-func (st *Stream) reclaim() bool {
-	st.session.mu.Lock()
-	defer st.session.mu.Unlock()
-	mine := st.parcel != nil
-	st.parcel = nil
-	return mine
-}
-
 // packLocked makes the next n bytes of a stream's loan the frame that is written behind
 // the present batch, if they are all that is left in a parcel, and reports whether it
 // has. The parcel is the sender's then.

@@ -293,29 +293,24 @@ func (u *upload) closeBody() {
 // send copies the body to the stream. It ends when the body does, or when the
 // stream is reset or lost, since then both the writes and the body fail.
 func (u *upload) send(length int64) error {
-	st := u.st
-	parcel := getBatch()
-	defer func() { putBatch(parcel) }()
+	b := uploadBuffer{st: u.st}
+	defer b.release()
 	sent := int64(0)
 	for {
-		n, rerr := u.req.Body.Read(parcelRoom(parcel))
-		if length >= 0 && sent+int64(n) > length {
-			return u.spoil("longer than its Content-Length", http.ErrContentLength)
-		}
+		n, rerr := u.req.Body.Read(b.space())
 		sent += int64(n)
 		last := rerr == io.EOF
-		if last && length >= 0 && sent < length {
+		if long := sent > length; length >= 0 && (long || last && sent < length) {
+			if err := b.flush(); err != nil {
+				return u.cut(err)
+			}
+			if long {
+				return u.spoil("longer than its Content-Length", http.ErrContentLength)
+			}
 			return u.spoil(fmt.Sprintf("%d bytes shorter than its Content-Length", length-sent), io.ErrUnexpectedEOF)
 		}
-		gone, err := st.writeParcel(parcel, n, last && len(u.req.Trailer) == 0)
-		if gone {
-			parcel = getBatch()
-		}
-		switch {
-		case err == os.ErrDeadlineExceeded: // of Stream.SetWriteDeadline; the stream goes on
-			return u.giveUp(RstCancel, "sending the request body", err)
-		case err != nil:
-			return err // the stream has ended, and whoever waits for the answer knows why
+		if err := b.put(n, last && len(u.req.Trailer) == 0, rerr != nil); err != nil {
+			return u.cut(err)
 		}
 		switch {
 		case last:
@@ -324,6 +319,14 @@ func (u *upload) send(length int64) error {
 			return u.giveUp(RstCancel, "reading the request body", rerr)
 		}
 	}
+}
+
+// cut ends an upload because the sender takes no more bytes of it, and returns err.
+func (u *upload) cut(err error) error {
+	if err == os.ErrDeadlineExceeded { // of Stream.SetWriteDeadline; the stream goes on
+		return u.giveUp(RstCancel, "sending the request body", err)
+	}
+	return err // the stream has ended, and whoever waits for the answer knows why
 }
 
 // spoil is giveUp for a body of another length than its Content-Length.

@@ -303,37 +303,31 @@ func (st *Stream) passTurn() {
 // ended, or the write deadline has passed; nothing keeps p after that. With fin
 // set our half closes after the last byte. A FIN by itself is not waited for.
 func (st *Stream) write(p []byte, fin bool) (int, error) {
-	n, _, err := st.lend(p, nil, fin)
-	return n, err
-}
-
-// lend is write for bytes that may be in a parcel. It reports whether that is gone.
-func (st *Stream) lend(p []byte, parcel *[]byte, fin bool) (n int, gone bool, err error) {
 	if len(p) == 0 && !fin {
-		return 0, false, nil
+		return 0, nil
 	}
 	if err := st.takeTurn(); err != nil {
-		return 0, false, err
+		return 0, err
 	}
 	defer st.passTurn()
 	s := st.session
 	s.mu.Lock()
 	if err := st.writableLocked(); err != nil {
 		s.mu.Unlock()
-		return 0, false, err
+		return 0, err
 	}
 	if len(p) > 0 {
 		st.bellLocked()
 	}
-	st.loan, st.parcel, st.finQueued = p, parcel, fin
+	st.loan, st.finQueued = p, fin
 	s.sched.place(st)
 	s.mu.Unlock()
 	s.ring()
 	if len(p) == 0 {
-		return 0, false, nil
+		return 0, nil
 	}
-	n, err = st.awaitLoan(p)
-	return n, parcel != nil && !st.reclaim(), err
+	left, err := st.awaitLoan()
+	return len(p) - left, err
 }
 
 // writeOwned hands the last bytes of our half to the sender for good, so that
@@ -370,22 +364,21 @@ func (st *Stream) writableLocked() error {
 	return nil
 }
 
-// awaitLoan waits until p, the current loan, has been taken. The bell was made when p was
-// lent.
-func (st *Stream) awaitLoan(p []byte) (n int, err error) {
+// awaitLoan waits until the loan has been taken. The bell was made when the bytes were lent. If
+// err is not nil, left bytes were not taken, and are not lent any more.
+func (st *Stream) awaitLoan() (left int, err error) {
 	w := wait{limit: &st.writeDeadline, end: st.done}
 	w.until(st.taken, func() (bell chan struct{}) {
-		left, why := st.loanLeft()
-		if left > 0 && why == nil {
+		left, err = st.loanLeft()
+		if left > 0 && err == nil {
 			return st.taken
 		}
-		n, err = len(p)-left, why
 		return nil
 	})
 	if err != nil {
 		st.cutLast(err)
 	}
-	return n, err
+	return left, err
 }
 
 // cutLast resets a stream whose last HEADERS wait for a loan that has been withdrawn: their FIN
@@ -435,10 +428,15 @@ func (st *Stream) loanLeft() (left int, err error) {
 		err = st.writeDeadline.err()
 	}
 	if err != nil {
-		st.loan, st.finQueued = nil, false
-		s.sched.place(st)
+		st.withdrawLocked()
 	}
 	return left, err
+}
+
+// withdrawLocked takes back what the sender has not taken of the loan.
+func (st *Stream) withdrawLocked() {
+	st.loan, st.finQueued = nil, false
+	st.session.sched.place(st)
 }
 
 // returnLoanLocked tells the writer that its bytes have been taken.

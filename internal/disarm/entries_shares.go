@@ -150,4 +150,11 @@ var shareEntries = []entry{
 		new:  "	case false:\n",
 		test: "^TestAttackA26EmptyHeaders$", pkg: "tests/headers",
 	},
+	{
+		attack: "A9", what: "a body in small pieces is read on while the sender is busy",
+		file: "uploadbuffer.go",
+		old:  "	waits := last || full ||",
+		new:  "	waits := true || last || full ||",
+		test: "^TestSmallPieces(OfStrangers)?$", pkg: "tests/shares",
+	},
 }

@@ -32,7 +32,11 @@ func (n pieces) Read(p []byte) (int, error) {
 func TestSmallPieces(t *testing.T) {
 	for _, v := range bubble.Versions {
 		for _, method := range []string{http.MethodGet, http.MethodPut} {
-			for _, piece := range []int{4 << 10, 8 << 10, 16 << 10} {
+			sizes := []int{4 << 10, 8 << 10, 16 << 10}
+			if method == http.MethodPut {
+				sizes = append(sizes, 200, 1<<10, 3000) // a response has at least 4 KiB in each piece
+			}
+			for _, piece := range sizes {
 				for _, n := range []struct{ small, large int }{{1, 1}, {1, 3}, {1, 10}, {20, 2}} {
 					name := fmt.Sprintf("%s of %d bytes, %d beside %d", method, piece, n.small, n.large)
 					bubble.In(t, name, []spdy.Version{v}, func(t *testing.T, v spdy.Version) {
