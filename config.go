@@ -136,7 +136,9 @@ type Config struct {
 	// DATA frame with something in it for one, each stream and each DATA frame that
 	// we send for two, and each 64 bytes that we send for one. DATA of a single byte is
 	// of use, unless it is a smaller window than 256 bytes that makes us send so little.
-	// It is a Budget, see ResetBurst. Default 10,000, and 1000 a second.
+	// The peer may save what was allowed for up to IdleFrameBurst, and up to 32 for each stream
+	// of the last while, because credit for many streams may come at once.
+	// It is a Budget, see ResetBurst. Default 10,000, at least 16, and 1000 a second.
 	IdleFrameBurst, IdleFrameRate int
 
 	// MaxOwedReplies bounds the replies to the peer's frames that wait for it to read, in
@@ -382,6 +384,7 @@ func (c *Config) withDefaults(client bool, data sending) *Config {
 	orDefault(&d.ResetBurst, max(defaultResetBurst, resetsPerStream*min(d.MaxConcurrentStreams, maxWindow/resetsPerStream)))
 	orDefault(&d.ResetRate, defaultResetRate)
 	orDefault(&d.IdleFrameBurst, defaultIdleFrameBurst)
+	d.IdleFrameBurst = max(d.IdleFrameBurst, leastIdleBurst)
 	orDefault(&d.IdleFrameRate, defaultIdleFrameRate)
 	orDefault(&d.MaxOwedReplies, defaultMaxOwedReplies)
 	d.MaxOwedReplies = min(d.MaxOwedReplies, maxWindow/2) // what streams owe besides must not overflow

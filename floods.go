@@ -19,6 +19,7 @@ type floods struct {
 	resets   bucket // violations that the peer may still commit
 	charged  uint64 // total of violations and of cancelled streams
 	flooded  bool   // the peer went on after resets was exhausted
+	closed   uint32 // streams that had been opened and closed when idle was last refilled
 	wasted   int    // handlers that run for streams which the peer has cancelled or spoilt
 	replies  int    // bytes in Session.control that the peer made us queue
 	echoes   int    // PINGs of ours whose echo has not been received
@@ -53,6 +54,13 @@ const (
 	// connection. A peer that sends the next PING when it has received an echo stays below
 	// it, however fast the connection is: each PING costs both ends about the same.
 	pingsAtOnce = 16
+	// leastIdleBurst is the least value of Config.IdleFrameBurst. An honest peer begins with
+	// SETTINGS and a WINDOW_UPDATE for the session, and announces its settings once more.
+	leastIdleBurst = 16
+	// idleByStream is the number of frames that a stream may save of what its progress has
+	// earned, whatever IdleFrameBurst is: WINDOW_UPDATEs for all that we have sent may come
+	// together, one for each of our frames.
+	idleByStream = 32
 	// owingReply is the size of a WINDOW_UPDATE or RST_STREAM that waits for the sender.
 	owingReply = frameHeaderSize + 8
 )
@@ -85,7 +93,7 @@ func (f *floods) exhausted(b Budget) *SessionError {
 // session ends when the peer breaks as many rules again.
 func (f *floods) violationLocked() {
 	f.charged++
-	if !f.resets.take(1, f.conf.ResetBurst, f.conf.ResetRate, nil) {
+	if !f.resets.take(1, f.conf.ResetBurst, f.conf.ResetRate, 0) {
 		f.flooded = f.flooded || f.resets.left < -int64(f.conf.ResetBurst)
 	}
 }
@@ -99,7 +107,7 @@ func (s *Session) violation() {
 
 // overLocked reports that the budget of resets is exhausted.
 func (f *floods) overLocked() bool {
-	return f.resets.left < 0 && !f.resets.take(0, f.conf.ResetBurst, f.conf.ResetRate, nil)
+	return f.resets.left < 0 && !f.resets.take(0, f.conf.ResetBurst, f.conf.ResetRate, 0)
 }
 
 // chargeCancelLocked charges a stream that the peer opened and cancels before the response
@@ -194,7 +202,8 @@ func (s *Session) idle(n int) error {
 	if f.idle.left -= int64(n); f.idle.left >= 0 {
 		return nil
 	}
-	if f.idle.take(0, f.conf.IdleFrameBurst, f.conf.IdleFrameRate, s.progress) {
+	gain, saved := s.progress()
+	if f.idle.take(0, max(f.conf.IdleFrameBurst, saved), f.conf.IdleFrameRate, gain) {
 		return nil
 	}
 	return f.exhausted(BudgetIdleFrames)
@@ -227,18 +236,22 @@ func (s *Session) idleEmpty() error {
 // progress is the progress since the last call, in idle frames: each DATA frame with a
 // use and each stream allows for the few frames that accompany it, and so do the bytes
 // that we send, because the peer grants credit for them in steps as small as it likes.
-// DATA that the peer's window cuts small allows for nothing.
-func (s *Session) progress() int64 {
+// DATA that the peer's window cuts small allows for nothing. The streams that have been open
+// since then may save so much of that.
+func (s *Session) progress() (gain int64, saved int) {
 	idle := &s.floods.idle
 	s.mu.Lock()
 	c := &s.stats
-	sum := c.dataFrames - idle.empty +
-		2*uint64(c.accepted) + 2*uint64(c.opened) +
+	opened := c.accepted + c.opened
+	sum := c.dataFrames - idle.empty + 2*uint64(opened) +
 		2*(c.sent[FrameData]-s.floods.dribbled) + uint64(c.dataSent)/64
+	most := min(max(s.conf.MaxConcurrentStreams, defaultMaxStreams), maxWindow/idleByStream)
+	streams := min(int64(opened-s.floods.closed), int64(most))
+	s.floods.closed = opened - uint32(len(s.streams))
 	s.mu.Unlock()
-	gain := sum - idle.earned
+	gain = int64(min(sum-idle.earned, 1<<31-1))
 	idle.earned = sum
-	return int64(min(gain, 1<<31-1))
+	return gain, idleByStream * int(streams)
 }
 
 // A bucket holds the rest of a budget: at most burst at once, and rate per second. It
@@ -251,8 +264,8 @@ type bucket struct {
 func newBucket(burst int, now time.Time) bucket { return bucket{left: int64(burst), since: now} }
 
 // take charges n and reports whether the bucket had as much, refilled for the time that
-// has passed and by the result of earned, which may be nil.
-func (b *bucket) take(n int64, burst, rate int, earned func() int64) bool {
+// has passed and by what was earned.
+func (b *bucket) take(n int64, burst, rate int, earned int64) bool {
 	b.left -= n
 	if b.left >= 0 {
 		return true
@@ -266,9 +279,6 @@ func (b *bucket) take(n int64, burst, rate int, earned func() int64) bool {
 		now = b.since.Add(time.Duration(float64(gain) / float64(rate) * float64(time.Second)))
 	}
 	b.since = now
-	if earned != nil {
-		gain += earned()
-	}
-	b.left = min(b.left+gain, int64(burst))
+	b.left = min(b.left+gain+earned, int64(burst))
 	return b.left >= 0
 }

@@ -52,7 +52,7 @@ func (st *Stream) takeInterimLocked() bool {
 		late.interims = &b
 	}
 	size := int64(s.inflate.size) * (interimBurst - 1) / int64(s.conf.MaxHeaderBytes)
-	return late.interims.take(1+size, interimBurst, interimRate, nil)
+	return late.interims.take(1+size, interimBurst, interimRate, 0)
 }
 
 // isInterim reports whether a value of :status is one of 1xx.

@@ -225,7 +225,7 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "but may go on for ever",
 		file: "interim.go",
-		old:  "	return late.interims.take(1+size, interimBurst, interimRate, nil)\n",
+		old:  "	return late.interims.take(1+size, interimBurst, interimRate, 0)\n",
 		new:  "	late.interims.left -= 1 + size\n	return late.interims.left >= 0\n",
 	},
 	{

@@ -157,4 +157,11 @@ var shareEntries = []entry{
 		new:  "	waits := true || last || full ||",
 		test: "^TestSmallPieces(OfStrangers)?$", pkg: "tests/shares",
 	},
+	{
+		attack: "A7", what: "credit for many streams at once is honest, however small the budget is",
+		file: "floods.go",
+		old:  "	return gain, idleByStream * int(streams)\n",
+		new:  "	return gain, 0 * int(streams)\n",
+		test: "^TestLeastIdleBudget$", pkg: "tests/floors",
+	},
 }
