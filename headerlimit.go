@@ -163,10 +163,14 @@ func (s *Session) keepBlock(part string, buf *[]byte, b []byte, err error) error
 // returns other errors unchanged.
 func tooLargeToSend(part string, err error) error {
 	var he *headerError
-	if errors.As(err, &he) && he.tooLarge {
+	switch {
+	case !errors.As(err, &he) || !he.tooLarge:
+		return err
+	case he.whole:
+		return &HeaderTooLargeError{Part: part, Size: he.size, Limit: he.limit}
+	default:
 		return &HeaderTooLargeError{Part: part, Size: he.size, Limit: he.limit, Names: he.names, Err: he}
 	}
-	return err
 }
 
 // checkSize returns an error if an encoded block is too large to be sent.

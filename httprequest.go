@@ -18,6 +18,7 @@ type requestOptions struct {
 	proxy  bool   // the peer is a forward proxy: SPDY/2 then sends the URL whole (SPEC §2.4)
 
 	upgrade string // the protocol to ask for by an extended CONNECT; "" for none
+	limit   int    // the largest block that is sent, in bytes; 0 for any
 }
 
 // userAgent is the User-Agent of requests that neither name one nor suppress
@@ -54,21 +55,12 @@ func appendRequestBlock(dst []byte, v Version, req *http.Request, o requestOptio
 		return dst, err
 	}
 	w := beginNameValue(dst, v)
-	if o.upgrade == "" {
-		w.add(pseudoMethod.name(v), t.method)
-	} else {
-		addUpgrade(&w, v, t.method, o.upgrade)
+	w.limit = o.limit
+	err = t.addRequest(&w, v, req, length, o)
+	if err == nil && w.again() {
+		err = t.addRequest(&w, v, req, length, o)
 	}
-	t.addPath(&w, v)
-	w.add(pseudoVersion.name(v), "HTTP/1.1")
-	w.add(pseudoHost.name(v), t.host)
-	if t.scheme != "" {
-		w.add(pseudoScheme.name(v), t.scheme)
-	}
-	if err := addRequestHeader(&w, v, req, t.method, length, o); err != nil {
-		return dst, err
-	}
-	if err := addTrailerNames(&w, req.Trailer); err != nil {
+	if err != nil {
 		return dst, err
 	}
 	out, err := w.finish()
@@ -76,6 +68,25 @@ func appendRequestBlock(dst []byte, v Version, req *http.Request, o requestOptio
 		return dst, err
 	}
 	return out, nil
+}
+
+// addRequest adds all headers of a request.
+func (t *requestTarget) addRequest(w *nameValueWriter, v Version, req *http.Request, length int64, o requestOptions) error {
+	if o.upgrade == "" {
+		w.add(pseudoMethod.name(v), t.method)
+	} else {
+		addUpgrade(w, v, t.method, o.upgrade)
+	}
+	t.addPath(w, v)
+	w.add(pseudoVersion.name(v), "HTTP/1.1")
+	w.add(pseudoHost.name(v), t.host)
+	if t.scheme != "" {
+		w.add(pseudoScheme.name(v), t.scheme)
+	}
+	if err := addRequestHeader(w, v, req, t.method, length, o); err != nil {
+		return err
+	}
+	return addTrailerNames(w, req.Trailer)
 }
 
 // requestLength is the length of the body that will be sent, -1 if it is not

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -21,6 +22,7 @@ type headerError struct {
 
 	size, limit int  // of a block that cannot be sent: what has size, and may have limit bytes
 	names       bool // size and limit count names
+	whole       bool // size and limit are those of the block
 }
 
 func (e *headerError) Error() string {
@@ -57,7 +59,17 @@ type nameValueWriter struct {
 	count int
 	v     Version
 	err   error
+
+	// With a limit the rest of a block of more than mostUncounted bytes is counted and not
+	// appended: to build megabytes that are then refused would cost the others their time.
+	limit  int // the largest block that may be sent, in bytes; 0 for any
+	size   int // of the block, in bytes; without the first count
+	counts bool
 }
+
+// mostUncounted is the size of a block, in bytes, up to which a nameValueWriter appends it without
+// knowing that it is not too large.
+const mostUncounted = 32 << 10
 
 // beginNameValue starts a header block at the end of dst.
 func beginNameValue(dst []byte, v Version) nameValueWriter {
@@ -99,7 +111,8 @@ func (w *nameValueWriter) addValues(name string, values []string) {
 	}
 }
 
-// begin appends a pair up to its value and reports whether there is room for it.
+// begin appends a pair up to its value and reports whether the value is to be appended, for
+// which there has to be room.
 func (w *nameValueWriter) begin(name string, valueSize int) bool {
 	if w.err != nil {
 		return false
@@ -110,6 +123,11 @@ func (w *nameValueWriter) begin(name string, valueSize int) bool {
 		return false
 	}
 	w.count++
+	w.size += 2*nvIntSize(w.v) + len(name) + valueSize
+	w.counts = w.counts || w.limit > 0 && w.size > mostUncounted
+	if w.counts {
+		return false
+	}
 	w.dst = w.appendInt(w.dst, len(name))
 	w.dst = append(w.dst, name...)
 	w.dst = w.appendInt(w.dst, valueSize)
@@ -139,11 +157,28 @@ func (w *nameValueWriter) unfit(name string, valueSize int) (e *headerError) {
 // have only 16 bits in SPDY/2, and that must come out before anything is
 // compressed (SPEC H14).
 func (w *nameValueWriter) finish() ([]byte, error) {
+	if w.err == nil && w.counts { // and again did not help
+		w.err = &headerError{rule: "H15", text: "too large", tooLarge: true, size: w.total(), limit: w.limit, whole: true}
+	}
 	if w.err != nil {
 		return w.dst[:w.start], w.err
 	}
 	w.appendInt(w.dst[:w.start], w.count)
 	return w.dst, nil
+}
+
+// total is the size of the block, in bytes.
+func (w *nameValueWriter) total() int { return nvIntSize(w.v) + w.size }
+
+// again reports whether the block has only been counted, and is not too large. The writer is
+// at the beginning of the block again, and appends all of it from then on.
+func (w *nameValueWriter) again() bool {
+	if !w.counts || w.err != nil || w.total() > w.limit {
+		return false
+	}
+	total := w.total()
+	*w = beginNameValue(slices.Grow(w.dst[:w.start], total), w.v)
+	return true
 }
 
 func (w *nameValueWriter) maxInt() uint64 {

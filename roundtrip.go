@@ -240,6 +240,7 @@ func (u *upload) open() error {
 	block := getBlock()
 	b, err := appendRequestBlock((*block)[:0], s.version, u.req, requestOptions{
 		scheme: scheme, gzip: u.asked.gzip, expect: u.asked.continueTimeout > 0, upgrade: u.upgrade(),
+		limit: s.conf.MaxSendHeaderBytes,
 	})
 	if err := s.keepBlock(partRequest, block, b, err); err != nil {
 		return err
