@@ -282,7 +282,7 @@ var firstWaits = []firstWait{
 		_, _, err := r.st.northbound(io.Discard, func() {})
 		return err
 	}, readLimit, ringIn},
-	{"Write", "(*Stream).lend", sessionLock, func(r *RawStream) error {
+	{"Write", "(*Stream).write", sessionLock, func(r *RawStream) error {
 		_, err := r.Write([]byte("bytes"))
 		return err
 	}, writeLimit, ringTaken},

@@ -2,6 +2,7 @@ package shares
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -14,20 +15,40 @@ import (
 	"github.com/amahi/spdy/tests/bubble"
 )
 
+// A trickle is a body that returns one byte in each tenth of a millisecond.
+type trickle struct{}
+
+func (trickle) Read(p []byte) (int, error) {
+	bubble.Pass(100 * time.Microsecond)
+	p[0] = 'x'
+	return 1, nil
+}
+
 // A body that is written a byte at a time does not hold up the header blocks of others, in
 // the direction of responses and in that of requests.
 func TestTricklesAmongHeaderBlocks(t *testing.T) {
-	for name, up := range map[string]bool{"download": false, "upload": true} {
+	for name, body := range map[string]io.Reader{"download": nil, "upload": trickle{}} {
 		bubble.InVersions(t, name, func(t *testing.T, v spdy.Version) {
-			alone, beside := answersBeside(t, v, 0, up), answersBeside(t, v, 4, up)
+			alone, beside := answersBeside(t, v, 0, body), answersBeside(t, v, 4, body)
 			require.Greater(t, beside, alone/2, "answers in ten seconds, %d without trickles", alone)
 		})
 	}
 }
 
+// A body that returns one byte from each Read, but never pauses, is no trickle. It costs others
+// what a body in large pieces does.
+func TestSingleBytesAmongHeaderBlocks(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		large, single := answersBeside(t, v, 4, zeros{}), answersBeside(t, v, 4, piecewise(1))
+		require.GreaterOrEqual(t, single, large*9/10)
+	})
+}
+
 // answersBeside is the number of answers that a user gets in ten seconds, whose requests or
-// responses have headers of 2 KiB, beside so many trickles.
-func answersBeside(t *testing.T, v spdy.Version, trickles int, up bool) int64 {
+// responses have headers of 2 KiB, beside so many uploads of a body. With a nil body they are
+// downloads, written a byte at a time.
+func answersBeside(t *testing.T, v spdy.Version, others int, body io.Reader) int64 {
+	up := body != nil
 	var seed atomic.Int64
 	a, b := testconn.Pair(testconn.Latency(25*time.Millisecond), testconn.Bandwidth(100_000), testconn.WriteCap(16<<10))
 	p := serve(a, b, v, spdy.Config{}, spdy.Config{}, func(w http.ResponseWriter, r *http.Request) {
@@ -55,11 +76,11 @@ func answersBeside(t *testing.T, v spdy.Version, trickles int, up bool) int64 {
 	defer p.close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	for range trickles {
+	for range others {
 		go func() {
 			req := request(ctx, http.MethodGet, "/trickle", nil)
 			if up {
-				req = request(ctx, http.MethodPost, "/trickle", piecewise(1))
+				req = request(ctx, http.MethodPost, "/trickle", body)
 			}
 			if res, err := p.client.RoundTrip(req); err == nil {
 				for p := make([]byte, 100); err == nil; {
