@@ -44,6 +44,9 @@ func (c *lengthCheck) take(n int, err error) (int, error) {
 	return n, err
 }
 
+// isRead reports that all bytes of a body with a Content-Length have been read.
+func (c *lengthCheck) isRead() bool { return !c.open && !c.none && c.left.Load() == 0 }
+
 // A requestBody is the Body of a request that a handler got.
 type requestBody struct {
 	st     *Stream
@@ -161,7 +164,7 @@ type responseBody struct {
 }
 
 // hasCome reports that the answer has a Content-Length and all of it has come: only the end of
-// the stream is missing. A Read at the same time may hide that.
+// the stream is missing. While somebody reads it may be wrong by the bytes of that call.
 func (b *responseBody) hasCome() bool {
 	return b != nil && !b.check.open && !b.check.none && b.st.in.hasUnread(b.check.left.Load())
 }
@@ -233,7 +236,9 @@ func (c *checkedWriter) Write(p []byte) (int, error) {
 }
 
 // Close gives the rest of the answer up: a stream that is still open is reset
-// with CANCEL. It returns without waiting for the peer.
+// with CANCEL. It returns without waiting for the peer. If all bytes that the Content-Length
+// promises have been read, and the request has been sent, the server has leaveTime to end the
+// stream: as over HTTP/1.1 its handler, which may have something left to do, is not cancelled.
 func (b *responseBody) Close() error {
 	b.stop()
 	b.st.session.credit(b.st.discard())
@@ -242,6 +247,12 @@ func (b *responseBody) Close() error {
 		b.done.Store(true)
 		return nil
 	default:
+	}
+	if b.check.isRead() && b.st.allSent() {
+		if !b.done.Swap(true) {
+			b.st.leave()
+		}
+		return nil
 	}
 	if !b.done.Swap(true) {
 		b.st.reset(RstCancel, "response body closed", context.Canceled)
