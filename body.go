@@ -49,6 +49,9 @@ func (c *lengthCheck) take(n int, err error) (int, error) {
 	return n, err
 }
 
+// isRead reports that all bytes of a body with a Content-Length have been read.
+func (c *lengthCheck) isRead() bool { return c.length >= 0 && !c.none && c.left.Load() == 0 }
+
 // A requestBody is the Body of a request that a handler got.
 type requestBody struct {
 	st     *Stream
@@ -243,7 +246,9 @@ func (c *checkedWriter) Write(p []byte) (int, error) {
 }
 
 // Close gives the rest of the answer up: a stream that is still open is reset
-// with CANCEL. It returns without waiting for the peer.
+// with CANCEL. It returns without waiting for the peer. If all bytes that the Content-Length
+// promises have been read, and the request has been sent, the server has leaveTime to end the
+// stream: as over HTTP/1.1 its handler, which may have something left to do, is not cancelled.
 func (b *responseBody) Close() error {
 	b.stop()
 	b.st.session.credit(b.st.discard())
@@ -252,6 +257,12 @@ func (b *responseBody) Close() error {
 		b.done.Store(true)
 		return nil
 	default:
+	}
+	if b.check.isRead() && b.st.allSent() {
+		if !b.done.Swap(true) {
+			b.st.leave()
+		}
+		return nil
 	}
 	if !b.done.Swap(true) {
 		b.st.reset(RstCancel, "response body closed", context.Canceled)

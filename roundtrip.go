@@ -142,7 +142,7 @@ func hasNoBody(res *http.Response) bool {
 }
 
 // leaveTime limits how long a stream stays open behind its answer: for the peer's FIN, if the
-// answer has no body, and for the rest of the request. DATA that is in flight arrives in
+// answer has no body or all of its Content-Length has been read, and for the rest of the request. DATA that is in flight arrives in
 // this time, and a peer that reads the answer has its end before the RST_STREAM.
 const leaveTime = time.Second
 
@@ -151,8 +151,15 @@ const leaveTime = time.Second
 func (st *Stream) leave() {
 	st.forget()
 	st.setDeadline(&st.readDeadline, time.Now().Add(leaveTime), func() {
-		st.reset(RstCancel, "no end behind an answer without a body", nil)
+		st.reset(RstCancel, "no end behind a complete answer", nil)
 	})
+}
+
+// allSent reports that our half is closed.
+func (st *Stream) allSent() bool {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	return st.state.outDone
 }
 
 // limitRest resets a stream whose answer has ended, unless the request ends within leaveTime.
