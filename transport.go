@@ -298,7 +298,7 @@ func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (
 		case !sent.again(a.outlook) || !body.rewind(req):
 			return nil, err
 		}
-		if err := pause(req.Context(), sent.n); err != nil {
+		if err := pause(req.Context(), sent.n, t.owner.closes(), nil); err != nil {
 			return nil, err
 		}
 		last = a
