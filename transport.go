@@ -342,8 +342,12 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 		ps.retire()
 	}
 	if err != nil {
-		a.err, a.outlook = err, up.st.outlook(req, err, use.reused)
+		a.outlook = up.st.outlook(req, err, use.reused)
 		a.hopeless = !use.reused && ps.useless()
+		if up.st.id == 0 && !latched(t.owner.closes()) {
+			err = s.explainClosed(err)
+		}
+		a.err = err
 		return nil, err
 	}
 	if up.asked.gzip && res.StatusCode != http.StatusSwitchingProtocols {
