@@ -92,6 +92,15 @@ func (c *Client) isUnmade() bool { return c.session == nil && c.pool == nil }
 // isClosed reports whether a client of NewClient makes no more sessions.
 func (c *Client) isClosed() bool { return c.closing.Err() != nil }
 
+// closes returns a channel that is closed when a client of NewClient makes no more sessions. It may be
+// called on nil, which is never closed.
+func (c *Client) closes() <-chan struct{} {
+	if c == nil {
+		return nil
+	}
+	return c.closing.Done()
+}
+
 // close has no more sessions made, and returns those that there are. Requests that wait for another
 // one fail.
 func (c *Client) close() []*Session {

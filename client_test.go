@@ -20,6 +20,7 @@ import (
 type clientSite struct {
 	client *Client
 	delay  func(n int) time.Duration
+	refuse bool // the server refuses every stream
 
 	mu    sync.Mutex
 	conns []net.Conn // the server's ends
@@ -35,15 +36,36 @@ func newClientSite(t *testing.T, delay func(n int) time.Duration) *clientSite {
 }
 
 func (s *clientSite) dial(context.Context, string, string) (net.Conn, error) {
+	if s.client.isClosed() { // as (*Client).dial
+		return nil, ErrSessionClosed
+	}
 	ours, theirs := testconn.Pair()
 	s.mu.Lock()
 	s.conns = append(s.conns, theirs)
 	n := len(s.conns)
 	s.mu.Unlock()
 	<-time.After(s.delay(n))
+	if s.refuse {
+		go refuseAll(theirs) // ends with the connection
+		return ours, nil
+	}
 	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "answer") })
 	go func() { _ = quietConfig.ServerSession(theirs, &http.Server{Handler: answer}).Serve() }() // ends with the connection
 	return ours, nil
+}
+
+// refuseAll is a server that refuses every stream.
+func refuseAll(conn net.Conn) {
+	f := NewFramer(conn, conn, SPDY31)
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			return
+		}
+		if syn, ok := frame.(*SynStreamFrame); ok {
+			_ = f.WriteFrame(&RstStreamFrame{StreamID: syn.StreamID, Status: RstRefusedStream})
+		}
+	}
 }
 
 // do sends a request, and requires an answer.
@@ -92,4 +114,37 @@ func TestClientSessionOfOneRequest(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, pinged)
 	})
+}
+
+// TestClientEndsPause: a request that waits between two tries hears at once that the client is closed.
+func TestClientEndsPause(t *testing.T) {
+	for name, end := range map[string]func(c *Client) error{
+		"Close":    (*Client).Close,
+		"Shutdown": func(c *Client) error { return c.Shutdown(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newClientSite(t, func(int) time.Duration { return 0 })
+				s.refuse = true
+				failed := make(chan error, 1)
+				go func() {
+					req, _ := http.NewRequest("GET", "http://client.example/", nil)
+					_, err := s.client.Do(req)
+					failed <- err
+				}()
+				<-time.After(retryPause / 2)
+				synctest.Wait()
+				require.Empty(t, failed, "it pauses")
+				over := make(chan error, 1)
+				go func() { over <- end(s.client) }()
+				start := time.Now()
+				require.ErrorIs(t, <-failed, ErrSessionClosed)
+				require.Zero(t, time.Since(start))
+				for _, conn := range s.conns {
+					conn.Close()
+				}
+				require.NoError(t, <-over)
+			})
+		})
+	}
 }

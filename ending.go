@@ -24,6 +24,7 @@ type ending struct {
 	forced      bool        // the context of a Shutdown ended before the session
 	saidGoAway  bool        // we take no new streams
 	heardGoAway bool        // the peer takes no new streams
+	peerClosed  bool        // the peer has closed the connection between two frames, and ended the session by that
 	undelivered bool        // the session ended before the peer had confirmed all, or with open streams
 	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
 	farewell    error       // the error that the peer's GOAWAY reported
@@ -217,6 +218,7 @@ func (s *Session) fail(err error) {
 		s.end.writeErr = nil
 		reason = &ConnError{Err: foreign}
 	case len(s.streams) == 0 && err == io.EOF: // the peer closed between two frames
+		s.end.peerClosed = s.end.err == nil
 		reason = s.reasonLocked(ErrSessionClosed)
 	default:
 		reason = s.reasonLocked(s.lostLocked(unexpected(err)))
@@ -226,6 +228,22 @@ func (s *Session) fail(err error) {
 		s.log.foreign(s, foreign)
 	}
 	s.shutdown(reason)
+}
+
+// explainClosed is the error of a request that has found the session ended: that the peer has left, if it
+// has. Otherwise ErrSessionClosed would tell the caller of a Transport that it has closed something.
+func (s *Session) explainClosed(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != ErrSessionClosed:
+		return err
+	case s.end.heardGoAway:
+		return goneAway(0)
+	case s.end.peerClosed:
+		return s.lostLocked(io.ErrUnexpectedEOF)
+	}
+	return err
 }
 
 // isTimeout reports that the network gave up, and not the peer.

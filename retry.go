@@ -22,14 +22,15 @@ const (
 )
 
 // pause waits between two tries, of which the first has the given number. The pause varies
-// by a quarter, so requests refused at the same time return at different times.
-func pause(ctx context.Context, tries int) error {
+// by a quarter, so requests refused at the same time return at different times. It is over when
+// end or leaves closes, which may be nil: the next try fails at once then.
+func pause(ctx context.Context, tries int, end, leaves <-chan struct{}) error {
 	if tries > 1 {
 		d := retryPause << (tries - 2)
 		timer := time.NewTimer(d*3/4 + rand.N(d/2))
 		defer timer.Stop()
-		w := wait{over: ctx.Done(), clock: timer.C}
-		w.sleep(nil)
+		w := wait{end: end, over: ctx.Done(), clock: timer.C}
+		w.sleep(leaves)
 	}
 	return causeOf(ctx)
 }

@@ -19,7 +19,7 @@ func (s *Session) persist(st *Stream, req *http.Request) (*http.Response, error)
 			body.Close()
 			return nil, err
 		}
-		if err := pause(req.Context(), sent.n); err != nil {
+		if err := pause(req.Context(), sent.n, s.end.done, s.PeerGoAway()); err != nil {
 			body.Close()
 			return nil, err
 		}

@@ -72,7 +72,8 @@ type Server struct {
 	// Changes that follow each other closely may be reported as one.
 	ConnState func(net.Conn, http.ConnState)
 
-	// ErrorLog receives what the HTTP/1.1 side has to say, TLS handshakes that fail included,
+	// ErrorLog receives what the HTTP/1.1 side has to say, TLS handshakes that fail and connections
+	// that cannot be accepted included,
 	// and, unless there is a Logger, what sessions have. nil means the standard logger.
 	ErrorLog *log.Logger
 
@@ -229,7 +230,7 @@ func (srv *Server) serve(ln net.Listener, only bool) (err error) {
 			if srv.isClosing() {
 				return http.ErrServerClosed
 			}
-			if !pause.wait(err, srv.life.Done()) {
+			if !pause.wait(err, srv.life.Done(), hs.ErrorLog) {
 				return err
 			}
 			continue

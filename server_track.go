@@ -1,9 +1,11 @@
 package spdy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"time"
@@ -159,13 +161,15 @@ func (srv *Server) leave(s *Session) {
 // like, as net/http does.
 type acceptPause struct{ delay time.Duration }
 
-// wait reports whether accepting may go on; it may not after an error that stays.
-func (a *acceptPause) wait(err error, done <-chan struct{}) bool {
+// wait reports whether accepting may go on; it may not after an error that stays. Each pause is logged,
+// because nobody else tells an operator why clients wait.
+func (a *acceptPause) wait(err error, done <-chan struct{}, errorLog *log.Logger) bool {
 	temporary, ok := err.(interface{ Temporary() bool })
 	if !ok || !temporary.Temporary() {
 		return false
 	}
 	a.delay = min(max(2*a.delay, 5*time.Millisecond), time.Second)
+	cmp.Or(errorLog, log.Default()).Printf("spdy: Accept error: %v; retrying in %v", err, a.delay)
 	timer := time.NewTimer(a.delay)
 	defer timer.Stop()
 	w := wait{end: done, clock: timer.C}

@@ -300,7 +300,7 @@ func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (
 		case !sent.again(a.outlook) || !body.rewind(req):
 			return nil, err
 		}
-		if err := pause(req.Context(), sent.n); err != nil {
+		if err := pause(req.Context(), sent.n, t.owner.closes(), nil); err != nil {
 			return nil, err
 		}
 		last = a
@@ -344,8 +344,12 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 		ps.retire()
 	}
 	if err != nil {
-		a.err, a.outlook = err, up.st.outlook(req, err, use.reused)
+		a.outlook = up.st.outlook(req, err, use.reused)
 		a.hopeless = !use.reused && ps.useless()
+		if up.st.id == 0 && !latched(t.owner.closes()) {
+			err = s.explainClosed(err)
+		}
+		a.err = err
 		return nil, err
 	}
 	if up.asked.gzip && res.StatusCode != http.StatusSwitchingProtocols {

@@ -198,7 +198,8 @@ func waitCheckOrder(t *testing.T, frames []spdy.Frame, deeds [2]waitDeed, calls 
 }
 
 // TestHeadersWithFinFollow: SendHeaders with FIN beside a Write returns at once, and its frame
-// follows the bytes of the Write. A Write that is cut short has the stream reset without FIN.
+// follows the bytes of the Write. A Write that is cut short has the stream reset without FIN. One that Close
+// interrupts is sent as far as it fits the windows.
 func TestHeadersWithFinFollow(t *testing.T) {
 	end := spdy.HeaderBlock{{Name: "the", Value: "end"}}
 	begin := func(t *testing.T, v spdy.Version, client bool) (p *waitPeer, r *spdy.RawStream, write *waitCall) {
@@ -249,8 +250,22 @@ func TestHeadersWithFinFollow(t *testing.T) {
 		s := seen(t, p, r, write)
 		require.True(t, s.rst && !s.fin, "a part is not the whole")
 	})
+	waitRoles(t, "Close", func(t *testing.T, v spdy.Version, client bool) {
+		p, r, write := begin(t, v, client)
+		require.NoError(t, r.Close())
+		write.endsBy(t, 0)
+		s := seen(t, p, r, write)
+		require.True(t, s.rst)
+		require.Error(t, r.Err())
+		if write.err != nil {
+			require.ErrorIs(t, write.err, spdy.ErrStreamClosed)
+			require.False(t, s.fin, "not all was written")
+			return
+		}
+		require.EqualValues(t, waitSize, write.n, "it fitted the windows")
+		require.True(t, s.fin)
+	})
 	ends := map[string]func(p *waitPeer, r *spdy.RawStream) error{
-		"Close": func(_ *waitPeer, r *spdy.RawStream) error { return r.Close() },
 		"Reset": func(_ *waitPeer, r *spdy.RawStream) error { return r.Reset(spdy.RstCancel) },
 		"reset by the peer": func(p *waitPeer, r *spdy.RawStream) error {
 			p.send(&spdy.RstStreamFrame{StreamID: r.ID(), Status: spdy.RstCancel})

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -140,6 +141,53 @@ func TestProxyGoesAway(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, w.Code)
 		require.Equal(t, 1, o.sends())
 	})
+}
+
+// TestProxyEndsPause shows that a proxy that waits between two tries hears at once that its session takes no
+// more requests.
+func TestProxyEndsPause(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end    func(e *exchange, s *spdy.Session)
+		status int
+	}{
+		"GOAWAY": {func(e *exchange, _ *spdy.Session) { e.goAway(e.id, spdy.GoAwayOK) }, http.StatusServiceUnavailable},
+		"Close":  {func(_ *exchange, s *spdy.Session) { s.Close() }, http.StatusServiceUnavailable},
+		"lost":   {func(e *exchange, _ *spdy.Session) { e.raw.Reset() }, http.StatusBadGateway},
+	} {
+		bubble.InVersions(t, name, func(t *testing.T, v spdy.Version) {
+			o := newOrigin(t, v)
+			refused := make(chan *exchange, maxProxySends)
+			o.fate = func(e *exchange) {
+				e.refuse()
+				refused <- e
+			}
+			s := o.client().Session()
+			// Another request keeps the session open when it is going away.
+			other := make(chan struct{})
+			go func() {
+				defer close(other)
+				if res, err := s.RoundTrip(o.request("GET", "/warm", nil)); err == nil {
+					res.Body.Close()
+				}
+			}()
+			synctest.Wait()
+			w, failed := httptest.NewRecorder(), make(chan error, 1)
+			go func() { failed <- s.NewStreamProxy(o.request("GET", "/", nil), w) }()
+			<-refused
+			<-refused
+			e := <-refused
+			synctest.Wait()
+			require.Empty(t, failed, "it pauses")
+			start := time.Now()
+			tt.end(e, s)
+			require.Error(t, <-failed)
+			require.LessOrEqual(t, time.Since(start), 75*time.Millisecond, "as long as Close may take")
+			require.Equal(t, tt.status, w.Code)
+			require.Equal(t, 3, o.sends())
+			s.Close()
+			<-other
+		})
+	}
 }
 
 // TestProxyUpload shows that a proxy answers 503 before the client has sent the whole body.
