@@ -38,7 +38,7 @@ func (p *bodyPair) get(t *testing.T, path string) *http.Response {
 	return res
 }
 
-// A letterWriter counts what it is given.
+// A letterWriter counts what it is given, and takes some time for it.
 type letterWriter struct {
 	mu    sync.Mutex
 	n     int
@@ -46,6 +46,7 @@ type letterWriter struct {
 }
 
 func (l *letterWriter) Write(p []byte) (int, error) {
+	bubble.Pass(time.Microsecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.n += len(p)
