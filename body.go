@@ -11,25 +11,32 @@ import (
 // A lengthCheck compares the bytes of a body with its Content-Length. A body of
 // another length is an error to its reader, never a clean end.
 type lengthCheck struct {
-	in     *northbound
 	length int64        // Content-Length, less than 0 if there is none
 	left   atomic.Int64 // what has not been read yet. Several readers at once share it
 	none   bool         // there is no body: what comes all the same is dropped
-	label  string
+	answer bool         // it is of an answer, else of a request
 }
 
-func (c *lengthCheck) init(in *northbound, label string, length int64) {
+func (c *lengthCheck) init(answer bool, length int64) {
 	c.left.Store(length)
-	c.in, c.length, c.label = in, length, label
+	c.length, c.answer = length, answer
+}
+
+// label says what errors are about.
+func (c *lengthCheck) label() string {
+	if c.answer {
+		return "response body"
+	}
+	return "request body"
 }
 
 // hasCome reports that there is a Content-Length and all of it has come.
-func (c *lengthCheck) hasCome() bool {
-	return !c.none && c.length >= 0 && c.in.received() >= c.length
+func (c *lengthCheck) hasCome(in *northbound) bool {
+	return !c.none && c.length >= 0 && in.received() >= c.length
 }
 
-// take passes the outcome of a read of n bytes on, unless it breaks the promise.
-func (c *lengthCheck) take(n int, err error) (int, error) {
+// take passes the outcome of a read of n bytes from in on, unless it breaks the promise.
+func (c *lengthCheck) take(in *northbound, n int, err error) (int, error) {
 	switch {
 	case c.none:
 		return 0, err
@@ -38,12 +45,12 @@ func (c *lengthCheck) take(n int, err error) (int, error) {
 	}
 	if left := c.left.Add(-int64(n)); left < 0 {
 		n = int(max(int64(n)+left, 0))
-		return n, fmt.Errorf("spdy: %s is longer than its Content-Length: %w", c.label, http.ErrContentLength)
+		return n, fmt.Errorf("spdy: %s is longer than its Content-Length: %w", c.label(), http.ErrContentLength)
 	}
 	if err == io.EOF {
 		// Another reader may not have counted yet what it has got.
-		if lacks := c.length - c.in.received(); lacks > 0 {
-			return n, fmt.Errorf("spdy: %s is %d bytes shorter than its Content-Length: %w", c.label, lacks, io.ErrUnexpectedEOF)
+		if lacks := c.length - in.received(); lacks > 0 {
+			return n, fmt.Errorf("spdy: %s is %d bytes shorter than its Content-Length: %w", c.label(), lacks, io.ErrUnexpectedEOF)
 		}
 	}
 	return n, err
@@ -67,9 +74,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	k, rerr := b.st.read(p)
+	k, rerr := b.st.readBody(p)
 	rerr = b.st.bodyError(rerr)
-	n, err := b.check.take(k, rerr)
+	n, err := b.check.take(&b.st.in, k, rerr)
 	switch {
 	case err == io.EOF:
 		setTrailer(&b.req.Trailer, b.st)
@@ -96,7 +103,7 @@ func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
 	case err != nil:
 		return n, b.st.bodyError(err)
 	}
-	if _, err = b.check.take(0, io.EOF); err != io.EOF {
+	if _, err = b.check.take(&b.st.in, 0, io.EOF); err != io.EOF {
 		b.wrong.Store(true)
 		return n, err
 	}
@@ -171,13 +178,13 @@ type responseBody struct {
 
 // hasCome reports that the answer has a Content-Length and all of it has come: only the end of
 // the stream is missing.
-func (b *responseBody) hasCome() bool { return b != nil && b.check.hasCome() }
+func (b *responseBody) hasCome() bool { return b != nil && b.check.hasCome(&b.st.in) }
 
 // Read reads what the server sends. A body that did not come to its end is an
 // error that matches io.ErrUnexpectedEOF and what ended it.
 func (b *responseBody) Read(p []byte) (int, error) {
 	for {
-		n, err := b.st.read(p)
+		n, err := b.st.readBody(p)
 		n, err = b.taken(n, b.st.bodyError(err))
 		if n > 0 || err != nil || len(p) == 0 || !b.check.none {
 			return n, err
@@ -187,7 +194,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 
 // taken checks what a read has brought and, at the end, lets go of the stream.
 func (b *responseBody) taken(n int, err error) (int, error) {
-	n, err = b.check.take(n, err)
+	n, err = b.check.take(&b.st.in, n, err)
 	if err == io.EOF && !b.done.Swap(true) {
 		setTrailer(&b.res.Trailer, b.st)
 		b.stop()
@@ -236,7 +243,7 @@ func (c *checkedWriter) Write(p []byte) (int, error) {
 	if c.check.none {
 		return len(p), nil
 	}
-	n, err := c.check.take(len(p), nil)
+	n, err := c.check.take(nil, len(p), nil) // the end is looked at by others
 	c.wrong = err != nil
 	k, werr := c.w.Write(p[:n])
 	if werr != nil {

@@ -142,9 +142,13 @@ type Config struct {
 	// of use, unless it is a smaller window than 256 bytes that makes us send so little.
 	// The peer may save what was allowed for up to IdleFrameBurst, and up to 32 for each stream
 	// of the last while, because credit for many streams may come at once.
-	// It is a Budget, see ResetBurst. Default 10,000, and 1000 a second. Range: 1 to 2^31-1 each,
-	// of which a burst below 16 is 16.
-	IdleFrameBurst, IdleFrameRate int
+	// It is a Budget, see ResetBurst. Default 10,000. Range: 16 to 2^31-1, since an honest peer
+	// begins with some.
+	IdleFrameBurst int
+
+	// IdleFrameRate is how many more of them it may send, per second.
+	// Default 1000. Range: 1 to 2^31-1.
+	IdleFrameRate int
 
 	// MaxOwedReplies bounds the replies to the peer's frames that wait for it to read, in
 	// bytes: RST_STREAM and PING, and WINDOW_UPDATE for streams that are gone. A reply

@@ -27,14 +27,14 @@ type exchange struct {
 	begun    bool          // the SYN_REPLY is on its way
 	finished bool          // the handler has returned
 	overrun  bool          // a Write was too long for length: what follows it cannot complete the answer
+	replaced bool          // the handler's answer could not be sent, and the client got another one
+	tunnel   bool          // the handler may hijack the stream
 
 	buf      *[]byte // what Write has gathered, from answerPool; nil if nothing
 	length   int64   // the Content-Length that the handler set; -1 if none
 	written  int64   // bytes of body that the handler has written
 	trailers []string
 	err      error    // why Write fails from now on
-	replaced bool     // the handler's answer could not be sent, and the client got another one
-	tunnel   bool     // the handler may hijack the stream
 	hijacked *tunnel  // the connection that the handler has hijacked, nil if none
 	push     *promise // the answer is a push, nil if it was asked for
 }

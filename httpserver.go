@@ -157,7 +157,7 @@ func (a *httpServerApp) complete(st *Stream, req *http.Request) {
 	x.req, x.length = req, -1
 	if req.Body == nil {
 		x.body = &requestBody{st: st, req: req}
-		x.body.check.init(&x.body.st.in, "request body", req.ContentLength)
+		x.body.check.init(false, req.ContentLength)
 		req.Body = x.body
 	}
 }

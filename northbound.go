@@ -22,14 +22,13 @@ type northbound struct {
 	flow       inflow
 	head, tail *chunk
 	unread     int64     // bytes in the list
-	lent       uint32    // bytes in views that are out, and were not dropped or uncharged meanwhile
-	era        uint32    // counts the times that all bytes, those in views too, were dropped or uncharged
 	total      int64     // bytes that have ever come
 	end        error     // io.EOF after FIN; why it ended otherwise; nil while open
+	lent       uint32    // bytes in views that are out, and count
 	discarding bool      // the application wants no more: bytes are thrown away
+	freed      bool      // what has come counts no more, and nothing comes any more, see uncharge
 	passed     bool      // bytes have been consumed since rests was called
 	moved      bool      // the same, since moves was called
-	uncharged  bool      // the bytes count for no window any more, see uncharge
 	marks      *marks    // where DATA frames end, nil if that is not kept
 	pace       *readPace // nil unless streams are shed
 }
@@ -218,25 +217,23 @@ func (b *northbound) uncharge() (freed int64) {
 	if b.end == nil {
 		return 0
 	}
-	freed = b.freeLocked()
-	b.uncharged = true
-	return freed
+	return b.freeLocked()
 }
 
 // chargedLocked is how many bytes count for the windows.
 func (b *northbound) chargedLocked() int64 {
-	if b.uncharged {
+	if b.freed {
 		return 0
 	}
 	return b.heldLocked()
 }
 
-// freeLocked has all bytes count no more that do now, and returns their number.
+// freeLocked has what has come count no more, also what is in views, and returns the number of
+// bytes. Nothing more may come.
 func (b *northbound) freeLocked() (freed int64) {
 	freed = b.chargedLocked()
 	b.flow.owed += freed
-	b.lent = 0
-	b.era++
+	b.lent, b.freed = 0, true
 	return freed
 }
 
@@ -304,7 +301,7 @@ func (b *northbound) popLocked() {
 func (b *northbound) consumeLocked(n int64) (charged, grant int64) {
 	b.passed, b.moved = true, true
 	b.pace.passLocked(b.heldLocked(), n)
-	if b.uncharged {
+	if b.freed {
 		return 0, 0
 	}
 	grant = b.flow.consume(n)
@@ -316,10 +313,7 @@ func (b *northbound) consumeLocked(n int64) (charged, grant int64) {
 
 // A view is what one consumer has been lent. The bytes are his alone until he returns it, whoever
 // else reads the stream or ends it meanwhile.
-type view struct {
-	c   *chunk
-	era uint32 // of the buffer when it was lent
-}
+type view struct{ c *chunk }
 
 // bytes is what is in the view.
 func (v view) bytes() []byte {
@@ -340,12 +334,12 @@ func (b *northbound) view() (v view, err error) {
 		b.ringLocked()
 		return view{}, ErrStreamClosed
 	case b.head != nil:
-		v = view{b.head, b.era}
+		v = view{b.head}
 		b.popLocked()
 		v.c.next = nil
 		n := int64(v.c.w - v.c.r)
 		b.unread -= n
-		if !b.uncharged {
+		if !b.freed {
 			b.lent += uint32(n)
 		}
 		if b.unread > 0 || b.end != nil {
@@ -361,17 +355,14 @@ func (b *northbound) view() (v view, err error) {
 }
 
 // advance returns a view; the consumer has taken all of it. consumed is what
-// counts for the session's credit: 0 if the bytes were dropped or uncharged meanwhile, since
+// counts for the session's credit: 0 if the bytes were freed meanwhile, since
 // whoever did that has returned their credit.
 func (b *northbound) advance(v view) (consumed, grant int64) {
 	n := int64(len(v.bytes()))
 	putChunk(v.c)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if v.era != b.era {
-		return 0, 0
-	}
-	if !b.uncharged {
+	if !b.freed {
 		b.lent -= uint32(n)
 	}
 	return b.consumeLocked(n)

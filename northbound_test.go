@@ -38,7 +38,7 @@ func (b *northbound) rung() bool {
 
 func requireBooks(t testing.TB, b *northbound) {
 	t.Helper()
-	require.Equal(t, b.flow.size, b.chargedLocked()+b.flow.avail+b.flow.owed, "unread %d, uncharged %t, %+v", b.unread, b.uncharged, b.flow)
+	require.Equal(t, b.flow.size, b.chargedLocked()+b.flow.avail+b.flow.owed, "unread %d, freed %t, %+v", b.unread, b.freed, b.flow)
 	held := int64(0)
 	for c := b.head; c != nil; c = c.next {
 		require.Less(t, c.r, c.w, "no chunk is empty")

@@ -182,7 +182,7 @@ func (u *upload) finishResponse(res *http.Response, stop func() bool) {
 		return
 	}
 	body := &responseBody{st: st, res: res, stop: stop}
-	body.check.init(&body.st.in, "response body", res.ContentLength)
+	body.check.init(true, res.ContentLength)
 	body.check.none = noBody // some servers send one: node-spdy does for HEAD
 	res.Body = body
 	u.body.Store(body)
