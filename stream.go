@@ -59,6 +59,7 @@ type Stream struct {
 	claimed  bool // a stream of NewClientStream has been given its request; a push its request, or nobody will have it
 	released bool // the application is done with a stream of the peer
 	tunnel   bool // the application has its bytes as a connection, see tunnel
+	leaving  bool // headerCharge is a part of pool.leaving
 	closing  bool // the application has closed the stream during a Write, see keepLoanLocked
 	out      outflow
 	granted  grantMark // its WINDOW_UPDATE that waits
