@@ -22,7 +22,7 @@ import (
 )
 
 // overEach runs f with a client of a handler, over one connection: in each version, and over HTTP/2,
-// which is the oracle.
+// which is the oracle and has races of its own.
 func overEach(t *testing.T, h http.HandlerFunc, f func(t *testing.T, rt http.RoundTripper, base string)) {
 	t.Helper()
 	quiet := log.New(io.Discard, "", 0)
@@ -43,6 +43,9 @@ func overEach(t *testing.T, h http.HandlerFunc, f func(t *testing.T, rt http.Rou
 			srv.Close()
 			<-served
 		})
+	}
+	if raced {
+		return
 	}
 	t.Run("HTTP/2", func(t *testing.T) {
 		srv := httptest.NewUnstartedServer(h)
