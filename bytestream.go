@@ -28,7 +28,7 @@ func (st *Stream) finishWrite() error {
 			s.ring()
 			return st.halfCloseError(err)
 		}
-		if !st.writing.CompareAndSwap(false, true) && st.awaitTurn(new(limit)) != nil {
+		if !st.turn.try() && st.awaitTurn(new(limit)) != nil {
 			continue // the stream has ended
 		}
 		st.passTurn() // the Write is through

@@ -14,30 +14,46 @@ import (
 const answerBuffer = 4 << 10
 
 // An exchange is the HTTP side of a stream that a server answers: it makes the
-// Stream an http.ResponseWriter. Only the handler's goroutine uses it, as with any
-// http.ResponseWriter.
+// Stream an http.ResponseWriter. As with any http.ResponseWriter, one goroutine of a handler should
+// use it at a time, and none when the handler has returned. One that does otherwise spoils its own
+// answer at most: whoever writes has the turn, which guards all but the first fields.
 type exchange struct {
+	turn turn // its fate is exchangeOpen or one of the others
+
 	req  *http.Request
 	body *requestBody
 
-	header   http.Header   // the handler's
-	sent     http.Header   // what header was at WriteHeader, nil before
-	frozen   *frozenHeader // what sent is part of, nil if it is nobody's or the handler's
-	status   int           // 0 before WriteHeader
-	begun    bool          // the SYN_REPLY is on its way
-	finished bool          // the handler has returned
-	overrun  bool          // a Write was too long for length: what follows it cannot complete the answer
-	replaced bool          // the handler's answer could not be sent, and the client got another one
-	tunnel   bool          // the handler may hijack the stream
+	header http.Header   // the handler's
+	sent   http.Header   // what header was at WriteHeader, nil before
+	frozen *frozenHeader // what sent is part of, nil if it is nobody's or the handler's
+	status int32         // 0 before WriteHeader
+
+	begun    bool // the SYN_REPLY is on its way
+	overrun  bool // a Write was too long for length: what follows it cannot complete the answer
+	replaced bool // the handler's answer could not be sent, and the client got another one
+	tunnel   bool // the handler may hijack the stream; immutable
 
 	buf      *[]byte // what Write has gathered, from answerPool; nil if nothing
 	length   int64   // the Content-Length that the handler set; -1 if none
 	written  int64   // bytes of body that the handler has written
 	trailers []string
 	err      error    // why Write fails from now on
-	hijacked *tunnel  // the connection that the handler has hijacked, nil if none
-	push     *promise // the answer is a push, nil if it was asked for
+	push     *promise // the answer is a push, nil if it was asked for; immutable
 }
+
+// The fates of an exchange. One that is not open any more stays as it is.
+const (
+	exchangeOpen     int32 = iota
+	exchangeFinished       // the handler has returned: what it writes later fails
+	exchangeHijacked       // the handler has the stream as a connection
+)
+
+// ends notes that the handler has returned, and reports whether its answer is still to be completed.
+func (x *exchange) ends() bool { return x.turn.fate.CompareAndSwap(exchangeOpen, exchangeFinished) }
+
+func (x *exchange) finished() bool { return x.turn.fate.Load() == exchangeFinished }
+
+func (x *exchange) hijacked() bool { return x.turn.fate.Load() == exchangeHijacked }
 
 // Header returns the headers of the answer. Changes after WriteHeader have no
 // effect, except for trailers: keys that were announced by a Trailer header, and
@@ -66,8 +82,10 @@ func (st *Stream) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic("spdy: invalid WriteHeader code " + strconv.Itoa(status))
 	}
+	x.turn.take(st.session)
+	defer x.turn.pass(st.session)
 	switches := status == http.StatusSwitchingProtocols && x.tunnel && x.req.Method != http.MethodConnect
-	if x.status != 0 || x.finished || x.hijacked != nil || status < 200 && !switches {
+	if x.status != 0 || x.turn.fate.Load() != exchangeOpen || status < 200 && !switches {
 		return
 	}
 	x.freezeCopy(status, st.Header())
@@ -75,7 +93,7 @@ func (st *Stream) WriteHeader(status int) {
 
 // freeze takes over the headers of the answer.
 func (x *exchange) freeze(status int, header http.Header) {
-	x.status, x.sent, x.length = status, header, -1
+	x.status, x.sent, x.length = int32(status), header, -1
 	if values := header["Content-Length"]; len(values) > 0 {
 		if n, ok := responseLength(values); ok && n >= 0 {
 			x.length = n
@@ -106,6 +124,8 @@ func (st *Stream) Write(p []byte) (int, error) {
 	if x == nil || x.req == nil {
 		return st.write(p, false)
 	}
+	x.turn.take(st.session)
+	defer x.turn.pass(st.session)
 	if err := x.admit(st, int64(len(p))); err != nil {
 		return 0, err
 	}
@@ -173,7 +193,7 @@ func (st *Stream) WriteString(s string) (int, error) { return st.Write([]byte(s)
 // admit checks that n more bytes of body may be written.
 func (x *exchange) admit(st *Stream, n int64) error {
 	switch {
-	case x.finished:
+	case x.finished():
 		return http.ErrHandlerTimeout
 	case x.err != nil:
 		return x.err
@@ -184,7 +204,7 @@ func (x *exchange) admit(st *Stream, n int64) error {
 	switch {
 	case n == 0:
 		return nil
-	case !bodyAllowed(x.status):
+	case !bodyAllowed(int(x.status)):
 		return http.ErrBodyNotAllowed
 	case x.overrun, x.length >= 0 && x.written+n > x.length:
 		x.overrun = true
@@ -239,7 +259,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 	}
 	x.begun = true
 	header := x.sent
-	allowed := bodyAllowed(x.status)
+	allowed := bodyAllowed(int(x.status))
 	if _, has := header["Content-Type"]; !has && allowed && len(body) > 0 && header.Get("Content-Encoding") == "" {
 		header["Content-Type"] = []string{http.DetectContentType(body)}
 	}
@@ -266,7 +286,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 // appendBlock appends the block of the SYN_REPLY.
 func (x *exchange) appendBlock(dst []byte, v Version, header http.Header) ([]byte, error) {
 	if x.status != http.StatusSwitchingProtocols {
-		return appendResponseBlock(dst, v, x.status, header)
+		return appendResponseBlock(dst, v, int(x.status), header)
 	}
 	protocol := header.Get("Upgrade")
 	if !validProtocol(protocol) {
@@ -301,11 +321,40 @@ func (st *Stream) replaceAnswer(err error) {
 }
 
 // answerReplaced reports whether the client has got another answer than the handler's.
-func (st *Stream) answerReplaced() bool { return st.http != nil && st.http.replaced }
+func (st *Stream) answerReplaced() bool {
+	x := st.http
+	if x == nil {
+		return false
+	}
+	x.turn.take(st.session)
+	defer x.turn.pass(st.session)
+	return x.replaced
+}
 
-// finish completes the answer after the handler has returned.
+// breakOff resets the stream of a handler that has not returned, unless its client has got another
+// answer. A goroutine that writes meanwhile returns upon that, or has the answer replaced.
+func (st *Stream) breakOff() {
+	x := st.http
+	busy := !x.turn.try()
+	if !busy && x.replaced {
+		st.limitEnd()
+	} else {
+		st.reset(RstInternalError, "the handler did not return", nil)
+	}
+	if busy {
+		x.turn.take(st.session)
+	}
+	x.releaseBuffer()
+	x.turn.pass(st.session)
+}
+
+// finish completes the answer after the handler has returned. One that has left a goroutine which
+// writes waits for that.
 func (st *Stream) finish() {
 	x := st.http
+	st.limitEnd()
+	x.turn.take(st.session)
+	defer x.turn.pass(st.session)
 	if x.status == 0 {
 		status := http.StatusOK
 		if x.body != nil && x.body.wrong.Load() { // SPEC M5
@@ -313,8 +362,6 @@ func (st *Stream) finish() {
 		}
 		x.freeze(status, st.Header())
 	}
-	x.finished = true
-	st.limitEnd()
 	defer x.releaseBuffer()
 	if x.replaced {
 		return
@@ -328,7 +375,7 @@ func (st *Stream) finish() {
 	if x.isHead() { // trailers come with a body
 		trailer = nil
 	}
-	noBody := x.written == 0 || x.isHead() || !bodyAllowed(x.status)
+	noBody := x.written == 0 || x.isHead() || !bodyAllowed(int(x.status))
 	var body []byte
 	if x.buf != nil {
 		body = *x.buf
@@ -337,7 +384,7 @@ func (st *Stream) finish() {
 		x.length = x.written
 		x.sent["Content-Length"] = x.frozen.value(strconv.FormatInt(x.length, 10))
 	}
-	if short := x.length - x.written; short > 0 && !x.isHead() && bodyAllowed(x.status) {
+	if short := x.length - x.written; short > 0 && !x.isHead() && bodyAllowed(int(x.status)) {
 		st.cutShort()
 		return
 	}
@@ -370,7 +417,7 @@ func (st *Stream) cutShort() {
 // nothing, it may have known what to leave out.
 func (x *exchange) countable(trailers bool) bool {
 	switch {
-	case x.begun, x.length >= 0, !bodyAllowed(x.status), trailers, x.sent.Get("Trailer") != "":
+	case x.begun, x.length >= 0, !bodyAllowed(int(x.status)), trailers, x.sent.Get("Trailer") != "":
 		return false
 	case x.isHead():
 		return 0 < x.written && x.written <= answerBuffer
@@ -452,6 +499,8 @@ func (st *Stream) FlushError() error {
 	if x == nil || x.req == nil {
 		return nil
 	}
+	x.turn.take(st.session)
+	defer x.turn.pass(st.session)
 	if err := x.admit(st, 0); err != nil {
 		return err
 	}

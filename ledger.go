@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,7 @@ type ledger struct {
 	lease   [resources]int64   // what the session has of the pools for that
 	holders [resources]*holder // its places there; nil where it has always held little
 	looked  time.Time          // when giveWay last looked for streams that rest
+	bare    [2]time.Time       // when giveLarge last found no large stream; of heldHeaders and heldUnread
 	closed  bool               // the session itself takes nothing any more
 	frame   int64              // what of heldBuffers is a frame that is coming in; the receiver may look without mu
 	stuck   int64              // what frame was when giveWay last looked
@@ -44,6 +46,17 @@ func newLedger(s *Session, p *pools) *ledger {
 	l.bearLocked(heldBuffers, sessionTakes)
 	return l
 }
+
+// byLocked is who asks for more of a resource, for a stream that will hold so much of it, or for
+// the session if that is 0.
+func (l *ledger) byLocked(r resource, will int64) asker {
+	average := l.lease[r] / int64(max(len(l.s.streams), 1))
+	return asker{held: l.lease[r], modest: will > 0 && will <= average/modestPart}
+}
+
+// modestPart is the part of what the streams of a session hold on average that a modest one holds
+// at most. Streams of a session that are all alike are not modest: then it is the session that pays.
+const modestPart = 4
 
 // admit makes room for a new session. It returns why there is none, even if others give way.
 func (p *pools) admit() *PoolError {
@@ -80,14 +93,18 @@ func (k *resourceKind) needs(used int64) int64 {
 	return max(used-k.free+k.grain-1, 0) / k.grain * k.grain
 }
 
-// takeLocked charges n more of a resource. It reports false, and charges nothing, if the
-// session does not get it.
-func (l *ledger) takeLocked(r resource, n int64) bool {
+// takeLocked charges the session itself with n more of a resource. It reports false, and charges
+// nothing, if the session does not get it.
+func (l *ledger) takeLocked(r resource, n int64) bool { return l.takeForLocked(r, n, 0) }
+
+// takeForLocked is takeLocked for a stream that will hold so much of the resource, 0 for the
+// session itself.
+func (l *ledger) takeForLocked(r resource, n, will int64) bool {
 	if l == nil {
 		return true
 	}
 	if more := resourceKinds[r].needs(l.used[r]+n) - l.lease[r]; more > 0 {
-		if !l.pools.of[r].take(l.pools, l.lease[r], more) {
+		if !l.pools.of[r].take(l.pools, l.byLocked(r, will), more) {
 			return false
 		}
 		l.setLeaseLocked(r, l.lease[r]+more)
@@ -104,7 +121,7 @@ func (l *ledger) fitsLocked(r resource, n int64) bool {
 	more := resourceKinds[r].needs(l.used[r]+n) - l.lease[r]
 	if p := &l.pools.of[r]; more <= 0 || p.used.Load()+more <= p.crowdedAt() {
 		return true
-	} else if !p.take(l.pools, l.lease[r], more) {
+	} else if !p.take(l.pools, l.byLocked(r, 0), more) {
 		return false
 	}
 	l.pools.of[r].used.Add(-more)
@@ -170,7 +187,7 @@ func (l *ledger) opensLocked(headers int64) *PoolError {
 	if !l.takeLocked(heldBuffers, streamTakes) {
 		return l.pools.full(heldBuffers)
 	}
-	if !l.takeLocked(heldHeaders, headers) {
+	if !l.takeForLocked(heldHeaders, headers, headers) {
 		l.giveLocked(heldBuffers, streamTakes)
 		return l.pools.full(heldHeaders)
 	}
@@ -185,13 +202,29 @@ func (st *Stream) chargeHeadersLocked(h HeaderBlock) *StreamError {
 		return nil
 	}
 	cost := min(st.session.headerCost(h), math.MaxInt32-int64(st.headerCharge))
-	if !l.takeLocked(heldHeaders, cost) {
+	will := int64(st.headerCharge) + cost
+	if e := l.outgrows(st.id, will); e != nil {
+		return e
+	}
+	if !l.takeForLocked(heldHeaders, cost, will) {
 		e := streamErrorf(st.id, RstFrameTooLarge, "the header blocks of all sessions take too much")
 		e.Err = l.pools.full(heldHeaders)
 		return e
 	}
 	st.headerCharge += int32(cost)
+	if st.leaving {
+		l.pools.of[heldHeaders].leaving.Add(cost)
+	}
 	return nil
+}
+
+// outgrows returns why a stream cannot be kept whose header blocks take so much, nil if it can be.
+func (l *ledger) outgrows(id uint32, cost int64) *StreamError {
+	if l == nil || cost <= l.pools.of[heldHeaders].share() {
+		return nil
+	}
+	why := fmt.Sprintf("the headers of the stream take %d bytes, and %d of the pool at most", cost, l.pools.of[heldHeaders].share())
+	return &StreamError{StreamID: id, Status: RstFrameTooLarge, Reason: why, Err: causedError{"spdy: " + why, l.pools.full(heldHeaders)}}
 }
 
 // returnHeadersLocked gives back what the headers of a stream have been charged with when
@@ -202,19 +235,23 @@ func (st *Stream) returnHeadersLocked() {
 	if st.headerCharge == 0 || kept {
 		return
 	}
+	if st.leaving {
+		st.session.ledger.pools.of[heldHeaders].leaving.Add(-int64(st.headerCharge))
+		st.leaving = false
+	}
 	st.session.ledger.giveLocked(heldHeaders, int64(st.headerCharge))
 	st.headerCharge = 0
 }
 
 // keepsLocked charges n more bytes of header blocks that wait for the program of a raw session, or
-// gives them back if n is negative. It reports false if the session does not get them. What waits
-// when the session has ended is the program's.
-func (l *ledger) keepsLocked(n int) bool {
+// gives them back if n is negative, for a stream that will hold so much. It reports false if the
+// session does not get them. What waits when the session has ended is the program's.
+func (l *ledger) keepsLocked(n, will int) bool {
 	switch {
 	case l == nil || l.closed:
 		return true
 	case n > 0:
-		return l.takeLocked(heldHeaders, int64(n))
+		return l.takeForLocked(heldHeaders, int64(n), int64(will))
 	}
 	l.giveLocked(heldHeaders, int64(-n))
 	return true
@@ -246,7 +283,7 @@ func (l *ledger) chargeUnreadLocked() (fits bool) {
 		}
 		l.used[heldUnread] = now // also if there is no room: streams are reset then
 		if more := resourceKinds[heldUnread].needs(now) - l.lease[heldUnread]; more > 0 {
-			fits = l.pools.of[heldUnread].take(l.pools, l.lease[heldUnread], more)
+			fits = l.pools.of[heldUnread].take(l.pools, l.byLocked(heldUnread, 0), more)
 			if fits {
 				l.setLeaseLocked(heldUnread, l.lease[heldUnread]+more)
 			}

@@ -16,13 +16,22 @@ import (
 // way first. When a pool is more than 85 percent full, the session that holds most of it, and those that
 // hold more than half as much, get no more: their new streams are refused with
 // REFUSED_STREAM, header blocks and DATA beyond it cost their streams a RST_STREAM, and
-// a header block that is coming in and would need it ends the session. Streams of the
-// session that holds most are reset that hold something of the pool and of which no byte has moved
-// in either direction for a second, until three quarters of the pool are used. Other sessions get their share up to 90 percent, and
+// a header block that is coming in and would need it ends the session. Other sessions get their share up to 90 percent, and
 // those that hold little up to the whole pool, of BufferBytes up to 95 percent: the rest is for new
 // sessions. Only when that is used up too, a Server closes new connections, and dials of a
 // Transport fail, with a *PoolError.
-// While less than half of a pool is used, whatever a session asks for is granted.
+// While less than half of a pool is used, a session may have all of the rest.
+//
+// A session may carry the requests of many users, so within it each stream pays for what it holds
+// itself. A stream whose headers take less than a quarter of what the streams of its session hold on
+// average is not refused for the others: it is treated like one of another session. What
+// gives way are streams that hold no less than the average of their session, those that hold most
+// first, until three quarters of the pool are used: streams of the session that holds most of which no byte has moved
+// in either direction for a second; and, in the pools of HeaderBytes and UnreadBytes when they are more than 85 percent
+// full, all streams of the sessions that hold most which hold more than 64 KiB, less where a pool
+// has less than 16 MiB, whether bytes of them move or not. The headers of one stream may take an eighth of
+// HeaderBytes: a request that needs more is answered with status 431, and an answer, a push or
+// late headers cost their stream a RST_STREAM(FRAME_TOO_LARGE), and its caller a *PoolError.
 //
 // Each Server and each Transport has pools of its own, also if they share a Config. The sessions of
 // an Upgrader are in the pools of the Server whose handler has called it, or of ConfigureServer,
@@ -107,9 +116,11 @@ type pools struct {
 type pool struct {
 	limit  int64 // immutable; math.MaxInt64 if there is none
 	little int64 // what a session holds little by; immutable
+	modest int64 // a stream that holds more than that is large; immutable
 	spare  int64 // what is kept for new sessions; immutable
 
 	used    atomic.Int64
+	leaving atomic.Int64  // what of used are headers of streams that have been reset to make room, see Stream.leaving
 	refused atomic.Uint64 // times that somebody did not get what he asked for
 	reset   atomic.Uint64 // streams that were reset to make room
 
@@ -155,14 +166,27 @@ func (p *pool) init(k *resourceKind, limit int64) {
 		p.spare = p.limit / 20
 	}
 	p.little = min(max(p.limit/(16<<10), k.little), max(p.limit/10, 1))
+	p.modest = min(max(p.limit/256, p.little), mostModest)
 }
+
+// mostModest is what a stream may hold of any pool without being large.
+const mostModest = 64 << 10
+
+// share is what the headers of one stream may take of the pool: they cost their own stream then,
+// and not those of others.
+func (p *pool) share() int64 { return p.limit / 8 }
 
 // crowdedAt is how much of the pool is used when it is nearly full.
 func (p *pool) crowdedAt() int64 { return p.limit - p.limit/20*3 - p.limit%20*3/20 }
 
-// take takes n more for a session that holds some already. It reports false if the session
-// does not get it.
-func (p *pool) take(shared *pools, held, n int64) bool {
+// An asker is who asks for more of a pool.
+type asker struct {
+	held   int64 // what its session has of the pool
+	modest bool  // it is for a stream that holds much less than the others of the session
+}
+
+// take takes n more. It reports false if the asker does not get it.
+func (p *pool) take(shared *pools, by asker, n int64) bool {
 	after := p.used.Add(n)
 	if after <= p.crowdedAt() {
 		return true
@@ -171,10 +195,11 @@ func (p *pool) take(shared *pools, held, n int64) bool {
 	limit := p.limit - p.limit/10
 	switch {
 	case after-n <= p.limit/2:
-		return true
-	case held+n <= p.little:
+		limit = p.limit
+	case by.held+n <= p.little:
 		limit = p.limit - p.spare
-	case rankOf(held+n) >= p.topRank():
+	case by.modest: // large streams of its session give way, see Session.relieve
+	case rankOf(by.held+n) >= p.topRank():
 		limit = p.crowdedAt()
 	}
 	if after <= limit {
@@ -207,19 +232,26 @@ func (p *pool) topRank() int {
 	return 0
 }
 
-// largest returns a session that holds most, or half as much, nil if all hold little. Each of
-// those of a rank has its turn.
-func (p *pool) largest() *Session {
+// most returns sessions that hold most, none if all hold little; the first ones hold half as much as
+// any other, or more. Each of those of a rank has its turn.
+func (p *pool) most(atMost int) (all []*Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.settleLocked()
 	for rank := maxRank; rank > 0; rank-- {
-		if h := p.ranks[rank]; h != nil {
-			p.ranks[rank] = h.next
-			return h.s
+		first := p.ranks[rank]
+		if first == nil {
+			continue
+		}
+		p.ranks[rank] = first.next
+		for h := first; len(all) < atMost; {
+			all = append(all, h.s)
+			if h = h.next; h == first {
+				break
+			}
 		}
 	}
-	return nil
+	return all
 }
 
 // settleLocked moves holders of the highest rank down that hold less by now. That a session takes

@@ -174,7 +174,7 @@ func (st *Stream) beginPush(header http.Header, fin bool) error {
 		return x.err
 	}
 	block := getBlock()
-	b, err := appendPushBlock((*block)[:0], s.version, x.req, x.status, header)
+	b, err := appendPushBlock((*block)[:0], s.version, x.req, int(x.status), header)
 	if err = s.keepBlock(partPush, block, b, err); err == nil {
 		err = s.openPush(x.push.parent, st, block, fin)
 	}

@@ -61,7 +61,7 @@ func (r *RawStream) keepLocked(n int) bool {
 		k.payer = k.holders[0]
 		k.payer.forfeitLocked()
 	}
-	if !s.ledger.keepsLocked(n) {
+	if !s.ledger.keepsLocked(n, r.kept+n) {
 		return false
 	}
 	r.setKeptLocked(r.kept + n)
@@ -71,7 +71,7 @@ func (r *RawStream) keepLocked(n int) bool {
 // keptLocked lowers the number of bytes that wait for the stream's application to n.
 func (r *RawStream) keptLocked(n int) {
 	if s := r.st.session; s.rawKept != nil { // else nothing has been counted
-		s.ledger.keepsLocked(n - r.kept)
+		s.ledger.keepsLocked(n-r.kept, n)
 		r.setKeptLocked(n)
 	}
 }

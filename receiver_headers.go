@@ -70,15 +70,20 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	if err != nil {
 		return err
 	}
+	cost := int64(0) // of what is not kept
+	if refused == nil {
+		cost = s.headerCost(header)
+		refused = s.ledger.outgrows(f.id, cost)
+	}
 	answers, tooLarge := s.answersTooLarge(f, refused), refused
 	if answers != nil {
-		refused = nil
+		refused, cost = nil, 0
 	}
 	if s.crowded() {
 		s.app.makeRoom()
 	}
 	s.relieve()
-	st, err := s.admitStream(f, refused, len(block), s.headerCost(header))
+	st, err := s.admitStream(f, refused, len(block), cost)
 	if err != nil || st == nil {
 		return err
 	}

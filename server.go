@@ -283,19 +283,12 @@ func (a *httpServerApp) serve(st *Stream, how beginning) {
 	req := st.http.req
 	handler, returned := a.handler(req), false
 	defer func() {
-		hijacked := st.http.hijacked != nil
-		if !returned && !hijacked { // a panic, or runtime.Goexit
-			if !st.answerReplaced() {
-				st.reset(RstInternalError, "the handler did not return", nil)
-			} else {
-				st.limitEnd()
-			}
-			st.http.finished = true
-			st.http.releaseBuffer()
+		if !returned && st.http.ends() { // a panic, or runtime.Goexit
+			st.breakOff()
 		}
 		st.http.push.decide(errPushFailed)
 		st.cancelContext(context.Canceled)
-		if !hijacked {
+		if !st.http.hijacked() {
 			removeFiles(req)
 			st.stopReading()
 		}
@@ -306,8 +299,9 @@ func (a *httpServerApp) serve(st *Stream, how beginning) {
 		return
 	}
 	returned = true
+	finishes := st.http.ends()
 	st.release() // before the FIN, upon which the client may open another stream
-	if st.http.hijacked == nil {
+	if finishes {
 		st.finish()
 	}
 }

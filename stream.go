@@ -40,9 +40,7 @@ type Stream struct {
 	done    chan struct{} // latch: the stream has ended, err says why
 	taken   chan struct{} // doorbell for the writer: "look at your loan again"; made under Session.mu by a writer who waits
 	interim chan struct{} // doorbell for an upload that waits for 100; nil if none does
-	turn    chan struct{} // doorbell for whoever waits to write; made under Session.mu by the first who does
-	writing atomic.Bool   // somebody writes
-	queued  atomic.Int32  // how many wait for turn
+	turn    turn          // of writers
 
 	readers atomic.Int32 // how many wait for in.bell, see wait.crowd
 
@@ -61,6 +59,7 @@ type Stream struct {
 	claimed  bool // a stream of NewClientStream has been given its request; a push its request, or nobody will have it
 	released bool // the application is done with a stream of the peer
 	tunnel   bool // the application has its bytes as a connection, see tunnel
+	leaving  bool // headerCharge is a part of pool.leaving
 	closing  bool // the application has closed the stream during a Write, see keepLoanLocked
 	out      outflow
 	granted  grantMark // its WINDOW_UPDATE that waits
@@ -157,7 +156,7 @@ func (st *Stream) limitRequestLocked() {
 
 // takeTurn waits until no other writer is at work.
 func (st *Stream) takeTurn() error {
-	if !st.writing.CompareAndSwap(false, true) {
+	if !st.turn.try() {
 		return st.awaitTurn(&st.writeDeadline)
 	}
 	err := st.writeDeadline.Load().err()
@@ -170,15 +169,15 @@ func (st *Stream) takeTurn() error {
 // awaitTurn waits for the turn, the end of the stream, or the deadline at limits. The writer
 // that has the turn obeys the deadline too, and rings turn when it is through.
 func (st *Stream) awaitTurn(limits *limit) (err error) {
-	turn := st.queueUp()
-	defer st.queued.Add(-1)
+	turn := st.turn.queueUp(st.session)
+	defer st.turn.leaveQueue()
 	w := wait{limit: limits, end: st.done}
 	look := func() (bell chan struct{}) {
 		if err = limits.err(); err != nil {
 			ringBell(turn) // it may have been rung for us
 			return nil
 		}
-		if st.writing.CompareAndSwap(false, true) {
+		if st.turn.try() {
 			return nil
 		}
 		if latched(st.done) {
@@ -191,27 +190,7 @@ func (st *Stream) awaitTurn(limits *limit) (err error) {
 	return err
 }
 
-// queueUp makes sure that whoever passes the turn rings the bell that it returns.
-func (st *Stream) queueUp() (turn chan struct{}) {
-	st.session.mu.Lock()
-	defer st.session.mu.Unlock()
-	if st.turn == nil {
-		st.turn = make(chan struct{}, 1)
-	}
-	st.queued.Add(1)
-	return st.turn
-}
-
-func (st *Stream) passTurn() {
-	st.writing.Store(false)
-	if st.queued.Load() == 0 {
-		return
-	}
-	st.session.mu.Lock()
-	turn := st.turn
-	st.session.mu.Unlock()
-	ringBell(turn)
-}
+func (st *Stream) passTurn() { st.turn.pass(st.session) }
 
 // write lends p to the sender and waits until it has been taken, the stream has
 // ended, or the write deadline has passed; nothing keeps p after that. With fin
@@ -419,8 +398,8 @@ func (st *Stream) awaitHeaders() (err error) {
 }
 
 // headersQueued returns the bell that the sender rings when it takes header blocks of the
-// stream, nil if no block is queued. Only the goroutine of a handler flushes, and it is the only
-// writer of its stream, so no other goroutine waits for the bell.
+// stream, nil if no block is queued. Only whoever has the turn of an exchange flushes, so no other
+// goroutine waits for the bell.
 func (st *Stream) headersQueued() (bell chan struct{}, err error) {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()

@@ -38,16 +38,21 @@ func (w tunnelWriter) Unwrap() http.ResponseWriter { return w.Stream }
 // that hijacks and closes cuts it off. Deadlines that the server has set are taken away.
 func (w tunnelWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	st, x := w.Stream, w.Stream.http
+	x.turn.take(st.session)
+	defer x.turn.pass(st.session)
 	switch {
-	case x.hijacked != nil:
+	case x.hijacked():
 		return nil, nil, http.ErrHijacked
-	case x.finished:
-		return nil, nil, errors.New("spdy: Hijack after the handler has returned")
+	case x.finished():
+		return nil, nil, errHijackLate
 	}
 	if x.status != 0 {
 		if err := st.flush(nil); err != nil {
 			return nil, nil, err
 		}
+	}
+	if !x.turn.fate.CompareAndSwap(exchangeOpen, exchangeHijacked) { // while it was flushed
+		return nil, nil, errHijackLate
 	}
 	if x.body != nil {
 		x.body.closed.Store(true)
@@ -61,9 +66,9 @@ func (w tunnelWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	case x.status == http.StatusSwitchingProtocols, x.req.Method == http.MethodConnect && x.status < 300:
 		t.answer.opened.Store(true)
 	default:
-		t.answer.body = &textBody{chunked: x.length < 0 && bodyAllowed(x.status), left: max(0, x.length-x.written)}
+		t.answer.body = &textBody{chunked: x.length < 0 && bodyAllowed(int(x.status)), left: max(0, x.length-x.written)}
 	}
-	x.hijacked, x.err = t, http.ErrHijacked
+	x.err = http.ErrHijacked
 	return t, bufio.NewReadWriter(bufio.NewReader(t), bufio.NewWriter(t)), nil
 }
 
@@ -76,6 +81,8 @@ func (st *Stream) writer() http.ResponseWriter {
 }
 
 var (
+	errHijackLate = errors.New("spdy: Hijack after the handler has returned")
+
 	errNoAnswer  = errors.New("spdy: the hijacked connection was closed before its answer was complete")
 	errBadAnswer = errors.New("spdy: what was written to the hijacked connection is no answer of HTTP/1.1")
 )

@@ -287,10 +287,10 @@ var firstWaits = []firstWait{
 		return err
 	}, writeLimit, ringTaken},
 	{"Flush", "(*Stream).headersQueued", sessionLock, func(r *RawStream) error { return r.st.awaitHeaders() }, writeLimit, ringTaken},
-	{"the writer's turn", "(*Stream).queueUp", sessionLock, func(r *RawStream) error {
-		r.st.writing.Store(true)
+	{"the writer's turn", "(*turn).queueUp", sessionLock, func(r *RawStream) error {
+		r.st.turn.try()
 		return r.st.takeTurn()
-	}, writeLimit, func(st *Stream) { ringBell(st.turn) }},
+	}, writeLimit, func(st *Stream) { ringBell(st.turn.bell) }},
 }
 
 func inLock(st *Stream) *sync.Mutex      { return &st.in.mu }
