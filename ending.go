@@ -272,6 +272,7 @@ func (s *Session) writeFailed(err error) {
 		s.end.writeErr = lost
 	}
 	s.end.saidGoAway = true // to nobody
+	s.headers.flush.wakeLocked()
 	s.openers.failLocked(s.reasonLocked(nil))
 	s.pooled.leaveLocked()
 	for _, st := range s.streams {
