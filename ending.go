@@ -139,7 +139,8 @@ func (s *Session) shutdown(reason error) {
 	case errors.As(reason, &protocol) && !protocol.Remote:
 		s.control = appendGoAway(s.control, s.version, s.lastGood, protocol.Status)
 	case protocol != nil, reason == ErrSessionClosed:
-		if !s.end.saidGoAway && !s.sparesGoAwayLocked() { // SPEC G1
+		s.breakOffLocked()
+		if !s.end.saidGoAway { // SPEC G1
 			s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		}
 	default:
