@@ -142,6 +142,7 @@ type Config struct {
 	// of use, unless it is a smaller window than 256 bytes that makes us send so little.
 	// The peer may save what was allowed for up to IdleFrameBurst, and up to 32 for each stream
 	// of the last while, because credit for many streams may come at once.
+	// With FlowControlPeerUnaware 1024 empty DATA frames and PINGs count as one.
 	// It is a Budget, see ResetBurst. Default 10,000. Range: 16 to 2^31-1, since an honest peer
 	// begins with some.
 	IdleFrameBurst int

@@ -186,6 +186,7 @@ func (st *Stream) SetWriteDeadline(t time.Time) error {
 	}
 	ringBell(st.taken)
 	ringBell(st.room)
+	st.session.headers.flush.wakeLocked()
 	st.session.mu.Unlock()
 	return nil
 }

@@ -140,7 +140,8 @@ func (s *Session) shutdown(reason error) {
 	case errors.As(reason, &protocol) && !protocol.Remote:
 		s.control = appendGoAway(s.control, s.version, s.lastGood, protocol.Status)
 	case protocol != nil, reason == ErrSessionClosed:
-		if !s.end.saidGoAway && !s.sparesGoAwayLocked() { // SPEC G1
+		s.breakOffLocked()
+		if !s.end.saidGoAway { // SPEC G1
 			s.control = appendGoAway(s.control, s.version, s.lastGood, GoAwayOK)
 		}
 	default:
@@ -290,6 +291,7 @@ func (s *Session) writeFailed(err error) {
 		s.end.writeErr = lost
 	}
 	s.end.saidGoAway = true // to nobody
+	s.headers.flush.wakeLocked()
 	s.openers.failLocked(s.reasonLocked(nil))
 	s.pooled.leaveLocked()
 	for _, st := range s.streams {

@@ -29,7 +29,8 @@ type floods struct {
 // A pingRate counts the PINGs that one read of the connection has returned.
 type pingRate struct {
 	read  int64 // value of reader.total after that read
-	count int
+	count uint32
+	cheap uint32 // PINGs and empty DATA frames that idleCheap has counted, whatever the read
 }
 
 // An idleBudget counts frames that carry nothing.
@@ -40,6 +41,11 @@ type idleBudget struct {
 }
 
 const (
+	// cheapFrames is the number of empty DATA frames and PINGs that cost as much as one frame where
+	// the peer may be of a library without budgets, see FlowControlPeerUnaware: its programs
+	// send as many as they like. Each of them costs the peer about as much as us, and waits for
+	// nothing; how many replies wait is bounded beside that.
+	cheapFrames = 1 << 10
 	// idleInflate is the number of inflated bytes of a header block without a stream that
 	// cost as much as a frame: about equal in time.
 	idleInflate = 4 << 10
@@ -167,7 +173,7 @@ func (f *floods) echoLocked() (asked bool) {
 // number of bytes that the session has read. Receiver only.
 func (f *floods) freePing(read int64) bool {
 	if read != f.pings.read {
-		f.pings = pingRate{read: read}
+		f.pings.read, f.pings.count = read, 0
 	}
 	f.pings.count++
 	return f.pings.count <= pingsAtOnce
@@ -230,6 +236,17 @@ func (s *Session) inflateCost(n int) int { return max(0, s.inflate.size-idleRati
 // idleEmpty charges an empty DATA frame.
 func (s *Session) idleEmpty() error {
 	s.floods.idle.empty++
+	return s.idleCheap()
+}
+
+// idleCheap charges a frame that takes next to no time: an empty DATA frame or a PING.
+func (s *Session) idleCheap() error {
+	if s.unaware == nil {
+		return s.idle(1)
+	}
+	if s.floods.pings.cheap++; s.floods.pings.cheap%cheapFrames != 0 {
+		return nil
+	}
 	return s.idle(1)
 }
 

@@ -78,6 +78,8 @@ type headerQueue struct {
 	clock uint64
 	open  uint64 // the turn of the SYN_STREAM that was queued last
 	seq   uint32 // of the last job
+
+	flush flushers // who waits for the network; here because every session has a queue
 }
 
 // openLag is how far ahead of the clock the turn of a SYN_STREAM may be: others wait for it

@@ -30,6 +30,7 @@ var mayClose = []house.Place{
 	{File: "interim.go", Func: "(*Stream).replyLocked"},
 	{File: "sender.go", Func: "(*Session).sender"},
 	{File: "sniff.go", Func: "(*connQueue).Close"},
+	{File: "flush.go", Func: "(*flushers).wakeLocked"},
 	{File: "goaway.go", Func: "(*Session).heardGoAwayLocked"},
 	{File: "goaway.go", Func: "(*Session).PeerGoAway"},
 	{File: "push_client.go", Func: "(*Stream).startPush"},

@@ -1,6 +1,10 @@
 package spdy
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // The library that carries Kubernetes speaks SPDY/3.1 without its flow control: it
 // grants no credit and looks at none, takes a GOAWAY for the end of the connection,
@@ -30,7 +34,8 @@ const (
 	//   - on a stream of ours no bytes and no HEADERS are sent before the peer has
 	//     replied: a Write waits for the reply;
 	//   - Session.Shutdown refuses new streams one by one and sends its GOAWAY last,
-	//     and no GOAWAY goes out while a stream is open;
+	//     and no GOAWAY goes out while a stream is open, unless the session ends for
+	//     another reason: then RST_STREAM for each open stream goes before it;
 	//   - what the peer sends on a stream after its FIN is dropped in silence;
 	//   - what came on a stream before the peer reset it stays readable, and holds its
 	//     part of the session's window, or budget, until it is read or the stream is
@@ -353,8 +358,20 @@ func (s *Session) refuseQuietlyLocked() bool {
 // not said so.
 func (s *Session) refusingLocked() bool { return s.unaware != nil && s.unaware.refusing }
 
-// sparesGoAwayLocked reports that a GOAWAY would cost the peer what it has not read yet.
-func (s *Session) sparesGoAwayLocked() bool { return s.blind() && len(s.streams) > 0 }
+// breakOffLocked resets the streams of a session that ends although they are open. A peer that does
+// flow control fails them by our GOAWAY. Another one keeps its connection for ever unless a GOAWAY
+// tells it to close that; it reads on to the end of what came before. The status is not CANCEL,
+// with which programs end what is complete.
+func (s *Session) breakOffLocked() {
+	if !s.blind() {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.streams)) {
+		if s.streams[id].onWire {
+			s.queueResetLocked(id, RstInternalError, false)
+		}
+	}
+}
 
 // countStall notes that the receiver stops reading.
 func (s *Session) countStall() {

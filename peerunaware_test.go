@@ -482,7 +482,7 @@ func TestUnawareShutdown(t *testing.T) {
 		p.wantOrderlyEnd("and no more")
 		shutdown.ok("all is done")
 	})
-	story(t, "Close with streams open says no GOAWAY", func(t *testing.T) {
+	story(t, "Close with streams open resets them and says GOAWAY last", func(t *testing.T) {
 		p := newUnaware(t, asServer, Config{})
 		st := p.greet("opened")
 		p.rawWrite(st, []byte("text")).wrote("written", 4)
@@ -491,6 +491,8 @@ func TestUnawareShutdown(t *testing.T) {
 		p.wantData("the last that the peer reads", 1, 4)
 		p.wantIdle("SendGoaway says nothing either")
 		p.async("Close", func(*call) { p.s.Close() })
+		p.wantRst("or the peer would wait for the rest", 1, RstInternalError)
+		p.wantGoAway("or it would never close its connection", 1, GoAwayOK)
 		p.wantOrderlyEnd("a plain end")
 	})
 	story(t, "a broken protocol is told", func(t *testing.T) {

@@ -201,7 +201,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 		if s.floods.expected() { // behind the RST_STREAM of a stream that we have refused
 			return nil
 		}
-		return s.idle(1)
+		return s.idleCheap()
 	}
 	s.mu.Lock()
 	asked := s.floods.echoLocked()

@@ -94,6 +94,7 @@ func (s *Session) writeConn(b []byte) error {
 // (SPEC H13); the lock is not held meanwhile.
 func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	s.mu.Lock()
+	s.headers.flush.wroteLocked(s.batch)
 	if s.end.lost {
 		s.mu.Unlock()
 		return b, true
@@ -127,7 +128,9 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	}
 	drained := len(b) == 0 && s.parcel == nil && s.drainedLocked()
 	s.deserted = s.headers.empty() && s.sched.deserted()
-	s.writing = len(b) > 0 || s.parcel != nil
+	if s.writing = len(b) > 0 || s.parcel != nil; !s.writing {
+		s.headers.flush.wroteLocked(s.batch)
+	}
 	ended = s.end.err != nil && len(s.control) == 0 // a failure meanwhile may have left a GOAWAY
 	s.mu.Unlock()
 	if drained {

@@ -170,7 +170,7 @@ func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app appli
 		nextPing:  2,
 		peerLimit: assumedMaxStreams,
 		batch:     1,
-		headers:   new(headerQueue),
+		headers:   &headerQueue{flush: flushers{batch: 1}},
 		sched:     newScheduler(),
 	}
 	s.handlers = newHandlerQueue(app, conf.MaxConcurrentStreams)

@@ -22,6 +22,8 @@ var waitsElsewhere = map[string]string{
 	"RawStream.Close":                  "it waits for nothing",
 	"RawStream.CloseRead":              "it waits for nothing",
 	"RawStream.Reset":                  "it waits for nothing",
+	"RawStream.Flush":                  "it waits for the connection; tests/flush has its ends",
+	"Session.Flush":                    "as RawStream.Flush",
 	"RawStream.Reply":                  "it waits for nothing: headers are queued",
 	"RawStream.SendHeaders":            "it waits for nothing: headers are queued",
 	"Server.Close":                     "it is how others are unblocked; it waits for the peers to hang up, for linger at most",

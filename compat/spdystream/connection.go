@@ -171,7 +171,7 @@ func (c *Connection) accept(newHandler StreamHandler) {
 		switch {
 		case stream == nil:
 		case newHandler == nil:
-			_ = stream.Refuse()
+			stream.refuse()
 		default:
 			go newHandler(stream) // the handler's own end
 		}
@@ -289,6 +289,7 @@ func (c *Connection) CreateStream(headers http.Header, parent *Stream, fin bool)
 	c.next = max(c.next, raw.ID()+2)
 	c.enterLocked(s)
 	c.mu.Unlock()
+	s.flush()
 	return s, nil
 }
 

@@ -26,6 +26,14 @@
 // the program reads nothing and, unless the peer has said GOAWAY, nothing is sent ends it
 // too, or half a minute if the peer is seen to read slowly.
 //
+// A call that sends a frame returns when the network has it, as in the original: a program may
+// exit, or close its net.Conn, right behind its last call. If the network takes nothing at all for
+// five seconds the call returns, where the original waits for ever; the frame stays queued. Write
+// returns when the bytes are taken for the next write to the network, and a Close behind it waits for them.
+//
+// A connection that ends although streams are open, by its timeouts or by Close, says so to an
+// original, by RST_STREAM and GOAWAY, which makes that close its net.Conn.
+//
 // Deadlines are those of one stream. Reset after Close reaches the peer. A Write after
 // Close fails; what is written after Reset, or after the peer's CANCEL, is dropped. No call
 // waits for a connection that is gone. The peer is limited to

@@ -21,6 +21,7 @@ type watchedConn struct {
 	hungUp   atomic.Bool // the peer has ended it, or it is lost
 	epoch    time.Time
 	watchers atomic.Int32
+	taken    atomic.Int64 // bytes that the network has taken
 	last     atomic.Int64 // time since epoch of the last bytes either way
 	moved    atomic.Int64 // and of the last that the program has read, or has had sent, see move
 }
@@ -44,6 +45,7 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 // Write writes to the connection.
 func (c *watchedConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
+	c.taken.Add(int64(n))
 	if n > 0 && !areQuietPings(p) {
 		c.touch()
 		if !c.leaving.Load() {

@@ -34,6 +34,7 @@ func (c *Connection) Close() error {
 	timeout := c.closeTimeout
 	c.mu.Unlock()
 	c.drain(timeout)
+	c.flush(c.session.Flush)
 	return nil
 }
 

@@ -78,6 +78,7 @@ func (s *Stream) Close() error { return s.WriteData(nil, true) }
 // error is always nil.
 func (s *Stream) Reset() error {
 	s.drop(amahi.RstCancel)
+	s.flush()
 	return nil
 }
 
@@ -87,10 +88,16 @@ func (s *Stream) Cancel() error { return s.Reset() }
 // Refuse rejects a stream of the peer before it has been replied to, and does nothing
 // later. The error is always nil.
 func (s *Stream) Refuse() error {
+	s.refuse()
+	s.flush()
+	return nil
+}
+
+// refuse is Refuse for the goroutine that accepts, which does not wait for the network.
+func (s *Stream) refuse() {
 	if s.answer() {
 		s.drop(amahi.RstRefusedStream)
 	}
-	return nil
 }
 
 // drop resets the stream.

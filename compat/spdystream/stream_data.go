@@ -60,6 +60,7 @@ func (s *Stream) send(data []byte, fin bool) (n int, err error) {
 		return n, s.writeError(err)
 	}
 	s.finish()
+	s.flush()
 	return n, nil
 }
 

@@ -162,6 +162,7 @@ func (s *Stream) SendReply(headers http.Header, fin bool) error {
 		s.finish()
 	}
 	s.answer()
+	s.flush()
 	return nil
 }
 
@@ -246,6 +247,7 @@ func (s *Stream) SendHeader(headers http.Header, fin bool) error {
 	if fin {
 		s.finish()
 	}
+	s.flush()
 	return nil
 }
 

@@ -249,7 +249,7 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "PINGs count",
 		file: "receiver_control.go",
-		old:  "a stream that we have refused\n			return nil\n		}\n		return s.idle(1)\n",
+		old:  "a stream that we have refused\n			return nil\n		}\n		return s.idleCheap()\n",
 		new:  "a stream that we have refused\n			return nil\n		}\n		return nil\n",
 	},
 	{
