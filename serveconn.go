@@ -202,7 +202,7 @@ func (srv *Server) ServeConn(conn net.Conn, opts *ServeConnOpts) error {
 		conn.Close()
 		return http.ErrServerClosed
 	}
-	defer srv.serving.Done()
+	defer srv.done()
 	var err error
 	if u.greeting, err = srv.greet(u.server, &arrival{conn: conn, since: u.since}); err != nil {
 		return err

@@ -97,7 +97,8 @@ type Server struct {
 	listeners map[*net.Listener]struct{}
 	sessions  map[*Session]struct{}
 	greeting  map[*arrival]struct{} // connections that are no sessions yet
-	serving   sync.WaitGroup        // goroutines of serveConn
+	serving   int                   // goroutines of connections, see begin
+	unserved  chan struct{}         // latch: none of them is left; nil until awaitServing waits
 	ended     ServerStats           // totals of sessions that have ended
 
 	shared     *pools                 // of the sessions; made by the first
@@ -244,9 +245,9 @@ func (srv *Server) serve(ln net.Listener, only bool) (err error) {
 		a := &arrival{conn: conn, since: time.Now()}
 		go func() { // ends with the session
 			closed := srv.greetConn(base, hs, a, queue)
-			srv.serving.Done()
+			srv.done()
 			if closed {
-				srv.tell(conn, http.StateClosed) // may call Close, which waits for serving
+				srv.tell(conn, http.StateClosed) // may call Close, which waits for such goroutines
 			}
 		}()
 	}
@@ -332,16 +333,18 @@ func (st *Stream) call(handler http.Handler, req *http.Request) (returned bool) 
 }
 
 // Close ends the server at once: listeners, sessions and HTTP/1.1 connections are
-// closed. It waits neither for clients nor for handlers, whose contexts end. Called by a hook of a
+// closed. It waits neither for clients nor for handlers, whose contexts end, and at most a tenth of a
+// second for functions such as GetCertificate and ConnContext. Called by a hook of a
 // Trace, or other code that runs on a session's own goroutines, it waits for nothing.
 func (srv *Server) Close() (err error) {
+	began := time.Now()
 	sessions, plain := srv.close()
 	if insideSession() {
 		for _, s := range sessions {
 			s.shutdown(ErrSessionClosed)
 		}
 	} else if closeSoon(sessions...) { // the http.Server would close their connections before the GOAWAY is out
-		defer srv.serving.Wait()
+		defer srv.awaitServing(began)
 	}
 	if plain != nil {
 		err = unlessClosed(plain.Close())
@@ -379,12 +382,13 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	for _, s := range sessions {
 		s.awaitEnd(ctx)
 	}
+	began := time.Now()
 	if ctx.Err() == nil {
-		srv.serving.Wait()
+		srv.awaitServing(began)
 		return cmp.Or(err, undelivered(alive))
 	}
 	if cutShort(sessions...) {
-		defer srv.serving.Wait()
+		defer srv.awaitServing(began)
 	}
 	plain.Close() // not before: it would close connections before their GOAWAY is out
 	return ctx.Err()

@@ -55,7 +55,7 @@ func (srv *Server) addTo(hs *http.Server) {
 				base = b.BaseContext() // net/http's own way to hand it on, ConnContext included
 			}
 			if srv.begin() {
-				defer srv.serving.Done()
+				defer srv.done()
 				_ = srv.serveConn(conn, sessionSetup{ // the session has logged what is worth it
 					base: base, server: hs, handler: h, since: time.Now(), greeting: greeting{version: v},
 				})
