@@ -287,6 +287,6 @@ func (s *Session) askLateLocked() {
 
 // closeDirection closes our direction of a connection, and reports whether that was possible.
 func closeDirection(conn net.Conn) bool {
-	c, ok := conn.(interface{ CloseWrite() error })
+	c, ok := conn.(halfCloser)
 	return ok && c.CloseWrite() == nil
 }

@@ -346,17 +346,7 @@ func withReadAhead(conn net.Conn, first []byte) net.Conn {
 	if len(first) == 0 {
 		return conn
 	}
-	ahead := readAheadConn{Conn: conn, first: append([]byte(nil), first...)}
-	if secure, ok := conn.(tlsConn); ok {
-		return &readAheadTLS{readAheadConn: ahead, tlsConn: secure}
-	}
-	return &ahead
-}
-
-// A readAheadTLS is a readAheadConn that can tell its TLS state.
-type readAheadTLS struct {
-	readAheadConn
-	tlsConn
+	return readAhead(conn, append([]byte(nil), first...), false)
 }
 
 // urlAddr is the host and the port of a URL, the given port if it has none, with an
