@@ -99,6 +99,7 @@ type Server struct {
 	greeting  map[*arrival]struct{} // connections that are no sessions yet
 	serving   int                   // goroutines of connections, see begin
 	unserved  chan struct{}         // latch: none of them is left; nil until awaitServing waits
+	others    atomic.Int32          // connections of plain that carry no session
 	ended     ServerStats           // totals of sessions that have ended
 
 	shared     *pools                 // of the sessions; made by the first
@@ -360,8 +361,8 @@ func (srv *Server) Close() (err error) {
 // Session.Shutdown, HTTP/1.1 connections end when idle. A client that does not confirm
 // its answer for Config.DeliveryTimeout makes it return ErrDeliveryTimeout: it returns nil only
 // if every client that was still connected has received everything. If the
-// context ends first, everything is closed and the context's error returned, within a
-// tenth of a second whatever the peers do. A hook of a Trace, which cannot wait, gets an
+// context ends first, everything is closed within a tenth of a second whatever the peers do, and the
+// context's error returned, unless only connections were left to be closed. A hook of a Trace, which cannot wait, gets an
 // error and should call Close.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	sessions, _ := srv.close()
@@ -379,8 +380,9 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		s.goAway()
 	}
 	err := unlessClosed(plain.Shutdown(ctx))
+	whole := err == nil || err == ctx.Err() && srv.others.Load() == 0 // which counts no sessions that linger
 	for _, s := range sessions {
-		s.awaitEnd(ctx)
+		whole = (s.awaitEnd(ctx) || s.delivered()) && whole
 	}
 	began := time.Now()
 	if ctx.Err() == nil {
@@ -391,6 +393,9 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		defer srv.awaitServing(began)
 	}
 	plain.Close() // not before: it would close connections before their GOAWAY is out
+	if whole {
+		return undelivered(alive)
+	}
 	return ctx.Err()
 }
 
