@@ -1,6 +1,7 @@
 package ends
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/localcert"
+	"github.com/amahi/spdy/internal/testconn"
 	"github.com/amahi/spdy/spdytest"
 	"github.com/amahi/spdy/tests/bubble"
 )
@@ -86,5 +89,37 @@ func ownKept(t *testing.T, srv ender, bare, secure bool, cert tls.Certificate) t
 			return time.Since(began)
 		}
 		bubble.Pass(30 * time.Millisecond)
+	}
+}
+
+// TestOwnNoHalfClose: a peer that answers no PING, on a connection that cannot close one direction, is
+// told by the end of all of it, after as long as another peer by the end of one direction. Until
+// then it can be answered. The oracle keeps such a connection for half a second.
+func TestOwnNoHalfClose(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		bubble.InVersions(t, fmt.Sprint("bare ", bare), func(t *testing.T, v spdy.Version) {
+			ours, theirs := testconn.Pair()
+			conn := net.Conn(ours)
+			if bare {
+				conn = ownBare{ours}
+			}
+			p := newOwnPeer(t, v, theirs, bubble.Quiet(spdy.Config{}, v).RawSession(conn, false))
+			defer p.close()
+			p.send(&spdy.SynStreamFrame{StreamID: 1, Flags: spdy.FlagFin})
+			r, err := p.s.AcceptStream(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, r.Reply(nil, true))
+			began, ended := time.Now(), make(chan error, 1)
+			go func() { ended <- p.s.Shutdown(context.Background()) }()
+			<-p.over // what the peer sees as the end
+			require.Equal(t, 5*time.Second, time.Since(began))
+			if bare {
+				require.NoError(t, <-ended)
+				require.Equal(t, 5*time.Second, time.Since(began))
+				return
+			}
+			p.conn.Close()
+			require.NoError(t, <-ended)
+		})
 	}
 }
