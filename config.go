@@ -291,7 +291,9 @@ type Config struct {
 	// anything since. A peer that was silent for longer before the session ends gets all of
 	// the time again if the connection has not taken everything, or, on Linux, the peer's
 	// system has not acknowledged it; else five seconds. The session then ends with
-	// ErrDeliveryTimeout, which Shutdown returns. 0 means one minute; less means not to
+	// ErrDeliveryTimeout, which Shutdown returns. A peer that answers no PING is told the end by closing our
+	// direction after five seconds, or half of the time; on a connection without CloseWrite
+	// by closing all of it, if nothing is known to be missing. 0 means one minute; less means not to
 	// wait. Range: 1 ms and more.
 	DeliveryTimeout time.Duration
 

@@ -57,6 +57,7 @@ type delivery struct {
 	alone    bool          // counted in unattended
 	closes   bool          // the sender is to close our direction
 	closed   bool          // it has
+	whole    bool          // it could not: the connection closes as a whole
 	written  bool          // the last frame is written: seen is what was seen then, or later
 }
 
@@ -210,6 +211,12 @@ func (s *Session) lookDelivered() {
 		s.shutdown(&ConnError{Err: ErrDeliveryTimeout})
 		return
 	}
+	if d.closesWhole(silence, seen) {
+		reason := s.reasonLocked(ErrSessionClosed)
+		s.mu.Unlock()
+		s.shutdown(reason)
+		return
+	}
 	next := limit - silence
 	if !d.closes {
 		if d.closes = silence >= d.grace; !d.closes {
@@ -246,15 +253,30 @@ func (d *delivery) stopLocked() {
 	}
 }
 
-// closesHalfLocked reports whether the sender is to close our direction now, and notes that
-// it does.
+// closesHalfLocked reports whether the sender is to close our direction now.
 func (s *Session) closesHalfLocked() bool {
 	d := s.end.delivery
-	if d == nil || !d.closes || d.closed || s.end.err != nil {
-		return false
+	return d != nil && d.closes && !d.closed && !d.whole && s.end.err == nil
+}
+
+// closeHalf closes our direction. If that is not possible, the timer looks at once whether the
+// connection can be closed as a whole. Called by the sender.
+func (s *Session) closeHalf() {
+	closed := closeDirection(s.conn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.end.delivery
+	d.closed, d.whole = closed, !closed
+	if d.whole && s.end.err == nil {
+		d.looksIn(time.Now(), 0)
 	}
-	d.closed = true
-	return true
+}
+
+// closesWhole reports whether to end the delivery to a silent peer whose connection has no half
+// close, so that nothing but the end of all can tell it that this was all. Its system has
+// acknowledged every byte, as far as that is known.
+func (d *delivery) closesWhole(silence time.Duration, seen progress) bool {
+	return d.whole && silence >= min(deliveryGrace, d.patience/2) && !d.outstanding(seen)
 }
 
 // halfClosedLocked reports that nothing can be written any more.
@@ -267,7 +289,7 @@ func (s *Session) allWritten() {
 	due, first := s.closesHalfLocked(), s.end.delivery != nil && !s.end.delivery.written
 	s.mu.Unlock()
 	if due {
-		closeDirection(s.conn)
+		s.closeHalf()
 	}
 	if first { // our own farewell is no sign of the peer
 		seen := s.evidence()
@@ -287,6 +309,6 @@ func (s *Session) askLateLocked() {
 
 // closeDirection closes our direction of a connection, and reports whether that was possible.
 func closeDirection(conn net.Conn) bool {
-	c, ok := conn.(interface{ CloseWrite() error })
+	c, ok := conn.(halfCloser)
 	return ok && c.CloseWrite() == nil
 }

@@ -65,7 +65,8 @@ func (s *Session) PeerLastGood() (id uint32, ok bool) {
 // the connection fails, that error is returned, and ErrSessionClosed if the context of
 // another Shutdown has ended the session. If the context ends first, so
 // does the session, at once: the context's error is returned within a tenth of a
-// second, whether the peer hangs up or not. Called by a hook of a Trace, or by other
+// second, whether the peer hangs up or not. It is nil instead if the peer had confirmed everything,
+// and has only not hung up. Called by a hook of a Trace, or by other
 // code that runs on a session's own goroutines, it does not wait: it has announced the
 // end, and returns an error that says so.
 func (s *Session) Shutdown(ctx context.Context) (err error) {
@@ -80,8 +81,20 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 	if s.awaitEnd(ctx) {
 		return s.failure()
 	}
+	whole := s.delivered()
 	cutShort(s)
+	if whole {
+		return nil
+	}
 	return ctx.Err()
+}
+
+// delivered reports whether the session has ended and its peer has confirmed everything. Then
+// nothing is left but to close the connection.
+func (s *Session) delivered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end.err != nil && !s.end.undelivered
 }
 
 // failure returns why a session that has ended has not delivered everything, nil if it has,

@@ -36,7 +36,7 @@ func (c *Config) agree(conn net.Conn) error {
 	if state := connectionState(conn); !ok || state != nil && state.HandshakeComplete {
 		return nil
 	}
-	if err := within(context.Background(), handshakeTimeout, errHandshakeTimeout, h.HandshakeContext); err != nil {
+	if err := shakeHands(context.Background(), handshakeTimeout, h.HandshakeContext); err != nil {
 		return err
 	}
 	state := connectionState(conn)

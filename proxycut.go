@@ -25,9 +25,10 @@ func showsCut(r *http.Request, header http.Header) bool {
 func (f *proxyFront) hangUp(conn net.Conn) {
 	defer conn.Close()
 	b, ok := f.body.(*proxiedBody)
-	if !ok || b.isWhole() || !closeDirection(conn) {
+	if !ok || b.isWhole() {
 		return
 	}
+	closeDirection(conn) // without it the client learns from the framing alone that this is all
 	end := time.Now().Add(drainLimit)
 	buf := make([]byte, readBufferSize)
 	for left := drainBytes; left > 0; {

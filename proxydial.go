@@ -111,6 +111,17 @@ func within(ctx context.Context, limit time.Duration, late timeoutError, f func(
 	return err
 }
 
+// shakeHands calls a TLS handshake with a limit of time. A handshake heeds its context, but not while it
+// runs the user's code, such as VerifyConnection: then it is left to itself, as a dial hook is. After
+// an error the caller closes the connection.
+func shakeHands(ctx context.Context, limit time.Duration, handshake func(context.Context) error) error {
+	hook := hookedDial(func(ctx context.Context, _, _ string) (net.Conn, error) { return nil, handshake(ctx) })
+	return within(ctx, limit, errHandshakeTimeout, func(ctx context.Context) error {
+		_, err := hook(ctx, "", "")
+		return err
+	})
+}
+
 // dialSOCKS connects by way of a SOCKS5 proxy.
 func dialSOCKS(ctx context.Context, dial dialFunc, via *url.URL, addr string) (net.Conn, error) {
 	var auth *proxy.Auth
@@ -227,7 +238,7 @@ func handshake(ctx context.Context, conn net.Conn, c *tls.Config, addr string) (
 		c.ServerName = host
 	}
 	secure := tls.Client(conn, c)
-	if err := within(ctx, handshakeTimeout, errHandshakeTimeout, secure.HandshakeContext); err != nil {
+	if err := shakeHands(ctx, handshakeTimeout, secure.HandshakeContext); err != nil {
 		return nil, err
 	}
 	return secure, nil
@@ -346,17 +357,7 @@ func withReadAhead(conn net.Conn, first []byte) net.Conn {
 	if len(first) == 0 {
 		return conn
 	}
-	ahead := readAheadConn{Conn: conn, first: append([]byte(nil), first...)}
-	if secure, ok := conn.(tlsConn); ok {
-		return &readAheadTLS{readAheadConn: ahead, tlsConn: secure}
-	}
-	return &ahead
-}
-
-// A readAheadTLS is a readAheadConn that can tell its TLS state.
-type readAheadTLS struct {
-	readAheadConn
-	tlsConn
+	return readAhead(conn, append([]byte(nil), first...), false)
 }
 
 // urlAddr is the host and the port of a URL, the given port if it has none, with an

@@ -86,22 +86,15 @@ func refuseSession(conn net.Conn, v Version) {
 
 // handOn gives a connection that speaks HTTP to the http.Server.
 func (srv *Server) handOn(queue *connQueue, conn net.Conn, first []byte) {
-	ahead := readAheadConn{Conn: conn, first: first}
-	switch t := conn.(type) {
-	case *tls.Conn: // net/http looks for this type to find out what was negotiated
-		if len(first) > 0 { // nothing was
-			queue.hand(&readAheadTLS{readAheadConn: ahead, tlsConn: t})
-			return
-		}
-		if srv.ConnState != nil {
-			srv.introduce(t)
-		}
-		queue.hand(t)
-	case tlsConn:
-		queue.hand(&readAheadTLS{readAheadConn: ahead, tlsConn: t})
-	default:
-		queue.hand(&ahead)
+	t, ok := conn.(*tls.Conn)
+	if !ok || len(first) > 0 {
+		queue.hand(readAhead(conn, first, false))
+		return
 	}
+	if srv.ConnState != nil { // net/http looks for this type to find out what was negotiated
+		srv.introduce(t)
+	}
+	queue.hand(t)
 }
 
 // serveConn runs a session on a connection until it ends, and returns what
@@ -202,7 +195,7 @@ func (srv *Server) ServeConn(conn net.Conn, opts *ServeConnOpts) error {
 		conn.Close()
 		return http.ErrServerClosed
 	}
-	defer srv.serving.Done()
+	defer srv.done()
 	var err error
 	if u.greeting, err = srv.greet(u.server, &arrival{conn: conn, since: u.since}); err != nil {
 		return err

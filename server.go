@@ -98,7 +98,9 @@ type Server struct {
 	listeners map[*net.Listener]struct{}
 	sessions  map[*Session]struct{}
 	greeting  map[*arrival]struct{} // connections that are no sessions yet
-	serving   sync.WaitGroup        // goroutines of serveConn
+	serving   int                   // goroutines of connections, see begin
+	unserved  chan struct{}         // latch: none of them is left; nil until awaitServing waits
+	others    atomic.Int32          // connections of plain that carry no session
 	ended     ServerStats           // totals of sessions that have ended
 
 	shared     *pools                 // of the sessions; made by the first
@@ -245,9 +247,9 @@ func (srv *Server) serve(ln net.Listener, only bool) (err error) {
 		a := &arrival{conn: conn, since: time.Now()}
 		go func() { // ends with the session
 			closed := srv.greetConn(base, hs, a, queue)
-			srv.serving.Done()
+			srv.done()
 			if closed {
-				srv.tell(conn, http.StateClosed) // may call Close, which waits for serving
+				srv.tell(conn, http.StateClosed) // may call Close, which waits for such goroutines
 			}
 		}()
 	}
@@ -327,16 +329,18 @@ func (st *Stream) call(handler http.Handler, req *http.Request) (returned bool) 
 }
 
 // Close ends the server at once: listeners, sessions and HTTP/1.1 connections are
-// closed. It waits neither for clients nor for handlers, whose contexts end. Called by a hook of a
+// closed. It waits neither for clients nor for handlers, whose contexts end, and at most a tenth of a
+// second for functions such as GetCertificate and ConnContext. Called by a hook of a
 // Trace, or other code that runs on a session's own goroutines, it waits for nothing.
 func (srv *Server) Close() (err error) {
+	began := time.Now()
 	sessions, plain := srv.close()
 	if insideSession() {
 		for _, s := range sessions {
 			s.shutdown(ErrSessionClosed)
 		}
 	} else if closeSoon(sessions...) { // the http.Server would close their connections before the GOAWAY is out
-		defer srv.serving.Wait()
+		defer srv.awaitServing(began)
 	}
 	if plain != nil {
 		err = unlessClosed(plain.Close())
@@ -352,8 +356,8 @@ func (srv *Server) Close() (err error) {
 // Session.Shutdown, HTTP/1.1 connections end when idle. A client that does not confirm
 // its answer for Config.DeliveryTimeout makes it return ErrDeliveryTimeout: it returns nil only
 // if every client that was still connected has received everything. If the
-// context ends first, everything is closed and the context's error returned, within a
-// tenth of a second whatever the peers do. A hook of a Trace, which cannot wait, gets an
+// context ends first, everything is closed within a tenth of a second whatever the peers do, and the
+// context's error returned, unless only connections were left to be closed. A hook of a Trace, which cannot wait, gets an
 // error and should call Close.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	sessions, _ := srv.close()
@@ -371,17 +375,22 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		s.goAway()
 	}
 	err := unlessClosed(plain.Shutdown(ctx))
+	whole := err == nil || err == ctx.Err() && srv.others.Load() == 0 // which counts no sessions that linger
 	for _, s := range sessions {
-		s.awaitEnd(ctx)
+		whole = (s.awaitEnd(ctx) || s.delivered()) && whole
 	}
+	began := time.Now()
 	if ctx.Err() == nil {
-		srv.serving.Wait()
+		srv.awaitServing(began)
 		return cmp.Or(err, undelivered(alive))
 	}
 	if cutShort(sessions...) {
-		defer srv.serving.Wait()
+		defer srv.awaitServing(began)
 	}
 	plain.Close() // not before: it would close connections before their GOAWAY is out
+	if whole {
+		return undelivered(alive)
+	}
 	return ctx.Err()
 }
 

@@ -30,7 +30,7 @@ func (srv *Server) httpServer() *http.Server {
 		IdleTimeout:                  srv.IdleTimeout,
 		MaxHeaderBytes:               min(srv.MaxHeaderBytes, math.MaxInt32), // net/http adds to it
 		TLSNextProto:                 make(map[string]func(*http.Server, *tls.Conn, http.Handler)),
-		ConnState:                    srv.strangers.watch(srv.plainState()),
+		ConnState:                    srv.strangers.watch(srv.countOthers(srv.plainState())),
 		ErrorLog:                     srv.errorLog(),
 		BaseContext:                  srv.baseContext(),
 		ConnContext:                  srv.ConnContext,
@@ -50,12 +50,14 @@ func (srv *Server) addTo(hs *http.Server) {
 	for _, v := range protocols {
 		hs.TLSNextProto[v.String()] = func(hs *http.Server, conn *tls.Conn, h http.Handler) {
 			srv.strangers.met(conn.NetConn()) // the session has the same limit from here on
+			srv.others.Add(-1)
+			defer srv.others.Add(1) // until net/http reports http.StateClosed
 			base := context.Background()
 			if b, ok := h.(interface{ BaseContext() context.Context }); ok {
 				base = b.BaseContext() // net/http's own way to hand it on, ConnContext included
 			}
 			if srv.begin() {
-				defer srv.serving.Done()
+				defer srv.done()
 				_ = srv.serveConn(conn, sessionSetup{ // the session has logged what is worth it
 					base: base, server: hs, handler: h, since: time.Now(), greeting: greeting{version: v},
 				})
@@ -113,6 +115,22 @@ func (srv *Server) plainState() func(net.Conn, http.ConnState) {
 		}
 		if !known || state != http.StateNew {
 			srv.ConnState(conn, state)
+		}
+	}
+}
+
+// countOthers is an http.Server's ConnState that counts its connections, and tells next, which
+// may be nil, everything.
+func (srv *Server) countOthers(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+	return func(conn net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			srv.others.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			srv.others.Add(-1)
+		}
+		if next != nil {
+			next(conn, state)
 		}
 	}
 }

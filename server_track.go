@@ -95,15 +95,50 @@ func (srv *Server) forget(ln *net.Listener) {
 	delete(srv.listeners, ln)
 }
 
-// begin counts a connection's goroutine, unless the server is closing.
+// begin counts a connection's goroutine until done, unless the server is closing.
 func (srv *Server) begin() bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	if !srv.openLocked() {
 		return false
 	}
-	srv.serving.Add(1)
+	srv.serving++
 	return true
+}
+
+// done ends what begin has begun.
+func (srv *Server) done() {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.serving--
+	if srv.serving == 0 && srv.unserved != nil {
+		close(srv.unserved)
+		srv.unserved = nil
+	}
+}
+
+// endLimit is how long a server that is closed, or whose Shutdown has run out of time, waits for
+// goroutines of its connections. Most end at once. One that runs the user's code, such as
+// GetCertificate in a TLS handshake, may take any time, and net/http does not wait for those.
+const endLimit = 100 * time.Millisecond
+
+// awaitServing waits until the goroutines of all connections have ended, and at most until
+// endLimit after began. No new ones begin: the server is closing.
+func (srv *Server) awaitServing(began time.Time) {
+	srv.mu.Lock()
+	if srv.serving == 0 {
+		srv.mu.Unlock()
+		return
+	}
+	if srv.unserved == nil {
+		srv.unserved = make(chan struct{})
+	}
+	unserved := srv.unserved
+	srv.mu.Unlock()
+	limit := time.NewTimer(endLimit - time.Since(began))
+	defer limit.Stop()
+	w := wait{end: unserved, clock: limit.C}
+	w.sleep(nil)
 }
 
 // meet remembers a connection that is no session yet, unless the server is

@@ -227,7 +227,7 @@ func ShutdownServer(ctx context.Context, s *http.Server) error {
 	}
 	err := s.Shutdown(ctx)
 	for _, session := range sessions {
-		if !session.awaitEnd(ctx) {
+		if !session.awaitEnd(ctx) && !session.delivered() {
 			return ctx.Err()
 		}
 	}

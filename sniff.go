@@ -86,12 +86,46 @@ func (c *readAheadConn) Read(p []byte) (int, error) {
 // accepted is the connection as the listener gave it.
 func (c *readAheadConn) accepted() net.Conn { return c.Conn }
 
-// CloseWrite lets net/http end an answer the way it does on a TCP connection.
-func (c *readAheadConn) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
+// A halfCloser is a connection, or a part of one, that can close our direction alone.
+type halfCloser interface{ CloseWrite() error }
+
+// A readAheadTLS is a readAheadConn that can tell its TLS state.
+type readAheadTLS struct {
+	*readAheadConn
+	tlsConn
+}
+
+// The connections that have CloseWrite are types of their own: net/http and others decide by
+// the method alone how to end a connection, and one that has it without the connection below
+// would have an answer reset instead.
+type (
+	readAheadHalf struct {
+		*readAheadConn
+		halfCloser
 	}
-	return c.Conn.Close()
+	readAheadTLSHalf struct {
+		*readAheadConn
+		tlsConn
+		halfCloser
+	}
+)
+
+// readAhead returns a connection whose first bytes have been read already. It has the methods
+// CloseWrite and, unless opaque, ConnectionState if conn has them.
+func readAhead(conn net.Conn, first []byte, opaque bool) net.Conn {
+	ahead := &readAheadConn{Conn: conn, first: first}
+	secure, tells := conn.(tlsConn)
+	tells = tells && !opaque
+	half, halves := conn.(halfCloser)
+	switch {
+	case tells && halves:
+		return &readAheadTLSHalf{ahead, secure, half}
+	case tells:
+		return &readAheadTLS{ahead, secure}
+	case halves:
+		return &readAheadHalf{ahead, half}
+	}
+	return ahead
 }
 
 // A connQueue is a listener whose connections somebody else has accepted: the way

@@ -153,8 +153,10 @@ func (t *Transport) handshake(ctx context.Context, conn net.Conn, addr string, s
 		}
 		err := t.limitedHandshake(ctx, h.HandshakeContext)
 		var state tls.ConnectionState
-		if known := connectionState(conn); known != nil && err == nil {
-			state = *known
+		if err == nil { // else the handshake may go on, and hold the lock of its state
+			if known := connectionState(conn); known != nil {
+				state = *known
+			}
 		}
 		if trace != nil && trace.TLSHandshakeDone != nil {
 			trace.TLSHandshakeDone(state, err)
@@ -180,7 +182,7 @@ func (t *Transport) handshake(ctx context.Context, conn net.Conn, addr string, s
 
 // limitedHandshake limits a handshake to TLSHandshakeTimeout.
 func (t *Transport) limitedHandshake(ctx context.Context, handshake func(context.Context) error) error {
-	return within(ctx, cmp.Or(t.TLSHandshakeTimeout, handshakeTimeout), errHandshakeTimeout, handshake)
+	return shakeHands(ctx, cmp.Or(t.TLSHandshakeTimeout, handshakeTimeout), handshake)
 }
 
 // negotiated reports why a connection over TLS does not carry SPDY.

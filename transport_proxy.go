@@ -36,7 +36,7 @@ func (t *Transport) dialTunnel(ctx context.Context, via *url.URL, addr string) (
 	if err := guard.release(err); err != nil {
 		return nil, err
 	}
-	return &readAheadConn{Conn: conn, first: rest}, nil
+	return readAhead(conn, rest, true), nil
 }
 
 func (t *Transport) dialProxyServer(ctx context.Context, via *url.URL) (net.Conn, error) {
