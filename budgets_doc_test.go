@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"regexp"
 	"runtime"
@@ -65,6 +66,9 @@ func budgetClaims() []string {
 		fmt.Sprintf("Values below %d count as %d, since an honest peer begins with some | %d,%03d | %d |", leastIdleBurst, leastIdleBurst,
 			defaultIdleFrameBurst/1000, defaultIdleFrameBurst%1000, defaultIdleFrameRate),
 		fmt.Sprintf("does not read | %s | |", kib(defaultMaxOwedReplies)),
+		fmt.Sprintf("else it is answered with %d", http.StatusRequestHeaderFieldsTooLarge),
+		fmt.Sprintf("more than %d percent full", (&pool{limit: 100}).crowdedAt()),
+		fmt.Sprintf("as %d sessions have", (&pool{limit: resourceKinds[heldHandlers].standard}).crowdedAt()/int64(server.MaxConcurrentStreams)),
 		fmt.Sprintf("up to %d PINGs in one read", pingsAtOnce),
 		fmt.Sprintf("beyond %d times its compressed size", idleRatio),
 		fmt.Sprintf("may have %d interim answers (1xx) at once", interimBurst),
