@@ -127,7 +127,7 @@ var windowEntries = []entry{
 	{
 		attack: "A29", file: "pace.go", pkg: "tests/windows", test: "^TestAttackA29ManyReadersThatKeepUp$",
 		what: "a reader keeps up however little of its stream is unread",
-		old:  "	if p == nil || !p.keepsUpLocked(b.unread, by.part) {\n", new: "	if p == nil || b.unread < p.step || !p.keepsUpLocked(b.unread, by.part) {\n",
+		old:  "	if p == nil || !p.keepsUpLocked(b.heldLocked(), by.part) {\n", new: "	if p == nil || b.unread < p.step || !p.keepsUpLocked(b.unread, by.part) {\n",
 	},
 	{
 		attack: "A29", file: "pace.go", pkg: "tests/windows", test: "^TestAttackA29Parked",
