@@ -188,7 +188,7 @@ func TestShutdownWithoutPatience(t *testing.T) {
 		shutdown.pending("the peer may have more to say")
 		cancel()
 		p.advance(haste)
-		shutdown.fails("there is no time for it", context.Canceled)
+		shutdown.ok("there is no time for it, and nothing was to be delivered")
 	})
 	story(t, "one that ended before its context did", func(t *testing.T) {
 		p := newPeer(t, asServer)
@@ -210,7 +210,7 @@ func TestShutdownWithoutPatience(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		start := time.Now()
-		require.ErrorIs(t, s.Shutdown(ctx), context.Canceled)
+		require.NoError(t, s.Shutdown(ctx), "nothing was to be delivered")
 		require.LessOrEqual(t, time.Since(start), unblockTime)
 		close(stuck.closing)
 		theirs.Close()
@@ -233,7 +233,7 @@ func TestShutdownWithoutPatience(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		require.ErrorIs(t, srv.Shutdown(ctx), context.DeadlineExceeded)
+		require.NoError(t, srv.Shutdown(ctx), "nothing was to be delivered")
 		require.LessOrEqual(t, time.Since(start), unblockTime)
 		require.Zero(t, srv.Stats().Sessions, "and all is closed")
 		<-served
