@@ -267,6 +267,16 @@ func (w *scene) answered() *http.Response {
 	return res
 }
 
+// answeredForGood is answered with a context of its own for the request: that of the call which
+// waits would end the stream, too, and then everything is delivered.
+func (w *scene) answeredForGood() {
+	w.t.Helper()
+	ctx := w.ctx
+	w.ctx = w.t.Context()
+	w.answered()
+	w.ctx = ctx
+}
+
 // upload sends a request with a body, and waits for that to be closed.
 func (w *scene) upload(body io.ReadCloser, closed <-chan struct{}) *call {
 	w.id = 1
@@ -337,10 +347,10 @@ var waitingClients = []waitingCall{
 		},
 		join(bySession, ends{"context's time up": fine, "peer hangs up": is(ErrSessionClosed), "GOAWAY": is(ErrSessionClosed)})},
 	{"Session.Shutdown", "for a stream to end", asClient, asksHTTP,
-		func(w *scene) *call { w.answered(); return w.startShutdown(w.ctx) }, ofShutdown},
+		func(w *scene) *call { w.answeredForGood(); return w.startShutdown(w.ctx) }, ofShutdown},
 	{"Client.Shutdown", "for a stream to end", asClient, asksHTTP,
 		func(w *scene) *call {
-			w.answered()
+			w.answeredForGood()
 			return w.async("Shutdown", func(c *call) { c.err = (&Client{session: w.s}).Shutdown(w.ctx) })
 		}, ofShutdown},
 	{"Session.Serve", "for the session to end", asClient, asksHTTP,
