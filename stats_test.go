@@ -400,6 +400,7 @@ func TestServerStats(t *testing.T) {
 		require.NoError(t, clients[2].Close())
 		require.NoError(t, srv.Close())
 		<-served
+		synctest.Wait() // handlers return without anybody waiting for them
 		for _, c := range clients {
 			ends = append(ends, c.Session().Stats())
 		}
