@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,10 +69,13 @@ func TestSlowVerify(t *testing.T) {
 				continue
 			}
 			bubble.Run(t, fmt.Sprint(name, "/", limit), func(t *testing.T) {
-				var conns []net.Conn
+				var mu sync.Mutex
+				var conns []net.Conn // guarded by mu
 				connect := func(context.Context, string, string) (net.Conn, error) {
 					ours, theirs := testconn.Pair()
+					mu.Lock()
 					conns = append(conns, ours)
+					mu.Unlock()
 					server := tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"spdy/3.1", "http/1.1"}})
 					go func() { // ends with the connection
 						_ = server.HandshakeContext(t.Context())
@@ -101,11 +105,15 @@ func TestSlowVerify(t *testing.T) {
 				require.True(t, timeout.Timeout())
 				require.GreaterOrEqual(t, took, want)
 				require.LessOrEqual(t, took, want+hookGrace)
-				if name == "http.Transport" { // it goes on
+				if name != "http.Transport" { // which goes on
+					bubble.Pass(2 * handshakeTimeout)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if name == "http.Transport" {
 					conns[0].Close()
 					return
 				}
-				bubble.Pass(2 * handshakeTimeout)
 				for _, conn := range conns {
 					_, err = conn.Write(nil)
 					require.ErrorIs(t, err, net.ErrClosed)
