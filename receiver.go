@@ -240,6 +240,10 @@ func (s *Session) receiveUnexpected(st *Stream, h frameHeader, status RstStatus)
 	switch {
 	case s.forgives(st, h, status):
 		s.stray(h.length)
+		if h.length == 0 { // no program sends these behind its own FIN
+			s.floods.idle.empty++
+			return s.idle(1)
+		}
 		return s.strayData(h)
 	case s.version == SPDY2 && !st.replyCame(): // SPEC D4
 		s.flow.owed.Add(int64(h.length))
