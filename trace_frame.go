@@ -108,7 +108,7 @@ func (f *FrameInfo) append(b []byte) []byte {
 	default:
 		b = fmt.Appendf(b, " version=%d flags=%#02x length=%d", f.Version, uint8(f.Flags), f.Length)
 	}
-	b = lineFormat.AppendHeaders(b, len(f.Headers), f.Headers.pairs)
+	b = shown.AppendHeaders(&lineFormat, b, f.Headers)
 	if f.Err != nil {
 		b = append(b, " error="...)
 		b = strconv.AppendQuoteToASCII(b, f.Err.Error())
@@ -121,15 +121,6 @@ var lineFormat = shown.Format{
 	Before: " ", Between: "=", Secrets: true,
 	Value: 256, All: 8 << 10,
 	Append: shown.AppendQuoted, More: "[%d bytes more]", MoreFields: "(%d more)",
-}
-
-// pairs are the names and values of a header block.
-func (h HeaderBlock) pairs(yield func(name, value string) bool) {
-	for i := range h {
-		if !yield(h[i].Name, h[i].Value) {
-			return
-		}
-	}
 }
 
 // redacted returns a copy of headers that anybody may see.

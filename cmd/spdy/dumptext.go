@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"iter"
 	"strings"
 
 	"github.com/amahi/spdy"
@@ -195,18 +194,7 @@ func (t *textFormat) appendFields(b []byte, h spdy.HeaderBlock) []byte {
 		Value: longestValue, All: longestFrame,
 		Append: shown.AppendPrintable, More: shown.More, MoreFields: "[and %d headers more]",
 	}
-	return format.AppendHeaders(b, len(h), pairsOf(h))
-}
-
-// pairsOf are the names and values of a header block.
-func pairsOf(h spdy.HeaderBlock) iter.Seq2[string, string] {
-	return func(yield func(name, value string) bool) {
-		for _, field := range h {
-			if !yield(field.Name, field.Value) {
-				return
-			}
-		}
-	}
+	return shown.AppendHeaders(&format, b, h)
 }
 
 // appendBytes appends data as hexadecimal digits and characters, 16 bytes a line.

@@ -6,7 +6,6 @@ package shown
 
 import (
 	"fmt"
-	"iter"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,21 +28,24 @@ type Format struct {
 	More, MoreFields string
 }
 
-// AppendHeaders appends n headers.
-func (f *Format) AppendHeaders(b []byte, n int, headers iter.Seq2[string, string]) []byte {
-	start, left := len(b), n
-	for name, values := range headers {
-		for value, rest, more := f.first(values); ; value, rest, more = f.first(rest) {
+// A Field is one header.
+type Field = struct{ Name, Value string }
+
+// AppendHeaders appends headers, as f says.
+func AppendHeaders[F ~Field](f *Format, b []byte, headers []F) []byte {
+	start := len(b)
+	for i := range headers {
+		field := Field(headers[i])
+		for value, rest, more := f.first(field.Value); ; value, rest, more = f.first(rest) {
 			if len(b)-start > f.All {
-				b = fmt.Appendf(append(b, f.Before...), f.MoreFields, left)
+				b = fmt.Appendf(append(b, f.Before...), f.MoreFields, len(headers)-i)
 				return append(b, f.After...)
 			}
-			b = f.appendField(b, name, value)
+			b = f.appendField(b, field.Name, value)
 			if !more {
 				break
 			}
 		}
-		left--
 	}
 	return b
 }

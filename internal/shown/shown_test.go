@@ -2,7 +2,6 @@ package shown
 
 import (
 	"encoding/json"
-	"iter"
 	"strings"
 	"testing"
 	"unicode"
@@ -22,14 +21,11 @@ var formats = map[string]Format{
 	},
 }
 
-func pairs(texts ...string) (n int, all iter.Seq2[string, string]) {
-	return len(texts) / 2, func(yield func(name, value string) bool) {
-		for i := 0; i < len(texts); i += 2 {
-			if !yield(texts[i], texts[i+1]) {
-				return
-			}
-		}
+func pairs(texts ...string) (all []Field) {
+	for i := 0; i < len(texts); i += 2 {
+		all = append(all, Field{Name: texts[i], Value: texts[i+1]})
 	}
+	return all
 }
 
 // most is the largest text that a format makes of any header.
@@ -48,8 +44,8 @@ func TestHeadersAreBounded(t *testing.T) {
 			{strings.Repeat("\xff", 100_000), strings.Repeat("\xff\x00", 100_000)},
 			many,
 		} {
-			n, all := pairs(texts...)
-			b := f.AppendHeaders(nil, n, all)
+			all := pairs(texts...)
+			b := AppendHeaders(&f, nil, all)
 			require.LessOrEqual(t, len(b), f.most(), name)
 			require.LessOrEqual(t, cap(b), 4*f.most(), name)
 			require.Contains(t, string(b), " more", name)
@@ -59,12 +55,12 @@ func TestHeadersAreBounded(t *testing.T) {
 
 // The two formats, side by side.
 func TestFormats(t *testing.T) {
-	n, all := pairs("a", "x\x00y", "cookie", "secret", "b", "", "\x1b", "\u202e")
+	all := pairs("a", "x\x00y", "cookie", "secret", "b", "", "\x1b", "\u202e")
 	line, lines := formats["line"], formats["lines"]
-	require.Equal(t, ` a="x\x00y" cookie=[6 bytes] b="" "\x1b"="\u202e"`, string(line.AppendHeaders(nil, n, all)))
-	require.Equal(t, "  a: x\n  a: y\n  cookie: [6 bytes]\n  b:\n  \\x1b: \\u{202e}\n", string(lines.AppendHeaders(nil, n, all)))
+	require.Equal(t, ` a="x\x00y" cookie=[6 bytes] b="" "\x1b"="\u202e"`, string(AppendHeaders(&line, nil, all)))
+	require.Equal(t, "  a: x\n  a: y\n  cookie: [6 bytes]\n  b:\n  \\x1b: \\u{202e}\n", string(AppendHeaders(&lines, nil, all)))
 	lines.Secrets = true
-	require.Contains(t, string(lines.AppendHeaders(nil, n, all)), "  cookie: secret\n")
+	require.Contains(t, string(AppendHeaders(&lines, nil, all)), "  cookie: secret\n")
 }
 
 // Whatever a text in JSON has in it, a terminal gets nothing that it would obey, and a program
@@ -95,9 +91,9 @@ func FuzzHeaders(f *testing.F) {
 		for range copies {
 			texts = append(texts, name, value)
 		}
-		n, all := pairs(texts...)
+		all := pairs(texts...)
 		for style, format := range formats {
-			b := format.AppendHeaders(nil, n, all)
+			b := AppendHeaders(&format, nil, all)
 			require.LessOrEqual(t, len(b), format.most(), style)
 			require.LessOrEqual(t, cap(b), 4*format.most(), style)
 			for _, r := range string(b) {
