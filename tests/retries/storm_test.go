@@ -2,6 +2,7 @@ package retries
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -93,7 +94,9 @@ func TestGoAwayStorm(t *testing.T) {
 					for _, err := range errs {
 						require.Error(t, err)
 						require.NotErrorIs(t, err, spdy.ErrSessionClosed, "the client has closed nothing")
-						if strings.Contains(name, "GOAWAY") {
+						// A client whose write fails first may not have read the GOAWAY.
+						lost := new(spdy.ConnError)
+						if strings.Contains(name, "GOAWAY") && !(name == "GOAWAY and closed" && errors.As(err, &lost)) {
 							requireRetryable(t, err)
 						}
 					}
