@@ -6,15 +6,15 @@ import "io"
 
 // read waits for bytes, the end, or the read deadline. As in net.Conn, a deadline that has passed
 // forbids to read what has come.
-func (st *Stream) read(p []byte) (n int, err error) { return st.readUnder(st.readDeadline.err, p) }
+func (st *Stream) read(p []byte) (n int, err error) { return st.readPart(p, false) }
 
 // readBody is read for the body of a message. As over HTTP/2, what has come may still be read.
-func (st *Stream) readBody(p []byte) (n int, err error) { return st.readUnder(st.bodyLimit, p) }
+func (st *Stream) readBody(p []byte) (n int, err error) { return st.readPart(p, true) }
 
-func (st *Stream) readUnder(limit func() error, p []byte) (n int, err error) {
+func (st *Stream) readPart(p []byte, body bool) (n int, err error) {
 	var charged, grant int64
 	look := func() (bell chan struct{}) {
-		if err = limit(); err != nil {
+		if err = st.readLimit(body); err != nil {
 			return nil
 		}
 		n, charged, grant, err = st.in.read(p)
@@ -32,10 +32,10 @@ func (st *Stream) readUnder(limit func() error, p []byte) (n int, err error) {
 	return n, err
 }
 
-// bodyLimit returns an error if the read deadline forbids a read of a body.
-func (st *Stream) bodyLimit() error {
+// readLimit returns an error if the read deadline forbids a read, see read and readBody.
+func (st *Stream) readLimit(body bool) error {
 	err := st.readDeadline.err()
-	if err != nil && st.in.readable() {
+	if err != nil && body && st.in.readable() {
 		return nil
 	}
 	return err
@@ -95,7 +95,7 @@ func (st *Stream) passOn(w io.Writer, v view) (n int, err error) {
 // whenever it has to wait.
 func (st *Stream) nextView(flush func()) (v view, err error) {
 	look := func() (bell chan struct{}) {
-		if err = st.bodyLimit(); err != nil {
+		if err = st.readLimit(true); err != nil {
 			return nil
 		}
 		v, err = st.in.view()

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/amahi/spdy/internal/localcert"
+	"github.com/amahi/spdy/tests/socks"
 )
 
 // A Transport over TLS and through proxies, on real sockets.
@@ -33,27 +34,6 @@ func echoWay(w http.ResponseWriter, r *http.Request) {
 }
 
 // A joint joins two connections until both have ended.
-func joint(a, b net.Conn) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = io.Copy(a, b)
-		closeWrite(a)
-	}()
-	_, _ = io.Copy(b, a)
-	closeWrite(b)
-	<-done
-	a.Close()
-	b.Close()
-}
-
-func closeWrite(c net.Conn) {
-	if w, ok := c.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
-		return
-	}
-	c.Close()
-}
-
 // A connectProxy is an HTTP proxy that makes tunnels.
 type connectProxy struct {
 	*httptest.Server
@@ -96,7 +76,7 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.tunnels.Add(1)
 	_, _ = io.WriteString(here, "HTTP/1.1 200 Connection established\r\n\r\n")
-	joint(here, there)
+	socks.Join(here, there)
 }
 
 // startSOCKS serves SOCKS5 (RFC 1928) with a user and a password (RFC 1929), if they are
@@ -104,6 +84,14 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func startSOCKS(t *testing.T, user, password string, names *atomic.Pointer[string]) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	proxy := &socks.Proxy{User: user, Password: password, Dial: func(addr string) (net.Conn, error) {
+		host, port, _ := net.SplitHostPort(addr)
+		names.Store(&host)
+		if strings.HasSuffix(host, ".example") { // all of them are here
+			host = "127.0.0.1"
+		}
+		return net.Dial("tcp", net.JoinHostPort(host, port))
+	}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -112,58 +100,11 @@ func startSOCKS(t *testing.T, user, password string, names *atomic.Pointer[strin
 			if err != nil {
 				return
 			}
-			go func() {
-				if there := greetSOCKS(conn, user, password, names); there != nil {
-					joint(conn, there)
-				}
-				conn.Close()
-			}()
+			go proxy.Serve(conn)
 		}
 	}()
 	t.Cleanup(func() { ln.Close(); <-done })
 	return ln.Addr().String()
-}
-
-func greetSOCKS(conn net.Conn, user, password string, names *atomic.Pointer[string]) net.Conn {
-	r := bufio.NewReader(conn) // clients wait for each answer
-	take := func(n int) []byte {
-		b := make([]byte, n)
-		_, _ = io.ReadFull(r, b)
-		return b
-	}
-	take(int(take(2)[1])) // the methods that are offered
-	if user == "" {
-		_, _ = conn.Write([]byte{5, 0})
-	} else {
-		_, _ = conn.Write([]byte{5, 2})
-		u := string(take(int(take(2)[1])))
-		p := string(take(int(take(1)[0])))
-		if u != user || p != password {
-			_, _ = conn.Write([]byte{1, 1})
-			return nil
-		}
-		_, _ = conn.Write([]byte{1, 0})
-	}
-	var host string
-	switch take(4)[3] {
-	case 1:
-		host = net.IP(take(4)).String()
-	case 3:
-		host = string(take(int(take(1)[0])))
-	}
-	port := take(2)
-	name := host
-	names.Store(&name)
-	if strings.HasSuffix(host, ".example") { // all of them are here
-		host = "127.0.0.1"
-	}
-	there, err := net.Dial("tcp", net.JoinHostPort(host, fmt.Sprint(int(port[0])<<8|int(port[1]))))
-	if err != nil {
-		_, _ = conn.Write([]byte{5, 5, 0, 1, 0, 0, 0, 0, 0, 0})
-		return nil
-	}
-	_, _ = conn.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
-	return there
 }
 
 // withServer starts a server and a Transport that trusts it. kind is that of serveOn.

@@ -22,6 +22,7 @@ import (
 	"github.com/amahi/spdy"
 	"github.com/amahi/spdy/internal/testconn"
 	"github.com/amahi/spdy/tests/bubble"
+	"github.com/amahi/spdy/tests/socks"
 )
 
 // The numbers that Transport documents.
@@ -103,7 +104,8 @@ func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	case n.silent > 0:
 		var theirs *testconn.Conn
 		ours, theirs = testconn.Pair()
-		go n.socks(theirs) // ends with the connection
+		proxy := &socks.Proxy{Dial: func(string) (net.Conn, error) { return n.ln.Dial() }}
+		go proxy.Serve(theirs) // ends with the connection
 	default:
 		ours, err = n.ln.Dial()
 	}
@@ -117,33 +119,6 @@ func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	defer n.mu.Unlock()
 	n.conns = append(n.conns, c)
 	return c, nil
-}
-
-// socks is a SOCKS5 proxy (RFC 1928) for one connection.
-func (n *network) socks(c net.Conn) {
-	defer c.Close()
-	greeting, request := make([]byte, 3), make([]byte, 5)
-	if _, err := io.ReadFull(c, greeting); err != nil {
-		return
-	}
-	_, _ = c.Write([]byte{5, 0})
-	if _, err := io.ReadFull(c, request); err != nil {
-		return
-	}
-	if _, err := io.ReadFull(c, make([]byte, int(request[4])+2)); err != nil { // a name and a port
-		return
-	}
-	server, err := n.ln.Dial()
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	_, _ = c.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
-	go func() {
-		_, _ = io.Copy(server, c)
-		server.CloseWrite()
-	}()
-	_, _ = io.Copy(c, server)
 }
 
 // dials is the number of dials so far.

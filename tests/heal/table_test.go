@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +20,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/tests/socks"
 )
 
 // patience is how long a request of the table may take, and most how many are sent.
@@ -174,6 +174,7 @@ func silentProxy(t *testing.T) *url.URL {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })
+	proxy := &socks.Proxy{Dial: func(addr string) (net.Conn, error) { return net.Dial("tcp", addr) }}
 	go func() {
 		for n := 0; ; n++ {
 			conn, err := ln.Accept()
@@ -184,40 +185,10 @@ func silentProxy(t *testing.T) *url.URL {
 				t.Cleanup(func() { conn.Close() })
 				continue
 			}
-			go serveSOCKS(conn)
+			go proxy.Serve(conn) // ends with the connection
 		}
 	}()
 	return &url.URL{Scheme: "socks5", Host: ln.Addr().String()}
-}
-
-// serveSOCKS connects a client that needs no password with an IPv4 address. It ends with the
-// connection.
-func serveSOCKS(conn net.Conn) {
-	defer conn.Close()
-	head := make([]byte, 2)
-	if _, err := io.ReadFull(conn, head); err != nil {
-		return
-	}
-	if _, err := io.ReadFull(conn, make([]byte, head[1])); err != nil {
-		return
-	}
-	_, _ = conn.Write([]byte{5, 0})
-	request := make([]byte, 10)
-	if _, err := io.ReadFull(conn, request); err != nil || request[3] != 1 {
-		return
-	}
-	to := net.TCPAddr{IP: request[4:8], Port: int(request[8])<<8 | int(request[9])}
-	server, err := net.Dial("tcp", to.String())
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	_, _ = conn.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
-	go func() {
-		_, _ = io.Copy(server, conn)
-		server.Close()
-	}()
-	_, _ = io.Copy(conn, server)
 }
 
 // measure is the row's line of the table.
