@@ -85,12 +85,12 @@ func startSOCKS(t *testing.T, user, password string, names *atomic.Pointer[strin
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	proxy := &socks.Proxy{User: user, Password: password, Dial: func(addr string) (net.Conn, error) {
-		host, port, _ := net.SplitHostPort(addr)
-		names.Store(&host)
-		if strings.HasSuffix(host, ".example") { // all of them are here
-			host = "127.0.0.1"
+		name, port, _ := net.SplitHostPort(addr)
+		names.Store(&name)
+		if strings.HasSuffix(name, ".example") { // all of them are here
+			addr = net.JoinHostPort("127.0.0.1", port)
 		}
-		return net.Dial("tcp", net.JoinHostPort(host, port))
+		return net.Dial("tcp", addr)
 	}}
 	done := make(chan struct{})
 	go func() {
