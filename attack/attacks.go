@@ -16,21 +16,20 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// An attack is what somebody sends, and to whom it can be sent. The ids are those of
-// SECURITY.md.
+// An attack describes the bytes to send and the possible victims. The ids are those of SECURITY.md.
 type attack struct {
 	id, what string
 	victims  []string
 	deaf     bool // the attacker does not read
 	play     func(w *wire)
-	// many is for attacks with connections of their own; they return how it ended and
-	// how many bytes were sent.
+	// many is for attacks with separate connections; it returns the outcome and the number of bytes
+	// sent.
 	many func(addr, victim string) (outcome string, sent int64, err error)
 }
 
 var servers = []string{ourServer, h2Server, mobyPeer}
 
-// attacks is the list.
+// attacks is the list of attacks.
 var attacks = []attack{
 	{id: "A1", what: "SETTINGS that declare 2^32-1 entries and bring one", victims: []string{ourServer, ourClient, mobyPeer}, play: func(w *wire) {
 		w.flood(1000, func(int) {
@@ -125,9 +124,9 @@ func ping(w *wire, i int) {
 	w.frame(&spdy.PingFrame{ID: id})
 }
 
-// headerBomb sends 100 MB of the same byte as the value of a header, in a zlib stream
-// that refers to the dictionary only by its number. HPACK does it with one long field in
-// its table and a byte for each time that it is meant again.
+// headerBomb sends 100 MB of the same byte as the value of a header, in a zlib stream that refers
+// to the dictionary only by number. With HPACK it puts a long field into the table and sends a byte
+// for each repetition.
 func headerBomb(w *wire) {
 	if w.victim == h2Server {
 		w.frames++
@@ -169,7 +168,7 @@ func headerBomb(w *wire) {
 	w.flush()
 }
 
-// crowd dials many times.
+// crowd dials n connections.
 func crowd(addr, victim string, n int, deaf bool, f func(i int, w *wire)) (all []*wire, err error) {
 	for i := range n {
 		w, err := dialVictim(addr, victim, deaf)
@@ -183,8 +182,8 @@ func crowd(addr, victim string, n int, deaf bool, f func(i int, w *wire)) (all [
 	return all, nil
 }
 
-// sum is what was sent on all connections, how many of them the victim has ended, and
-// how.
+// sum returns the bytes sent on all connections, the number of connections that the victim has
+// ended, and the victim's last goodbye.
 func sum(all []*wire) (sent, over int64, how string) {
 	for _, w := range all {
 		sent += w.sent
@@ -201,7 +200,7 @@ func sum(all []*wire) (sent, over int64, how string) {
 	return sent, over, how
 }
 
-// borne looks at connections that just stay, and says how unless some were closed.
+// borne checks connections that stay open, and returns how unless some were closed.
 func borne(all []*wire, how string) (string, int64) {
 	pause(500 * time.Millisecond)
 	sent, over, _ := sum(all)
@@ -234,7 +233,7 @@ func deafConnections(addr, victim string) (string, int64, error) {
 	return how, sent, err
 }
 
-// slowPatience is how long slow connections go on.
+// slowPatience is the duration of slow connections.
 const slowPatience = 13 * time.Second
 
 func slowConnections(addr, victim string) (string, int64, error) {

@@ -15,8 +15,8 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// beHonest sends n bytes on one stream: as the body of a request to a server, of an
-// answer to a client.
+// beHonest sends n bytes on one stream: as the body of a request to a server, or of a response to a
+// client.
 func beHonest(addr, victim string, n int64) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -57,7 +57,7 @@ func upload(rt http.RoundTripper, body io.Reader) error {
 	return err
 }
 
-// streamTo is what kubectl cp does.
+// streamTo acts as kubectl cp does.
 func streamTo(conn net.Conn, body io.Reader) error {
 	c, err := spdystream.NewConnection(conn, false)
 	if err != nil {
@@ -77,7 +77,7 @@ func streamTo(conn net.Conn, body io.Reader) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	_, err = s.Read(make([]byte, 1)) // the victim closes when it has read all
+	_, err = s.Read(make([]byte, 1)) // the victim closes after reading all bytes
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
@@ -98,7 +98,7 @@ func answerWith(conn net.Conn, body io.Reader) error {
 	return errors.Join(err, s.Shutdown(ctx))
 }
 
-// zeros is a body without an end.
+// zeros is an endless body.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) {

@@ -1,13 +1,13 @@
-// Command attack plays the attacks of SECURITY.md that cost something on package spdy,
-// and, where the same attack exists for them, on golang.org/x/net/http2 and
-// github.com/moby/spdystream, and prints what each of them paid.
+// Command attack plays the attacks of SECURITY.md with a measurable cost on package spdy, and,
+// where the same attack exists for them, on golang.org/x/net/http2 and github.com/moby/spdystream,
+// and prints the cost to each.
 //
 //	go -C attack run .             # all of them, three rounds
 //	go -C attack run . -only A4
 //	go -C attack run . -write      # into docs/attacks.md
 //
-// Every victim is a process of its own that serves with its defaults on a port of
-// loopback and measures itself; one that dies is a line of the table.
+// Every victim is a separate process that serves with defaults on a loopback port and measures
+// itself; a victim that dies is reported as a line of the table.
 package main
 
 import (
@@ -39,10 +39,10 @@ func main() {
 	}
 }
 
-// strangers begins what another suite has put into the page, see tests/strangers.
+// strangers begins the section that another suite writes into the page, see tests/strangers.
 const strangers = "\n## Strangers\n"
 
-// writePage puts the table into the page at a path, and leaves the rest as it is.
+// writePage writes the table into the page at path, and leaves the rest unchanged.
 func writePage(path, page string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {

@@ -12,15 +12,17 @@ func report(results []result, rounds int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# What attacks cost
 
-Made by `+"`go -C attack run . -write`"+`; the ids are those of [SECURITY.md](../SECURITY.md). Every victim is a process of
-its own with the defaults of its library, and its attacker another on the same machine (%s, %d CPUs), by way of
-loopback. What a flood sends is made beforehand, at most %d MiB; it goes on for %v unless the victim ends it. Heap is
-what lies on the victim's heap at the most, garbage that is not yet collected with it, above what was there before; goroutines likewise. CPU is the time of the
-victim's process, user and kernel, and "honest" how many times what the same victim spends on one connection whose peer
-sends as many bytes as one body, and is answered. Figures are medians of %d rounds.
+Made by `+"`go -C attack run . -write`"+`; the ids are those of [SECURITY.md](../SECURITY.md). Each victim is a separate process
+with the defaults of the library. The attacker is another process on the same machine (%s, %d CPUs), connected over
+loopback. The bytes of a flood are prepared beforehand, at most %d MiB. The flood lasts %v unless the victim ends it.
 
-A victim that "survived" has put up with all of it, one that is "still at it" was too slow for that and had not objected
-by then; whether that was cheap the other columns say.
+Heap is the peak of the victim's heap, uncollected garbage included, minus the heap before the attack. Goroutines are
+counted the same way. CPU is the user and kernel time of the victim's process. "Honest" is the ratio of that time to the
+time the same victim spends on a connection whose peer sends as many bytes as a single body and gets a response. Figures are
+medians of %d rounds.
+
+A victim that "survived" processed the whole attack. A victim that is "still at it" was too slow to finish and had not
+rejected the attack by then. The other columns show the cost.
 
 | attack | what was sent | victim | sent | ended | heap | goroutines | CPU | honest |
 | --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: |

@@ -14,23 +14,23 @@ import (
 	"time"
 )
 
-// A result is what came of an attack on a victim.
+// A result is the result of an attack on a victim.
 type result struct {
 	attack  *attack
 	victim  string
 	outcome string
 	sent    int64 // bytes
 	cost    cost
-	times   float64 // CPU time, in times of that for as many honest bytes; 0 if unknown
+	times   float64 // CPU time, as a multiple of the CPU time for as many honest bytes; 0 if unknown
 }
 
-// measure plays the attacks, each so many times, and returns the medians in the order of
+// measure plays each attack for the given number of rounds, and returns the medians in the order of
 // the list.
 func measure(chosen []attack, rounds int) (results []result) {
 	for i := range chosen {
 		a := &chosen[i]
 		plays := make([][]result, len(a.victims))
-		var waiting sync.WaitGroup // for attacks that take time and nothing else
+		var waiting sync.WaitGroup // for attacks that only wait
 		for v, victim := range a.victims {
 			plays[v] = make([]result, rounds)
 			for n := range rounds {
@@ -53,8 +53,8 @@ func measure(chosen []attack, rounds int) (results []result) {
 	return results
 }
 
-// honestCost is the CPU time that n bytes of an honest peer cost a victim, connection
-// and all; 0 if that cannot be found out.
+// honestCost is the CPU time that n bytes of an honest peer cost a victim, including the
+// connection; 0 if unknown.
 func honestCost(victim string, n int64, rounds int) time.Duration {
 	var all []time.Duration
 	for range rounds {
@@ -72,7 +72,7 @@ func honestCost(victim string, n int64, rounds int) time.Duration {
 	return all[len(all)/2]
 }
 
-// playOnce plays an attack on a fresh victim. Whatever goes wrong is the outcome.
+// playOnce plays an attack on a fresh victim. A failure becomes the outcome.
 func playOnce(a *attack, victim string) result {
 	r := result{attack: a, victim: victim}
 	chunks, err := a.chunks(victim)
@@ -90,9 +90,9 @@ func playOnce(a *attack, victim string) result {
 			return err
 		}
 		defer w.conn.Close()
-		w.out.Reset() // the greeting is prepared with the rest
+		w.out.Reset() // the greeting is among the prepared chunks
 		w.send(chunks)
-		if a.deaf { // to hear what has become of it
+		if a.deaf { // to learn the victim's reaction
 			pause(200 * time.Millisecond)
 			go w.listen() // ends with the connection
 		}
@@ -106,18 +106,18 @@ func playOnce(a *attack, victim string) result {
 	return r
 }
 
-// made are the attacks that have been prepared, by what they are and for whom.
+// made holds the prepared attacks, by attack and victim.
 var made = map[string][]chunk{}
 
-// chunks prepares an attack, once. Only those with connections of their own, which need
-// no preparation, are played side by side.
+// chunks prepares an attack, once. Only attacks with separate connections, which need no
+// preparation, run in parallel.
 func (a *attack) chunks(victim string) ([]chunk, error) {
 	if a.play == nil {
 		return nil, nil
 	}
 	key := a.what + victim
 	if made[key] == nil {
-		clear(made) // of the one before
+		clear(made) // the chunks of the previous attack
 		var err error
 		if made[key], err = prepare(a, victim); err != nil {
 			return nil, err
@@ -126,7 +126,7 @@ func (a *attack) chunks(victim string) ([]chunk, error) {
 	return made[key], nil
 }
 
-// median of each figure; the outcome is that of the round with the median CPU time.
+// median returns the median of each figure; the outcome is from the round with the median CPU time.
 func median(all []result) result {
 	by := func(f func(r result) int64) int64 {
 		values := make([]int64, len(all))
@@ -143,7 +143,7 @@ func median(all []result) result {
 	return m
 }
 
-// deathAfter is how long a victim may take to answer us, who are not its attacker.
+// deathAfter is how long a victim may run before it is killed.
 const deathAfter = 30 * time.Second
 
 var errDied = errors.New("the victim died")

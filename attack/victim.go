@@ -21,7 +21,7 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// The victims. Each is a process of its own, with its defaults, on a port of its own.
+// The victims. Each runs with defaults in a separate process, on a separate port.
 const (
 	ourServer = "spdy server"
 	ourClient = "spdy client"
@@ -31,8 +31,8 @@ const (
 
 var victims = []string{ourServer, ourClient, h2Server, mobyPeer}
 
-// runVictim serves until its standard input ends. It says where, and measures itself
-// from one line that it reads to the next.
+// runVictim serves until standard input ends. It prints the address, and measures the process
+// between each two lines of input.
 func runVictim(name string) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -63,8 +63,8 @@ func runVictim(name string) error {
 	return in.Err()
 }
 
-// handler is what HTTP servers do with a request: read it and answer a little. Below
-// /hang it waits for the client to give up instead.
+// handler is the handler of the HTTP servers: it reads the request and sends a short response. For
+// /hang it waits until the client cancels.
 func handler(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/hang" {
 		<-r.Context().Done()
@@ -85,7 +85,7 @@ func serveHTTP2(ln net.Listener) {
 	})
 }
 
-// askSPDY is a client: it asks whoever connects for one thing and reads the answer.
+// askSPDY is a client: it sends a request to every peer that connects and reads the response.
 func askSPDY(ln net.Listener) {
 	each(ln, func(conn net.Conn) {
 		s := spdy.NewClientSession(conn)
@@ -103,7 +103,7 @@ func askSPDY(ln net.Listener) {
 	})
 }
 
-// serveMoby does what a kubelet does with a stream: reply, and read it.
+// serveMoby handles streams as a kubelet does: it replies, and reads the stream.
 func serveMoby(ln net.Listener) {
 	each(ln, func(conn net.Conn) {
 		c, err := spdystream.NewConnection(conn, true)
@@ -132,21 +132,21 @@ func each(ln net.Listener, serve func(net.Conn)) {
 	}
 }
 
-// A cost is what an attack has cost a victim, above what it had before.
+// A cost is the cost of an attack to a victim, above the state before the attack.
 type cost struct {
-	Heap       int64         // bytes, at the most
-	Goroutines int64         // at the most
-	CPU        time.Duration // of the process, in the kernel too
+	Heap       int64         // peak bytes
+	Goroutines int64         // peak number
+	CPU        time.Duration // of the process, including kernel time
 }
 
-// A meter looks at its process all the time.
+// A meter samples the process continuously.
 type meter struct {
 	before, most [2]int64
 	cpu          time.Duration
 	quit, end    chan struct{}
 }
 
-// sampleEvery is how often that is.
+// sampleEvery is the sampling interval.
 const sampleEvery = 5 * time.Millisecond
 
 func startMeter() *meter {

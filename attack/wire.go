@@ -16,10 +16,10 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A wire is the attacker's end of a connection. Frames are gathered and written
-// together, and what the victim sends is read and looked at, unless the attack is not
-// to read. Without a connection it keeps what would be written, so that a flood is as
-// fast as the network when it is sent, and the same for all rounds.
+// A wire is the attacker's end of a connection. It gathers frames and writes them together, and
+// reads and inspects the victim's frames, unless the attacker is deaf. Without a connection a wire
+// keeps the chunks to write, so that a flood is sent at network speed, and is the same in all
+// rounds.
 type wire struct {
 	conn   net.Conn // nil while an attack is prepared
 	victim string
@@ -29,33 +29,33 @@ type wire struct {
 	spdy  *spdy.Framer  // writes to out
 	h2    *http2.Framer // writes to out
 	hpack *hpack.Encoder
-	block bytes.Buffer // of hpack
+	block bytes.Buffer // output of hpack
 
-	chunks   []chunk // of an attack that is prepared
-	prepared int     // bytes in them
+	chunks   []chunk // of a prepared attack
+	prepared int     // bytes in chunks
 
 	sent   int64 // bytes
 	frames int64 // repetitions of the attack
 	err    error
 
 	mu    sync.Mutex
-	heard string        // the goodbye of the victim, "" so far
+	heard string        // the victim's goodbye; "" before
 	over  chan struct{} // latch: the victim has closed the connection
-	alive chan struct{} // latch: it has answered the last PING, or said goodbye
+	alive chan struct{} // latch: the victim has answered the last PING, or sent a goodbye
 	told  bool          // alive is closed
 }
 
-// A chunk is what goes out in one write, and how often the attack has been made with it.
+// A chunk is the bytes of one write; frames is the number of repetitions of the attack up to then.
 type chunk struct {
 	b      []byte
 	frames int64
 }
 
-// mostPrepared is how much of an attack is sent at the most, in bytes.
+// mostPrepared is the maximum size of an attack, in bytes.
 const mostPrepared = 6 << 20
 
-// patience is how long a flood goes on, whatever the victim does about it, and how long
-// a victim has to say what it thinks of it.
+// patience is the duration of a flood, whatever the victim does; respite is the time for the victim
+// to respond afterwards.
 const (
 	patience = 500 * time.Millisecond
 	respite  = 500 * time.Millisecond
@@ -74,7 +74,7 @@ func newWire(victim string) *wire {
 	return w
 }
 
-// prepare makes all that an attack sends.
+// prepare builds all chunks of an attack.
 func prepare(a *attack, victim string) ([]chunk, error) {
 	w := newWire(victim)
 	w.until = time.Now().Add(2 * patience)
@@ -83,8 +83,7 @@ func prepare(a *attack, victim string) ([]chunk, error) {
 	return w.chunks, w.err
 }
 
-// send plays an attack that has been prepared, and asks at the end whether the victim
-// lives.
+// send plays a prepared attack, and sends a final PING to check that the victim is alive.
 func (w *wire) send(chunks []chunk) {
 	for _, c := range chunks {
 		w.out.Write(c.b)
@@ -108,7 +107,7 @@ func (w *wire) send(chunks []chunk) {
 	w.sent = sent
 }
 
-// lastPing is the id of a PING that no flood has.
+// lastPing is the id of a PING that no flood sends.
 const lastPing = 251
 
 func dialVictim(addr, victim string, deaf bool) (*wire, error) {
@@ -116,7 +115,7 @@ func dialVictim(addr, victim string, deaf bool) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := newWire(victim) // the greeting of HTTP/2 goes with the first write
+	w := newWire(victim) // the greeting of HTTP/2 is sent with the first write
 	w.conn, w.until = conn, time.Now().Add(patience)
 	if !deaf {
 		go w.listen() // ends with the connection
@@ -163,7 +162,7 @@ func (w *wire) flush() {
 	w.out.Reset()
 }
 
-// flood has one add what is sent, n times or until the victim takes no more.
+// flood calls one to add frames, n times or until writes to the victim fail.
 func (w *wire) flood(n int, one func(i int)) {
 	for i := range n {
 		one(i)
@@ -187,7 +186,7 @@ func (w *wire) isOver() bool {
 	}
 }
 
-// outcome says what the victim has done, having had the time for it.
+// outcome describes the victim's reaction, after waiting for up to respite.
 func (w *wire) outcome() string {
 	timer := time.NewTimer(respite)
 	defer timer.Stop()
@@ -233,14 +232,14 @@ func (w *wire) wakeLocked() {
 	}
 }
 
-// answered says that the victim has answered the last PING.
+// answered records that the victim has answered the last PING.
 func (w *wire) answered() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wakeLocked()
 }
 
-// listen reads what the victim says until it closes.
+// listen reads the victim's frames until the victim closes.
 func (w *wire) listen() {
 	defer close(w.over)
 	if w.victim == h2Server {
@@ -290,8 +289,8 @@ func request(path string) spdy.HeaderBlock {
 	}
 }
 
-// open adds a request, of any victim's kind, that is not at its end. Streams of moby
-// are told to hang in their own way.
+// open adds a request for any kind of victim; end closes the request at once. For moby a header
+// makes the stream hang.
 func (w *wire) open(id uint32, path string, end bool) {
 	if w.victim == h2Server {
 		w.block.Reset()
@@ -318,7 +317,7 @@ func (w *wire) open(id uint32, path string, end bool) {
 	w.frame(&spdy.SynStreamFrame{StreamID: id, Flags: flags, Headers: h})
 }
 
-// reset adds a reset of a stream, data some of its body.
+// reset adds a reset of a stream, data adds bytes of the body.
 func (w *wire) reset(id uint32) {
 	if w.victim == h2Server {
 		w.add(w.h2.WriteRSTStream(id, http2.ErrCodeCancel))
@@ -335,7 +334,7 @@ func (w *wire) data(id uint32, b []byte) {
 	w.frame(&spdy.DataFrame{StreamID: id, Data: b})
 }
 
-// count is "1 time", "1,234 times".
+// count returns "1 time", "1,234 times".
 func count(n int64, what string) string {
 	if n != 1 {
 		what += "s"

@@ -1,13 +1,13 @@
-// Command bench compares package spdy with what a Go program would otherwise use:
+// Command bench compares package spdy with the alternatives for a Go program:
 //
 //	go run ./bench                              # everything, a table at the end; under ten minutes
 //	go run ./bench -run '^get' -rounds 3        # some of it, sooner
 //	go run ./bench -json bench.json
 //	go run ./bench -help
 //
-// It builds the program in bench/suite, which is a module of its own because of what it
-// compares with and draws with, and runs that with the same arguments, in the same
-// directory, and ends as it does. Interrupts are passed on to it.
+// It builds the program in bench/suite, runs the program with the same arguments in the same
+// directory, and exits with the same status. The suite is a separate module because of the packages
+// that it compares and draws with. Interrupts are forwarded to the program.
 package main
 
 import (
@@ -42,8 +42,8 @@ func run(args []string) (code int, err error) {
 	}
 	defer os.RemoveAll(tmp)
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM) // from now on, so that tmp is removed
-	program := filepath.Join(tmp, "suite.exe")            // a name that every system runs
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM) // from now on an interrupt does not skip the removal of tmp
+	program := filepath.Join(tmp, "suite.exe")            // a name that every system can run
 	build := exec.Command("go", "build", "-o", program, ".")
 	build.Dir, build.Env = dir, append(os.Environ(), "GOWORK=off")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
@@ -56,7 +56,7 @@ func run(args []string) (code int, err error) {
 	return wait(cmd, signals)
 }
 
-// suite is the directory of the nested module, beside this command's source.
+// suite returns the directory of the nested module, beside this command's source.
 func suite() (string, error) {
 	out, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/amahi/spdy/bench").Output()
 	if err != nil {
@@ -65,7 +65,7 @@ func suite() (string, error) {
 	return filepath.Join(strings.TrimSpace(string(out)), "suite"), nil
 }
 
-// wait runs a command to its end, passes signals on and returns its exit status.
+// wait runs a command to the end, forwards signals and returns the exit status.
 func wait(cmd *exec.Cmd, signals <-chan os.Signal) (code int, err error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err
@@ -75,13 +75,13 @@ func wait(cmd *exec.Cmd, signals <-chan os.Signal) (code int, err error) {
 	for {
 		select {
 		case s := <-signals:
-			_ = cmd.Process.Signal(s) // it may have ended
+			_ = cmd.Process.Signal(s) // the process may have ended
 		case err := <-ended:
 			var exit *exec.ExitError
 			if errors.As(err, &exit) && exit.ExitCode() >= 0 {
 				return exit.ExitCode(), nil
 			}
-			return 0, err // ended by a signal, or never begun
+			return 0, err // ended by a signal, or never started
 		}
 	}
 }

@@ -1,9 +1,9 @@
-// Command certs writes a certificate and a key for servers on this machine, for
-// trying the examples over TLS:
+// Command certs writes a certificate and a key for servers on this machine, to try the examples
+// over TLS:
 //
 //	go run ./certs
 //
-// It makes certs/cert.pem and certs/key.pem. See the README beside it.
+// It makes certs/cert.pem and certs/key.pem. See the README in the same directory.
 package main
 
 import (

@@ -6,35 +6,35 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// An auditor follows a conversation and checks what this library sent against
-// what it knew at the time: that it kept within both windows, opened no more
-// streams than the peer allows, and sent nothing on a stream that it had ended.
-// It knows nothing of the library's own book-keeping.
+// An auditor follows a conversation and checks the frames of this library against the library's
+// knowledge at the time. The library must respect both windows, open no more streams than the peer
+// allows, and send nothing on a stream after ending it. The auditor is independent of the library's
+// own accounting.
 type auditor struct {
 	version  spdy.Version
 	client   bool // the library is the client
 	cautious bool // the library does not know whether the peer has a session window
 
-	session int64 // what may be sent on all streams
-	blind   int64 // what more may be on its way when the peer turns out to have a session window
+	session int64 // bytes that may be sent on all streams
+	blind   int64 // additional bytes that may be in flight when the peer turns out to have a session window
 	initial int64 // window of new streams
-	limit   int   // streams that may be open; -1 while unknown
+	limit   int   // maximum number of open streams; -1 while unknown
 	streams map[uint32]*audited
 	open    int // streams of ours that are open
-	most    int // the most there were
+	most    int // the maximum of open
 }
 
-// An audited is a stream as the wire shows it.
+// An audited is the state of a stream according to the wire.
 type audited struct {
 	window    int64
 	outDone   bool // the library sent FIN or RST_STREAM
 	inDone    bool
 	closed    bool
-	forgotten bool // the peer reset it: frames of ours may have crossed that
+	forgotten bool // the peer reset the stream: frames of ours may have crossed the reset
 }
 
-// audit returns the first thing that the library should not have sent, and how
-// many streams of its own were open at once.
+// audit returns the first wrong frame of the library as an error, and the maximum number of streams
+// that the library had open at once.
 func (tr *trace) audit(client, cautious bool) (most int, err error) {
 	a := &auditor{
 		version: tr.version, client: client, cautious: cautious,
@@ -43,7 +43,7 @@ func (tr *trace) audit(client, cautious bool) (most int, err error) {
 	for i := range tr.steps {
 		s := &tr.steps[i]
 		if s.frame == nil {
-			continue // reported elsewhere
+			continue // reported by undecoded
 		}
 		if s.from == theirs {
 			a.heard(s.frame)
@@ -54,7 +54,7 @@ func (tr *trace) audit(client, cautious bool) (most int, err error) {
 	return a.most, nil
 }
 
-// heard takes in what the peer sent.
+// heard applies a frame of the peer.
 func (a *auditor) heard(f spdy.Frame) {
 	switch f := f.(type) {
 	case *spdy.SettingsFrame:
@@ -96,7 +96,7 @@ func (a *auditor) heard(f spdy.Frame) {
 	}
 }
 
-// said checks what the library sent.
+// said checks a frame of the library.
 func (a *auditor) said(f spdy.Frame) error {
 	switch f := f.(type) {
 	case *spdy.SynStreamFrame:
@@ -152,10 +152,10 @@ func (a *auditor) sentData(f *spdy.DataFrame) error {
 	return nil
 }
 
-// batch is what the library gives to the network at once.
+// batch is the size of a write of the library.
 const batch = 64 << 10
 
-// sent checks a frame on a stream that has to be open for the library.
+// sent checks a frame on a stream that must be open for the library.
 func (a *auditor) sent(id uint32, flags spdy.FrameFlags) error {
 	st := a.streams[id]
 	switch {
@@ -168,7 +168,7 @@ func (a *auditor) sent(id uint32, flags spdy.FrameFlags) error {
 	return nil
 }
 
-// ended notes a FIN.
+// ended records a FIN.
 func (a *auditor) ended(id uint32, flags spdy.FrameFlags, ourHalf bool) {
 	st := a.streams[id]
 	if st == nil || flags&spdy.FlagFin == 0 {
@@ -184,7 +184,7 @@ func (a *auditor) ended(id uint32, flags spdy.FrameFlags, ourHalf bool) {
 	}
 }
 
-// close counts a stream of ours out, once.
+// close decrements the count of open streams, once per stream.
 func (a *auditor) close(id uint32, st *audited) {
 	if !st.closed && id%2 == 1 == a.client {
 		a.open--

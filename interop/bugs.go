@@ -8,30 +8,30 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A bug is a fault of a peer that is known, with what shows it. A conversation it
-// is recorded for has to show it, see judge.
+// A bug is a known fault of a peer, with its evidence. Every conversation that the bug is recorded
+// for must show it; see judge.
 type bug struct {
 	id       string
 	peer     string
 	title    string
-	evidence string // which conversation and which frames
-	breaks   bool   // the conversation fails for it
-	chance   bool   // it shows now and then; the conversation is held again then
+	evidence string // the conversation and the frames
+	breaks   bool   // the bug makes the conversation fail
+	chance   bool   // the bug shows only sometimes; the conversation is then repeated
 	covers   func(c cell) bool
 	seen     func(o *outcome) bool
 }
 
-// observers are the peers that only read what others say.
+// observers are the peers that only read traffic.
 var observers = map[string]bool{peerTshark: true, peerMobyFramer: true}
 
-// at says where a bug shows: the peer's role and the conversations.
+// at returns the condition of a peer, a role and conversations.
 func at(peer string, libraryServes bool, conversations ...string) func(cell) bool {
 	return func(c cell) bool {
 		return c.peer == peer && c.server == libraryServes && slices.Contains(conversations, c.conversation)
 	}
 }
 
-// either is where one of two conditions holds.
+// either is the disjunction of two conditions.
 func either(a, b func(cell) bool) func(cell) bool {
 	return func(c cell) bool { return a(c) || b(c) }
 }
@@ -46,23 +46,23 @@ func plain(where func(cell) bool) func(cell) bool {
 	return func(c cell) bool { return where(c) && !c.tls }
 }
 
-// onWire is a bug that frames show.
+// onWire detects a bug in the frames.
 func onWire(ok func(tr *trace) bool) func(*outcome) bool {
 	return func(o *outcome) bool { return o.trace != nil && ok(o.trace) }
 }
 
-// printed is a bug that the peer's own output shows.
+// printed detects a bug in the peer's output.
 func printed(text string) func(*outcome) bool {
 	return func(o *outcome) bool { return strings.Contains(o.peerLog, text) }
 }
 
-// stands reports that a conversation stood still.
+// stands reports whether a conversation stalled.
 func (o *outcome) stands() bool {
 	var e *stalled
 	return errors.As(o.err, &e)
 }
 
-// after reports that a side sent a frame later than the first of another kind.
+// after reports whether a frame that matches then follows the first frame that matches first.
 func (tr *trace) after(first func(*step) bool, then func(*step) bool) bool {
 	i := slices.IndexFunc(tr.steps, func(s step) bool { return first(&s) })
 	return i >= 0 && slices.ContainsFunc(tr.steps[i+1:], func(s step) bool { return then(&s) })
@@ -81,8 +81,7 @@ func isReset(from side, status spdy.RstStatus) func(*step) bool {
 	}
 }
 
-// byChance returns the recorded bug that broke a conversation which goes well most
-// of the time, or nil.
+// byChance returns the recorded bug that broke a conversation that usually succeeds, or nil.
 func byChance(c cell, o *outcome) *bug {
 	for _, b := range recorded {
 		if b.chance && o.err != nil && b.covers(c) && b.seen(o) {
@@ -94,7 +93,7 @@ func byChance(c cell, o *outcome) *bug {
 
 var recorded = slices.Concat(nodeBugs, nettyBugs, mobyBugs, tsharkBugs)
 
-// onlyV2 and others are how a bug's versions are told in short.
+// onlyV2 and others are short names for the versions of a bug.
 var (
 	onlyV2 = spdy.SPDY2
 	others = []spdy.Version{spdy.SPDY3, spdy.SPDY31}

@@ -2,8 +2,7 @@ package main
 
 import "github.com/amahi/spdy"
 
-// N1, which is not a matter of frames, is checked by node/repair.js whenever the
-// peer starts.
+// N1 is not visible in frames. node/repair.js checks for it whenever the peer starts.
 const bugN1 = "handle-thing, by which node-spdy dresses a stream up as a socket, is broken on Node 11 and later: " +
 	"writev() completes no request, and a write may complete twice. node/repair.js puts that right, and refuses to start when there is nothing to put right."
 
@@ -240,7 +239,7 @@ func pushedBothWays(tr *trace) bool {
 	})
 }
 
-// allData is how much DATA a side sent.
+// allData returns the number of DATA bytes that a side sent.
 func (tr *trace) allData(from side) (n int) {
 	for i := range tr.steps {
 		if d, ok := tr.steps[i].frame.(*spdy.DataFrame); ok && tr.steps[i].from == from {

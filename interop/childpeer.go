@@ -6,8 +6,8 @@ import (
 	"net"
 )
 
-// A childServer is a peer that serves in a process of its own. The process prints
-// "READY port" when it listens.
+// A childServer is a server peer in a separate process. The process prints "READY port" when it
+// listens.
 type childServer struct {
 	dir  string
 	env  []string
@@ -49,9 +49,8 @@ func (s *childServer) stop() {
 	}
 }
 
-// A childClient is a peer that holds conversations in a process of its own. It
-// reads lines "conversation port" and answers each with "RESULT ok" or "RESULT
-// failed: why".
+// A childClient is a client peer in a separate process. It reads lines "conversation port" and
+// answers each line with "RESULT ok" or "RESULT failed: why".
 type childClient struct {
 	dir  string
 	env  []string
@@ -86,7 +85,7 @@ func (c *childClient) converse(ctx context.Context, cell cell, addr string) erro
 	result, err := c.p.await(ctx, c.from, "RESULT ")
 	switch {
 	case err != nil:
-		c.p.stop() // it may answer the next conversation with this one's result
+		c.p.stop() // a late result would be attributed to the next conversation
 		return err
 	case result != "ok":
 		return errors.New(result)
@@ -107,8 +106,7 @@ func (c *childClient) stop() {
 	}
 }
 
-// A selfServer is this library as the peer of this library: what the other peers
-// are measured against.
+// A selfServer is this library as the peer of this library: the reference for the other peers.
 type selfServer struct {
 	bench *bench
 	cell  cell

@@ -2,17 +2,17 @@ package main
 
 import "strings"
 
-// What conversations carry. The peers in node/ and netty/ make the same.
+// Contents of the conversations. The peers in node/ and netty/ generate the same contents.
 const (
 	bigBody      = 10 << 20
 	windowBody   = 1 << 20
 	smallBody    = 20000
 	cutBody      = 10000
 	manyStreams  = 200
-	streamWindow = 256 << 10 // the library's default for what it receives
+	streamWindow = 256 << 10 // the library's default receive window
 )
 
-// bigHeader is 20 KiB that compress, but not to nothing.
+// bigHeader is 20 KiB of moderately compressible text.
 var bigHeader = func() string {
 	var b strings.Builder
 	for i := 0; b.Len() < 20<<10; i++ {
@@ -21,7 +21,7 @@ var bigHeader = func() string {
 	return b.String()
 }()
 
-// pattern is n bytes that every peer can make: byte i is 7i + (i >> 9), modulo 256.
+// pattern returns n bytes that every peer can generate: byte i is 7i + (i >> 9), modulo 256.
 func pattern(n int) []byte {
 	p := make([]byte, n)
 	for i := range p {

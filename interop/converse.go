@@ -14,36 +14,34 @@ import (
 )
 
 const (
-	startTime = 30 * time.Second // the most a peer may take to start
-	talkTime  = 40 * time.Second // the most a conversation may take
-	stallTime = 5 * time.Second  // how long nothing may move in it
+	startTime = 30 * time.Second // limit for the start of a peer
+	talkTime  = 40 * time.Second // limit for a conversation
+	stallTime = 5 * time.Second  // limit for the time without traffic in a conversation
 )
 
-// A bench has what all conversations share.
+// A bench holds the state shared by all conversations.
 type bench struct {
 	cert   tls.Certificate
 	pool   *x509.CertPool
 	logger *slog.Logger // for the library's own messages
 }
 
-// A serverPeer is a peer that serves, at an address that any number of
-// conversations may connect to.
+// A serverPeer is a server peer. Any number of conversations may connect to the address.
 type serverPeer interface {
-	listen(ctx context.Context) (addr string, err error) // again after a conversation if the peer has died
-	log() string                                         // what the peer has printed since listen
+	listen(ctx context.Context) (addr string, err error) // called again after a conversation if the peer has died
+	log() string                                         // the peer's output since listen
 	stop()
 }
 
-// A clientPeer is a peer that holds conversations with a server.
+// A clientPeer is a client peer that holds conversations with a server.
 type clientPeer interface {
-	start(ctx context.Context) error                         // again after a conversation if the peer has died
-	converse(ctx context.Context, c cell, addr string) error // nil if it is content
-	log() string                                             // what the peer has printed since converse
+	start(ctx context.Context) error                         // called again after a conversation if the peer has died
+	converse(ctx context.Context, c cell, addr string) error // nil if the peer reports success
+	log() string                                             // the peer's output since converse
 	stop()
 }
 
-// watch returns a context that ends when the conversation takes too long or stands
-// still.
+// watch returns a context that ends when the conversation exceeds talkTime or stalls.
 func (t *tap) watch() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), talkTime, fmt.Errorf("not finished after %v", talkTime))
 	ctx, cause := context.WithCancelCause(ctx)
@@ -64,14 +62,14 @@ func (t *tap) watch() (context.Context, context.CancelFunc) {
 	return ctx, func() { cause(nil); cancel() }
 }
 
-// stalled is why a conversation was given up in which nothing moved any more.
+// stalled is the error of a conversation without traffic for stallTime.
 type stalled struct{ sent, received int }
 
 func (e *stalled) Error() string {
 	return fmt.Sprintf("stalled: nothing passed for %v, after %d bytes from the library and %d from the peer", stallTime, e.sent, e.received)
 }
 
-// asClient holds a conversation with a peer that serves.
+// asClient holds a conversation with a server peer.
 func (b *bench) asClient(c cell, peer serverPeer) (o outcome) {
 	begun := time.Now()
 	defer func() { o.took, o.peerLog = time.Since(begun), peer.log() }()
@@ -128,7 +126,7 @@ func (b *bench) dial(ctx context.Context, c cell, addr string) (net.Conn, error)
 	return tc, nil
 }
 
-// asServer has a peer hold a conversation with a server of ours.
+// asServer lets a peer hold a conversation with our server.
 func (b *bench) asServer(c cell, peer clientPeer) (o outcome) {
 	begun := time.Now()
 	if c.conversation == convWindow && c.version == spdy.SPDY2 {
@@ -158,7 +156,7 @@ func (b *bench) asServer(c cell, peer clientPeer) (o outcome) {
 	return o
 }
 
-// settle adds what the trace has to say to the result of a conversation.
+// settle adds the trace's findings to the result of a conversation.
 func settle(err error, t *tap, c cell, o *outcome) error {
 	if c.tls && c.server && c.conversation == convGet { // not tapped
 		o.trace = nil

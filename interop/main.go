@@ -1,6 +1,5 @@
-// Program interop has this library talk to SPDY implementations that others
-// wrote, and reports how every conversation went. run.sh installs the peers and
-// starts it.
+// Program interop tests this library against independent SPDY implementations, and reports the
+// result of every conversation. run.sh installs the peers and starts the program.
 package main
 
 import (
@@ -30,10 +29,10 @@ const (
 	peerTshark     = "tshark"
 )
 
-// loopback is where everything listens.
+// loopback is the address for all listeners.
 const loopback = "127.0.0.1"
 
-// A row is one line of the table: a peer in one role, version and transport.
+// A row is a line of the table: a peer in one role, version and transport.
 type row struct {
 	cell cell // without a conversation
 	run  func(c cell) outcome
@@ -129,8 +128,7 @@ func newBench(build string) (b *bench, certFile, keyFile string, err error) {
 	return &bench{cert: cert, pool: pool, logger: logger}, certFile, keyFile, nil
 }
 
-// holdAll holds every conversation of every row and returns the verdicts in the
-// order of the rows.
+// holdAll holds every conversation of every row and returns the verdicts in the order of the rows.
 func holdAll(o options, rows []row) []verdict {
 	results := make([][]verdict, len(rows))
 	turns := make(chan struct{}, o.jobs)
@@ -150,7 +148,7 @@ func holdAll(o options, rows []row) []verdict {
 	return slices.Concat(results...)
 }
 
-// tries is how often a conversation is held that a bug breaks by chance.
+// tries is the maximum number of attempts for a conversation that a bug breaks by chance.
 const tries = 4
 
 // hold holds the conversations of one row.
@@ -177,13 +175,13 @@ func hold(o options, r row, out *sync.Mutex) (verdicts []verdict) {
 		out.Lock()
 		v.report(os.Stdout, o.verbose)
 		out.Unlock()
-		v.outcome.trace = nil // ten MiB each
+		v.outcome.trace = nil // up to ten MiB each
 		verdicts = append(verdicts, v)
 	}
 	return verdicts
 }
 
-// report prints a verdict, and all there is to know about a failure.
+// report prints a verdict, and the details of a failure.
 func (v *verdict) report(w io.Writer, verbose bool) {
 	fmt.Fprintf(w, "%-12s %s (%v)\n", v.text, v.cell, v.outcome.took.Round(time.Millisecond))
 	if v.failure != nil {
@@ -206,7 +204,7 @@ func (v *verdict) report(w io.Writer, verbose bool) {
 
 func indent(s string) string { return strings.ReplaceAll(s, "\n", "\n       ") }
 
-// rows lists who talks to whom.
+// rows lists all combinations of peers, versions and transports.
 func (b *bench) rows(o options, certFile, keyFile string) (rows []row, err error) {
 	dir, err := filepath.Abs(o.dir)
 	if err != nil {
@@ -236,7 +234,7 @@ func (b *bench) rows(o options, certFile, keyFile string) (rows []row, err error
 	return append(append(rows, b.nettyRows(o, certFile, keyFile)...), append(b.mobyRows(), b.observerRows(o)...)...), nil
 }
 
-// observerRows are those of the peers that only read.
+// observerRows returns the rows of the peers that only read.
 func (b *bench) observerRows(o options) (rows []row) {
 	for i, v := range []spdy.Version{spdy.SPDY3, spdy.SPDY31} {
 		rows = append(rows, b.watching(cell{peer: peerMobyFramer, version: v}, loopback, framerObserver{}))
@@ -246,7 +244,7 @@ func (b *bench) observerRows(o options) (rows []row) {
 	return rows
 }
 
-// nettyRows are Netty's, which has SPDY/3.1 only.
+// nettyRows returns the rows of Netty, which supports only SPDY/3.1.
 func (b *bench) nettyRows(o options, certFile, keyFile string) (rows []row) {
 	java := []string{"java", "-Xmx512m", "-cp", o.classpath}
 	for _, secure := range []bool{false, true} {
@@ -265,8 +263,8 @@ func (b *bench) nettyRows(o options, certFile, keyFile string) (rows []row) {
 	return rows
 }
 
-// mobyRows are spdystream's, which has the frames of both versions and knows no
-// difference between them.
+// mobyRows returns the rows of spdystream, which has the frames of the two versions and does not
+// distinguish between them.
 func (b *bench) mobyRows() (rows []row) {
 	for _, v := range []spdy.Version{spdy.SPDY3, spdy.SPDY31} {
 		c := cell{peer: peerMoby, version: v}
@@ -277,7 +275,7 @@ func (b *bench) mobyRows() (rows []row) {
 	return rows
 }
 
-// self is the row of this library with itself.
+// self returns the row of this library with itself.
 func (b *bench) self(c cell) row {
 	peer := &selfServer{bench: b, host: loopback}
 	return row{cell: c, stop: peer.stop, run: func(c cell) outcome {
@@ -286,12 +284,12 @@ func (b *bench) self(c cell) row {
 	}}
 }
 
-// serving is the row of a peer that serves.
+// serving returns the row of a server peer.
 func (b *bench) serving(c cell, peer serverPeer) row {
 	return row{cell: c, stop: peer.stop, run: func(c cell) outcome { return b.asClient(c, peer) }}
 }
 
-// asking is the row of a peer that asks.
+// asking returns the row of a client peer.
 func (b *bench) asking(c cell, peer clientPeer) row {
 	return row{cell: c, stop: peer.stop, run: func(c cell) outcome { return b.asServer(c, peer) }}
 }

@@ -16,9 +16,8 @@ import (
 	"github.com/moby/spdystream"
 )
 
-// moby/spdystream is a library of streams without HTTP. Here it speaks HTTP as far
-// as the conversations need it: the pseudo headers are written out, and its own
-// calls do the rest.
+// moby/spdystream is a library of streams without HTTP. This file adds as much HTTP as the
+// conversations need: it writes out the pseudo headers, and the library's calls do the rest.
 
 // A mobyServer is spdystream as a server.
 type mobyServer struct {
@@ -64,7 +63,7 @@ func (s *mobyServer) stop() {
 	}
 }
 
-// A mobyConn is one connection of a mobyServer.
+// A mobyConn is a connection of a mobyServer.
 type mobyConn struct {
 	ctx  context.Context
 	conn *spdystream.Connection
@@ -85,7 +84,7 @@ func mobySay(st *spdystream.Stream, text string) {
 	_, _ = st.Write([]byte(text))
 }
 
-// handle answers one request.
+// handle answers a request.
 func (m *mobyConn) handle(st *spdystream.Stream) {
 	h := st.Headers()
 	path, query, _ := strings.Cut(h.Get(":path"), "?")
@@ -126,7 +125,7 @@ func (m *mobyConn) handle(st *spdystream.Stream) {
 	case "/cut":
 		mobyReply(st, false)
 		inPieces(st, pattern(cutBody))
-		_ = st.Reset() // with CANCEL; it knows no other status
+		_ = st.Reset() // with CANCEL, the only status that spdystream sends
 		return
 	case "/drip", "/goaway":
 		m.inTwo(st, path == "/goaway")
@@ -143,7 +142,7 @@ func (m *mobyConn) handle(st *spdystream.Stream) {
 	_ = st.Close()
 }
 
-// inPieces writes frames of 8 KiB: each Write becomes one frame, whatever its size.
+// inPieces writes frames of 8 KiB: spdystream sends each Write as a single frame of any size.
 func inPieces(st *spdystream.Stream, p []byte) {
 	for len(p) > 0 {
 		n := min(len(p), 8192)
@@ -169,7 +168,7 @@ func (m *mobyConn) gather(st *spdystream.Stream, n int) {
 	}
 }
 
-// push opens a stream towards the client. There is no way to make it unidirectional.
+// push opens a stream towards the client. spdystream cannot make the stream unidirectional.
 func (m *mobyConn) push(parent *spdystream.Stream) {
 	st, err := parent.CreateSubStream(http.Header{
 		":method": {"GET"}, ":path": {"/pushed"}, ":host": {parent.Headers().Get(":host")}, ":scheme": {"http"},
@@ -204,7 +203,7 @@ func (m *mobyConn) inTwo(st *spdystream.Stream, goAway bool) {
 	mobyReply(st, false)
 	mobySay(st, words[0])
 	if goAway {
-		_ = m.conn.Close() // GOAWAY; the connection ends with its streams
+		_ = m.conn.Close() // GOAWAY; the connection ends after its streams
 	}
 	pause := time.NewTimer(150 * time.Millisecond)
 	defer pause.Stop()
@@ -244,7 +243,7 @@ func (*mobyClient) converse(ctx context.Context, c cell, addr string) error {
 		}
 	})
 	result := make(chan error, 1)
-	go func() { result <- m.hold(ctx, c) }() // spdystream may never return, as long as it has frames queued
+	go func() { result <- m.hold(ctx, c) }() // spdystream may never return while it has queued frames
 	select {
 	case err = <-result:
 	case <-ctx.Done():
@@ -291,8 +290,8 @@ func (m *mobyClient) hold(ctx context.Context, c cell) error {
 	return errNotHere
 }
 
-// open sends a request and waits for the answer's headers, which spdystream keeps
-// to itself.
+// open sends a request and waits for the response headers. spdystream does not expose these
+// headers.
 func (m *mobyClient) open(method, path string, fin bool, header ...string) (*spdystream.Stream, error) {
 	h := http.Header{
 		":method": {method}, ":path": {path}, ":version": {"HTTP/1.1"},
@@ -390,10 +389,10 @@ func (m *mobyClient) cancel() error {
 	if _, err := io.ReadFull(st, make([]byte, 20000)); err != nil {
 		return err
 	}
-	pause := time.NewTimer(settleTime) // until the server has used up its window, which shows M1
+	pause := time.NewTimer(settleTime) // until the server has exhausted its window, which shows M1
 	defer pause.Stop()
 	<-pause.C
-	if err := st.Cancel(); err != nil { // Reset sends nothing once the request has ended
+	if err := st.Cancel(); err != nil { // Reset sends nothing after the end of the request
 		return err
 	}
 	return m.expect("GET", "/get", "hello from the library\n")

@@ -13,16 +13,16 @@ import (
 	mobyspdy "github.com/moby/spdystream/spdy"
 )
 
-// An observer reads a conversation that the library holds with itself.
+// An observer reads a conversation between two ends of the library.
 type observer interface {
-	// observe holds a conversation by calling hold, and says what it thinks of it:
-	// what it noted by the way, and what is wrong.
+	// observe calls hold, which holds a conversation. It returns a note about the conversation, and
+	// an error if the observer found a fault.
 	observe(ctx context.Context, c cell, hold func() outcome) (note string, err error)
 	stop()
 }
 
-// watching is the row of an observer. host is the address of the server, so that
-// a capture sees one row only.
+// watching returns the row of an observer. host is the address of the server; a separate address
+// per row keeps other rows out of a capture.
 func (b *bench) watching(c cell, host string, by observer) row {
 	peer := &selfServer{bench: b, host: host}
 	run := func(c cell) outcome {
@@ -42,8 +42,8 @@ func (b *bench) watching(c cell, host string, by observer) row {
 	return row{cell: c, run: run, stop: func() { peer.stop(); by.stop() }}
 }
 
-// A framerObserver is the framer of moby/spdystream. It has to read every frame
-// of ours as we meant it, and we have to read what it makes of them.
+// A framerObserver is the framer of moby/spdystream. It must decode every frame of ours correctly,
+// and our framer must decode the frames that it writes again.
 type framerObserver struct{}
 
 func (framerObserver) stop() {}
@@ -56,8 +56,8 @@ func (framerObserver) observe(_ context.Context, _ cell, hold func() outcome) (s
 	return "", errors.Join(readWithMoby(o.whole, ours), readWithMoby(o.whole, theirs))
 }
 
-// readWithMoby has spdystream's framer read one direction of a conversation, write
-// all of it again, and ours read that.
+// readWithMoby reads a direction of a conversation with spdystream's framer, writes all frames
+// again, and reads the result with our framer.
 func readWithMoby(tr *trace, from side) error {
 	var in, again bytes.Buffer
 	var want []spdy.Frame
@@ -98,8 +98,8 @@ func readWithMoby(tr *trace, from side) error {
 
 func cut(s string) string { return s[:min(len(s), 300)] }
 
-// summary puts all of a frame into a string; headers are sorted, since spdystream
-// keeps them in a map.
+// summary formats a whole frame as a string. Headers are sorted, since spdystream keeps headers in
+// a map.
 func summary(f spdy.Frame) string {
 	switch f := f.(type) {
 	case *spdy.DataFrame:
@@ -128,7 +128,7 @@ func summary(f spdy.Frame) string {
 	return fmt.Sprintf("%T", f)
 }
 
-// mobySummary is summary for a frame that spdystream has read.
+// mobySummary is summary for a frame read by spdystream.
 func mobySummary(f mobyspdy.Frame) string {
 	switch f := f.(type) {
 	case *mobyspdy.DataFrame:

@@ -15,17 +15,17 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A clientTalk is a conversation in which the library is the client.
+// A clientTalk is a conversation with the library as the client.
 type clientTalk struct {
 	ctx    context.Context
 	client *spdy.Client
 	base   string // URL of the server
 	tap    *tap
 	cell   cell
-	pushes atomic.Int32 // that came and were in order
+	pushes atomic.Int32 // pushes that arrived and were valid
 }
 
-// clientTalks are the conversations as the library's client holds them.
+// clientTalks are the client sides of the conversations.
 var clientTalks = map[string]func(*clientTalk) error{
 	convGet:      (*clientTalk).get,
 	convHead:     (*clientTalk).head,
@@ -42,7 +42,7 @@ var clientTalks = map[string]func(*clientTalk) error{
 	convPing:     (*clientTalk).ping,
 }
 
-// do sends a request. The body of the answer is to be closed.
+// do sends a request. The caller must close the response body.
 func (t *clientTalk) do(method, path string, body []byte, header ...string) (*http.Response, error) {
 	var r io.Reader
 	if body != nil {
@@ -58,7 +58,7 @@ func (t *clientTalk) do(method, path string, body []byte, header ...string) (*ht
 	return t.client.Do(req)
 }
 
-// fetch sends a request and reads the whole answer.
+// fetch sends a request and reads the whole response.
 func (t *clientTalk) fetch(method, path string, body []byte, header ...string) (*http.Response, []byte, error) {
 	res, err := t.do(method, path, body, header...)
 	if err != nil {
@@ -72,7 +72,7 @@ func (t *clientTalk) fetch(method, path string, body []byte, header ...string) (
 	return res, got, nil
 }
 
-// greet is the plain GET that shows a connection to be good.
+// greet is a plain GET that verifies a connection.
 func (t *clientTalk) greet() error {
 	res, body, err := t.fetch("GET", "/get?q=a%20b", nil)
 	if err != nil {
@@ -167,7 +167,7 @@ func (t *clientTalk) trailers() error {
 		return err
 	case string(body) != "body\n":
 		return fmt.Errorf("body %q", body)
-	case t.cell.version == spdy.SPDY2: // whose clients have to ignore them (SPEC R12)
+	case t.cell.version == spdy.SPDY2: // SPDY/2 clients must ignore them (SPEC R12)
 		if got := res.Trailer.Get("X-Checksum"); got != "" {
 			return fmt.Errorf("HEADERS after DATA count in SPDY/2: %q", got)
 		}
@@ -177,7 +177,7 @@ func (t *clientTalk) trailers() error {
 	return nil
 }
 
-// window leaves 1 MiB unread: the peer may send one window of it.
+// window leaves 1 MiB unread: the peer may send a single window of DATA.
 func (t *clientTalk) window() error {
 	if t.cell.version == spdy.SPDY2 {
 		return errNotHere
@@ -203,8 +203,8 @@ func (t *clientTalk) window() error {
 	return nil
 }
 
-// push takes what the server pushes along with a page: the request for it must not
-// go out (SPEC U13).
+// push accepts the resource that the server pushes with a page: the client must not send a request
+// for the resource (SPEC U13).
 func (t *clientTalk) push() error {
 	page, err := t.do("GET", "/push", nil)
 	if err != nil {
@@ -240,7 +240,7 @@ func (t *clientTalk) push() error {
 	return nil
 }
 
-// acceptPush is Config.AcceptPush of that conversation.
+// acceptPush is the Config.AcceptPush of the push conversation.
 func (t *clientTalk) acceptPush(promised, cause *http.Request) bool {
 	defer t.pushes.Add(1)
 	return promised.URL.Path == "/pushed" && cause.URL.Path == "/push"
@@ -274,7 +274,7 @@ func (t *clientTalk) cut() error {
 	res, got, err := t.fetch("GET", "/cut", nil)
 	var reset *spdy.StreamError
 	status := spdy.RstInternalError
-	if t.cell.peer == peerMoby { // which has a call for no other
+	if t.cell.peer == peerMoby { // spdystream cannot send any other status
 		status = spdy.RstCancel
 	}
 	switch {
@@ -290,7 +290,7 @@ func (t *clientTalk) cut() error {
 	return t.greet()
 }
 
-// sayGoAway shuts the session down while an answer is coming.
+// sayGoAway shuts the session down while a response is arriving.
 func (t *clientTalk) sayGoAway() error {
 	res, err := t.do("GET", "/drip", nil)
 	if err != nil {
@@ -319,7 +319,7 @@ func (t *clientTalk) sayGoAway() error {
 	return nil
 }
 
-// hearGoAway has the server shut the session down in the middle of an answer.
+// hearGoAway lets the server shut the session down during a response.
 func (t *clientTalk) hearGoAway() error {
 	_, body, err := t.fetch("GET", "/goaway", nil)
 	if err != nil {
@@ -358,5 +358,5 @@ func (t *clientTalk) ping() error {
 	return err
 }
 
-// settleTime is how long nothing has to pass before a connection counts as quiet.
+// settleTime is the time without traffic after which a connection counts as quiet.
 const settleTime = 300 * time.Millisecond

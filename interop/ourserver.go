@@ -17,23 +17,23 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A serverTalk is a conversation in which the library is the server: it holds one
-// server that answers one connection, and what its handlers noticed.
+// A serverTalk is a conversation with the library as the server. It holds a server for a single
+// connection, and the errors detected by the handlers.
 type serverTalk struct {
 	ctx  context.Context
 	cell cell
 	tap  *tap
 	addr string
 
-	server  *spdy.Server  // of all conversations but ping
-	session *spdy.Session // of ping, guarded by mu
-	ended   chan struct{} // latch: nobody serves any more
+	server  *spdy.Server  // for all conversations except ping
+	session *spdy.Session // for ping, guarded by mu
+	ended   chan struct{} // latch: the server has stopped
 
 	shut     chan struct{} // latch: Shutdown has returned
-	shutdown error         // what it returned
+	shutdown error         // result of Shutdown
 
 	mu      sync.Mutex
-	noticed []error       // what a handler found wrong
+	noticed []error       // errors detected by handlers
 	gone    chan struct{} // latch: the context of /endless has ended
 	waiting []chan struct{}
 }
@@ -56,7 +56,7 @@ func serve(ctx context.Context, c cell, t *tap, cert tls.Certificate, logger *sl
 	tlsConf := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{c.version.String(), "http/1.1"}}
 	run := func() error { return talk.server.Serve(&tappedListener{Listener: ln, tap: t}) }
 	switch {
-	case c.tls && c.conversation == convGet: // the way people serve TLS; its plaintext cannot be tapped
+	case c.tls && c.conversation == convGet: // the usual way to serve TLS; its plaintext cannot be tapped
 		talk.server.TLSConfig = tlsConf
 		run = func() error { return talk.server.ServeTLS(ln, "", "") }
 	case c.tls:
@@ -64,7 +64,7 @@ func serve(ctx context.Context, c cell, t *tap, cert tls.Certificate, logger *sl
 			return talk.server.Serve(&tappedListener{Listener: tls.NewListener(ln, tlsConf), tap: t})
 		}
 	}
-	if c.conversation == convPing { // a handler has no way to ping; whoever has the session does
+	if c.conversation == convPing { // a handler cannot ping; the owner of the session can
 		run = func() error { return talk.serveOne(ln, conf, tlsConf) }
 	}
 	go func() { // ends with close
@@ -93,7 +93,7 @@ func (t *serverTalk) serveOne(ln net.Listener, conf *spdy.Config, tlsConf *tls.C
 		conn = c
 	}
 	if t.cell.auto {
-		conf = &spdy.Config{Version: t.cell.version, Logger: conf.Logger} // a session alone cannot find out
+		conf = &spdy.Config{Version: t.cell.version, Logger: conf.Logger} // a session without a Server cannot detect the version
 	}
 	s := conf.ServerSession(tapped(conn, t.tap), &http.Server{Handler: t.mux()})
 	t.mu.Lock()
@@ -102,7 +102,7 @@ func (t *serverTalk) serveOne(ln net.Listener, conf *spdy.Config, tlsConf *tls.C
 	return s.Serve()
 }
 
-// close ends the server and returns what its handlers noticed.
+// close ends the server and returns the errors detected by handlers.
 func (t *serverTalk) close() error {
 	t.mu.Lock()
 	if t.session != nil {
@@ -124,7 +124,7 @@ func (t *serverTalk) notice(err error) {
 	}
 }
 
-// mux has the paths that every server of the suite has.
+// mux returns the paths common to all servers of the suite.
 func (t *serverTalk) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/get", t.get)
@@ -175,7 +175,7 @@ func (t *serverTalk) get(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "hello from the library")
 }
 
-// echo sends back what it reads while it reads.
+// echo sends the request body back while reading it.
 func (t *serverTalk) echo(w http.ResponseWriter, r *http.Request) {
 	n, err := io.Copy(w, r.Body)
 	if err != nil {
@@ -203,7 +203,7 @@ func (t *serverTalk) gather(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hold reads its request only when the client has stopped sending.
+// hold reads its request only after the client has stopped sending.
 func (t *serverTalk) hold(w http.ResponseWriter, r *http.Request) {
 	if err := t.tap.awaitQuiet(t.ctx, settleTime); err != nil {
 		t.notice(err)
@@ -235,7 +235,7 @@ func (t *serverTalk) endless(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// inTwo sends an answer in two parts, with a pause and an event in between.
+// inTwo sends a response in two parts, with a pause and an event between the parts.
 func (t *serverTalk) inTwo(w http.ResponseWriter, r *http.Request, first, second string, between func()) {
 	fmt.Fprint(w, first)
 	_ = http.NewResponseController(w).Flush()
@@ -276,8 +276,8 @@ func (t *serverTalk) push(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, "page\n")
 }
 
-// check is what the server has to say at the end of a conversation: what went
-// wrong in its handlers, and what should have been on the wire.
+// check returns the server's errors at the end of a conversation: errors detected by handlers, and
+// missing frames on the wire.
 func (t *serverTalk) check() error {
 	switch t.cell.conversation {
 	case convCancel:

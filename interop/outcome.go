@@ -26,7 +26,7 @@ const (
 	convPing     = "ping"
 )
 
-// A conversation is one column of the table.
+// A conversation is a column of the table.
 type conversation struct {
 	name  string
 	about string
@@ -48,12 +48,12 @@ var conversations = []conversation{
 	{convPing, "both sides ping"},
 }
 
-// A cell is one conversation with one peer.
+// A cell is a conversation with a peer.
 type cell struct {
 	peer         string // "node-spdy", ...
 	version      spdy.Version
 	tls          bool
-	auto         bool // our server was not told the version
+	auto         bool // our server has to detect the version
 	server       bool // the library is the server
 	conversation string
 }
@@ -62,12 +62,12 @@ func (c cell) String() string {
 	return c.row() + " " + c.conversation
 }
 
-// row names the cell's row of the table.
+// row returns the name of the cell's row in the table.
 func (c cell) row() string {
 	return strings.Join([]string{c.peer, c.role(), c.version.String(), c.transport()}, " ")
 }
 
-// role is what the peer is.
+// role returns the peer's role.
 func (c cell) role() string {
 	switch {
 	case observers[c.peer]:
@@ -88,12 +88,12 @@ func (c cell) transport() string {
 	return "plain"
 }
 
-// An outcome is how a conversation went.
+// An outcome is the result of a conversation.
 type outcome struct {
-	err     error  // nil if it went as it should
-	trace   *trace // up to the end of the conversation; nil if there was nothing to tap
+	err     error  // nil on success
+	trace   *trace // up to the end of the conversation; nil if nothing was tapped
 	whole   *trace // up to the end of the connection
-	peerLog string // what the peer printed, or an observer noted
+	peerLog string // the peer's output, or an observer's note
 	addr    string // of the server
 	took    time.Duration
 }
@@ -102,18 +102,17 @@ type outcome struct {
 type verdict struct {
 	cell    cell
 	outcome outcome
-	text    string // what the table shows
-	bugs    []*bug // recorded bugs that were seen
+	text    string // text of the cell in the table
+	bugs    []*bug // recorded bugs that occurred
 	failure error  // why the run fails; nil for a pass and for a recorded bug
 }
 
-// errNotHere marks a conversation that a peer or a version has no place for.
+// errNotHere marks a conversation that does not exist for a peer or a version.
 var errNotHere = errors.New("not part of this version or peer")
 
-// judge compares an outcome with the recorded bugs. A conversation that failed
-// needs a recorded bug that explains it, and a recorded bug has to be seen in
-// every conversation it is recorded for: if it is gone, the peer was repaired, or
-// we misunderstood it, and the record must go.
+// judge compares an outcome with the recorded bugs. A failed conversation needs a recorded bug that
+// explains the failure. A recorded bug must occur in every conversation it is recorded for. If it
+// does not, the peer was repaired or the record is wrong, and the record must be removed.
 func judge(c cell, o outcome) verdict {
 	v := verdict{cell: c, outcome: o}
 	if errors.Is(o.err, errNotHere) {

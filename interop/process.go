@@ -13,20 +13,19 @@ import (
 	"time"
 )
 
-// A process is a peer that runs on its own. It ends when its standard input does,
-// so that none is left behind however we end, and it is killed, with all it has
-// started, if it does not.
+// A process is a peer in a separate process. It exits when its standard input ends, so no process
+// outlives this program. Otherwise it is killed, with all child processes.
 type process struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
-	done  chan struct{} // latch: it has ended and been waited for
+	done  chan struct{} // latch: the process has exited and been waited for
 
 	mu    sync.Mutex
-	lines []string      // what it has printed, on both outputs
+	lines []string      // output of the process, from stdout and stderr
 	bell  chan struct{} // "look at lines again"
 }
 
-// keepLines bounds what is kept of a peer's output.
+// keepLines bounds the stored lines of a peer's output.
 const keepLines = 2000
 
 // start starts a peer.
@@ -77,8 +76,8 @@ func (p *process) add(line string) {
 	}
 }
 
-// await waits for a line with the prefix, at or after line number from, and returns
-// what follows the prefix.
+// await waits for a line with the prefix, at or after line number from, and returns the text after
+// the prefix.
 func (p *process) await(ctx context.Context, from int, prefix string) (string, error) {
 	for {
 		p.mu.Lock()
@@ -99,14 +98,14 @@ func (p *process) await(ctx context.Context, from int, prefix string) (string, e
 	}
 }
 
-// printed is how many lines there are so far.
+// printed returns the number of lines so far.
 func (p *process) printed() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.lines)
 }
 
-// log is what the peer has printed from a line on.
+// log returns the peer's output from a line on.
 func (p *process) log(from int) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +126,7 @@ func (p *process) alive() bool {
 	}
 }
 
-// stop ends the peer, if need be by force.
+// stop ends the peer, by force if necessary.
 func (p *process) stop() {
 	p.stdin.Close()
 	patience := time.NewTimer(2 * time.Second)

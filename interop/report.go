@@ -13,8 +13,8 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A tableRow is one line of the table: a peer in one role and version, and its
-// cells by conversation.
+// A tableRow is a line of the table: a peer in one role and version, with the cells by
+// conversation.
 type tableRow struct {
 	cell  cell
 	cells map[string]string
@@ -35,7 +35,7 @@ func tabulate(verdicts []verdict) (rows []tableRow) {
 	return rows
 }
 
-// line is a row as a list of columns.
+// line returns the columns of a row.
 func (r *tableRow) line() []string {
 	cols := []string{r.cell.peer, r.cell.role(), r.cell.version.String(), r.cell.transport()}
 	for _, c := range conversations {
@@ -74,7 +74,7 @@ func printTable(w io.Writer, verdicts []verdict) {
 	}
 }
 
-// document is docs/interop.md.
+// document returns the text of docs/interop.md.
 func document(verdicts []verdict) []byte {
 	var b bytes.Buffer
 	b.WriteString(introduction)
@@ -104,7 +104,7 @@ func document(verdicts []verdict) []byte {
 	return b.Bytes()
 }
 
-// versions lists the versions in which a bug has shown.
+// versions lists the versions in which a bug occurred.
 func (b *bug) versions(verdicts []verdict) string {
 	var names []string
 	for _, version := range []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31} {
@@ -130,7 +130,7 @@ func writeDocument(path string, verdicts []verdict) error {
 	return os.WriteFile(path, document(verdicts), 0o644)
 }
 
-// checkDocument returns an error if the document does not say what happened.
+// checkDocument returns an error if the document differs from the results.
 func checkDocument(path string, verdicts []verdict) error {
 	old, err := os.ReadFile(path)
 	if err != nil {

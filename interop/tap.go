@@ -9,20 +9,19 @@ import (
 	"time"
 )
 
-// A tap keeps the bytes that pass over one connection of ours, in both
-// directions, so that a conversation can be judged, and explained when it fails,
-// by what was on the wire and not only by what either side says about it.
+// A tap records the bytes in the two directions of a connection of ours. Conversations can then be
+// judged, and failures explained, by the traffic and not only by the reports of the two sides.
 type tap struct {
 	mu    sync.Mutex
-	bytes [2][]byte     // by side: what it sent
-	marks [2][]mark     // where in bytes each Read and Write ended
-	turn  int           // counts Reads and Writes of both directions
-	last  time.Time     // of the latest of them
+	bytes [2][]byte     // bytes sent, by side
+	marks [2][]mark     // positions in bytes where Reads and Writes ended
+	turn  int           // counts Reads and Writes of the two directions
+	last  time.Time     // time of the latest Read or Write
 	eof   chan struct{} // latch: the peer has closed its side
 	once  sync.Once
 }
 
-// A mark says that the bytes up to end had passed when turn was counted.
+// A mark records that the bytes up to end had passed at the given turn.
 type mark struct{ end, turn int }
 
 // A side is one end of a tapped connection.
@@ -57,21 +56,21 @@ func (t *tap) note(s side, p []byte) {
 	t.marks[s] = append(t.marks[s], mark{len(t.bytes[s]), t.turn})
 }
 
-// quiet is how long nothing has passed.
+// quiet returns the time since the last traffic.
 func (t *tap) quiet() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return time.Since(t.last)
 }
 
-// count is how many bytes a side has sent.
+// count returns the number of bytes that a side has sent.
 func (t *tap) count(s side) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.bytes[s])
 }
 
-// snapshot copies what has been kept so far.
+// snapshot copies the recorded bytes and marks.
 func (t *tap) snapshot() (bytes [2][]byte, marks [2][]mark) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,7 +81,7 @@ func (t *tap) snapshot() (bytes [2][]byte, marks [2][]mark) {
 	return bytes, marks
 }
 
-// awaitQuiet waits until nothing has passed for d.
+// awaitQuiet waits until a period of d without traffic.
 func (t *tap) awaitQuiet(ctx context.Context, d time.Duration) error {
 	tick := time.NewTicker(d / 8)
 	defer tick.Stop()
@@ -96,14 +95,14 @@ func (t *tap) awaitQuiet(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// A tappedConn is a connection whose bytes go through a tap.
+// A tappedConn is a connection whose bytes pass through a tap.
 type tappedConn struct {
 	net.Conn
 	tap *tap
 }
 
-// Bytes count as sent before they are, and as received when we know them, so that
-// whatever we do because of them comes later in the record.
+// Sent bytes are recorded before they are sent, and received bytes as soon as they are read. Our
+// reaction to received bytes therefore always has a later position in the record.
 func (c *tappedConn) Write(p []byte) (int, error) {
 	c.tap.note(ours, p)
 	return c.Conn.Write(p)
@@ -118,7 +117,7 @@ func (c *tappedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite keeps half-closing possible.
+// CloseWrite supports half-closing.
 func (c *tappedConn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
@@ -132,13 +131,13 @@ type tappedTLS struct {
 	tls *tls.Conn
 }
 
-// ConnectionState makes a session take the connection for one of TLS.
+// ConnectionState makes a session treat the connection as TLS.
 func (c *tappedTLS) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
 
 // HandshakeContext lets a server do the handshake.
 func (c *tappedTLS) HandshakeContext(ctx context.Context) error { return c.tls.HandshakeContext(ctx) }
 
-// tapped puts a connection of either kind behind a tap.
+// tapped attaches a tap to a connection of either kind.
 func tapped(conn net.Conn, t *tap) net.Conn {
 	if c, ok := conn.(*tls.Conn); ok {
 		return &tappedTLS{tappedConn{c, t}, c}
@@ -146,9 +145,8 @@ func tapped(conn net.Conn, t *tap) net.Conn {
 	return &tappedConn{conn, t}
 }
 
-// A tappedListener puts what it accepts behind a tap: the first connection behind
-// the one it was made with, any further one behind a tap of its own that nobody
-// looks at.
+// A tappedListener attaches taps to accepted connections: the given tap to the first connection,
+// and unused taps to later connections.
 type tappedListener struct {
 	net.Listener
 	tap *tap

@@ -12,26 +12,26 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A step is one frame of a conversation.
+// A step is a frame of a conversation.
 type step struct {
 	from  side
-	turn  int    // order of passing, over both directions
-	raw   []byte // the frame as it was on the wire
+	turn  int    // position in time, over the two directions
+	raw   []byte // the bytes of the frame on the wire
 	frame spdy.Frame
 	err   error // why frame is nil
 }
 
-// length is what the frame declares as its payload.
+// length returns the declared payload length of the frame.
 func (s *step) length() int { return len(s.raw) - 8 }
 
 // A trace is a conversation, frame by frame.
 type trace struct {
 	version spdy.Version
 	steps   []step
-	rest    [2]int // bytes at the end of a direction that are no whole frame
+	rest    [2]int // bytes of an incomplete frame at the end of a direction
 }
 
-// trace takes apart what a tap has kept.
+// trace parses the bytes recorded by a tap.
 func (t *tap) trace(v spdy.Version) *trace {
 	tr := &trace{version: v}
 	sent, marks := t.snapshot()
@@ -42,7 +42,7 @@ func (t *tap) trace(v spdy.Version) *trace {
 	return tr
 }
 
-// split appends the frames that one side sent and returns how many bytes are left.
+// split appends the frames that one side sent and returns the number of remaining bytes.
 func (tr *trace) split(from side, sent []byte, marks []mark) (rest int) {
 	framer := spdy.NewFramer(nil, bytes.NewReader(sent), tr.version)
 	framer.MaxHeaderBytes = 1 << 20
@@ -73,8 +73,8 @@ func (tr *trace) split(from side, sent []byte, marks []mark) (rest int) {
 	}
 }
 
-// find returns the first frame of type F that a side sent and ok accepts; a nil ok
-// accepts all.
+// find returns the first frame of type F sent by a side and accepted by ok; a nil ok accepts all
+// frames.
 func find[F spdy.Frame](tr *trace, from side, ok func(F) bool) (F, bool) {
 	for i := range tr.steps {
 		f, is := tr.steps[i].frame.(F)
@@ -86,13 +86,13 @@ func find[F spdy.Frame](tr *trace, from side, ok func(F) bool) (F, bool) {
 	return none, false
 }
 
-// has reports whether a side sent such a frame.
+// has reports whether find finds a frame.
 func has[F spdy.Frame](tr *trace, from side, ok func(F) bool) bool {
 	_, found := find(tr, from, ok)
 	return found
 }
 
-// dataBytes is how much DATA a side sent on a stream.
+// dataBytes returns the number of DATA bytes that a side sent on a stream.
 func (tr *trace) dataBytes(from side, id uint32) (n int) {
 	for i := range tr.steps {
 		if d, ok := tr.steps[i].frame.(*spdy.DataFrame); ok && tr.steps[i].from == from && d.StreamID == id {
@@ -102,7 +102,7 @@ func (tr *trace) dataBytes(from side, id uint32) (n int) {
 	return n
 }
 
-// size is how many bytes both sides sent; 0 for a conversation that was not tapped.
+// size returns the number of bytes sent by both sides, 0 if the conversation was not tapped.
 func (tr *trace) size() (n int) {
 	if tr == nil {
 		return 0
@@ -130,7 +130,7 @@ func whose(s side) string {
 	return "peer"
 }
 
-// write prints the conversation, one line a frame. Runs of DATA frames become one
+// write prints the conversation, one line per frame. A run of DATA frames is printed as a single
 // line, so that ten MiB do not bury the rest.
 func (tr *trace) write(w io.Writer) {
 	for i := 0; i < len(tr.steps); {
@@ -162,7 +162,7 @@ func (tr *trace) write(w io.Writer) {
 	}
 }
 
-// describe puts a frame into one line.
+// describe formats a frame as a single line.
 func (s *step) describe() string {
 	fin := func(f spdy.FrameFlags) string {
 		line := ""
@@ -199,7 +199,7 @@ func (s *step) describe() string {
 	return fmt.Sprintf("%v %x", s.frame.FrameType(), s.raw[:min(len(s.raw), 32)])
 }
 
-// fields puts a header block into one line, long values cut.
+// fields formats a header block as a single line, with long values truncated.
 func fields(h spdy.HeaderBlock) string {
 	var b strings.Builder
 	for i := range h {

@@ -19,9 +19,8 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A tsharkObserver captures each conversation from the loopback interface into a
-// file of its own and has tshark take it apart: it must find nothing wrong, and the
-// same frames as we do.
+// A tsharkObserver captures each conversation on the loopback interface into a separate file and
+// dissects the file with tshark. tshark must find no fault, and the same frames as our framer.
 type tsharkObserver struct {
 	dir  string
 	host string // of the server
@@ -30,10 +29,10 @@ type tsharkObserver struct {
 func (*tsharkObserver) stop() {}
 
 const (
-	flushTime = 400 * time.Millisecond // how long a capture has not grown when it is complete
+	flushTime = 400 * time.Millisecond // time without growth after which a capture is complete
 	pollTime  = 20 * time.Millisecond
 
-	minCapture = 2048 // bytes; the head of a capture is shorter, and the probes soon longer
+	minCapture = 2048 // bytes; the header of a capture is shorter, and the probes soon longer
 )
 
 func (t *tsharkObserver) observe(ctx context.Context, c cell, hold func() outcome) (string, error) {
@@ -57,15 +56,15 @@ func (t *tsharkObserver) observe(ctx context.Context, c cell, hold func() outcom
 	if err == nil || !strings.Contains(err.Error(), assemblyFault) {
 		return "", err
 	}
-	// Whatever is beyond that frame in its packet has not been looked at.
+	// tshark has not examined the rest of the packet after the faulty frame.
 	return err.Error(), t.dissect(ctx, file, port, o.whole, "-o", "spdy.assemble_data_frames:FALSE")
 }
 
-// assemblyFault is how tshark fails over a legal frame, see bug S1.
+// assemblyFault is tshark's failure on a legal frame, see bug S1.
 const assemblyFault = `tvbuff.c:535: failed assertion "tvb && tvb->initialized"`
 
-// A capture is a file under way. dumpcap hands on at once what it writes to a pipe,
-// and keeps what it writes to a file to itself.
+// A capture is a capture file in progress. dumpcap writes to a pipe at once, but buffers its writes
+// to a file.
 type capture struct {
 	file *os.File
 	size atomic.Int64
@@ -77,8 +76,8 @@ func (c *capture) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// capture starts to capture; finish ends that when the given number of bytes, at
-// least, and whatever else comes has been written.
+// capture starts a capture. finish ends the capture after at least the given number of bytes, and
+// any further traffic, has been written.
 func (t *tsharkObserver) capture(ctx context.Context, name string) (finish func(payload int) error, err error) {
 	file, err := os.Create(name)
 	if err != nil {
@@ -109,8 +108,8 @@ func (t *tsharkObserver) capture(ctx context.Context, name string) (finish func(
 	return finish, nil
 }
 
-// probe makes connections until the capture shows one: what dumpcap says of its
-// readiness is not to be relied on.
+// probe makes connections until the capture contains a connection: dumpcap's own message of
+// readiness is unreliable.
 func (t *tsharkObserver) probe(ctx context.Context, c *capture) error {
 	ln, err := net.Listen("tcp", net.JoinHostPort(t.host, "0"))
 	if err != nil {
@@ -134,7 +133,7 @@ func (t *tsharkObserver) probe(ctx context.Context, c *capture) error {
 	return nil
 }
 
-// settle waits until the capture has a size and has stopped growing.
+// settle waits until the capture has at least the given size and has stopped growing.
 func (c *capture) settle(ctx context.Context, atLeast int64) error {
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
@@ -152,23 +151,23 @@ func (c *capture) settle(ctx context.Context, atLeast int64) error {
 	return nil
 }
 
-// The fields that tshark is asked for, in this order.
+// The fields requested from tshark, in this order.
 var tsharkFields = []string{
 	"tcp.srcport", "tcp.dstport", "spdy.control_bit", "spdy.type", "spdy.length", "spdy.header.name", "spdy.header.value",
 	"_ws.malformed", "_ws.expert.severity", "_ws.expert.message",
 }
 
-// expertError is the severity that tshark gives to errors.
+// expertError is tshark's severity of errors.
 const expertError = 0x800000
 
-// A dissection is what tshark found in one direction.
+// A dissection is tshark's output for one direction.
 type dissection struct {
 	control, types, lengths, names, values []string
 }
 
-// dissect has tshark read a capture.
+// dissect reads a capture with tshark.
 func (t *tsharkObserver) dissect(ctx context.Context, file, port string, tr *trace, options ...string) error {
-	// With two processors a capture of the loopback interface can swap packets.
+	// On two processors a capture of the loopback interface can reorder packets.
 	options = append(options, "-o", "tcp.reassemble_out_of_order:TRUE")
 	args := []string{"-r", file, "-Y", "tcp.port==" + port, "-d", "tcp.port==" + port + ",spdy", "-T", "fields", "-E", "separator=/t", "-E", "occurrence=a", "-E", "aggregator=^"}
 	args = append(args, options...)
@@ -197,8 +196,8 @@ func (t *tsharkObserver) dissect(ctx context.Context, file, port string, tr *tra
 	return errors.Join(found[ours].compare(tr, ours), found[theirs].compare(tr, theirs))
 }
 
-// complaint is what tshark finds wrong with a packet: anything malformed, any
-// expert message of its SPDY dissector, and any of the severity of an error.
+// complaint returns tshark's findings about a packet as an error: a malformed packet, an expert
+// message of the SPDY dissector, or an expert message with the severity of an error.
 func complaint(f []string) error {
 	if f[0] != "" {
 		return fmt.Errorf("tshark: malformed packet: %s", f[2])
@@ -224,7 +223,7 @@ func (d *dissection) add(f []string) {
 	}
 }
 
-// compare checks that tshark saw the frames of one direction as we do.
+// compare checks that tshark found the same frames as our framer in one direction.
 func (d *dissection) compare(tr *trace, from side) error {
 	var want dissection
 	for i := range tr.steps {
@@ -240,7 +239,7 @@ func (d *dissection) compare(tr *trace, from side) error {
 		want.control = append(want.control, "1")
 		want.types = append(want.types, strconv.Itoa(int(s.raw[3])))
 		for _, h := range headersOf(s.frame) {
-			value, _, _ := strings.Cut(h.Value, "\x00") // tshark shows no further
+			value, _, _ := strings.Cut(h.Value, "\x00") // tshark stops at the first NUL
 			want.names = append(want.names, h.Name)
 			want.values = append(want.values, value)
 		}
@@ -264,7 +263,7 @@ func (d *dissection) compare(tr *trace, from side) error {
 	return nil
 }
 
-// headersOf returns the header block of a frame that has one.
+// headersOf returns the header block of a frame, or nil.
 func headersOf(f spdy.Frame) spdy.HeaderBlock {
 	switch f := f.(type) {
 	case *spdy.SynStreamFrame:

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// What is done to processes and connections. The deck has each as often as it is to happen
-// while the deck is dealt once.
+// The faults inflicted on processes and connections. The deck holds each fault as often as it
+// occurs per round of the deck.
 const (
 	killClient    = "client killed"
 	stopClient    = "client stopped"
@@ -25,11 +25,11 @@ var abuses = []string{
 	cutTunnel, cutTunnel, cutTunnel, replaceTunnel, replaceTunnel, replaceTunnel, cutClient, cutClient, cutClient,
 }
 
-// abusePause is the time between two of them. All of the deck is dealt twice in a minute.
+// abusePause is the time between two faults. The whole deck is dealt twice a minute.
 const abusePause = 1500 * time.Millisecond
 
-// abuse has clients at work and does to all of them what happens in the world, until the
-// time is over. Everything that it starts has ended when it returns.
+// abuse runs clients and inflicts faults of real networks on all processes, until the duration is
+// over. Everything started by abuse has ended when abuse returns.
 func (k *soak) abuse(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, k.duration)
 	defer cancel()
@@ -52,7 +52,7 @@ func (k *soak) abuse(ctx context.Context) {
 	all.Wait()
 }
 
-// inflict does one thing. span is a random part of a second.
+// inflict inflicts one fault. span is a random fraction of a second.
 func (k *soak) inflict(ctx context.Context, what string, who int, span time.Duration) {
 	switch what {
 	case killClient:
@@ -64,7 +64,7 @@ func (k *soak) inflict(ctx context.Context, what string, who int, span time.Dura
 	case stopClient, stopLong:
 		d := span * 4
 		if what == stopLong {
-			d += 20 * time.Second // longer than the relay bears with
+			d += 20 * time.Second // longer than the relay tolerates
 		}
 		if p := k.claim(who); p != nil {
 			p.stopFor(ctx, d)
@@ -83,7 +83,7 @@ func (k *soak) inflict(ctx context.Context, what string, who int, span time.Dura
 	}
 }
 
-// tell gives a command to a process. While that is stopped it may not be heard.
+// tell sends a command to a process. A stopped process may not receive it.
 func (k *soak) tell(ctx context.Context, p *process, op string) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -92,7 +92,7 @@ func (k *soak) tell(ctx context.Context, p *process, op string) {
 	}
 }
 
-// claim takes client i, unless something else is done to it already.
+// claim reserves client i, unless another fault is being inflicted on it.
 func (k *soak) claim(i int) *process {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -103,7 +103,7 @@ func (k *soak) claim(i int) *process {
 	return k.running[i]
 }
 
-// putBack ends what claim began.
+// putBack ends the reservation of claim.
 func (k *soak) putBack(i int, p *process) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -130,7 +130,7 @@ func (k *soak) happened(what string) {
 	k.events = append(k.events, event{At: time.Since(k.began), What: what})
 }
 
-// watch samples all processes now and then.
+// watch samples all processes periodically.
 func (k *soak) watch(ctx context.Context) {
 	tick := time.NewTicker(k.every)
 	defer tick.Stop()
@@ -162,7 +162,7 @@ func (k *soak) sampleAll(ctx context.Context, op string) {
 	var asked sync.WaitGroup
 	for _, p := range all {
 		asked.Go(func() {
-			s, _ := p.sample(ctx, op) // of a stopped or dying one there is what there is
+			s, _ := p.sample(ctx, op) // a stopped or dying process returns a partial sample
 			if s.RSS == 0 {
 				return
 			}
@@ -174,7 +174,7 @@ func (k *soak) sampleAll(ctx context.Context, op string) {
 	asked.Wait()
 }
 
-// progress prints what has been done up to now.
+// progress prints the counts so far.
 func (k *soak) progress() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -16,23 +16,23 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A lane is one way to speak to the relay, with connections that all users of it share.
+// A lane is one protocol for requests to the relay, with connections shared by all users.
 type lane struct {
 	name    string
-	base    string // scheme and host of URLs
+	base    string // scheme and host of the URLs
 	version spdy.Version
 	http    *http.Client
 	close   func()
 	conns   *connections
 }
 
-// connections are those that a lane has open, so that they can be cut.
+// connections is the set of a lane's open connections, so that a fault can cut them.
 type connections struct {
 	mu   sync.Mutex
 	open map[*trackedConn]struct{}
 }
 
-// A trackedConn leaves the list when it is closed.
+// A trackedConn removes itself from the set when it is closed.
 type trackedConn struct {
 	*net.TCPConn
 	list *connections
@@ -74,7 +74,7 @@ func (l *connections) cutOne() bool {
 	return true
 }
 
-// newLanes returns the ways there are: HTTP/1.1, the three dialects, and SPDY/3.1 over TLS.
+// newLanes returns all lanes: HTTP/1.1, the three dialects, and SPDY/3.1 over TLS.
 func newLanes(set settings) ([]*lane, error) {
 	lanes := []*lane{{name: "HTTP/1.1"}, {name: "SPDY/2", version: spdy.SPDY2}, {name: "SPDY/3", version: spdy.SPDY3},
 		{name: "SPDY/3.1", version: spdy.SPDY31}, {name: "SPDY over TLS"}}
@@ -105,8 +105,7 @@ func newLanes(set settings) ([]*lane, error) {
 	return lanes, nil
 }
 
-// Clients are all that one client process does: workers, each of which does one thing after
-// another, chosen at random.
+// Clients are the workers of one client process. Every worker runs random deeds in sequence.
 type clients struct {
 	set    settings
 	counts tally
@@ -151,14 +150,14 @@ func (c *clients) sample(s *sample) {
 	}
 }
 
-// A user is one worker with its own randomness.
+// A user is a worker with a separate random source.
 type user struct {
 	*clients
 	*rand.Rand
 	lane *lane
 }
 
-// worker does things until ctx ends.
+// worker runs deeds until ctx ends.
 func (c *clients) worker(ctx context.Context, n uint64) {
 	u := &user{clients: c, Rand: rand.New(rand.NewPCG(c.set.Seed, 100+n))}
 	for ctx.Err() == nil {
@@ -170,7 +169,7 @@ func (c *clients) worker(ctx context.Context, n uint64) {
 	}
 }
 
-// deeds are what users do; deck has the number of each as often as it is to be done.
+// deeds are the users' actions; deck holds the index of each as often as it is to be picked.
 var (
 	deeds = []func(u *user, ctx context.Context){
 		(*user).fetch, (*user).play, (*user).storm, (*user).readSlowly, (*user).upload, (*user).leaveUpload,
@@ -180,7 +179,7 @@ var (
 	deck = []int{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 3, 3, 4, 4, 4, 4, 4, 5, 5, 5, 6, 6, 7, 7, 8, 9, 10, 10, 10, 11, 11, 11}
 )
 
-// request makes a request for f, perhaps through a tunnel of choice.
+// request returns a request for f.
 func (u *user) request(ctx context.Context, method string, f file) *http.Request {
 	req, err := http.NewRequestWithContext(ctx, method, u.lane.base+f.name, nil)
 	if err != nil {
@@ -190,14 +189,14 @@ func (u *user) request(ctx context.Context, method string, f file) *http.Request
 	return req
 }
 
-// limited bounds what a deed may take. Nothing that clients do takes nearly as long, also
-// when everything is stopped for a while in between: what runs into this hangs.
+// limited limits the duration of a deed. No deed takes nearly as long, even when processes are
+// stopped for a while: a deed that times out hangs.
 func (c *clients) limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, c.set.Patience, errHung)
 }
 
-// failed counts an exchange that ended with an error: as hung if it took too long. What ends
-// because the whole client does is abandoned.
+// failed counts a failed exchange: as hung after a timeout, and as abandoned if the whole client
+// ends.
 func (u *user) failed(ctx context.Context, what string, err error) {
 	switch {
 	case errors.Is(err, errCorrupt), errors.Is(err, errTruncated):
@@ -210,7 +209,7 @@ func (u *user) failed(ctx context.Context, what string, err error) {
 	u.counts.failed(u.lane.name+": "+what, err)
 }
 
-// answered looks at a status: what a relay says that has no tunnel is counted as such.
+// answered checks a status. The response of a relay without a tunnel is counted as unavailable.
 func (u *user) answered(res *http.Response, want int) bool {
 	switch {
 	case res.StatusCode == want:
@@ -224,8 +223,8 @@ func (u *user) answered(res *http.Response, want int) bool {
 	return false
 }
 
-// verifyAll asks for a download, a live one and an upload over every lane and through every
-// tunnel. Nothing may go wrong, since nothing is abused meanwhile.
+// verifyAll requests a download, a live download and an upload over every lane and through every
+// tunnel. No error is allowed, since there are no faults meanwhile.
 func (c *clients) verifyAll(ctx context.Context) {
 	for i, l := range c.lanes {
 		for n := range tunnelVersions {

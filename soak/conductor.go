@@ -12,33 +12,33 @@ import (
 	"time"
 )
 
-// options say how a soak is done.
+// options are the parameters of a soak.
 type options struct {
-	duration time.Duration // of the abuse
-	every    time.Duration // between two samples
-	clients  int           // processes
-	workers  int           // in each
+	duration time.Duration // duration of the abuse
+	every    time.Duration // interval between samples
+	clients  int           // number of client processes
+	workers  int           // workers per client
 	seed     uint64
 	log      io.Writer // progress
 }
 
 const (
-	askTime    = 20 * time.Second        // for an answer of a child that runs
-	sampleTime = 1500 * time.Millisecond // the same while some are stopped
-	settleTime = time.Minute             // for all to come back to what it was
+	askTime    = 20 * time.Second        // for the reply of a running child
+	sampleTime = 1500 * time.Millisecond // the same while some processes are stopped
+	settleTime = time.Minute             // for all processes to return to the baseline
 	dwell      = 10 * time.Second        // settings.Dwell
 )
 
-// enough is how long a soak goes on at least that is to have done everything.
+// enough is the duration from which a soak must have exercised everything.
 const enough = 30 * time.Second
 
-// An event is something that was done to the processes.
+// An event is a fault inflicted on the processes.
 type event struct {
 	At   time.Duration
 	What string
 }
 
-// A point is a sample with the time it was taken at.
+// A point is a sample with a time.
 type point struct {
 	At     time.Duration
 	Who    string
@@ -53,26 +53,27 @@ type soak struct {
 	began         time.Time
 
 	mu      sync.Mutex
-	running []*process       // the clients
-	held    []bool           // of which something is being done
-	started int              // client processes
-	sum     map[string]int64 // counts of those that are no more
+	running []*process       // the client processes
+	held    []bool           // true while a fault is inflicted on the client
+	started int              // number of client processes started
+	sum     map[string]int64 // counts of ended clients
 	notes   []string
 	points  []point
 	events  []event
 }
 
-// A result is what a soak has come to.
+// A result is the outcome of a soak.
 type result struct {
 	Relay, Origin picture
 	Clients       map[string]int64
 	Points        []point
 	Events        []event
-	Bad           []string // what was wrong; empty if nothing was
+	Bad           []string // failures; empty if there were none
 	Took          time.Duration
 }
 
-// run does all of it. An error says that it could not be done; what it found is in the result.
+// run runs the whole soak. It returns an error if the soak could not be run; failures found are in
+// the result.
 func (k *soak) run(ctx context.Context) (*result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -125,7 +126,7 @@ func (k *soak) begin(ctx context.Context) (err error) {
 	return err
 }
 
-// settings are those of a child; only the relay is not told where the relay is.
+// settings returns the settings of a child; only the relay's lack the relay's addresses.
 func (k *soak) settings(role string, seed uint64) settings {
 	set := settings{
 		Role: role, Seed: seed, Workers: k.workers, Dwell: dwell,
@@ -138,10 +139,10 @@ func (k *soak) settings(role string, seed uint64) settings {
 	return set
 }
 
-// both are the two processes that last, in the order of pair.
+// both returns the two long-lived processes, in the order of pair.
 func (k *soak) both() [2]*process { return [2]*process{k.relay, k.origin} }
 
-// pair samples both while they rest.
+// pair samples both processes at rest.
 func (k *soak) pair(ctx context.Context) (s [2]*sample, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -152,7 +153,7 @@ func (k *soak) pair(ctx context.Context) (s [2]*sample, err error) {
 	return s, err
 }
 
-// calm lets a little time pass in which nothing happens, for the picture.
+// calm waits a short time without load, for the chart.
 func (k *soak) calm(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, k.duration/60)
 	defer cancel()
@@ -161,7 +162,7 @@ func (k *soak) calm(ctx context.Context) {
 	}
 }
 
-// baseline waits for the tunnels, warms everything up, and tells what it is like then.
+// baseline waits for the tunnels, warms up all processes, and returns their samples at rest.
 func (k *soak) baseline(ctx context.Context) (s [2]*sample, err error) {
 	limit, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
@@ -185,7 +186,7 @@ func (k *soak) baseline(ctx context.Context) (s [2]*sample, err error) {
 	return s, nil
 }
 
-// verify runs a client that asks for everything once, without any trouble.
+// verify runs a client that requests everything once, without faults.
 func (k *soak) verify(ctx context.Context) error {
 	set := k.settings("client", k.seed)
 	set.Verify = true
@@ -217,7 +218,7 @@ func (k *soak) verify(ctx context.Context) error {
 	return nil
 }
 
-// settle waits for both to come back to what they were, and says what has not.
+// settle waits for both processes to return to the baseline, and reports the values that have not.
 func (k *soak) settle(ctx context.Context, before [2]*sample) (after [2]*sample, bad []string) {
 	limit, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
@@ -240,7 +241,7 @@ func (k *soak) dismiss(ctx context.Context) {
 	defer cancel()
 	k.mu.Lock()
 	all := slices.Clone(k.running)
-	k.running = nil // they are not to be sampled any more
+	k.running = nil // no longer sampled
 	k.mu.Unlock()
 	for i, p := range all {
 		if p == nil {
@@ -259,7 +260,7 @@ func (k *soak) dismiss(ctx context.Context) {
 	}
 }
 
-// bury keeps what a client has counted.
+// bury adds up the counts of an ended client.
 func (k *soak) bury(s *sample) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -269,7 +270,7 @@ func (k *soak) bury(s *sample) {
 	k.notes = append(k.notes, s.Notes...)
 }
 
-// note is a thing that must not be.
+// note records a failure.
 func (k *soak) note(text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -277,7 +278,7 @@ func (k *soak) note(text string) {
 	k.notes = append(k.notes, text)
 }
 
-// conclude judges, and ends the two that are left.
+// conclude judges the soak, and ends the relay and the origin.
 func (k *soak) conclude(ctx context.Context, before, after [2]*sample, bad []string) *result {
 	if len(bad) > 0 {
 		k.dump(ctx)
@@ -312,7 +313,7 @@ func (k *soak) conclude(ctx context.Context, before, after [2]*sample, bad []str
 	return r
 }
 
-// dump prints the goroutines of both, to find out what is left.
+// dump prints the goroutines of both processes, to find leaks.
 func (k *soak) dump(ctx context.Context) {
 	limit, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -323,7 +324,7 @@ func (k *soak) dump(ctx context.Context) {
 	}
 }
 
-// killAll ends whatever is still there.
+// killAll kills all remaining processes.
 func (k *soak) killAll() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

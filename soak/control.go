@@ -16,27 +16,27 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// settings are what a child is told when it is started, in the environment.
+// settings are passed to a new child in the environment.
 type settings struct {
 	Role    string // "origin", "relay" or "client"
-	Seed    uint64 // of everything that is random
-	Workers int    // of a client: how many things it does at once
-	Verify  bool   // of a client: ask once for everything there is, and end
+	Seed    uint64 // seed of all random choices
+	Workers int    // client only: number of concurrent workers
+	Verify  bool   // client only: request everything once, then end
 
-	Dwell    time.Duration // how long a peer may be silent or deaf before it is given up
-	Patience time.Duration // how long a client waits before it takes something for hung
+	Dwell    time.Duration // time after which a silent or unresponsive peer is disconnected
+	Patience time.Duration // time after which a client counts an exchange as hung
 
-	// Where the relay is, and what makes its certificate trusted. A relay says where
-	// it listens in its first sample.
+	// The relay's addresses and trusted certificate. A relay reports the addresses in the first
+	// sample.
 	Plain, Secure, Inner string
 	Cert                 []byte
 }
 
-// childEnv holds the settings; a process that has them is a child.
+// childEnv holds the settings; a process with this variable is a child.
 const childEnv = "SPDY_SOAK_CHILD"
 
-// A command is a line that the parent writes to a child, and an answer one that comes
-// back. Each command has one answer.
+// A command is a line from the parent to a child, and an answer is the child's reply. Every command
+// has exactly one answer.
 type command struct {
 	ID int
 	Op string // "sample", "rest", "dump", "quit" or one of the role's own
@@ -48,24 +48,24 @@ type answer struct {
 	Text   string  `json:",omitempty"`
 }
 
-// A sample is what a process is like at one moment. Memory and descriptors as the system
-// counts them are added by the parent.
+// A sample is the state of a process at one moment. The parent adds the operating system's figures
+// for memory and descriptors.
 type sample struct {
-	Heap       uint64           // bytes of heap in use, after collecting garbage
+	Heap       uint64           // bytes of heap in use, after garbage collection
 	Goroutines int              //
-	Gauges     map[string]int64 // that go up and down
-	Counts     map[string]int64 // that only grow
-	Windows    []window         // of the tunnels
-	Notes      []string         // reasons for what must not be
+	Gauges     map[string]int64 // values that rise and fall
+	Counts     map[string]int64 // values that only grow
+	Windows    []window         // windows of the tunnels
+	Notes      []string         // reasons for failures
 
-	Plain, Secure, Inner string // where a relay listens
+	Plain, Secure, Inner string // addresses of a relay
 	Cert                 []byte
 
-	RSS   uint64 // bytes of memory
-	Files int    // descriptors
+	RSS   uint64 // resident memory in bytes
+	Files int    // number of descriptors
 }
 
-// A window is what is left of a session's windows, and what was there when it began.
+// A window holds the remaining and the initial size of a session's windows.
 type window struct {
 	Tunnel         int
 	Unread         int64
@@ -73,7 +73,8 @@ type window struct {
 	Recv, RecvFull int64
 }
 
-// addGauges adds up what a session or a server has in use, under names with a prefix.
+// addGauges adds the resources in use by a session or a server to the gauges, under names with a
+// prefix.
 func addGauges(to map[string]int64, prefix string, streams spdy.StreamStates, openers int, unread, unsent int64) {
 	to[prefix+" streams"] += int64(streams.Total())
 	to[prefix+" waiting openers"] += int64(openers)
@@ -83,21 +84,21 @@ func addGauges(to map[string]int64, prefix string, streams spdy.StreamStates, op
 
 // A role is one of the programs that a child can be.
 type role interface {
-	// start begins to work; what it starts ends when ctx does.
+	// start starts the role's work, which ends when ctx ends.
 	start(ctx context.Context) error
 
-	// sample adds what the role knows of itself.
+	// sample adds the role's own values.
 	sample(s *sample)
 
-	// do obeys a command of its own, without waiting long.
+	// do runs a command of the role, without waiting long.
 	do(op string)
 
-	// finished is closed when the role has nothing more to do.
+	// finished is closed when the role has no more work.
 	finished() <-chan struct{}
 }
 
-// runChild is the program of a child. It ends when its input does, which is at the latest
-// when its parent has died, or after the command "quit".
+// runChild is the program of a child. It ends after the command "quit" or at the end of input, at
+// the latest when the parent has died.
 func runChild(text string, in io.Reader, out io.Writer) error {
 	var set settings
 	if err := json.Unmarshal([]byte(text), &set); err != nil {
@@ -119,12 +120,12 @@ func runChild(text string, in io.Reader, out io.Writer) error {
 	for {
 		var c command
 		if err := lines.Decode(&c); err != nil {
-			return nil // the parent has closed the pipe, or is no more
+			return nil // the parent has closed the pipe, or has died
 		}
 		a := answer{ID: c.ID}
 		switch c.Op {
 		case "rest":
-			debug.FreeOSMemory() // so that what the system counts is what is in use
+			debug.FreeOSMemory() // so that the operating system counts only memory in use
 			a.Sample = takeSample(r)
 		case "sample":
 			a.Sample = takeSample(r)
@@ -148,7 +149,7 @@ func runChild(text string, in io.Reader, out io.Writer) error {
 	}
 }
 
-// takeSample collects garbage first, twice: what is in a sync.Pool survives one time.
+// takeSample first collects garbage, twice: the contents of a sync.Pool survive one collection.
 func takeSample(r role) *sample {
 	s := &sample{Gauges: make(map[string]int64)}
 	r.sample(s)
@@ -160,7 +161,7 @@ func takeSample(r role) *sample {
 	return s
 }
 
-// peak keeps the largest of everything in two samples.
+// peak sets s to the maximum of each value in two samples.
 func (s *sample) peak(o *sample) {
 	s.Heap, s.RSS = max(s.Heap, o.Heap), max(s.RSS, o.RSS)
 	s.Goroutines, s.Files = max(s.Goroutines, o.Goroutines), max(s.Files, o.Files)
@@ -173,7 +174,7 @@ func (s *sample) peak(o *sample) {
 	}
 }
 
-// pause lets time pass; it returns false as soon as ctx has ended.
+// pause waits for d and returns true, or returns false as soon as ctx has ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -185,5 +186,5 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// childSettings says whether this process is a child.
+// childSettings returns the settings of a child, and whether this process is a child.
 func childSettings() (text string, child bool) { return os.LookupEnv(childEnv) }

@@ -15,12 +15,12 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// sizes are those of files, in bytes; a random number below one of them is taken.
+// sizes are upper limits of file sizes, in bytes; the size is a random number below a limit.
 var sizes = []int64{2, 5_000, 70_000, 1 << 20, 6 << 20}
 
 func (u *user) size() int64 { return u.Int64N(sizes[u.IntN(len(sizes))]) }
 
-// fetch reads a file to its end as fast as it comes.
+// fetch reads a whole file as fast as it arrives.
 func (u *user) fetch(ctx context.Context) {
 	ctx, cancel := u.limited(ctx)
 	defer cancel()
@@ -28,7 +28,7 @@ func (u *user) fetch(ctx context.Context) {
 	u.download(ctx, u.request(ctx, http.MethodGet, f), f, 0)
 }
 
-// download sends a request for f and checks that all from off on comes.
+// download sends a request for f and checks that all bytes from off on arrive.
 func (u *user) download(ctx context.Context, req *http.Request, f file, off int64) {
 	want := http.StatusOK
 	if req.Header.Get("Range") != "" {
@@ -56,7 +56,7 @@ func (u *user) download(ctx context.Context, req *http.Request, f file, off int6
 	u.counts.add(completed, 1)
 }
 
-// open asks for f from off on, as players do, and returns the answer if that is what came.
+// open requests f from off on, as players do, and returns the response if it is right.
 func (u *user) open(ctx context.Context, f file, off int64) (res *http.Response, ok bool) {
 	req := u.request(ctx, http.MethodGet, f)
 	req.Header.Set("Range", fmt.Sprintf("bytes=%d-", off))
@@ -75,8 +75,8 @@ func (u *user) open(ctx context.Context, f file, off int64) (res *http.Response,
 	return res, true
 }
 
-// take reads n bytes, or all there are, and checks them. It returns false if the body is at
-// its end, or failed, which it has counted.
+// take reads n bytes, or all the rest, and checks them. It returns false if the body has ended or
+// failed, and counts the outcome.
 func (u *user) take(ctx context.Context, res *http.Response, body *check, n int64) bool {
 	took, err := io.CopyN(body, res.Body, n)
 	u.counts.add(received, took)
@@ -93,14 +93,13 @@ func (u *user) take(ctx context.Context, res *http.Response, body *check, n int6
 	return err == nil
 }
 
-// play does what a media player does with a film: it asks for all of the rest, reads a
-// little, holds back while its own buffer is full, reads on, seeks, and leaves what it has
-// asked for.
+// play acts as a media player: it requests the rest of a film, reads a little, pauses while the
+// player's buffer is full, reads on, seeks, and abandons the response.
 func (u *user) play(ctx context.Context) {
 	film := newFile("media", u.Uint64N(100), 64<<20+u.Int64N(2<<30))
 	for range 2 + u.IntN(5) {
 		off := u.Int64N(film.size)
-		if u.IntN(4) == 0 { // to the end, where some formats have their index
+		if u.IntN(4) == 0 { // near the end, where some formats have their index
 			off = film.size - 1 - u.Int64N(200_000)
 		}
 		if !u.watch(ctx, film, off) {
@@ -130,8 +129,8 @@ func (u *user) watch(ctx context.Context, film file, off int64) bool {
 	return true
 }
 
-// storm opens many places of a film at once and leaves them all, as a finger does that drags
-// a slider: by Close, or by the end of their context, perhaps before the answer.
+// storm requests many positions of a film at once and abandons all requests, like a user dragging a
+// slider: by Close, or by the end of the context, perhaps before the response.
 func (u *user) storm(ctx context.Context) {
 	film := newFile("media", u.Uint64N(100), 64<<20+u.Int64N(2<<30))
 	ctx, cancel := u.limited(ctx)
@@ -154,7 +153,8 @@ func (u *user) storm(ctx context.Context) {
 	all.Wait()
 }
 
-// glance may run beside others of the same user: it takes nothing from its randomness.
+// glance may run concurrently with others of the same user: it does not use the user's random
+// source.
 func (u *user) glance(ctx context.Context, film file, off, read int64) {
 	res, ok := u.open(ctx, film, off)
 	if !ok {
@@ -166,7 +166,8 @@ func (u *user) glance(ctx context.Context, film file, off, read int64) {
 	}
 }
 
-// readSlowly takes a few bytes now and then, and at last leaves, or takes the rest.
+// readSlowly reads a few bytes at a time with pauses, and finally abandons the response, or reads
+// the rest.
 func (u *user) readSlowly(ctx context.Context) {
 	ctx, cancel := u.limited(ctx)
 	defer cancel()
@@ -209,7 +210,7 @@ func (u *user) upload(ctx context.Context) {
 	u.send(ctx, u.request(ctx, http.MethodPost, f), f, body, length)
 }
 
-// send uploads a file and compares what is acknowledged with what was sent.
+// send uploads a file and compares the receipt with the bytes sent.
 func (u *user) send(ctx context.Context, req *http.Request, f file, body io.Reader, length int64) {
 	sum := fnv.New64a()
 	req.Body, req.ContentLength = io.NopCloser(io.TeeReader(body, sum)), length
@@ -243,7 +244,7 @@ func (u *user) send(ctx context.Context, req *http.Request, f file, body io.Read
 	u.counts.add(completed, 1)
 }
 
-// A dribble is a body that comes in small pieces with pauses in between.
+// A dribble is a body that arrives in small pieces with pauses in between.
 type dribble struct {
 	io.Reader
 	ctx  context.Context
@@ -258,11 +259,11 @@ func (d *dribble) Read(p []byte) (int, error) {
 	return d.Reader.Read(p[:min(len(p), d.size)])
 }
 
-// errLost is what a body fails with that its user loses interest in.
+// errLost is the error of a body whose user loses interest.
 var errLost = errors.New("the file is gone")
 
-// leaveUpload begins to send a file and gives up: its body fails, or its context ends.
-// Whatever comes back must not be a receipt.
+// leaveUpload starts to send a file and abandons the upload: the body fails, or the context ends.
+// The response must not be a receipt.
 func (u *user) leaveUpload(ctx context.Context) {
 	ctx, cancel := u.limited(ctx)
 	defer cancel()
@@ -288,7 +289,7 @@ func (u *user) leaveUpload(ctx context.Context) {
 	}
 }
 
-// failing is the end of a body that has none.
+// failing is the end of a body that fails instead of ending.
 type failing struct{ before func() }
 
 func (f *failing) Read([]byte) (int, error) {
@@ -296,8 +297,8 @@ func (f *failing) Read([]byte) (int, error) {
 	return 0, errLost
 }
 
-// ownSession dials a session by hand, uses it for downloads and pings, and ends it in one of
-// the ways there are, perhaps while it is used.
+// ownSession dials a session by hand, runs downloads and pings, and ends the session in one of
+// several ways, perhaps during use.
 func (u *user) ownSession(ctx context.Context) {
 	ctx, cancel := u.limited(ctx)
 	defer cancel()
@@ -338,7 +339,7 @@ func (u *user) ownSession(ctx context.Context) {
 	})
 	ending := u.IntN(5)
 	if ending == 4 {
-		all.Wait() // the others end in the middle of it
+		all.Wait() // the other ways end the session during use
 	} else {
 		pause(ctx, time.Duration(u.IntN(200))*time.Millisecond)
 	}
@@ -357,7 +358,7 @@ func (u *user) ownSession(ctx context.Context) {
 	u.counts.add(sessions, 1)
 }
 
-// acceptPush refuses a third of what is pushed.
+// acceptPush refuses a third of the pushed streams.
 func (u *user) acceptPush(promised, _ *http.Request) bool {
 	_, f, err := parseFile(promised.URL.Path)
 	if err != nil || f.seed%3 == 0 {
@@ -367,7 +368,7 @@ func (u *user) acceptPush(promised, _ *http.Request) bool {
 	return true
 }
 
-// leave ends a session gracefully, which breaks off nothing that is under way.
+// leave shuts a session down gracefully, which must not break off running requests.
 func (u *user) leave(ctx context.Context, client *spdy.Client, all *sync.WaitGroup) {
 	if err := client.Shutdown(ctx); err != nil {
 		return
@@ -378,9 +379,9 @@ func (u *user) leave(ctx context.Context, client *spdy.Client, all *sync.WaitGro
 	}
 }
 
-// overlap sends a file, and receives it, in an exchange whose answer begins or ends before
-// the request does: the rest comes when there is half of the answer, or never, or the body
-// fails then. Over HTTP/1.1 no server answers before it has the request.
+// overlap sends a file, and receives it, in an exchange whose response begins or ends before the
+// request does: the rest is sent after half of the response, or never, or the body then fails.
+// HTTP/1.1 is skipped, since HTTP/1.1 servers respond only after the request is complete.
 func (u *user) overlap(ctx context.Context) {
 	if u.lane.name == "HTTP/1.1" {
 		return
@@ -429,7 +430,7 @@ func (u *user) overlap(ctx context.Context) {
 	u.counts.add(completed, 1)
 }
 
-// A gate is a part of a body without bytes, which has to be waited for.
+// A gate is a part of a body without bytes, whose reader has to wait.
 type gate struct {
 	open <-chan struct{}
 	ctx  context.Context
@@ -444,7 +445,7 @@ func (g *gate) Read([]byte) (int, error) {
 	}
 }
 
-// askIfModified asks what a browser asks that has the file, and a HEAD.
+// askIfModified sends the conditional request of a browser that has the file, or a HEAD.
 func (u *user) askIfModified(ctx context.Context) {
 	ctx, cancel := u.limited(ctx)
 	defer cancel()
@@ -470,7 +471,7 @@ func (u *user) askIfModified(ctx context.Context) {
 	u.counts.add(completed, 1)
 }
 
-// goodbye makes the relay end the session that the lane has.
+// goodbye makes the relay end the lane's session.
 func (u *user) goodbye(ctx context.Context) {
 	ctx, cancel := u.limited(ctx)
 	defer cancel()
@@ -485,7 +486,7 @@ func (u *user) goodbye(ctx context.Context) {
 	}
 }
 
-// cutLane resets a connection that others use.
+// cutLane resets a connection that other users share.
 func (u *user) cutLane(context.Context) {
 	if u.lane.conns.cutOne() {
 		u.counts.add(connsCut, 1)

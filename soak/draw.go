@@ -16,8 +16,8 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// The colours of the processes keep apart for those who see no red or green, and on the
-// white of the picture, which it brings along for pages that are dark.
+// The colours of the processes are distinct for readers who are colour-blind, and on the white
+// background of the chart, which also serves pages with a dark background.
 var (
 	relayColor  = color.RGBA{R: 0x09, G: 0x69, B: 0xda, A: 0xff}
 	originColor = color.RGBA{R: 0xd1, G: 0x6a, B: 0x00, A: 0xff}
@@ -26,15 +26,15 @@ var (
 	gridColor   = color.RGBA{R: 0xd8, G: 0xde, B: 0xe4, A: 0xff}
 )
 
-// A panel is one of the measures, over time.
+// A panel plots a measure over time.
 type panel struct {
 	title   string
-	clients bool // are drawn too
+	clients bool // clients are drawn too
 	value   func(s *sample) (v float64, ok bool)
 }
 
-// heard says that a process has answered: of one that is stopped only the system's measures
-// are known.
+// heard returns v, and whether the process has answered: for a stopped process only the operating
+// system's measures are known.
 func heard(s *sample, v float64) (float64, bool) { return v, s.Gauges != nil }
 
 var panels = []panel{
@@ -47,7 +47,7 @@ var panels = []panel{
 	}},
 }
 
-// drawTo writes the picture of a soak as an SVG.
+// drawTo writes the chart of a soak as an SVG.
 func drawTo(file string, r *result) error {
 	var b bytes.Buffer
 	if err := drawSVG(&b, r); err != nil {
@@ -100,8 +100,8 @@ func drawSVG(w *bytes.Buffer, r *result) error {
 	return finishSVG(w)
 }
 
-// finishSVG says what the picture is for those who cannot see it, and gives readers without
-// the drawing library's font one that looks alike.
+// finishSVG adds a title for readers who cannot see the chart, and similar fallback fonts for the
+// drawing library's font.
 func finishSVG(w *bytes.Buffer) error {
 	text := w.String()
 	text = strings.ReplaceAll(text, "font-family:Liberation Sans", "font-family:Liberation Sans,Arial,Helvetica,sans-serif")
@@ -117,7 +117,7 @@ func finishSVG(w *bytes.Buffer) error {
 	return nil
 }
 
-// newPlot is one with the common looks.
+// newPlot returns a plot with the common style.
 func newPlot(title string) *plot.Plot {
 	plot.DefaultFont.Variant = "Sans"
 	p := plot.New()
@@ -141,7 +141,7 @@ func newPlot(title string) *plot.Plot {
 	return p
 }
 
-// minutes marks whole minutes, or tens of seconds of a short soak.
+// minutes marks minutes, or tens of seconds of a short soak.
 func minutes(low, high float64) (ticks []plot.Tick) {
 	step := 2.0
 	switch {
@@ -172,7 +172,7 @@ func drawPanel(what panel, r *result, legend bool) (*plot.Plot, error) {
 			names = append(names, point.Who)
 		}
 	}
-	slices.Sort(names) // clients first, so that the others lie above
+	slices.Sort(names) // clients first, so that the others are drawn on top
 	shown := make(map[string]bool)
 	for _, name := range names {
 		kind, c, width := name, relayColor, 1.3
@@ -198,12 +198,12 @@ func drawPanel(what panel, r *result, legend bool) (*plot.Plot, error) {
 		}
 	}
 	if legend {
-		p.Y.Max *= 1.3 // room for it
+		p.Y.Max *= 1.3 // room for the legend
 	}
 	return p, nil
 }
 
-// linesOf draws one process. There is a gap where it did not answer.
+// linesOf draws one process, with gaps where the process did not answer.
 func linesOf(what panel, r *result, name string, c color.Color, width float64) (lines []*plotter.Line, err error) {
 	var part plotter.XYs
 	flush := func() {
@@ -246,7 +246,7 @@ func fewTicks(_, high float64) (ticks []plot.Tick) {
 	return ticks
 }
 
-// drawEvents shows when what was done to the processes.
+// drawEvents plots the times of the faults.
 func drawEvents(r *result) (*plot.Plot, error) {
 	p := newPlot("what was done to them")
 	kinds := []string{cutTunnel, replaceTunnel, cutClient, stopOrigin, stopRelay, stopClient, killClient}

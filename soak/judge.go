@@ -7,18 +7,18 @@ import (
 	"sort"
 )
 
-// heapMargin is how much larger the heap may be at the end: what maps and the runtime do not
-// give back, and what pools keep.
+// heapMargin is the allowed growth of the heap: memory that maps and the runtime do not release,
+// and the contents of pools.
 const heapMargin = 2 << 20
 
-// A picture is what one of the lasting processes was like, and is.
+// A picture holds samples of a long-lived process: before, at the peak, and after.
 type picture struct {
 	Name                string
 	Before, Peak, After *sample
 }
 
-// notBack says what of a process has not come back to what it was. It is a list of sentences,
-// empty if all is well.
+// notBack lists the values of a process that have not returned to the baseline. The list is empty
+// if all have.
 func notBack(name string, before, after *sample) (bad []string) {
 	complain := func(what string, was, is any) {
 		bad = append(bad, fmt.Sprintf("%s: %s: %v before, %v after", name, what, was, is))
@@ -40,9 +40,9 @@ func notBack(name string, before, after *sample) (bad []string) {
 	return bad
 }
 
-// windowsLeft compares the windows of the tunnels as both ends count them. When nothing is
-// on its way they are equal, and what has not been granted again is less than a quarter:
-// anything else is credit that was lost, and a tunnel that slowly comes to a halt.
+// windowsLeft compares the windows of the tunnels as both ends count them. When no bytes are in
+// transit, both ends agree, and less than a quarter of the window is not granted again. Any other
+// result is lost credit, with which a tunnel slowly stalls.
 func windowsLeft(relay, origin *sample) (bad []string) {
 	byTunnel := func(s *sample) []window {
 		w := slices.Clone(s.Windows)
@@ -73,10 +73,10 @@ func windowsLeft(relay, origin *sample) (bad []string) {
 	return bad
 }
 
-// mustHappen are what a soak that has shown anything has a good number of.
+// mustHappen are the counts that must not be zero for a soak to be meaningful.
 var mustHappen = []string{completed, abandoned, broken, acked, pings, sessions, connsCut, rawStreams, pushes, overlaps}
 
-// shownNothing says what has not happened in a soak that went on long enough.
+// shownNothing lists the counts of mustHappen that are zero after a soak that ran long enough.
 func shownNothing(clients map[string]int64) (bad []string) {
 	for _, name := range mustHappen {
 		if clients[name] == 0 {
@@ -86,7 +86,7 @@ func shownNothing(clients map[string]int64) (bad []string) {
 	return bad
 }
 
-// judgeCounts says what must not have happened and has. clients is the sum over all client
+// judgeCounts lists the forbidden counts that are not zero. clients is the sum over all client
 // processes.
 func judgeCounts(clients, relay, origin map[string]int64) (bad []string) {
 	for who, counts := range map[string]map[string]int64{"clients": clients, "relay": relay, "origin": origin} {

@@ -1,18 +1,18 @@
-// Command soak abuses a relay for a while and looks whether anything is left of that. It runs
-// an origin, a relay and several clients as processes of their own: the origin dials the
-// relay and serves what comes back, as a server behind NAT does; the clients ask the relay,
-// with HTTP/1.1 and every dialect of SPDY.
+// Command soak abuses a relay for a while and checks for leaks. It runs an origin, a relay and
+// several clients as separate processes: the origin dials the relay and serves the requests that
+// the relay forwards, as a server behind NAT does; the clients send requests to the relay, with
+// HTTP/1.1 and every dialect of SPDY.
 //
 //	go -C soak run .            # twenty minutes
 //	go -C soak run . -for 60s   # what CI does
 //
-// Clients open films and abandon them, as media players do, read slowly, upload, give up in
-// the middle, ping, and cut their connections; meanwhile clients are killed, every process is
-// stopped for a while, and tunnels are cut and replaced. Every byte that arrives is checked.
+// Clients open films and abandon them, as media players do, read slowly, upload, cancel in the
+// middle, ping, and cut their connections. Meanwhile clients are killed, every process is stopped
+// for a while, and tunnels are cut and replaced. Every byte that arrives is checked.
 //
-// At the end, when the clients are gone, goroutines, file descriptors, streams, unread bytes,
-// windows and memory of relay and origin have to be what they were before. If they are not,
-// or a byte was wrong, or a part was passed off as the whole, the exit status is 1.
+// At the end, after the clients have ended, the goroutines, file descriptors, streams, unread
+// bytes, windows and memory of relay and origin must be back at the baseline. If they are not, or a
+// byte was wrong, or a partial body looked complete, the exit status is 1.
 package main
 
 import (
@@ -47,7 +47,7 @@ func main() {
 	}
 }
 
-// runParent does a soak as the flags say, and reports whether all was well.
+// runParent runs a soak with the options from the flags, and reports whether the soak passed.
 func runParent(ctx context.Context, args []string, out, log io.Writer) (ok bool, err error) {
 	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
 	flags.SetOutput(log)
@@ -85,7 +85,7 @@ func runParent(ctx context.Context, args []string, out, log io.Writer) (ok bool,
 	return len(r.Bad) == 0, keep(r, *svg, *kept)
 }
 
-// keep writes the files that are wanted.
+// keep writes the requested files.
 func keep(r *result, svg, kept string) error {
 	if svg != "" {
 		if err := drawTo(svg, r); err != nil {

@@ -14,18 +14,18 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// tunnelVersions are the dialects of the tunnels that an origin keeps up. The first is never
-// touched, so that what is left of its windows at the end tells of all that has gone through
-// it; the others are replaced and cut.
+// tunnelVersions are the dialects of the tunnels that an origin keeps up. The first tunnel is never
+// disturbed, so that the final windows reflect all bytes sent over the tunnel; the rest are
+// replaced and cut.
 var tunnelVersions = []spdy.Version{spdy.SPDY31, spdy.SPDY31, spdy.SPDY3, spdy.SPDY2}
 
-// greetTime is how long either end of a tunnel waits for the other before it is a session.
+// greetTime is the time limit for both ends of a tunnel before the session starts.
 const greetTime = 10 * time.Second
 
-// grace is how long a tunnel that was replaced may take to end its streams.
+// grace is the time for a replaced tunnel to end all streams.
 const grace = 20 * time.Second
 
-// An origin is a server that nobody can dial: it dials the relay and serves what comes back.
+// An origin is a server that cannot be dialled: it dials the relay and serves requests.
 type origin struct {
 	set    settings
 	site   http.Handler
@@ -40,10 +40,10 @@ type origin struct {
 	slots   []slot
 }
 
-// A slot is a tunnel that is to be there, under its number.
+// A slot holds the tunnel of a given number.
 type slot struct {
-	conn    *net.TCPConn  // the one that takes new requests; guarded by origin.mu
-	replace chan struct{} // holds a token when another one is to take over
+	conn    *net.TCPConn  // the connection that accepts new requests; guarded by origin.mu
+	replace chan struct{} // holds a token when a new tunnel is to replace the current one
 }
 
 func newOrigin(set settings) *origin {
@@ -69,7 +69,7 @@ func (o *origin) start(ctx context.Context) error {
 
 func (o *origin) finished() <-chan struct{} { return o.done }
 
-// keep has a tunnel up in slot n until ctx ends.
+// keep maintains a tunnel in slot n until ctx ends.
 func (o *origin) keep(ctx context.Context, n int) {
 	current := o.dial(ctx, n)
 	for current != nil {
@@ -96,7 +96,7 @@ func (o *origin) keep(ctx context.Context, n int) {
 	}
 }
 
-// dial opens a tunnel, trying until ctx ends.
+// dial opens a tunnel, retrying until ctx ends.
 func (o *origin) dial(ctx context.Context, n int) *spdy.Session {
 	for {
 		conn, err := o.connect(ctx, n)
@@ -110,8 +110,8 @@ func (o *origin) dial(ctx context.Context, n int) *spdy.Session {
 	}
 }
 
-// connect says which tunnel this is and waits for the relay to agree, so that the relay's
-// first frame is not taken for something else.
+// connect sends the tunnel's number and waits for the relay to confirm it, so that the relay's
+// first frame is not mistaken for the confirmation.
 func (o *origin) connect(ctx context.Context, n int) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, greetTime)
 	defer cancel()
@@ -159,7 +159,7 @@ func (o *origin) serve(n int, conn *net.TCPConn) *spdy.Session {
 	return s
 }
 
-// do replaces a tunnel with a new one, or cuts one. The first is left alone.
+// do replaces a tunnel with a new one, or cuts one. The first tunnel is left alone.
 func (o *origin) do(op string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -168,11 +168,11 @@ func (o *origin) do(op string) {
 	case "replace":
 		select {
 		case slot.replace <- struct{}{}:
-		default: // it is being replaced
+		default: // a replacement is pending already
 		}
 	case "cut":
 		if slot.conn != nil {
-			slot.conn.SetLinger(0) // so that the relay gets a RST
+			slot.conn.SetLinger(0) // so that the relay receives a RST
 			slot.conn.Close()
 		}
 	}
@@ -185,8 +185,7 @@ func (o *origin) sample(s *sample) {
 	addTunnels(s, o.tunnels)
 }
 
-// addTunnels adds what sessions that are tunnels have in use. The caller holds the lock
-// of the map.
+// addTunnels adds the resources in use by tunnel sessions. The caller holds the lock of the map.
 func addTunnels(s *sample, tunnels map[*spdy.Session]window) {
 	s.Gauges["tunnels"] = int64(len(tunnels))
 	for session, w := range tunnels {
@@ -197,7 +196,7 @@ func addTunnels(s *sample, tunnels map[*spdy.Session]window) {
 	}
 }
 
-// endOf names the ways in which a session ends.
+// endOf names the way in which a session ended.
 func endOf(err error) string {
 	var conn *spdy.ConnError
 	switch {

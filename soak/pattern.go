@@ -10,25 +10,25 @@ import (
 	"strings"
 )
 
-// A file is a body whose bytes follow from its name and their place in it, so that both
-// ends know all of it without having it. It is what a client asks for and what it sends.
+// A file is a body whose bytes are computed from name and offset, so both ends know the contents
+// without storing them. Clients download and upload files.
 type file struct {
-	name string // its URL's path: /kind/number/size
+	name string // path of the URL: /kind/number/size
 	seed uint64
 	size int64
 }
 
-// maxSize bounds what a path may ask for.
+// maxSize limits the size in a path.
 const maxSize = 1 << 40
 
 var errNoFile = errors.New("no such file")
 
-// newFile names a file: kind says how it is to be treated, see site.
+// newFile names a file: kind selects how the site serves it, see site.
 func newFile(kind string, number uint64, size int64) file {
 	return seeded(fmt.Sprintf("/%s/%d/%d", kind, number, size), size)
 }
 
-// parseFile finds out what a path stands for.
+// parseFile returns the file that a path names.
 func parseFile(path string) (kind string, f file, err error) {
 	part := strings.Split(path, "/")
 	if len(part) != 4 || part[0] != "" {
@@ -47,8 +47,8 @@ func seeded(name string, size int64) file {
 	return file{name: name, seed: h.Sum64(), size: size}
 }
 
-// word is the n-th group of eight bytes: the finalizer of SplitMix64 over a counter, so that
-// no stretch of a file is like another one.
+// word returns the n-th group of eight bytes: the finalizer of SplitMix64 over a counter, so that
+// no two stretches of a file are alike.
 func (f file) word(n int64) uint64 {
 	z := f.seed + uint64(n+1)*0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
@@ -56,7 +56,7 @@ func (f file) word(n int64) uint64 {
 	return z ^ z>>31
 }
 
-// fill sets p to the bytes of the file from off on, whatever its size.
+// fill sets p to the bytes of the file from off on, ignoring the file's size.
 func (f file) fill(p []byte, off int64) {
 	var buf [8]byte
 	for len(p) > 0 {
@@ -78,7 +78,7 @@ type fileReader struct {
 	off int64
 }
 
-// Read fills all of p unless the file ends before.
+// Read fills all of p unless the file ends first.
 func (r *fileReader) Read(p []byte) (int, error) {
 	if r.off >= r.size {
 		return 0, io.EOF
@@ -104,23 +104,23 @@ func (r *fileReader) Seek(off int64, whence int) (int64, error) {
 	return off, nil
 }
 
-// errCorrupt is what a check returns when a byte is not the one that was sent.
+// errCorrupt is the error of a check for a wrong byte.
 var errCorrupt = errors.New("a byte is not what it should be")
 
-// errTruncated is for a body that came to its end, and whose end was missing.
+// errTruncated is the error for a body that ended normally but incomplete.
 var errTruncated = errors.New("the body was passed off as complete and is not")
 
-// A check compares what is written to it with a file from off to end.
+// A check compares the bytes written to it with a file from off to end.
 type check struct {
 	file
 	off, end int64
 	scratch  [4096]byte
 }
 
-// newCheck expects the bytes of f from off on.
+// newCheck returns a check that expects the bytes of f from off on.
 func newCheck(f file, off int64) *check { return &check{file: f, off: off, end: f.size} }
 
-// Write fails at the first byte that is wrong, and at one that is too many.
+// Write fails at the first wrong or surplus byte.
 func (c *check) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		part := p[n:min(len(p), n+len(c.scratch))]
@@ -136,7 +136,7 @@ func (c *check) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// whole reports a body that ended before all of it was there.
+// whole returns an error if the body is incomplete.
 func (c *check) whole() error {
 	if c.off != c.end {
 		return fmt.Errorf("%s: ended at byte %d of %d: %w", c.name, c.off, c.end, errTruncated)

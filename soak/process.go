@@ -12,25 +12,25 @@ import (
 	"time"
 )
 
-// A process is a child as its parent sees it.
+// A process is the parent's view of a child.
 type process struct {
 	name string
 	cmd  *exec.Cmd
-	gone chan struct{} // closed when it has ended
+	gone chan struct{} // closed when the process has ended
 
-	asking sync.Mutex // held by whoever waits for an answer
+	asking sync.Mutex // held while a caller waits for an answer
 	last   int        // number of commands; guarded by asking
 	lines  *json.Encoder
 	input  io.Closer
 
 	mu      sync.Mutex
 	waiting map[int]chan answer
-	latest  *sample // the last one that came
+	latest  *sample // the latest sample received
 }
 
 var errGone = errors.New("the process has ended")
 
-// startProcess runs this program again, as a child with these settings.
+// startProcess runs this program again, as a child with the given settings.
 func startProcess(name string, set settings) (*process, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -64,7 +64,7 @@ func startProcess(name string, set settings) (*process, error) {
 	return p, nil
 }
 
-// hear hands answers to those who wait for them. Some wait no more: a child that was stopped
+// hear delivers answers to the waiting callers. Some callers no longer wait, since a stopped child
 // answers late.
 func (p *process) hear(out io.Reader) {
 	lines := json.NewDecoder(out)
@@ -78,7 +78,7 @@ func (p *process) hear(out io.Reader) {
 			p.latest = a.Sample
 		}
 		if c := p.waiting[a.ID]; c != nil {
-			c <- a // there is room: it is the only one
+			c <- a // never blocks: this is the only answer
 			delete(p.waiting, a.ID)
 		}
 		p.mu.Unlock()
@@ -112,8 +112,9 @@ func (p *process) ask(ctx context.Context, op string) (answer, error) {
 	}
 }
 
-// sample asks the child what it is like, by "sample" or "rest", and the system. If only the child does not answer,
-// as when it is stopped, the sample has no Gauges.
+// sample requests a sample from the child, by "sample" or "rest", and measures the process through
+// the operating system. If only the child does not answer, for example when stopped, the sample has
+// no Gauges.
 func (p *process) sample(ctx context.Context, op string) (*sample, error) {
 	a, err := p.ask(ctx, op)
 	s := a.Sample
@@ -125,7 +126,7 @@ func (p *process) sample(ctx context.Context, op string) (*sample, error) {
 	return s, errors.Join(err, sysErr)
 }
 
-// quit lets the child finish and returns its last sample.
+// quit lets the child finish and returns the last sample.
 func (p *process) quit(ctx context.Context) (*sample, error) {
 	a, err := p.ask(ctx, "quit")
 	if err != nil {
@@ -137,13 +138,13 @@ func (p *process) quit(ctx context.Context) (*sample, error) {
 	return a.Sample, nil
 }
 
-// kill ends the child with SIGKILL and waits for that.
+// kill kills the child with SIGKILL and waits for the end.
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	<-p.gone
 }
 
-// lastSample is what is known of a child that was killed.
+// lastSample returns the latest known sample of a child.
 func (p *process) lastSample() *sample {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,10 +154,10 @@ func (p *process) lastSample() *sample {
 	return p.latest
 }
 
-// stopFor stops the child as SIGSTOP does, and lets it go on after d or when ctx ends.
+// stopFor stops the child with SIGSTOP, and continues it after d or when ctx ends.
 func (p *process) stopFor(ctx context.Context, d time.Duration) {
 	if p.cmd.Process.Signal(sigStop) != nil {
-		return // it has just been killed
+		return // the child has just been killed
 	}
 	pause(ctx, d)
 	p.cmd.Process.Signal(sigCont)

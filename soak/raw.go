@@ -14,14 +14,14 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// rawPath is where the relay speaks raw streams, after an upgrade.
+// rawPath is the path where the relay upgrades to raw streams.
 const rawPath = "/-/raw"
 
-// What a raw stream is for, as its header says.
+// The deeds on a raw stream, as named in the stream's header.
 const (
-	rawWhole = "whole" // both sides send a file, and end their halves
-	rawLate  = "late"  // the opener sends when it has received
-	rawReset = "reset" // the opener breaks off
+	rawWhole = "whole" // both sides send a file, and close their halves
+	rawLate  = "late"  // the opener sends after it has received
+	rawReset = "reset" // the opener resets the stream
 )
 
 // A rawPeer is one side of a raw session.
@@ -36,7 +36,7 @@ func rawConfig(set settings) *spdy.Config {
 	return &spdy.Config{PingInterval: set.Dwell / 2, PingTimeout: set.Dwell, WriteTimeout: 2 * set.Dwell, Logger: quiet}
 }
 
-// serveRaw answers an upgrade, and opens a stream for each that it accepts.
+// serveRaw handles an upgrade, and opens a stream for every accepted stream.
 func (r *relay) serveRaw(w http.ResponseWriter, req *http.Request) {
 	s, _, err := (&spdy.Upgrader{Config: rawConfig(r.set)}).Upgrade(w, req)
 	if err != nil {
@@ -52,7 +52,7 @@ func (r *relay) serveRaw(w http.ResponseWriter, req *http.Request) {
 	streams.Wait()
 }
 
-// accept answers streams until the session has ended, and calls too beside each.
+// accept answers streams until the session has ended, and calls too for each, concurrently.
 func (p *rawPeer) accept(too func(f file)) {
 	var streams sync.WaitGroup
 	defer streams.Wait()
@@ -76,7 +76,7 @@ func (p *rawPeer) accept(too func(f file)) {
 	}
 }
 
-// answer is the accepting side of a stream.
+// answer runs the accepting side of a stream.
 func (p *rawPeer) answer(st *spdy.RawStream, f file, deed string) {
 	defer st.Close()
 	st.SetDeadline(time.Now().Add(p.patience))
@@ -86,7 +86,7 @@ func (p *rawPeer) answer(st *spdy.RawStream, f file, deed string) {
 		}
 		return
 	}
-	if deed == rawLate { // our half is closed before the other one begins
+	if deed == rawLate { // our half is closed before the peer starts to send
 		p.judge(p.send(st, f))
 		p.judge(p.receive(st, f))
 		return
@@ -94,10 +94,10 @@ func (p *rawPeer) answer(st *spdy.RawStream, f file, deed string) {
 	p.both(st, f)
 }
 
-// errNotOpened is for a stream that came too late for its session.
+// errNotOpened is the error for a stream that could not be opened.
 var errNotOpened = errors.New("no stream was opened")
 
-// open opens a stream, and returns why it did not come to its end.
+// open opens a stream, and returns an error if the stream did not complete.
 func (p *rawPeer) open(ctx context.Context, f file, deed string) error {
 	st, err := p.OpenStream(ctx, spdy.HeaderBlock{{Name: "file", Value: f.name}, {Name: "deed", Value: deed}}, spdy.StreamOptions{})
 	if err != nil {
@@ -120,18 +120,18 @@ func (p *rawPeer) open(ctx context.Context, f file, deed string) error {
 	return p.both(st, f)
 }
 
-// both sends and receives a file at once.
+// both sends and receives a file concurrently.
 func (p *rawPeer) both(st *spdy.RawStream, f file) error {
 	sent := make(chan error, 1)
 	go func() { sent <- p.send(st, f) }()
 	received := p.judge(p.receive(st, f))
 	if received != nil {
-		st.Reset(spdy.RstCancel) // the sender would wait for a reader
+		st.Reset(spdy.RstCancel) // otherwise send would wait for a reader
 	}
 	return errors.Join(received, p.judge(<-sent))
 }
 
-// send sends a file and ends our half: by CloseWrite, or with HEADERS.
+// send sends a file and closes our half: by CloseWrite, or with HEADERS.
 func (p *rawPeer) send(st *spdy.RawStream, f file) error {
 	_, err := st.ReadFrom(&fileReader{file: f})
 	switch {
@@ -155,7 +155,7 @@ func (p *rawPeer) receive(st *spdy.RawStream, f file) error {
 	return err
 }
 
-// judge counts what must not be, and returns err.
+// judge counts failures, and returns err.
 func (p *rawPeer) judge(err error) error {
 	switch {
 	case err == nil:
@@ -167,8 +167,8 @@ func (p *rawPeer) judge(err error) error {
 	return err
 }
 
-// rawSession upgrades a connection of its own, opens streams and answers those of the relay,
-// and ends the session in one of the ways there are, perhaps while it is used.
+// rawSession upgrades a new connection, opens streams and answers those of the relay, and ends the
+// session in one of several ways, perhaps during use.
 func (u *user) rawSession(ctx context.Context) {
 	ctx, cancel := u.limited(ctx)
 	defer cancel()
@@ -205,12 +205,12 @@ func (u *user) rawSession(ctx context.Context) {
 	all.Wait()
 }
 
-// endRaw ends a raw session. A graceful end does not break off a stream.
+// endRaw ends a raw session. A graceful end must not break off a stream.
 func (u *user) endRaw(ctx context.Context, p *rawPeer, conn *net.TCPConn, opened *sync.WaitGroup, results <-chan error) {
 	defer p.Close()
 	ending := u.IntN(5)
 	if ending > 2 {
-		opened.Wait() // the others end in the middle of it
+		opened.Wait() // the other ways end the session during use
 	} else {
 		pause(ctx, time.Duration(u.IntN(200))*time.Millisecond)
 	}

@@ -21,40 +21,40 @@ import (
 )
 
 const (
-	// tunnelHeader lets a client choose the tunnel that its request is to take.
+	// tunnelHeader selects the tunnel for a client's request.
 	tunnelHeader = "X-Soak-Tunnel"
 
-	// pushHeader lets a client choose what is pushed along with its answer.
+	// pushHeader selects the files pushed along with a client's response.
 	pushHeader = "X-Soak-Push"
 
-	// goodbyePath makes the relay end the session over which it is asked for, as a server
-	// does that is about to be restarted.
+	// goodbyePath makes the relay shut down the session that carries the request, like a server
+	// before a restart.
 	goodbyePath = "/-/goodbye"
 )
 
-// quiet is for what sessions have to say about peers that we have cut ourselves.
+// quiet discards the messages of sessions about peers that we have cut ourselves.
 var quiet = slog.New(slog.DiscardHandler)
 
-// A relay hands what clients ask to the tunnels that the origin has dialled.
+// A relay forwards clients' requests to the tunnels that the origin has dialled.
 type relay struct {
 	set      settings
 	front    *spdy.Server
 	counts   tally
 	cert     []byte
-	done     chan struct{}  // closed when start's context has ended and all is shut down
-	handlers atomic.Int64   // that run
-	conns    atomic.Int64   // that clients have open, as ConnState tells
+	done     chan struct{}  // closed when start's context has ended and everything is shut down
+	handlers atomic.Int64   // running handlers
+	conns    atomic.Int64   // open connections of clients, according to ConnState
 	inner    net.Listener   // for the origin
 	plain    net.Listener   // for clients
-	secure   net.Listener   // for clients that want TLS
-	turn     atomic.Uint64  // of requests, among the tunnels
-	work     sync.WaitGroup // tunnels
+	secure   net.Listener   // for clients with TLS
+	turn     atomic.Uint64  // selects the tunnel of the next request
+	work     sync.WaitGroup // the tunnels
 
 	mu      sync.Mutex
 	random  *rand.Rand
 	clients map[net.Conn]struct{}
 	tunnels map[*spdy.Session]window
-	newest  [4]*spdy.Session // of each slot
+	newest  [4]*spdy.Session // newest session of each slot
 }
 
 func newRelay(set settings) *relay {
@@ -124,7 +124,8 @@ func (r *relay) acceptTunnels() {
 	}
 }
 
-// serveTunnel runs the session of a tunnel, whose client the relay is although it was dialled.
+// serveTunnel runs the session of a tunnel. The relay is the session's client although it accepted
+// the connection.
 func (r *relay) serveTunnel(conn net.Conn) {
 	var number [1]byte
 	conn.SetDeadline(time.Now().Add(greetTime))
@@ -173,7 +174,7 @@ func (r *relay) closeTunnels() {
 	}
 }
 
-// pick returns the tunnel that a request asks for, or the next one that takes requests.
+// pick returns the tunnel that a request names, or the next tunnel that accepts requests.
 func (r *relay) pick(req *http.Request) *spdy.Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,8 +190,8 @@ func (r *relay) pick(req *http.Request) *spdy.Session {
 	return nil
 }
 
-// serveClient hands a request to the origin: every other one with NewStreamProxy, the rest
-// with the reverse proxy of net/http, which needs no more than a RoundTripper.
+// serveClient forwards requests to the origin, alternately with NewStreamProxy and with the reverse
+// proxy of net/http, which needs only a RoundTripper.
 func (r *relay) serveClient(w http.ResponseWriter, req *http.Request) {
 	r.handlers.Add(1)
 	defer r.handlers.Add(-1)
@@ -223,7 +224,7 @@ func (r *relay) serveClient(w http.ResponseWriter, req *http.Request) {
 	}).ServeHTTP(w, req)
 }
 
-// push pushes what a client would like, which it may refuse, claim, leave, or not ask for.
+// push pushes the files that a client names. The client may refuse, claim, abandon or ignore them.
 func push(w http.ResponseWriter, req *http.Request) {
 	paths := req.Header.Values(pushHeader)
 	if p, ok := w.(http.Pusher); ok {
@@ -270,7 +271,7 @@ func (r *relay) do(op string) {
 	}
 }
 
-// cut closes a connection, that under TLS if need be, so that the peer gets a RST.
+// cut closes a connection, or the connection under TLS, so that the peer receives a RST.
 func cut(c net.Conn) {
 	for {
 		under, ok := c.(interface{ NetConn() net.Conn })

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// A receipt is what the origin answers to an upload that has come to its end.
+// A receipt is the origin's response to a complete upload.
 type receipt struct {
 	Length int64
 	Sum    uint64 // FNV-1a of all bytes
 }
 
-// changed is when all files of the site were changed last.
+// changed is the last modification time of all files of the site.
 var changed = time.Date(2014, 6, 1, 12, 0, 0, 0, time.UTC)
 
-// newSite returns the handler of the origin: files of any number and size that are made up
-// as they are read. Those of /media have a length and ranges, those of /live come in pieces
-// and end when they end, and /upload takes one and acknowledges it.
+// newSite returns the handler of the origin: files of any number and size, generated as they are
+// read. Files under /media have a length and ranges, files under /live are sent in pieces without a
+// length, and /upload accepts a file and responds with a receipt.
 func newSite(counts *tally) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /media/", func(w http.ResponseWriter, r *http.Request) {
@@ -30,7 +30,7 @@ func newSite(counts *tally) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "video/mp4")
-		w.Header().Set("Cache-Control", "public, max-age=60") // so that a push is for every request
+		w.Header().Set("Cache-Control", "public, max-age=60") // so that a push matches every request
 		http.ServeContent(w, r, "", changed, &fileReader{file: f})
 	})
 	mux.HandleFunc("GET /live/", serveLive)
@@ -40,7 +40,7 @@ func newSite(counts *tally) http.Handler {
 	return mux
 }
 
-// serveLive answers without a Content-Length: only the protocol tells where it ends.
+// serveLive responds without a Content-Length: only the protocol marks the end.
 func serveLive(w http.ResponseWriter, r *http.Request) {
 	_, f, err := parseFile(r.URL.Path)
 	if err != nil {
@@ -52,7 +52,7 @@ func serveLive(w http.ResponseWriter, r *http.Request) {
 	for size := int64(700); ; size *= 2 {
 		if n, err := io.CopyN(w, body, min(size, 64<<10)); err != nil || n == 0 {
 			if !errors.Is(err, io.EOF) {
-				panic(http.ErrAbortHandler) // the client must not take it for the end
+				panic(http.ErrAbortHandler) // the client must not mistake it for the end
 			}
 			return
 		}
@@ -62,8 +62,8 @@ func serveLive(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answerBefore answers an upload with the same file before it has come: half of it before, or
-// all of it without a look at what comes.
+// answerBefore responds to an upload with the same file before the upload is complete: half of the
+// response before it reads the upload, or all of it without reading the upload.
 func answerBefore(counts *tally, w http.ResponseWriter, r *http.Request, reads bool) {
 	_, f, err := parseFile(r.URL.Path)
 	if err != nil {
@@ -87,12 +87,12 @@ func answerBefore(counts *tally, w http.ResponseWriter, r *http.Request, reads b
 		_, err = io.Copy(w, body)
 	}
 	if err != nil {
-		panic(http.ErrAbortHandler) // the client must not take it for the end
+		panic(http.ErrAbortHandler) // the client must not mistake it for the end
 	}
 }
 
-// takeUpload checks what comes. A body that ends without an error must be all of it: an
-// upload that was given up, on any of the hops, must not look finished.
+// takeUpload checks the upload. A body that ends without an error must be complete: an upload
+// cancelled on any of the hops must not look finished.
 func takeUpload(counts *tally, w http.ResponseWriter, r *http.Request) {
 	_, f, err := parseFile(r.URL.Path)
 	if err != nil {

@@ -12,44 +12,44 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// What the processes count. Those of neverCounts must be zero at the end.
+// The counts of the processes. Those in neverCounts must be zero at the end.
 const (
-	requests    = "requests"               // that clients have sent
-	completed   = "completed"              // came to their end, every byte checked
-	abandoned   = "abandoned"              // given up by the client, as it had planned
+	requests    = "requests"               // sent by clients
+	completed   = "completed"              // complete, with every byte checked
+	abandoned   = "abandoned"              // abandoned by the client, as planned
 	broken      = "broken off"             // ended with an error
-	unavailable = "no tunnel (502 to 504)" // answered by the relay
+	unavailable = "no tunnel (502 to 504)" // response of the relay
 	acked       = "uploads acknowledged"   // by the origin, with the right length and sum
 	received    = "body bytes checked"
 	pings       = "pings answered"
 	pingsLost   = "pings not answered"
-	sessions    = "sessions of their own" // that clients have dialled by hand and ended
-	rawStreams  = "raw streams"           // that clients have opened, and that were in order
+	sessions    = "sessions of their own" // dialled by hand by clients, and ended
+	rawStreams  = "raw streams"           // opened by clients, and completed
 	pushes      = "pushes accepted"       // by clients; some are claimed
 	overlaps    = "uploads overlapped"    // by their answers, every byte checked
 	connsCut    = "connections cut"       // by clients, with RST
 
 	truncated = "truncated, but passed off as complete"
 	corrupt   = "corrupt"
-	wrong     = "answers that fit no request" // a status or a header
-	hung      = "hung"                        // longer than any request may take
+	wrong     = "answers that fit no request" // wrong status or header
+	hung      = "hung"                        // longer than any request may last
 	breach    = "errors of the protocol"
 
 	uploadsWhole  = "uploads taken whole" // by the origin
 	uploadsBroken = "uploads broken off"
 )
 
-// neverCounts are what nothing that was done here excuses.
+// neverCounts are the counts that no fault of the soak excuses.
 var neverCounts = []string{truncated, corrupt, wrong, hung, breach}
 
-// A tally counts things by name. It may be used by any number of goroutines.
+// A tally counts events by name. It may be used by any number of goroutines.
 type tally struct {
 	mu    sync.Mutex
 	count map[string]int64
-	notes []string // the first few reasons for what must not be
+	notes []string // reasons for the first few failures
 }
 
-// maxNotes bounds what is kept of reasons, which are all alike when there are many.
+// maxNotes limits the number of reasons kept; when there are many they are all alike.
 const maxNotes = 20
 
 func (t *tally) add(name string, n int64) {
@@ -61,7 +61,7 @@ func (t *tally) add(name string, n int64) {
 	t.count[name] += n
 }
 
-// never counts what must not be, and keeps the reason.
+// never counts a failure, and records the reason.
 func (t *tally) never(name, reason string) {
 	t.add(name, 1)
 	t.mu.Lock()
@@ -77,8 +77,8 @@ func (t *tally) all() (count map[string]int64, notes []string) {
 	return maps.Clone(t.count), append([]string(nil), t.notes...)
 }
 
-// sessionEnded counts why a session ended: both of its ends are ours and nothing changes
-// bytes on the way, so that it is never the protocol.
+// sessionEnded checks why a session ended: both ends are ours and nothing changes the bytes in
+// transit, so a protocol error is always a failure.
 func (t *tally) sessionEnded(where string, err error) {
 	var protocol *spdy.SessionError
 	if errors.As(err, &protocol) {
@@ -106,7 +106,7 @@ func (t *tally) failed(what string, err error) {
 
 var errHung = errors.New("no end in sight")
 
-// reasonOf puts an error into one of few classes, for the table at the end.
+// reasonOf classifies an error, for the table at the end.
 func reasonOf(err error) string {
 	var stream *spdy.StreamError
 	var conn *spdy.ConnError
@@ -130,7 +130,7 @@ func reasonOf(err error) string {
 	return "system: " + tail(err.Error())
 }
 
-// tail is what an error says last, which is what the system calls it.
+// tail returns the last part of an error text, which is the operating system's name for the error.
 func tail(text string) string {
 	if i := strings.LastIndex(text, ": "); i >= 0 {
 		return text[i+2:]
@@ -138,7 +138,7 @@ func tail(text string) string {
 	return text
 }
 
-// isUnavailable tells the answers by which a relay says that it has no tunnel at the moment.
+// isUnavailable reports whether a relay without a tunnel sends the status.
 func isUnavailable(status int) bool {
 	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }

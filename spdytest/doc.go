@@ -1,17 +1,17 @@
-// Package spdytest has SPDY servers and sessions for tests, as net/http/httptest has
-// servers for HTTP.
+// Package spdytest provides SPDY servers and sessions for tests, as net/http/httptest provides HTTP
+// servers.
 //
-// NewServer and NewTLSServer start a server on a port of the loopback interface, and
-// Server.Client is an http.Client that speaks SPDY to it:
+// NewServer and NewTLSServer start a server on a port of the loopback interface, and Server.Client
+// is an http.Client that speaks SPDY to the server:
 //
 //	srv := spdytest.NewServer(handler)
 //	defer srv.Close()
 //	res, err := srv.Client().Get(srv.URL)
 //
-// NewMemoryServer and NewMemoryTLSServer do the same without a network, and NewPair
-// makes a client's session and a server's with nothing but memory between them. In
-// these whatever waits is durably blocked in the sense of testing/synctest, so that in
-// a bubble an hour of timeouts takes no time:
+// NewMemoryServer and NewMemoryTLSServer do the same without a network, and NewPair creates a
+// client session and a server session connected in memory. A goroutine that waits on these is
+// durably blocked in the sense of testing/synctest, so in a bubble an hour of timeouts passes at
+// once:
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		pair := spdytest.NewPair(handler)
@@ -21,5 +21,5 @@
 //		…
 //	})
 //
-// What is made in a bubble must be closed in it.
+// Servers and pairs created in a bubble must be closed in the same bubble.
 package spdytest

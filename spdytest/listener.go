@@ -7,10 +7,9 @@ import (
 	"github.com/amahi/spdy/internal/testconn"
 )
 
-// A Listener is a net.Listener in memory: its connections are made by its own
-// DialContext. They buffer without bound, have no delay, and carry the deadlines of
-// any net.Conn. It may be used in a bubble of testing/synctest, and by any number of
-// goroutines.
+// A Listener is a net.Listener in memory. Its DialContext creates the connections. They have
+// unlimited buffers and no delay, and support deadlines like any net.Conn. A Listener may be used
+// in a bubble of testing/synctest, and by any number of goroutines.
 type Listener struct {
 	ln *testconn.Listener
 }
@@ -22,17 +21,16 @@ func Listen() *Listener { return &Listener{ln: testconn.Listen()} }
 // matches net.ErrClosed.
 func (l *Listener) Accept() (net.Conn, error) { return l.ln.Accept() }
 
-// Close ends Accept, and resets the connections that nobody has accepted.
+// Close ends Accept, and resets the connections that have not been accepted.
 func (l *Listener) Close() error { return l.ln.Close() }
 
-// Addr returns the address of the listener, a *net.TCPAddr of a network that is set
-// aside for examples: no other machine has it.
+// Addr returns the address of the listener: a *net.TCPAddr in a network reserved for examples,
+// which no other machine has.
 func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 
-// DialContext connects to the listener, whatever network and address are. It does not
-// wait for Accept. It fails if the context has ended, or the listener is closed, then
-// with an error that matches syscall.ECONNREFUSED. It fits the field DialContext of
-// http.Transport.
+// DialContext connects to the listener, for any network and address. It does not wait for Accept.
+// It fails if the context has ended. If the listener is closed, the error matches
+// syscall.ECONNREFUSED. It fits the field DialContext of http.Transport.
 func (l *Listener) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: l.Addr(), Err: err}

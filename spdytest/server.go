@@ -16,25 +16,24 @@ import (
 	"github.com/amahi/spdy/internal/localcert"
 )
 
-// A Server is a SPDY server for tests, on a port of the loopback interface that the
-// system chooses, or on any listener. Like every spdy.Server it answers HTTP/1.1 to
-// clients that do not speak SPDY. Its methods may be called by any number of
-// goroutines, except those that start it.
+// A Server is a SPDY server for tests, on a port of the loopback interface chosen by the system, or
+// on any listener. Like every spdy.Server it serves HTTP/1.1 to clients that do not speak SPDY. Its
+// methods may be called by any number of goroutines, except those that start it.
 type Server struct {
-	// URL is the base URL, of the form http://ipaddr:port, or https with TLS, without
-	// a slash at its end. It is set by Start and StartTLS.
+	// URL is the base URL, of the form http://ipaddr:port, or https with TLS, without a trailing
+	// slash. Start and StartTLS set it.
 	URL string
 
-	// Listener is what is listened on. It may be replaced before Start and StartTLS;
-	// if it has a method DialContext, like Listener, the client dials with that.
+	// Listener is the server's listener. It may be replaced before Start and StartTLS. If the type
+	// has a method DialContext, like Listener, the client dials with DialContext.
 	Listener net.Listener
 
-	// TLS is the configuration of a server with TLS. If it is set before StartTLS, the
-	// server uses a copy of it, with a certificate if it has none; then it is that copy.
+	// TLS is the configuration of a server with TLS. If TLS is set before StartTLS, the server uses
+	// a copy, and adds a certificate if there is none. StartTLS sets TLS to the copy.
 	TLS *tls.Config
 
-	// Config is the server. It may be changed before Start and StartTLS; its Handler
-	// is set, and its TLSConfig will be.
+	// Config is the server. It may be changed before Start and StartTLS. The Handler is already
+	// set, and StartTLS sets the TLSConfig.
 	Config *spdy.Server
 
 	certificate *x509.Certificate
@@ -44,7 +43,7 @@ type Server struct {
 
 	mu     sync.Mutex // guards the rest
 	closed bool
-	busy   time.Time                 // when a request was under way last, as far as is known
+	busy   time.Time                 // last known time at which a request was running
 	conns  map[*trackedConn]struct{} // accepted and not closed
 }
 
@@ -76,9 +75,9 @@ func NewMemoryTLSServer(h http.Handler) *Server {
 	return s
 }
 
-// NewUnstartedServer returns a server that listens but does not serve yet. After
-// changing its configuration the caller should call Start or StartTLS, and Close when
-// finished. It panics if it cannot listen.
+// NewUnstartedServer returns a server that listens but does not serve yet. After changing the
+// configuration the caller should call Start or StartTLS, and Close when finished.
+// NewUnstartedServer panics if it cannot listen.
 func NewUnstartedServer(h http.Handler) *Server {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -99,9 +98,9 @@ func (s *Server) Start() {
 	s.serve(func(ln net.Listener) error { return s.Config.Serve(ln) })
 }
 
-// StartTLS serves with TLS, with a certificate of its own for the loopback addresses,
-// example.com and its subdomains, and the address of Listener, unless TLS has one. It
-// panics if the server has been started.
+// StartTLS serves with TLS. Unless TLS has a certificate, the server creates a certificate for the
+// loopback addresses, example.com and its subdomains, and the address of Listener. It panics if the
+// server has been started.
 func (s *Server) StartTLS() {
 	conf := &tls.Config{}
 	if s.TLS != nil {
@@ -133,7 +132,7 @@ func (s *Server) makeCertificate() tls.Certificate {
 	return cert
 }
 
-// begin makes the URL and the client.
+// begin sets the URL and creates the client.
 func (s *Server) begin(scheme string, conf *tls.Config) {
 	if s.URL != "" {
 		panic("spdytest: the server has been started")
@@ -150,7 +149,7 @@ func (s *Server) begin(scheme string, conf *tls.Config) {
 	}
 }
 
-// note keeps the state of a connection.
+// note records the state of a connection.
 func (s *Server) note(conn net.Conn, state http.ConnState) {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
@@ -184,25 +183,24 @@ func (s *Server) serve(serve func(net.Listener) error) {
 	}()
 }
 
-// hangTime is how long Close may take before it says what it waits for.
+// hangTime is the time after which Close logs the connections it is waiting for.
 const hangTime = 5 * time.Second
 
-// Close looks every lookTime whether all requests are answered. It waits for clients to hang
-// up for settleTime behind the last answer, which may be on its way. An answer may be so for as
-// long as a link of slowLink bytes each second takes.
+// Close checks every lookTime whether all requests are answered. It waits for clients to disconnect
+// for settleTime after the last response, which may still be in transit. A response counts as in
+// transit for as long as a link of slowLink bytes per second needs.
 const (
 	lookTime   = 5 * time.Millisecond
 	settleTime = time.Second
 	slowLink   = 8 << 10
 )
 
-// Close ends the server: it takes no more connections and no more requests, and waits
-// until the requests that it has taken are answered. If that takes longer than five
-// seconds, it logs which connections it waits for. The connections of Client are closed.
-// Like httptest.Server.Close it does not wait for clients that ask for nothing, and answers reach
-// clients behind slow networks: a client that does not confirm by SPDY that it has received everything
-// keeps Close waiting for a second, and for as long as its answers take over 8 KiB/s. Upgraded sessions, which are no requests, end with the
-// last request.
+// Close ends the server: it refuses new connections and requests, and waits until accepted requests
+// are answered. After five seconds it logs the connections it is waiting for. The connections of
+// Client are closed. Like httptest.Server.Close it does not wait for idle clients, and responses
+// reach clients behind slow networks: for a client that does not confirm receipt by SPDY, Close
+// waits a second, and as long as the responses need over 8 KiB/s. Upgraded sessions, which are not
+// requests, end with the last request.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -221,7 +219,7 @@ func (s *Server) Close() {
 	s.serving.Wait()
 }
 
-// awaitAnswers calls answered when all requests are answered, unless ctx ends before.
+// awaitAnswers calls answered when all requests are answered, unless ctx ends first.
 func (s *Server) awaitAnswers(ctx context.Context, answered func()) {
 	look := time.NewTicker(lookTime)
 	defer look.Stop()
@@ -235,8 +233,8 @@ func (s *Server) awaitAnswers(ctx context.Context, answered func()) {
 	answered()
 }
 
-// settled reports that no request is under way, nor has been for settleTime, and that what was
-// written has had the time to arrive. A session ends by itself, and with it its connection, when its
+// settled reports whether no request is running or has been running for settleTime, and all written
+// bytes have had time to arrive. A session ends by itself, along with the connection, when the
 // client has confirmed everything.
 func (s *Server) settled() bool {
 	busy := s.Config.Stats().Streams != (spdy.StreamStates{})
@@ -263,8 +261,8 @@ func (s *Server) logHang() {
 	log.Print(text)
 }
 
-// CloseClientConnections closes every connection to the server, whatever is going on
-// on it.
+// CloseClientConnections closes every connection to the server, including those with running
+// requests.
 func (s *Server) CloseClientConnections() {
 	s.mu.Lock()
 	conns := make([]*trackedConn, 0, len(s.conns))
@@ -277,16 +275,15 @@ func (s *Server) CloseClientConnections() {
 	}
 }
 
-// Certificate returns the server's certificate, or nil if it has no TLS.
+// Certificate returns the server's certificate, or nil without TLS.
 func (s *Server) Certificate() *x509.Certificate { return s.certificate }
 
-// Client returns an http.Client that speaks SPDY to the server, whatever host a
-// request is for, and trusts its certificate. Its Transport is a *spdy.Transport, of
-// which fields may be changed before the first request. It is nil before Start and
-// StartTLS.
+// Client returns an http.Client that speaks SPDY to the server, whatever the host of a request, and
+// trusts the server's certificate. Its Transport is a *spdy.Transport, whose fields may be changed
+// before the first request. Client returns nil before Start and StartTLS.
 func (s *Server) Client() *http.Client { return s.client }
 
-// A trackingListener notes the connections that its server has accepted.
+// A trackingListener registers the server's accepted connections.
 type trackingListener struct {
 	net.Listener
 	server *Server
@@ -302,21 +299,21 @@ func (l *trackingListener) Accept() (net.Conn, error) {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
 	if c.server.closed {
-		conn.Close() // Close has not seen it
+		conn.Close() // Close has not seen this connection
 	} else {
 		c.server.conns[c] = struct{}{}
 	}
 	return c, nil
 }
 
-// A trackedConn is forgotten when it is closed.
+// A trackedConn is unregistered when it is closed.
 type trackedConn struct {
 	net.Conn
 	server *Server
 
 	// Guarded by Server.mu.
 	state   http.ConnState
-	writing int       // calls of Write under way
+	writing int       // number of running calls of Write
 	arrives time.Time // when the last byte arrives, over a link of slowLink
 }
 
@@ -344,7 +341,7 @@ func (c *trackedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite ends the server's direction, if the connection below can.
+// CloseWrite closes the server's direction, if the underlying connection can.
 func (c *trackedConn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()

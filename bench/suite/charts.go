@@ -16,7 +16,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// A chart has groups of bars, one bar of a group for each target.
+// A chart has groups of bars; each group has a bar for each target.
 type chart struct {
 	file, title, unit string
 	targets           []string
@@ -45,8 +45,8 @@ var charts = []chart{
 		{"requests", "header-bytes", "requests B", ""}, {"answers", "header-bytes", "answers B", ""}}},
 }
 
-// colours are for people of all kinds of sight, and for light and dark surroundings: the
-// charts bring their own background.
+// colours suit all kinds of colour vision, and light and dark surroundings: the charts include a
+// background.
 var (
 	colours = map[string]color.Color{
 		"spdy": rgb(0x0b5394), "h2": rgb(0xe69138), "http1": rgb(0x999999), "tcp": rgb(0xcccccc),
@@ -67,17 +67,17 @@ const (
 	chartHeight = 8 * vg.Centimeter
 	chartMargin = 0.3 * vg.Centimeter
 
-	// widestBar has room for the figure above it.
+	// widestBar leaves room for the figure above the bar.
 	widestBar = 0.95 * vg.Centimeter
 )
 
-// barWidth is as wide as there is room for.
+// barWidth returns the largest width that fits.
 func (c chart) barWidth() vg.Length {
 	bars := float64(len(c.groups)) * (float64(len(c.targets)) + 0.7)
 	return min(widestBar, 12*vg.Centimeter/vg.Length(1.3*bars))
 }
 
-// drawAll writes the charts for which there are figures.
+// drawAll writes the charts that have figures.
 func drawAll(r *report, dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -138,11 +138,11 @@ func (c chart) svg(r *report) ([]byte, error) {
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, err
 	}
-	// Where the font is missing another one without serifs will do.
+	// Without the font another sans-serif font is used.
 	return []byte(strings.ReplaceAll(out.String(), "font-family:Liberation Sans", "font-family:Liberation Sans,Arial,Helvetica,sans-serif")), nil
 }
 
-// values are the bars of a target, and the highest of them. What was not measured is 0.
+// values returns the bars of a target, and the highest bar. A missing measurement is 0.
 func (c chart) values(r *report, target string) (plotter.Values, float64) {
 	values, highest := make(plotter.Values, len(c.groups)), 0.0
 	for i, g := range c.groups {
@@ -163,7 +163,7 @@ func (c chart) values(r *report, target string) (plotter.Values, float64) {
 	return values, highest
 }
 
-// figures are the numbers above the bars.
+// figures returns the numbers above the bars.
 func (c chart) figures(values plotter.Values, offset vg.Length) plot.Plotter {
 	xys := plotter.XYLabels{XYs: make(plotter.XYs, len(values)), Labels: make([]string, len(values))}
 	for i, v := range values {
@@ -174,7 +174,7 @@ func (c chart) figures(values plotter.Values, offset vg.Length) plot.Plotter {
 	}
 	labels, err := plotter.NewLabels(xys)
 	if err != nil {
-		panic(err) // only for coordinates that are no numbers
+		panic(err) // only for coordinates that are NaN or infinite
 	}
 	labels.Offset = vg.Point{X: offset, Y: 2}
 	for i := range labels.TextStyle {

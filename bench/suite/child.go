@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// A child is one measurement: one target of one workload in this process.
+// A child is one measurement: a target of a workload in this process.
 type child struct {
 	name             string // workload/target
 	scale            float64
-	cpuprofile, heap string // files for profiles, "" for none
+	cpuprofile, heap string // files for profiles; "" for no profile
 }
 
-// profiles are the files that the child at hand writes profiles to.
+// profiles holds the profile files of the current child.
 var profiles child
 
 // run measures, and writes the metrics as JSON.
@@ -41,7 +41,7 @@ func (c child) run() error {
 	return fmt.Errorf("no workload %q", work)
 }
 
-// A meter measures what happens between its start and its stop, in this process.
+// A meter measures this process from start to stop.
 type meter struct {
 	wall    time.Time
 	cpu     time.Duration
@@ -78,34 +78,33 @@ func (s meter) stop() (wall, cpu time.Duration, mallocs uint64) {
 	return wall, cpu, m.Mallocs - s.mallocs
 }
 
-// keepHeap writes the profile of memory, if one is wanted; the last one stays.
+// keepHeap writes the memory profile, if requested; a later profile replaces an earlier profile.
 func keepHeap() {
 	if profiles.heap == "" {
 		return
 	}
-	runtime.GC() // the profile is of the time of the last one
+	runtime.GC() // the profile shows the state at the last collection
 	f, err := os.Create(profiles.heap)
 	orPanic(err)
 	orPanic(pprof.Lookup("heap").WriteTo(f, 0))
 	orPanic(f.Close())
 }
 
-// orPanic is for what cannot fail but by a mistake in how the child was started.
+// orPanic handles errors that occur only if the child was started wrongly.
 func orPanic(err error) {
 	if err != nil {
 		panic(err)
 	}
 }
 
-// cpuTime is the time that the processors have spent on this process, in the kernel
-// too.
+// cpuTime returns the processor time of this process, including kernel time.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	orPanic(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// peakMiB is the largest resident size that this process has had.
+// peakMiB returns the peak resident size of this process.
 func peakMiB() float64 {
 	var u syscall.Rusage
 	orPanic(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
@@ -116,7 +115,7 @@ func peakMiB() float64 {
 	return float64(u.Maxrss) * unit / (1 << 20)
 }
 
-// bulk is what moving bytes has cost.
+// bulk returns the cost of moving n bytes.
 func (s meter) bulk(n int64) metrics {
 	wall, cpu, mallocs := s.stop()
 	mb := float64(n) / 1e6
@@ -127,7 +126,7 @@ func (s meter) bulk(n int64) metrics {
 	}
 }
 
-// each is what n repetitions have cost.
+// each returns the cost of n repetitions.
 func (s meter) each(n int64) metrics {
 	wall, cpu, mallocs := s.stop()
 	return metrics{
@@ -137,12 +136,12 @@ func (s meter) each(n int64) metrics {
 	}
 }
 
-// memory is what is in use.
+// memory is the memory and the goroutines in use.
 type memory struct {
 	heap, stacks, goroutines float64 // bytes, bytes, number
 }
 
-// live is what is in use now, after collecting garbage.
+// live returns the memory in use now, after garbage collection.
 func live() memory {
 	for range 3 {
 		runtime.GC()
@@ -153,13 +152,13 @@ func live() memory {
 	return memory{float64(m.HeapAlloc), float64(m.StackInuse), float64(runtime.NumGoroutine())}
 }
 
-// settled is live, once what has been started has come to rest.
+// settled is live after started work has come to rest.
 func settled() memory {
 	time.Sleep(200 * time.Millisecond)
 	return live()
 }
 
-// since is what each of n has added.
+// since returns the increase since before for each of n items.
 func (m memory) since(before memory, n float64) metrics {
 	stacks := (m.stacks - before.stacks) / n / 1024
 	return metrics{

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// smallGets sends small GETs, some at once.
+// smallGets sends small GETs, atOnce of them in parallel.
 func smallGets(atOnce int, total int64) func(string, float64) (metrics, error) {
 	return func(target string, scale float64) (metrics, error) {
 		rt, url, err := serveOne(target, small)
@@ -47,7 +47,7 @@ func wantBytes(rt roundTripper, url string, n int64) error {
 	return err
 }
 
-// openIdle asks for n answers that begin and do not go on.
+// openIdle requests n responses that begin and then stall.
 func openIdle(rt roundTripper, url string, n int) ([]io.Closer, error) {
 	bodies := make([]io.Closer, n)
 	for i := range bodies {
@@ -64,12 +64,12 @@ func openIdle(rt roundTripper, url string, n int) ([]io.Closer, error) {
 	return bodies, nil
 }
 
-// getsBeside sends small GETs, one at a time, while other answers do not go on: as many
-// as the target's name says after the plus sign.
+// getsBeside sends small GETs, one at a time, beside stalled responses. The number after the plus
+// sign in the target's name is the number of stalled responses.
 func getsBeside(total int64) func(string, float64) (metrics, error) {
 	return func(target string, scale float64) (metrics, error) {
 		name, variant := kind(target)
-		idle, _ := strconv.Atoi(variant) // none without a number
+		idle, _ := strconv.Atoi(variant) // 0 without a number
 		rt, url, err := serveOne(name, smallOrIdle)
 		if err != nil {
 			return nil, err
@@ -78,7 +78,7 @@ func getsBeside(total int64) func(string, float64) (metrics, error) {
 			return nil, err
 		}
 		n := int64(float64(total) * scale)
-		if name == "h2" && idle > 1000 { // where each takes ten times as long
+		if name == "h2" && idle > 1000 { // each GET is ten times slower there
 			n /= 4
 		}
 		if err := repeatGet(rt, url, n/10+1); err != nil {
@@ -92,9 +92,9 @@ func getsBeside(total int64) func(string, float64) (metrics, error) {
 	}
 }
 
-// getsBesideBulk measures how long small GETs take beside some downloads without end on
-// the same connection. With the variant "equal" all have the same priority, else the GET
-// is as urgent as can be and the downloads as little.
+// getsBesideBulk measures the latency of small GETs beside endless downloads on the same
+// connection. With the variant "equal" all have the same priority, else the GET has the highest
+// priority and the downloads the lowest.
 func getsBesideBulk(downloads int, lasts time.Duration) func(string, float64) (metrics, error) {
 	return func(target string, scale float64) (metrics, error) {
 		name, variant := kind(target)
@@ -156,7 +156,7 @@ func getsBesideBulk(downloads int, lasts time.Duration) func(string, float64) (m
 	}
 }
 
-// count reads to the end.
+// count reads to the end and counts the bytes.
 func count(r io.Reader, n *atomic.Int64) {
 	buf := make([]byte, 32<<10)
 	for {
@@ -168,7 +168,7 @@ func count(r io.Reader, n *atomic.Int64) {
 	}
 }
 
-// latencies repeats f for some time, at least 20 times, and returns how long each took.
+// latencies repeats f for some time, at least 20 times, and returns the durations.
 func latencies(f func() error, lasts time.Duration) ([]time.Duration, error) {
 	var took []time.Duration
 	for end := time.Now().Add(lasts); len(took) < 20 || time.Now().Before(end); {
@@ -186,13 +186,13 @@ func quantile(took []time.Duration, q float64) time.Duration {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
-// longPath measures one endless download over a path: how much of the path it fills, in
-// all of the time and in the second half of it, when windows have grown.
+// longPath measures an endless download over a path: the fraction of the path's bandwidth in use,
+// over the whole time and over the second half, when windows have grown.
 func longPath(over network, bytesPerSecond float64, lasts time.Duration) func(string, float64) (metrics, error) {
 	return func(target string, scale float64) (metrics, error) {
 		s, err := serve(target, over, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/octet-stream")
-			_ = send(w, 1<<62) // until the client goes away
+			_ = send(w, 1<<62) // until the client closes
 		}))
 		if err != nil {
 			return nil, err
@@ -202,7 +202,7 @@ func longPath(over network, bytesPerSecond float64, lasts time.Duration) func(st
 			return nil, err
 		}
 		half := time.Duration(float64(lasts) * scale / 2)
-		ctx, cancel := context.WithTimeout(context.Background(), 10*lasts) // if nothing comes at all
+		ctx, cancel := context.WithTimeout(context.Background(), 10*lasts) // in case no bytes arrive
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 		if err != nil {
@@ -235,7 +235,7 @@ func longPath(over network, bytesPerSecond float64, lasts time.Duration) func(st
 	}
 }
 
-// readUntil reads as fast as bytes come until the time has come.
+// readUntil reads as fast as bytes arrive until the time is reached.
 func readUntil(r io.Reader, end time.Time) (n int64, err error) {
 	buf := make([]byte, 32<<10)
 	for time.Now().Before(end) {

@@ -1,10 +1,10 @@
-// Command suite is what go run ./bench runs: it compares package spdy with what a Go
-// program would otherwise use, golang.org/x/net/http2 and net/http for HTTP, other
-// multiplexers for streams of bytes, zlib and HPACK for headers, and plain TCP.
+// Command suite is the program that go run ./bench runs: it compares package spdy with the
+// alternatives for a Go program: golang.org/x/net/http2 and net/http for HTTP, other multiplexers
+// for byte streams, zlib and HPACK for headers, and plain TCP.
 //
-// Every (workload, target) runs in a process of its own, client and server together;
-// rounds are interleaved, so that a machine that is slow for a while is slow for all;
-// what is printed are medians.
+// Every (workload, target) runs in a separate process, client and server together. Rounds are
+// interleaved, so that a temporarily slow machine slows all targets. The printed figures are
+// medians.
 //
 //	go run ./bench                  # all workloads, 7 rounds, docs/img/bench-*.svg
 //	go run ./bench -write           # and the figures of docs/performance.md
@@ -60,7 +60,7 @@ func exitOn(err error) {
 	}
 }
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	run, json, from string
 	rounds          int
@@ -68,7 +68,7 @@ type options struct {
 	write, profile  bool
 }
 
-// complete reports whether what is measured may stand in the documentation.
+// complete reports whether the figures may be written to the documentation.
 func (o *options) complete() bool { return o.run == "" && o.scale == 1 }
 
 func (o *options) main(ctx context.Context) error {
@@ -108,7 +108,7 @@ func (o *options) main(ctx context.Context) error {
 	return rewrite(filepath.Join(top, "docs", "performance.md"), "figures", r.page())
 }
 
-// obtain measures, or reads what has been measured.
+// obtain measures, or loads earlier measurements.
 func (o *options) obtain(ctx context.Context, chosen []*workload) (*report, error) {
 	if o.from != "" {
 		return load(o.from, chosen)
@@ -120,7 +120,7 @@ func (o *options) obtain(ctx context.Context, chosen []*workload) (*report, erro
 	return &report{Machine: thisMachine(), Rounds: o.rounds, Results: results}, nil
 }
 
-// choose returns the workloads that the command line asks for.
+// choose returns the workloads that match the command line.
 func (o *options) choose() ([]*workload, error) {
 	match, err := regexp.Compile(o.run)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// idleSessions is what a session costs, both ends, after one request.
+// idleSessions measures the cost of a session, both ends, after one request.
 func idleSessions(target string, scale float64) (metrics, error) {
 	n := max(int(200*scale), 10)
 	s, err := serve(target, loopback, http.HandlerFunc(small))
@@ -23,7 +23,7 @@ func idleSessions(target string, scale float64) (metrics, error) {
 		keep = append(keep, rt)
 		return repeatGet(rt, s.url, 1)
 	}
-	for range 10 { // fills what all share
+	for range 10 { // fills shared state
 		if err := once(); err != nil {
 			return nil, err
 		}
@@ -37,8 +37,7 @@ func idleSessions(target string, scale float64) (metrics, error) {
 	return settled().since(before, float64(n)), nil
 }
 
-// idleStreams is what an answer costs that has begun and does not go on: both ends,
-// with its handler.
+// idleStreams measures the cost of a stalled response: both ends, with the handler.
 func idleStreams(target string, scale float64) (metrics, error) {
 	n := max(int(2000*scale), 20)
 	rt, url, err := serveOne(target, smallOrIdle)
@@ -58,13 +57,12 @@ func idleStreams(target string, scale float64) (metrics, error) {
 	return after.since(before, float64(n)), nil
 }
 
-// openers is how many goroutines open what a crowd consists of.
+// openers is the number of goroutines that open the sessions of a crowd.
 const openers = 16
 
-// crowd opens some sessions with some answers on each that begin and do not go on, all in
-// this process, and compares how long a GET takes on one of them with how long it took
-// when that session was alone. The connections are in memory: two ends of 10,000
-// connections are more files than many systems let a process have.
+// crowd opens sessions with stalled responses on each, all in this process, and compares the
+// latency of a GET on a session with the latency when that session was alone. The connections are
+// in memory: two ends of 10,000 connections are more files than many systems allow a process.
 func crowd(sessions, streams int) func(string, float64) (metrics, error) {
 	return func(target string, scale float64) (metrics, error) {
 		s, err := serve(target, inMemory(), http.HandlerFunc(smallOrIdle))

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// What is not exported is measured by the benchmarks of package spdy's own tests, each
-// in a process like every other workload.
+// Unexported code is measured by the benchmarks in package spdy's tests, each in a process like
+// every other workload.
 
 const (
-	suiteDirVar = "SPDY_BENCH_SUITE" // where this module is, if not the current directory
-	testsVar    = "SPDY_BENCH_TESTS" // the tests of package spdy, built
+	suiteDirVar = "SPDY_BENCH_SUITE" // directory of this module, if not the current directory
+	testsVar    = "SPDY_BENCH_TESTS" // the compiled tests of package spdy
 )
 
-// moduleDir is the top of the repository.
+// moduleDir returns the root of the repository.
 func moduleDir() (string, error) {
 	cmd := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/amahi/spdy")
 	cmd.Dir, cmd.Env, cmd.Stderr = os.Getenv(suiteDirVar), append(os.Environ(), "GOWORK=off"), os.Stderr
@@ -45,8 +45,8 @@ func buildTests(tmp string) error {
 	return os.Setenv(testsVar, program)
 }
 
-// packageBench runs the sub-benchmark of that name of a benchmark of package spdy, and
-// renames its metrics.
+// packageBench runs the named benchmark of package spdy with the target as sub-benchmark, and
+// renames the metrics.
 func packageBench(name string, rename map[string]string) func(string, float64) (metrics, error) {
 	return func(target string, scale float64) (metrics, error) {
 		args := []string{"-test.run=^$", "-test.benchmem", "-test.bench=^" + name + "$/^" + target + "$",
@@ -64,7 +64,7 @@ func packageBench(name string, rename map[string]string) func(string, float64) (
 	}
 }
 
-// parseBench reads the line of one benchmark.
+// parseBench parses the line of a benchmark.
 func parseBench(out []byte, rename map[string]string) (metrics, error) {
 	for line := range bytes.Lines(out) {
 		fields := strings.Fields(string(line))

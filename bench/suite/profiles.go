@@ -11,16 +11,14 @@ import (
 	"strings"
 )
 
-// profiled is how many functions of a profile are printed.
+// profiled is the number of functions printed from a profile.
 const profiled = 6
 
-// profiledWork is how much more is done than to measure: a profile has 100 samples a
-// second.
+// profiledWork is how many times the usual work a profile runs: a profile has 100 samples a second.
 const profiledWork = 4
 
-// profiles measures ours once for each workload and prints the top of the profiles: of
-// the processor time, of what has been allocated, and where memory is what counts of
-// what is in use.
+// profiles measures ours once for each workload and prints the top of the profiles: of the
+// processor time and of the allocations, or, for memory workloads, of the memory in use.
 func (o *options) profiles(ctx context.Context, chosen []*workload) error {
 	tmp, err := os.MkdirTemp("", "spdy-bench-")
 	if err != nil {
@@ -32,7 +30,7 @@ func (o *options) profiles(ctx context.Context, chosen []*workload) error {
 	}
 	var page strings.Builder
 	for _, w := range chosen {
-		if w.name == "header-bytes" { // only counts
+		if w.name == "header-bytes" { // counts bytes only
 			continue
 		}
 		progress(true, "profile of "+w.name)
@@ -58,7 +56,7 @@ func (o *options) profiles(ctx context.Context, chosen []*workload) error {
 			if top != "" {
 				fmt.Fprintf(&page, "* %s: %s\n", p.what, top)
 			}
-			_ = os.Remove(p.file) // the next workload may not write it
+			_ = os.Remove(p.file) // the next workload may not write this file
 		}
 		page.WriteString("\n")
 	}
@@ -74,7 +72,7 @@ func (o *options) profiles(ctx context.Context, chosen []*workload) error {
 	return rewrite(filepath.Join(top, "docs", "performance.md"), "profiles", page.String())
 }
 
-// topOf is the top of a profile in one line.
+// topOf returns the top of a profile as one line.
 func topOf(ctx context.Context, file, index string) (string, error) {
 	var complaints bytes.Buffer
 	cmd := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodecount=60",
@@ -89,11 +87,11 @@ func topOf(ctx context.Context, file, index string) (string, error) {
 
 var topRow = regexp.MustCompile(`(?m)^ *[0-9.]+[a-zA-Z]* +([0-9.]+)% +[0-9.]+% +[0-9.]+[a-zA-Z]* +[0-9.]+% +(.*)$`)
 
-// topLine makes a line of what pprof -top prints.
+// topLine makes one line of the output of pprof -top.
 func topLine(out string) string {
 	var top []string
 	for _, m := range topRow.FindAllStringSubmatch(out, -1) {
-		if strings.Trim(m[1], "0.") == "" { // only on the way to others
+		if strings.Trim(m[1], "0.") == "" { // only on the call path to other functions
 			continue
 		}
 		name := m[2]

@@ -16,13 +16,13 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A muxer opens streams on one connection, and says how each looks at both ends.
+// A muxer opens streams on one connection, and returns both ends of each stream.
 type muxer struct {
 	open  func() (ours, theirs net.Conn, err error)
 	close func()
 }
 
-// muxers make a multiplexer of the two ends of a connection.
+// muxers make a multiplexer from the two ends of a connection.
 var muxers = map[string]func(client, server net.Conn) (*muxer, error){
 	"spdy":         func(c, s net.Conn) (*muxer, error) { return spdyMuxer(c, s, spdy.FlowControlStandard) },
 	"spdy-unaware": func(c, s net.Conn) (*muxer, error) { return spdyMuxer(c, s, spdy.FlowControlPeerUnaware) },
@@ -217,7 +217,7 @@ func receive(r io.Reader, n int64) error {
 	return nil
 }
 
-// rawByte sends one byte to and fro, as a terminal does.
+// rawByte sends a byte back and forth, as a terminal does.
 func rawByte(total int64) func(string, float64) (metrics, error) {
 	return func(target string, scale float64) (metrics, error) {
 		m, err := newMuxer(target)
@@ -255,7 +255,7 @@ func echo(conn net.Conn) {
 	}
 }
 
-// bounce sends a byte and waits for it to come back, n times.
+// bounce sends a byte and waits for the echo, n times.
 func bounce(conn net.Conn, n int64) error {
 	var b [1]byte
 	for range n {
@@ -269,12 +269,12 @@ func bounce(conn net.Conn, n int64) error {
 	return nil
 }
 
-// rawIdle is what an end of a connection costs that has carried a stream and has none now.
+// rawIdle measures the cost of an end of a connection without streams, after a first stream.
 func rawIdle(target string, scale float64) (metrics, error) {
 	n := max(int(100*scale), 10)
 	muxers := make([]*muxer, n)
 	var err error
-	if muxers[0], err = newMuxer(target); err != nil { // fills what all share
+	if muxers[0], err = newMuxer(target); err != nil { // fills shared state
 		return nil, err
 	}
 	if err := useOnce(muxers[0]); err != nil {

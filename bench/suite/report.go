@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// A report is all that one run has measured.
+// A report holds all measurements of a run.
 type report struct {
 	Machine machine   `json:"machine"`
 	Rounds  int       `json:"rounds"`
@@ -20,7 +20,7 @@ type report struct {
 	Goals   []verdict `json:"goals"`
 }
 
-// A machine is where it was measured.
+// A machine describes the machine of the measurements.
 type machine struct {
 	CPU    string `json:"cpu"`
 	Cores  int    `json:"cores"`
@@ -30,7 +30,7 @@ type machine struct {
 
 func thisMachine() machine {
 	m := machine{CPU: "?", Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()}
-	info, _ := os.ReadFile("/proc/cpuinfo") // where there is one
+	info, _ := os.ReadFile("/proc/cpuinfo") // on systems with that file
 	for line := range strings.Lines(string(info)) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
 			m.CPU = strings.TrimSpace(value)
@@ -57,7 +57,7 @@ func (r *report) save(name string) error {
 	return os.WriteFile(name, append(out, '\n'), 0o666)
 }
 
-// load reads what save has written, as far as it is about the given workloads.
+// load reads a report of save, restricted to the given workloads.
 func load(name string, chosen []*workload) (*report, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -80,12 +80,12 @@ func load(name string, chosen []*workload) (*report, error) {
 	return &r, nil
 }
 
-// rows are the results of one workload.
+// rows returns the results of a workload.
 func (r *report) rows(w *workload) []*result {
 	return slices.DeleteFunc(slices.Clone(r.Results), func(row *result) bool { return row.Workload != w.name })
 }
 
-// works are the workloads that have results, in order.
+// works returns the workloads that have results, in order.
 func (r *report) works() []*workload {
 	var all []*workload
 	for _, row := range r.Results {
@@ -96,7 +96,7 @@ func (r *report) works() []*workload {
 	return all
 }
 
-// median is NaN if that has not been measured.
+// median returns NaN for a missing measurement.
 func (r *report) median(workload, target, metric string) float64 {
 	for _, row := range r.Results {
 		if value, ok := row.Median[metric]; ok && row.Workload == workload && row.Target == target {
@@ -106,7 +106,7 @@ func (r *report) median(workload, target, metric string) float64 {
 	return math.NaN()
 }
 
-// A verdict says how ours compares with what was aimed at.
+// A verdict compares ours with a goal.
 type verdict struct {
 	Workload string  `json:"workload"`
 	Title    string  `json:"title"`
@@ -114,7 +114,7 @@ type verdict struct {
 	Ours     string  `json:"ours"` // the target
 	Value    float64 `json:"value"`
 	Against  string  `json:"against,omitempty"` // the other target, if any
-	Ratio    float64 `json:"ratio,omitempty"`   // of the two
+	Ratio    float64 `json:"ratio,omitempty"`   // Value divided by the other target's value
 	Goal     string  `json:"goal"`
 	Met      bool    `json:"met"`
 }
@@ -148,7 +148,7 @@ func (r *report) verdict(w *workload, g goal) verdict {
 	return v
 }
 
-// labels are how targets are called where there is room.
+// labels are the long names of targets.
 var labels = map[string]string{"h2": "x/net/http2", "http1": "HTTP/1.1", "tcp": "TCP", "hpack": "HPACK", "zlib": "zlib 6",
 	"safe": "CompressSafe", "full": "CompressFull", "none": "CompressNone", "raw": "uncompressed"}
 
@@ -163,7 +163,7 @@ func label(target string) string {
 	return name
 }
 
-// summary is the table of the goals.
+// summary writes the table of the goals.
 func (r *report) summary(w io.Writer) {
 	fmt.Fprintln(w, "| workload | measured | ours | x/net/http2 | others | ratio | target | |")
 	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- | --- | --- |")
@@ -197,7 +197,7 @@ func (r *report) summary(w io.Writer) {
 	}
 }
 
-// details is a table of all that has been measured of a workload.
+// details writes a table of all measurements of a workload.
 func (r *report) details(out io.Writer, w *workload) {
 	rows := r.rows(w)
 	names := slices.Sorted(maps.Keys(rows[0].Median))

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A result is what all rounds of a workload have measured for one target.
+// A result holds the measurements of all rounds of a workload for a target.
 type result struct {
 	Workload string               `json:"workload"`
 	Target   string               `json:"target"`
@@ -65,7 +65,7 @@ func (o *options) measure(ctx context.Context, chosen []*workload) ([]*result, e
 	return results, nil
 }
 
-// progress replaces the line that a terminal shows; a file gets the important ones.
+// progress replaces the line on a terminal; a file gets the important lines only.
 func progress(important bool, line string) {
 	info, err := os.Stderr.Stat()
 	switch {
@@ -76,7 +76,7 @@ func progress(important bool, line string) {
 	}
 }
 
-// spawn measures in a process of its own.
+// spawn measures in a separate process.
 func spawn(ctx context.Context, name string, scale float64, more ...string) (metrics, error) {
 	self, err := os.Executable()
 	if err != nil {

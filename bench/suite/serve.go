@@ -18,23 +18,23 @@ import (
 	"github.com/amahi/spdy/internal/testconn"
 )
 
-// A roundTripper sends requests over one connection; HTTP/1.1 may take more of them.
+// A roundTripper sends requests over one connection; HTTP/1.1 may use several.
 type roundTripper interface {
 	RoundTrip(*http.Request) (*http.Response, error)
 }
 
-// A service is a running server and a way to get clients of it.
+// A service is a running server and a way to make clients.
 type service struct {
 	target string
 	url    string // ends in a slash
 	dial   func() (net.Conn, error)
 }
 
-// maxStreams is the number of streams that the servers take and our clients open, a little
-// more than the largest workload needs: their windows are as large as fits 2^31-1 bytes.
+// maxStreams is the number of streams that the servers accept and our clients open, slightly more
+// than the largest workload needs: the windows are as large as fits 2^31-1 bytes.
 const maxStreams = 10_200
 
-// A network is where a service is.
+// A network makes a listener and the matching dial function.
 type network func() (ln net.Listener, dial func() (net.Conn, error), err error)
 
 // loopback is TCP within this machine.
@@ -46,8 +46,8 @@ func loopback() (net.Listener, func() (net.Conn, error), error) {
 	return ln, func() (net.Conn, error) { return net.Dial("tcp", ln.Addr().String()) }, nil
 }
 
-// inMemory is a network within this process, which needs no file descriptors and can
-// be as slow as wanted.
+// inMemory is a network within this process, which needs no file descriptors and can be as slow as
+// wanted.
 func inMemory(opts ...testconn.Option) network {
 	return func() (net.Listener, func() (net.Conn, error), error) {
 		ln := testconn.Listen()
@@ -55,7 +55,7 @@ func inMemory(opts ...testconn.Option) network {
 	}
 }
 
-// serve starts a server of the target's kind, which ends with the process.
+// serve starts a server of the target's kind, which runs until the process ends.
 func serve(target string, over network, h http.Handler) (*service, error) {
 	ln, dial, err := over()
 	if err != nil {
@@ -63,7 +63,7 @@ func serve(target string, over network, h http.Handler) (*service, error) {
 	}
 	switch target {
 	case "spdy":
-		pools := spdy.Pools{BufferBytes: -1, Handlers: -1} // for crowds that no machine of 1 GiB has
+		pools := spdy.Pools{BufferBytes: -1, Handlers: -1} // for crowds too large for a machine of 1 GiB
 		server := &spdy.Server{Handler: h, Config: &spdy.Config{MaxConcurrentStreams: maxStreams, Version: spdy.SPDY31, Pools: pools}}
 		go server.Serve(ln)
 	case "h2":
@@ -87,7 +87,7 @@ func serveHTTP2(ln net.Listener, h http.Handler) {
 	}
 }
 
-// client makes a client with a connection of its own.
+// client makes a client with a separate connection.
 func (s *service) client() (roundTripper, error) {
 	if s.target == "http1" {
 		dial := func(context.Context, string, string) (net.Conn, error) { return s.dial() }
@@ -110,7 +110,7 @@ func (s *service) client() (roundTripper, error) {
 	return t.NewClientConn(conn)
 }
 
-// serveOne is a server on loopback and one client.
+// serveOne starts a server on loopback and one client.
 func serveOne(target string, h http.HandlerFunc) (rt roundTripper, url string, err error) {
 	s, err := serve(target, loopback, h)
 	if err != nil {
@@ -120,13 +120,14 @@ func serveOne(target string, h http.HandlerFunc) (rt roundTripper, url string, e
 	return rt, s.url, err
 }
 
-// kind takes a target as "spdy+100" apart.
+// kind splits a target such as "spdy+100".
 func kind(target string) (name, variant string) {
 	name, variant, _ = strings.Cut(target, "+")
 	return name, variant
 }
 
-// urgency makes a request as urgent as it can be, or as little, in the way of the target.
+// urgency sets the priority of a request, from 0, the most urgent, to 7, as the target encodes
+// priorities.
 func urgency(target string, req *http.Request, priority uint8) *http.Request {
 	if target == "spdy" {
 		return req.WithContext(spdy.WithPriority(req.Context(), priority))
@@ -135,7 +136,7 @@ func urgency(target string, req *http.Request, priority uint8) *http.Request {
 	return req
 }
 
-// get reads the whole answer to a GET.
+// get reads the whole response to a GET.
 func get(rt roundTripper, url string) (int64, error) {
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
@@ -163,8 +164,7 @@ func small(w http.ResponseWriter, _ *http.Request) {
 	w.Write(hello)
 }
 
-// smallOrIdle answers as small does, but /idle with an answer that begins and does not
-// go on.
+// smallOrIdle responds as small does, except to /idle, where the response begins and then stalls.
 func smallOrIdle(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/idle" {
 		small(w, r)
@@ -174,7 +174,7 @@ func smallOrIdle(w http.ResponseWriter, r *http.Request) {
 	<-never
 }
 
-// never is what idle handlers wait for, until the process ends.
+// never blocks idle handlers until the process ends.
 var never chan struct{}
 
 // inParallel runs f n times at once.

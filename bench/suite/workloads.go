@@ -6,38 +6,38 @@ import (
 	"github.com/amahi/spdy/internal/testconn"
 )
 
-// A workload is something to be done, by each of its targets.
+// A workload is a task that each target performs.
 type workload struct {
 	name    string
 	title   string   // one line
 	targets []string // the first is ours
 	goals   []goal
-	rounds  int  // at most so many, for what takes long and varies little; 0 for all
-	idle    bool // it is memory that counts
+	rounds  int  // maximum number of rounds, for slow workloads that vary little; 0 for all
+	idle    bool // the workload measures memory
 	run     func(target string, scale float64) (metrics, error)
 }
 
 // A goal is a bound for ours.
 type goal struct {
 	metric  string
-	ours    string  // the target that has to reach it; "" for the workload's first
-	against string  // the target that it is compared with; "" for none
-	factor  float64 // of that target's median, or the bound itself
-	atLeast bool    // else at most
+	ours    string  // the target that must reach the goal; "" for the workload's first
+	against string  // the target to compare with; "" for a fixed bound
+	factor  float64 // multiple of that target's median, or the bound itself
+	atLeast bool    // the factor is a minimum, else a maximum
 }
 
-// metrics are what one run has measured, by name and unit.
+// metrics are the measurements of a run, by name and unit.
 type metrics map[string]float64
 
-// A long path is 100 ms there and back at 1 Gbit/s, and buffers 32 MiB, more than it
-// holds, as networks do.
+// A long path has a round trip of 100 ms at 1 Gbit/s, and buffers 32 MiB, more than is in flight,
+// as networks do.
 const (
 	longRTT   = 100 * time.Millisecond
 	longSpeed = 125_000_000 // bytes a second
 	longQueue = 32 << 20
 )
 
-// workloads are all there are, in the order in which they are reported.
+// workloads returns all workloads, in the order of the report.
 func workloads() []*workload {
 	all := append(requests(), bulks()...)
 	all = append(all, memories()...)
@@ -51,8 +51,8 @@ var (
 	muxed = []string{"spdy", "h2"}
 )
 
-// none is what a number of allocations is held to that should be 0: what happens once
-// in a run, divided by how often the workload repeats, may show.
+// none is the bound for a number of allocations that should be 0: allocations that happen once in a
+// run, divided by the number of repetitions, may show.
 const none = 0.05
 
 func requests() []*workload {
@@ -126,7 +126,7 @@ func memories() []*workload {
 		},
 		{
 			name: "crowd-streams", title: "100,000 idle answers over 100 sessions",
-			targets: []string{"spdy"}, // x/net/http2 is minutes in opening so many
+			targets: []string{"spdy"}, // x/net/http2 needs minutes to open so many
 			goals:   []goal{{metric: "peak MiB", factor: 2048}, {metric: "times alone", factor: 3}},
 			rounds:  3, idle: true,
 			run: crowd(100, 1000),

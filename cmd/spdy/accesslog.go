@@ -11,19 +11,19 @@ import (
 	"github.com/amahi/spdy/internal/shown"
 )
 
-// An accessLog prints a line for each request when it has been answered.
+// An accessLog prints a line for each request after the response.
 type accessLog struct {
 	next http.Handler
 	out  io.Writer
 	now  func() time.Time
 }
 
-// ServeHTTP passes the request on. A handler that panics has its line too.
+// ServeHTTP calls the next handler. A handler that panics is logged too.
 func (a *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := a.now()
 	answer := &loggedAnswer{ResponseWriter: w}
 	defer func() {
-		status := "-" // nothing was answered
+		status := "-" // no response was sent
 		if answer.status != 0 {
 			status = fmt.Sprint(answer.status)
 		}
@@ -37,8 +37,7 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// logged makes a URL one word without surprises, and without its query, which may have secrets
-// in it.
+// logged makes a URL a single printable word, without the query, which may contain secrets.
 func logged(uri string) string {
 	path, query, found := strings.Cut(uri, "?")
 	path = strings.ReplaceAll(shown.Printable(path), " ", `\x20`)
@@ -48,8 +47,8 @@ func logged(uri string) string {
 	return path
 }
 
-// protocolOf names what a request came over: by TLS's word if there is TLS; what a
-// client without it speaks is known to be SPDY, but not in which dialect.
+// protocolOf names the protocol of a request: with TLS the negotiated protocol; else "spdy", since
+// the dialect is unknown, or the version of HTTP.
 func protocolOf(w http.ResponseWriter, r *http.Request) string {
 	switch {
 	case r.TLS != nil && r.TLS.NegotiatedProtocol != "":
@@ -65,14 +64,14 @@ func overSPDY(w http.ResponseWriter) bool {
 	return ok
 }
 
-// A loggedAnswer notes the status and the size of an answer.
+// A loggedAnswer records the status and the size of a response.
 type loggedAnswer struct {
 	http.ResponseWriter
 	status int
 	n      int64
 }
 
-// WriteHeader notes the status.
+// WriteHeader records the status.
 func (l *loggedAnswer) WriteHeader(status int) {
 	if l.status == 0 && status >= 200 {
 		l.status = status
@@ -80,14 +79,15 @@ func (l *loggedAnswer) WriteHeader(status int) {
 	l.ResponseWriter.WriteHeader(status)
 }
 
-// Write counts.
+// Write counts bytes.
 func (l *loggedAnswer) Write(p []byte) (int, error) {
 	n, err := l.ResponseWriter.Write(p)
 	l.wrote(int64(n))
 	return n, err
 }
 
-// ReadFrom counts, and leaves the copying to those who know the fastest way.
+// ReadFrom counts bytes, and leaves the copying to the underlying writer, which may have a faster
+// way.
 func (l *loggedAnswer) ReadFrom(r io.Reader) (int64, error) {
 	n, err := io.Copy(l.ResponseWriter, r)
 	l.wrote(n)
@@ -101,10 +101,10 @@ func (l *loggedAnswer) wrote(n int64) {
 	l.n += n
 }
 
-// Unwrap lets an http.ResponseController find what is underneath.
+// Unwrap gives an http.ResponseController access to the underlying writer.
 func (l *loggedAnswer) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
-// spdyOnly turns away clients of HTTP/1.1, in words that they understand.
+// spdyOnly rejects clients of HTTP/1.1 with a response in HTTP/1.1.
 func spdyOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		under := w

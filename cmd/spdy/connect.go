@@ -18,7 +18,7 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A dialer connects to SPDY servers the way the flags of get and ping say.
+// A dialer connects to SPDY servers according to the flags of get and ping.
 type dialer struct {
 	version  versionFlag
 	insecure bool
@@ -54,8 +54,8 @@ func (d *dialer) prepare() error {
 	return nil
 }
 
-// dial connects and, for TLS, makes the handshake and checks that the server
-// speaks SPDY. It returns the dialect to speak.
+// dial connects and, for TLS, performs the handshake and checks that the server speaks SPDY. It
+// returns the dialect to speak.
 func (d *dialer) dial(ctx context.Context, addr string, secure bool) (net.Conn, spdy.Version, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
@@ -123,7 +123,7 @@ func handshakeError(addr string, names []string, err error) error {
 	return fmt.Errorf("TLS handshake with %s: %w", addr, err)
 }
 
-// plainProtocol names what a server speaks that has answered a TLS handshake with these bytes.
+// plainProtocol names the protocol of a server that has answered a TLS handshake with these bytes.
 func plainProtocol(first []byte) string {
 	switch {
 	case bytes.HasPrefix(first, []byte("HTTP/")):
@@ -132,13 +132,14 @@ func plainProtocol(first []byte) string {
 		return "SSH"
 	case first[0] == 0x80:
 		return "SPDY"
-	case first[0] == 0 && first[3] == 4: // the type of SETTINGS, behind the length
+	case first[0] == 0 && first[3] == 4: // the type of SETTINGS, after the length
 		return "HTTP/2"
 	}
 	return fmt.Sprintf("another protocol, which begins with %q,", first)
 }
 
-// explain says in an error of a session what the server speaks instead of SPDY, and what to do.
+// explain adds to a session's error the protocol that the server speaks instead of SPDY, and a
+// remedy.
 func explain(err error) error {
 	var other *spdy.NotSPDYError
 	if !errors.As(err, &other) {
@@ -171,7 +172,7 @@ func explain(err error) error {
 	return errors.New(text)
 }
 
-// orList joins names the way people do.
+// orList joins names as in a sentence.
 func orList(names []string) string {
 	last := len(names) - 1
 	if last < 1 {

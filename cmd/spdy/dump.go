@@ -32,13 +32,13 @@ What is wrong with the input goes to standard error, with the number of the byte
 where the frame begins, counted from 0; the exit code is 1 then.
 `
 
-// dumpHeaderBytes is how large a header block may be to be shown.
+// dumpHeaderBytes is the largest header block that is shown.
 const dumpHeaderBytes = 4 << 20
 
 // A framePrinter prints the frames of one direction.
 type framePrinter interface {
-	// frame prints what ReadFrame returned: a frame, or nil and an error that
-	// concerns this frame only.
+	// frame prints the result of ReadFrame: a frame, or nil and an error that concerns this frame
+	// only.
 	frame(raw spdy.RawFrame, f spdy.Frame, err error) error
 }
 
@@ -81,8 +81,8 @@ func runDump(ctx context.Context, e *env, args []string) error {
 	return err
 }
 
-// guessVersion looks at the first frame, which says 2 for SPDY/2 and 3 for both
-// of the others. Nothing is wrong yet if there is none.
+// guessVersion checks the version of the first frame: 2 for SPDY/2, 3 for both other dialects. A
+// missing frame is not an error here.
 func guessVersion(in *bufio.Reader) spdy.Version {
 	first, err := in.Peek(2)
 	if err == nil && first[0] == 0x80 && first[1] == 2 {
@@ -123,7 +123,7 @@ func (d *dumper) dump(v spdy.Version) error {
 		if err != nil {
 			d.complain(raw, err)
 		}
-		if d.in.Buffered() == 0 { // reading may take long from here
+		if d.in.Buffered() == 0 { // the next read may block for long
 			if err := d.out.Flush(); err != nil {
 				return err
 			}
@@ -138,7 +138,7 @@ func (d *dumper) dump(v spdy.Version) error {
 	return nil
 }
 
-// end reports the error after which nothing more can be read.
+// end reports the error that ended reading.
 func (d *dumper) end(raw spdy.RawFrame, err error) error {
 	var broken *spdy.SessionError
 	var other *spdy.NotSPDYError
@@ -152,15 +152,15 @@ func (d *dumper) end(raw spdy.RawFrame, err error) error {
 	return fmt.Errorf("at byte %d: %w", raw.Offset+int64(raw.Size), err)
 }
 
-// complain says what is wrong with a frame and where it begins. What there is to
-// show of the frames before it is shown first, for a terminal that gets both.
+// complain reports the fault of a frame and the offset of the frame. Earlier frames are printed
+// first, for a terminal that shows both outputs.
 func (d *dumper) complain(raw spdy.RawFrame, err error) {
 	d.faults++
-	_ = d.out.Flush() // the next write reports it
+	_ = d.out.Flush() // the next write reports the error
 	fmt.Fprintf(d.stderr, "spdy dump: byte %d: %s\n", raw.Offset, shown.Printable(faultText(raw, err)))
 }
 
-// otherText says what an input is that does not begin with a frame.
+// otherText describes an input that does not begin with a frame.
 func otherText(e *spdy.NotSPDYError) string {
 	switch e.Protocol {
 	case "":
@@ -173,7 +173,7 @@ func otherText(e *spdy.NotSPDYError) string {
 
 const headerSize = 8 // of a frame
 
-// faultText puts an error of ReadFrame into words.
+// faultText describes an error of ReadFrame.
 func faultText(raw spdy.RawFrame, err error) string {
 	var (
 		stream  *spdy.StreamError
@@ -199,7 +199,7 @@ func faultText(raw spdy.RawFrame, err error) string {
 	return err.Error()
 }
 
-// versionHint is for those who read frames with headers in the wrong dialect.
+// versionHint is a hint for users who read frames with headers in the wrong dialect.
 func versionHint(raw spdy.RawFrame) string {
 	if raw.Control && (raw.Version == 2 || raw.Version == 3) {
 		return fmt.Sprintf(" (the frame says version %d)", raw.Version)
@@ -207,7 +207,7 @@ func versionHint(raw spdy.RawFrame) string {
 	return ""
 }
 
-// because joins the parts of an error that say why.
+// because joins the reason and the cause of an error.
 func because(reason string, cause error) string {
 	if cause == nil {
 		return reason
@@ -219,7 +219,7 @@ func because(reason string, cause error) string {
 	return reason + ": " + text
 }
 
-// frameName is the type of a frame as dumps print it.
+// frameName is the type of a frame as dumps print the type.
 func frameName(raw spdy.RawFrame) string {
 	if raw.Control && (raw.Type == spdy.FrameData || raw.Type > spdy.FrameCredential) {
 		return fmt.Sprintf("type %d", uint16(raw.Type))

@@ -6,9 +6,9 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// fieldsOf returns the headers of a frame, in the order of the wire. Those of a
-// block that breaks a rule are no Frame, but still worth a look: they are taken
-// from the inflated block, as far as it has any.
+// fieldsOf returns the headers of a frame, in the order of the wire. ReadFrame returns no Frame for
+// a block that breaks a rule, but the headers are still useful: they are parsed from the inflated
+// block, as far as possible.
 func fieldsOf(v spdy.Version, raw spdy.RawFrame, f spdy.Frame) spdy.HeaderBlock {
 	switch f := f.(type) {
 	case *spdy.SynStreamFrame:
@@ -23,8 +23,8 @@ func fieldsOf(v spdy.Version, raw spdy.RawFrame, f spdy.Frame) spdy.HeaderBlock 
 	return nil
 }
 
-// looseFields takes apart an inflated header block without judging it, up to where
-// it stops making sense.
+// looseFields parses an inflated header block without checking rules, up to the first malformed
+// field.
 func looseFields(v spdy.Version, block []byte) spdy.HeaderBlock {
 	count, block, ok := cutInt(v, block)
 	var h spdy.HeaderBlock
@@ -41,7 +41,7 @@ func looseFields(v spdy.Version, block []byte) spdy.HeaderBlock {
 	return h
 }
 
-// cutInt takes an integer off a block: 16 bits in SPDY/2, 32 bits otherwise.
+// cutInt cuts an integer off a block: 16 bits in SPDY/2, 32 bits otherwise.
 func cutInt(v spdy.Version, block []byte) (n uint32, rest []byte, ok bool) {
 	switch {
 	case v == spdy.SPDY2 && len(block) >= 2:
@@ -52,7 +52,7 @@ func cutInt(v spdy.Version, block []byte) (n uint32, rest []byte, ok bool) {
 	return 0, block, false
 }
 
-// cutText takes a length and as many bytes off a block.
+// cutText cuts a length and as many bytes off a block.
 func cutText(v spdy.Version, block []byte) (text, rest []byte, ok bool) {
 	n, rest, ok := cutInt(v, block)
 	if !ok || uint64(n) > uint64(len(rest)) {
@@ -61,8 +61,8 @@ func cutText(v spdy.Version, block []byte) (text, rest []byte, ok bool) {
 	return rest[:n], rest[n:], true
 }
 
-// fixedPart is what precedes the header block in SYN_STREAM, SYN_REPLY and
-// HEADERS, with the bits that a Frame does not keep (SPEC §1.3, §1.4).
+// fixedPart holds the fields before the header block in SYN_STREAM, SYN_REPLY and HEADERS,
+// including the bits that a Frame does not keep (SPEC §1.3, §1.4).
 type fixedPart struct {
 	stream, associated uint32
 	priority, slot     uint8
@@ -70,7 +70,7 @@ type fixedPart struct {
 	hasSlot, hasUnused bool
 }
 
-// fixedOf takes apart a payload that ReadFrame has found long enough.
+// fixedOf parses a payload whose length ReadFrame has checked.
 func fixedOf(v spdy.Version, raw spdy.RawFrame) (x fixedPart) {
 	const idBits = 1<<31 - 1
 	p := raw.Payload

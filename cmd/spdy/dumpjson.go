@@ -10,8 +10,8 @@ import (
 	"github.com/amahi/spdy/internal/shown"
 )
 
-// The objects that dump -json prints. They have the keys of "decoded" in
-// testdata/vectors.json, and "error" in addition if the headers break a rule.
+// The objects that dump -json prints. They have the keys of "decoded" in testdata/vectors.json, and
+// "error" in addition if the headers break a rule.
 type (
 	jsonData struct {
 		Type     string          `json:"type"`
@@ -113,7 +113,7 @@ func (p *jsonPrinter) frame(raw spdy.RawFrame, f spdy.Frame, err error) error {
 	return werr
 }
 
-// secret is data in hexadecimal digits, nil unless secrets are shown.
+// secret returns data in hexadecimal digits, or nil unless secrets are shown.
 func (p *jsonPrinter) secret(data []byte) *string {
 	if !p.secrets {
 		return nil
@@ -122,8 +122,8 @@ func (p *jsonPrinter) secret(data []byte) *string {
 	return &digits
 }
 
-// object makes the object of a frame. f is nil, and err set, only for frames whose
-// headers break a rule.
+// object makes the object of a frame. Only for frames whose headers break a rule f is nil and err
+// set.
 func (p *jsonPrinter) object(raw spdy.RawFrame, f spdy.Frame, err error) any {
 	control := jsonControl{raw.Type.String(), raw.Type, raw.Version, raw.Flags, raw.Length}
 	switch f := f.(type) {

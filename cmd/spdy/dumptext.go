@@ -9,7 +9,7 @@ import (
 	"github.com/amahi/spdy/internal/shown"
 )
 
-// A textPrinter prints a line for each frame, and details below.
+// A textPrinter prints a line for each frame, followed by details.
 type textPrinter struct {
 	w      io.Writer
 	format textFormat
@@ -35,20 +35,20 @@ func (p *textPrinter) frame(raw spdy.RawFrame, f spdy.Frame, err error) error {
 	return werr
 }
 
-// A textFormat makes readable text of frames.
+// A textFormat formats frames as readable text.
 type textFormat struct {
 	version spdy.Version
 	secrets bool
 }
 
-// textTitle is above the columns of a frame; textIndent is before what is below.
+// textTitle is the heading of the columns of a frame; textIndent indents the details.
 const (
 	textTitle  = "frame          stream  flags    length  details"
 	textIndent = "            "
 )
 
-// appendFrame appends the line of a frame, with a note at its end, and the lines
-// of its headers, settings or data. f is nil if the headers break a rule.
+// appendFrame appends the line of a frame, ending in note, and the lines of the headers, settings
+// or data. f is nil if the headers break a rule.
 func (t *textFormat) appendFrame(b []byte, raw spdy.RawFrame, f spdy.Frame, note string) []byte {
 	stream, details := t.describe(raw, f)
 	if note != "" && details != "" {
@@ -71,8 +71,7 @@ func (t *textFormat) appendFrame(b []byte, raw spdy.RawFrame, f spdy.Frame, note
 	return b
 }
 
-// describe returns the stream that a frame is about and what else is in it that
-// fits its line.
+// describe returns the stream of a frame and the details that fit on the line.
 func (t *textFormat) describe(raw spdy.RawFrame, f spdy.Frame) (stream, details string) {
 	stream = "-"
 	switch f := f.(type) {
@@ -116,7 +115,7 @@ func (t *textFormat) describe(raw spdy.RawFrame, f spdy.Frame) (stream, details 
 	return id(fixed.stream), details
 }
 
-// statusText is a status by number and, if it has one, by name.
+// statusText returns a status by number and, if known, by name.
 func statusText(code uint32, name fmt.Stringer) string {
 	if s := name.String(); !strings.Contains(s, " ") {
 		return fmt.Sprintf("%d %s", code, s)
@@ -133,7 +132,7 @@ func orNo(s string) string {
 	return s
 }
 
-// flagNames names the flags of a frame; those without a meaning stay numbers.
+// flagNames names the flags of a frame; unknown flags stay numbers.
 func flagNames(raw spdy.RawFrame) string {
 	var names []string
 	left := raw.Flags
@@ -179,15 +178,15 @@ func settingFlags(e spdy.Setting) string {
 	return s
 }
 
-// longestFrame is how much of the headers of a frame is shown, in bytes, and longestValue how
-// much of one name or value.
+// Limits in bytes: longestFrame on the shown headers of a frame, longestValue on a shown name or
+// value.
 const (
 	longestFrame = 64 << 10
 	longestValue = 1000
 )
 
-// appendFields appends a line for each value of each header: several values of one
-// name are joined by NUL on the wire (SPEC §2.2).
+// appendFields appends a line for each value of each header: on the wire NUL joins several values
+// of a name (SPEC §2.2).
 func (t *textFormat) appendFields(b []byte, h spdy.HeaderBlock) []byte {
 	format := shown.Format{
 		Before: textIndent, Between: ": ", After: "\n", Lines: true, Secrets: t.secrets,
@@ -217,7 +216,7 @@ func (t *textFormat) appendBytes(b []byte, p []byte) []byte {
 	return b
 }
 
-// plural is a count with its noun.
+// plural returns a count with the noun.
 func plural(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -18,18 +18,18 @@ import (
 	"github.com/amahi/spdy/internal/shown"
 )
 
-// A fetcher works off the jobs of one get.
+// A fetcher runs the jobs of a get.
 type fetcher struct {
 	env      *env
 	options  *getOptions
 	jobs     []job
 	console  *console
-	progress *progress // nil: none is shown
+	progress *progress // nil: no progress is shown
 	servers  map[origin]*server
-	rawOut   bool // standard output takes anything: no terminal, or -o -
+	rawOut   bool // standard output accepts binary data: not a terminal, or -o -
 }
 
-// A server is where the jobs of one origin go. Whichever job comes first connects.
+// A server handles the jobs of an origin. The first job connects.
 type server struct {
 	connect func() (*spdy.Client, error)
 	used    bool
@@ -50,8 +50,7 @@ func newFetcher(e *env, o *getOptions, jobs []job) *fetcher {
 	return f
 }
 
-// run fetches everything: all at once what is to be saved, one after the other what
-// is to be printed.
+// run fetches all jobs: jobs to save in parallel, jobs to print one after the other.
 func (f *fetcher) run(ctx context.Context) error {
 	f.prepareServers(ctx)
 	defer f.closeServers()
@@ -71,7 +70,7 @@ func (f *fetcher) run(ctx context.Context) error {
 	switch {
 	case !slices.Contains(failed, true):
 		return nil
-	case ctx.Err() != nil: // whatever they say failed
+	case ctx.Err() != nil: // whatever the jobs reported
 		return ctx.Err()
 	}
 	return errFailed
@@ -95,7 +94,7 @@ func (f *fetcher) prepareServers(ctx context.Context) {
 	}
 }
 
-// closeServers ends the sessions that were begun.
+// closeServers ends the started sessions.
 func (f *fetcher) closeServers() {
 	for o, s := range f.servers {
 		if !s.used {
@@ -112,7 +111,7 @@ func (f *fetcher) closeServers() {
 	}
 }
 
-// try fetches one URL and says what went wrong, unless that was Ctrl-C.
+// try fetches a URL and reports a failure, unless Ctrl-C caused the failure.
 func (f *fetcher) try(ctx context.Context, j job) bool {
 	err := f.fetch(ctx, j)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errBrokenPipe) {
@@ -149,7 +148,7 @@ func (f *fetcher) fetch(ctx context.Context, j job) error {
 	return statusError(res)
 }
 
-// statusError is the failure that an answer's status stands for.
+// statusError returns the error for a response's status, or nil for 2xx.
 func statusError(res *http.Response) error {
 	if res.StatusCode >= 200 && res.StatusCode < 300 {
 		return nil
@@ -161,10 +160,10 @@ func statusError(res *http.Response) error {
 	return errors.New(status)
 }
 
-// errBrokenPipe is the end of whoever reads our output. It needs no words.
+// errBrokenPipe means that the reader of our output is gone. It is not reported.
 var errBrokenPipe = errors.New("broken pipe")
 
-// print writes an answer to standard output.
+// print writes a response to standard output.
 func (f *fetcher) print(j job, res *http.Response) error {
 	if f.options.include {
 		if err := f.printHeader(f.env.stdout, res); err != nil {
@@ -182,8 +181,8 @@ func (f *fetcher) print(j job, res *http.Response) error {
 	return err
 }
 
-// printHeader writes the status and the headers of an answer. What could upset a
-// terminal is left to programs.
+// printHeader writes the status and the headers of a response. Control characters are escaped for a
+// terminal.
 func (f *fetcher) printHeader(w io.Writer, res *http.Response) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s\n", res.Proto, res.Status)
@@ -203,7 +202,7 @@ func (f *fetcher) printHeader(w io.Writer, res *http.Response) error {
 	return err
 }
 
-// save writes an answer to a file, which appears when it is complete.
+// save writes a response to a file, which appears when complete.
 func (f *fetcher) save(j job, res *http.Response) (err error) {
 	if err := statusError(res); err != nil {
 		return err
@@ -232,8 +231,8 @@ func (f *fetcher) save(j job, res *http.Response) (err error) {
 	return nil
 }
 
-// copyBody writes the body of an answer and returns how many bytes came. A body
-// that breaks off says where.
+// copyBody writes the body of a response and returns the number of received bytes. The error for a
+// truncated body includes the position.
 func (f *fetcher) copyBody(w io.Writer, j job, res *http.Response) (int64, error) {
 	body := &countingReader{r: res.Body}
 	if f.progress != nil {
@@ -245,7 +244,7 @@ func (f *fetcher) copyBody(w io.Writer, j job, res *http.Response) (int64, error
 	switch {
 	case err == nil:
 		_, err = io.Copy(w, in)
-	case err == io.EOF && body.n == 0: // nothing to unpack
+	case err == io.EOF && body.n == 0: // empty body
 		err = nil
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -258,8 +257,8 @@ func (f *fetcher) copyBody(w io.Writer, j job, res *http.Response) (int64, error
 	return body.n, err
 }
 
-// unpacked undoes a compression that nobody has asked for: a SPDY server may use
-// gzip whatever Accept-Encoding says (SPDY/3.1 §3.2.1).
+// unpacked undoes an unrequested compression: a SPDY server may use gzip whatever Accept-Encoding
+// says (SPDY/3.1 §3.2.1).
 func (f *fetcher) unpacked(body io.Reader, res *http.Response) (io.Reader, error) {
 	if f.options.header.Get("Accept-Encoding") != "" || res.StatusCode == http.StatusPartialContent ||
 		!strings.EqualFold(res.Header.Get("Content-Encoding"), "gzip") || res.Body == http.NoBody || res.Request.Method == http.MethodHead {
@@ -268,7 +267,7 @@ func (f *fetcher) unpacked(body io.Reader, res *http.Response) (io.Reader, error
 	return gzip.NewReader(body)
 }
 
-// A countingReader counts what is read.
+// A countingReader counts the bytes read.
 type countingReader struct {
 	r        io.Reader
 	n        int64
@@ -290,7 +289,7 @@ type textOnly struct {
 	w io.Writer
 }
 
-// Write fails if p has a NUL in it, which text has not.
+// Write fails if p contains a NUL, which text does not.
 func (t *textOnly) Write(p []byte) (int, error) {
 	if bytes.IndexByte(p, 0) >= 0 {
 		return 0, errors.New("the body is binary; -o file saves it, -o - prints it all the same")
@@ -298,7 +297,7 @@ func (t *textOnly) Write(p []byte) (int, error) {
 	return t.w.Write(p)
 }
 
-// attachData gives a request the body that -d says.
+// attachData sets the body of a request from -d.
 func (o *getOptions) attachData(ctx context.Context, e *env, req *http.Request) error {
 	kind := "application/octet-stream"
 	switch name, isFile := strings.CutPrefix(o.data, "@"); {
@@ -332,7 +331,7 @@ func (o *getOptions) attachData(ctx context.Context, e *env, req *http.Request) 
 	return nil
 }
 
-// name is what a job is called in a progress line.
+// name is the name of a job in a progress line.
 func (j job) name() string {
 	if j.file != "" {
 		return j.file

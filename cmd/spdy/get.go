@@ -55,14 +55,14 @@ type getOptions struct {
 	ranges     string
 }
 
-// A job is one URL to fetch.
+// A job is a URL to fetch.
 type job struct {
 	url    *url.URL
 	origin origin
 	file   string // "" means standard output
 }
 
-// An origin is a server as a session knows it.
+// An origin identifies the server of a session.
 type origin struct {
 	addr   string
 	secure bool
@@ -129,7 +129,7 @@ func (o *getOptions) setData(s string) error {
 	return nil
 }
 
-// plan makes jobs of the URLs and checks that the flags go with them.
+// plan makes jobs of the URLs and checks the flags against them.
 func (o *getOptions) plan(urls []string) ([]job, error) {
 	switch {
 	case len(urls) == 0:
@@ -167,7 +167,7 @@ func (o *getOptions) plan(urls []string) ([]job, error) {
 	return jobs, nil
 }
 
-// newJob takes a URL apart. One without a scheme is one of http.
+// newJob parses a URL. A URL without a scheme is an http URL.
 func newJob(s string) (job, error) {
 	if !strings.Contains(s, "://") {
 		s = "http://" + s
@@ -194,8 +194,8 @@ func newJob(s string) (job, error) {
 	return job{url: u, origin: origin{addr, u.Scheme == "https"}}, nil
 }
 
-// remoteName is the file name at the end of a URL. A server's name for something
-// must not become a path of ours.
+// remoteName returns the file name at the end of a URL. A server's name must not become a local
+// path.
 func remoteName(u *url.URL) (string, error) {
 	name := path.Base(u.Path)
 	if u.Path == "" || strings.HasSuffix(u.Path, "/") {
@@ -249,7 +249,7 @@ func hostPort(host, port string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// elapsed is a duration for people.
+// elapsed formats a duration for people.
 func elapsed(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:

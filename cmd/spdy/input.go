@@ -6,10 +6,9 @@ import (
 	"os"
 )
 
-// untilDone returns a reader of r whose Read ends when the context does: reading a
-// terminal or a pipe cannot be interrupted, so a goroutine does it, which a
-// cancelled Read leaves behind for the end of the process. Regular files are
-// returned as they are.
+// untilDone returns a reader of r whose Read ends with the context. A read of a terminal or a pipe
+// cannot be interrupted, so a goroutine reads; a cancelled Read leaves the goroutine behind until
+// the process ends. Regular files are returned unchanged.
 func untilDone(ctx context.Context, r io.Reader) io.Reader {
 	if f, ok := r.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
@@ -22,7 +21,7 @@ func untilDone(ctx context.Context, r io.Reader) io.Reader {
 type interruptible struct {
 	ctx context.Context
 	r   io.Reader
-	buf []byte // what has been read and not yet returned
+	buf []byte // bytes read and not yet returned
 	err error
 }
 
@@ -33,10 +32,10 @@ type readResult struct {
 	err error
 }
 
-// Read returns what r has, or the context's error.
+// Read returns bytes of r, or the context's error.
 func (i *interruptible) Read(p []byte) (int, error) {
 	if len(i.buf) == 0 && i.err == nil {
-		result := make(chan readResult, 1) // has room, so the goroutine never waits to send
+		result := make(chan readResult, 1) // buffered, so that the goroutine never blocks
 		go func() {
 			b := make([]byte, inputBuffer)
 			n, err := i.r.Read(b)

@@ -7,7 +7,7 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A direction is one of the two of a connection.
+// A direction is a direction of a connection.
 type direction int
 
 const (
@@ -17,11 +17,11 @@ const (
 
 func (d direction) reverse() direction { return 1 - d }
 
-// protocolWindow is what every window begins with (SPDY/3.1 §2.6.8).
+// protocolWindow is the initial size of every window (SPDY/3.1 §2.6.8).
 const protocolWindow = 64 << 10
 
-// A ledger keeps the windows of a connection by what passes on it: how much each
-// side may still send, on each stream and in all. It judges nothing.
+// A ledger tracks the windows of a connection from the observed frames: the credit of each side, on
+// each stream and on the session. It checks no rules.
 type ledger struct {
 	version spdy.Version
 
@@ -29,12 +29,12 @@ type ledger struct {
 	ways [2]account // by the direction of the data
 }
 
-// An account is about the data that goes in one direction.
+// An account tracks the data in one direction.
 type account struct {
-	session int64            // what may still be sent on all streams
+	session int64            // credit for all streams together
 	initial int64            // the window of a new stream
-	spent   map[uint32]int64 // by stream: bytes sent, less those granted
-	ended   map[uint32]bool  // streams whose FIN has been sent, and not that of the other side
+	spent   map[uint32]int64 // by stream: bytes sent, less bytes granted
+	ended   map[uint32]bool  // streams with a FIN from this side only
 }
 
 func newLedger(v spdy.Version) *ledger {
@@ -48,10 +48,10 @@ func newLedger(v spdy.Version) *ledger {
 	return l
 }
 
-// note enters a frame that passes, with the length of its payload, and returns
-// what it leaves of the windows that it touches.
+// note records a frame with a payload of the given length, and returns the remaining credit of the
+// windows that the frame changes.
 func (l *ledger) note(d direction, f spdy.Frame, length int) (windows string) {
-	if l.version == spdy.SPDY2 { // has no flow control
+	if l.version == spdy.SPDY2 { // no flow control
 		return ""
 	}
 	l.mu.Lock()
@@ -89,13 +89,12 @@ func (l *ledger) note(d direction, f spdy.Frame, length int) (windows string) {
 	return windows
 }
 
-// left says what is left of the window of a stream, unless it is 0, and of the
-// session's.
+// left describes the remaining credit of a stream, unless stream is 0, and of the session.
 func (l *ledger) left(way *account, stream uint32) string {
 	ofStream := fmt.Sprintf("window %d", way.initial-way.spent[stream])
 	ofSession := fmt.Sprintf("session window %d", way.session)
 	switch {
-	case l.version == spdy.SPDY3 && stream == 0: // means nothing there (SPEC W9)
+	case l.version == spdy.SPDY3 && stream == 0: // has no meaning there (SPEC W9)
 		return ""
 	case l.version == spdy.SPDY3:
 		return ofStream

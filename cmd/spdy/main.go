@@ -1,12 +1,12 @@
-// Command spdy is a tool for SPDY/2, SPDY/3 and SPDY/3.1: it dumps captured
-// bytes as frames, fetches URLs, measures round trips and serves a directory.
+// Command spdy is a tool for SPDY/2, SPDY/3 and SPDY/3.1: it dumps captured bytes as frames,
+// fetches URLs, measures round trips and serves a directory.
 //
 //	spdy dump [-version 2|3|3.1] [-json] [-secrets] [file]
 //	spdy get  [flags] URL...
 //	spdy ping [flags] host:port
 //	spdy serve [flags] [dir]
 //
-// See the README beside it, or "spdy help".
+// See the README in the same directory, or "spdy help".
 package main
 
 import (
@@ -27,23 +27,23 @@ const (
 	exitOK          = 0
 	exitFailure     = 1
 	exitUsage       = 2
-	exitInterrupted = 130 // what shells report for a program that Ctrl-C ended
+	exitInterrupted = 130 // the status that shells report after Ctrl-C
 )
 
 func main() {
 	ignoreBrokenPipes()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program on the spot
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// An env is what a subcommand has of the world.
+// An env is the environment of a subcommand.
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
-// A command is one subcommand.
+// A command is a subcommand.
 type command struct {
 	name, summary string
 	run           func(ctx context.Context, e *env, args []string) error
@@ -56,7 +56,7 @@ var commands = []command{
 	{"serve", "serve a directory over SPDY and HTTP/1.1", runServe},
 }
 
-// errFailed ends a subcommand that has said already what went wrong.
+// errFailed ends a subcommand that has already reported the failure.
 var errFailed = errors.New("failed")
 
 // A usageError is a mistake on the command line.
@@ -68,7 +68,7 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// run is the program, less the process around it.
+// run runs the command line with the given streams and returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		writeUsage(stderr)
@@ -93,7 +93,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitUsage
 }
 
-// report says what became of a subcommand and returns the exit code for it.
+// report prints the error of a subcommand and returns the exit code.
 func report(ctx context.Context, stderr io.Writer, name string, err error) int {
 	var usage *usageError
 	switch {
@@ -108,7 +108,7 @@ func report(ctx context.Context, stderr io.Writer, name string, err error) int {
 	case errors.Is(err, errFailed):
 		return exitFailure
 	case isBrokenPipe(err):
-		return exitFailure // whoever read the output knows
+		return exitFailure // the reader of the output knows
 	}
 	fmt.Fprintf(stderr, "spdy %s: %s\n", name, shown.Printable(err.Error()))
 	return exitFailure
@@ -122,16 +122,16 @@ func writeUsage(w io.Writer) {
 	fmt.Fprint(w, "\nRun 'spdy command -h' for the flags of a command.\n")
 }
 
-// newFlags returns a flag set that leaves the printing to parse.
+// newFlags returns a flag set that leaves printing to parse.
 func newFlags(name string) *flag.FlagSet {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	return flags
 }
 
-// parse parses the arguments of a subcommand and returns those that are no flags.
-// Unlike the flag package alone it takes flags after them too, up to "--". For -h
-// it prints the help and returns flag.ErrHelp.
+// parse parses the arguments of a subcommand and returns the arguments that are not flags. Unlike
+// the flag package alone, parse accepts flags after them too, up to "--". For -h it prints the help
+// and returns flag.ErrHelp.
 func (e *env) parse(flags *flag.FlagSet, args []string, help string) (rest []string, err error) {
 	for {
 		if err := flags.Parse(args); err != nil {

@@ -84,7 +84,7 @@ func runPing(ctx context.Context, e *env, args []string) error {
 	return nil
 }
 
-// pingOrigin takes a host with or without a port, or the URL of a server.
+// pingOrigin parses a host with or without a port, or the URL of a server.
 func pingOrigin(s string, secure bool) (origin, error) {
 	if !strings.Contains(s, "://") {
 		if secure {
@@ -103,7 +103,7 @@ func pingOrigin(s string, secure bool) (origin, error) {
 	return j.origin, nil
 }
 
-// A pinger sends pings one after the other and keeps count.
+// A pinger sends pings one after the other and counts them.
 type pinger struct {
 	pingOptions
 	out   io.Writer
@@ -114,8 +114,7 @@ type pinger struct {
 	took  time.Duration
 }
 
-// run pings until it has done so often enough or the context ends, neither of which
-// is an error.
+// run sends pings until the count is reached or the context ends; neither is an error.
 func (p *pinger) run(ctx context.Context) error {
 	p.began = time.Now()
 	defer func() { p.took = time.Since(p.began) }()
@@ -140,8 +139,7 @@ func (p *pinger) run(ctx context.Context) error {
 	}
 }
 
-// once sends one ping and prints what came of it. A ping that Ctrl-C ended does not
-// count.
+// once sends a ping and prints the result. A ping that Ctrl-C ended does not count.
 func (p *pinger) once(ctx context.Context, seq int) error {
 	waiting, cancel := context.WithTimeout(ctx, p.wait)
 	defer cancel()
@@ -175,8 +173,7 @@ func (p *pinger) summary(addr string) {
 	}
 }
 
-// pingStats sums up round trips, in milliseconds, without keeping them (Welford's
-// method).
+// pingStats accumulates round trips, in milliseconds, without storing them (Welford's method).
 type pingStats struct {
 	sent, received int64
 	min, max       float64
@@ -196,7 +193,7 @@ func (s *pingStats) add(rtt time.Duration) {
 	s.squares += off * (ms - s.mean)
 }
 
-// stddev is the standard deviation of all round trips there were.
+// stddev returns the standard deviation of all round trips.
 func (s *pingStats) stddev() float64 {
 	if s.received == 0 {
 		return 0
@@ -204,7 +201,7 @@ func (s *pingStats) stddev() float64 {
 	return math.Sqrt(s.squares / float64(s.received))
 }
 
-// milliseconds prints a duration the way ping(8) does, with three digits or so.
+// milliseconds formats a duration as ping(8) does, with about three digits.
 func milliseconds(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	switch {

@@ -11,28 +11,28 @@ import (
 	"github.com/amahi/spdy/internal/shown"
 )
 
-// How often progress is shown: redrawn on a terminal, as another line elsewhere.
+// The interval of progress output: redrawn on a terminal, else a new line.
 const (
 	redrawEvery = 100 * time.Millisecond
 	lineEvery   = time.Second
 )
 
-// A transfer is a body on its way.
+// A transfer is a body in transit.
 type transfer struct {
 	name  string
 	total int64 // -1 if unknown
 	done  atomic.Int64
 }
 
-// A progress shows how far the transfers of a get have come.
+// A progress shows the progress of the transfers of a get.
 type progress struct {
 	console *console
 	jobs    int
 
 	mu       sync.Mutex
 	running  []*transfer
-	complete int   // transfers that are over
-	before   int64 // bytes of those
+	complete int   // finished transfers
+	before   int64 // bytes of finished transfers
 	meter    meter
 }
 
@@ -56,7 +56,7 @@ func (p *progress) remove(t *transfer) {
 	}
 }
 
-// finished says that a file has been saved.
+// finished reports that a file has been saved.
 func (p *progress) finished(name string, n int64, took time.Duration) {
 	rate := ""
 	if took >= time.Millisecond {
@@ -65,7 +65,7 @@ func (p *progress) finished(name string, n int64, took time.Duration) {
 	fmt.Fprintf(p.console, "saved %s: %s in %s%s\n", shown.Printable(name), byteCount(float64(n)), elapsed(took), rate)
 }
 
-// start shows progress until the function that it returns is called.
+// start shows progress until the returned function is called.
 func (p *progress) start() (stop func()) {
 	quit, ended := make(chan struct{}), make(chan struct{})
 	every := lineEvery
@@ -104,7 +104,7 @@ func (p *progress) show(now time.Time) {
 	}
 }
 
-// line puts the state of all transfers into one line.
+// line describes the state of all transfers in one line.
 func (p *progress) line(now time.Time) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,7 +126,7 @@ func (p *progress) line(now time.Time) string {
 		name = fmt.Sprintf("%d of %d files", p.complete, p.jobs)
 		done += p.before
 		if p.complete+len(p.running) < p.jobs {
-			total = -1 // there are some of which nothing is known
+			total = -1 // the size of the other files is unknown
 		} else if total >= 0 {
 			total += p.before
 		}
@@ -140,8 +140,8 @@ const (
 	nameWidth = 16
 )
 
-// progressLine is one line of progress; total is -1 if it is not known, and rate, in
-// bytes a second, 0.
+// progressLine formats a line of progress. total is -1 if unknown; rate is in bytes a second, 0 if
+// unknown.
 func progressLine(name string, done, total int64, rate float64, bar bool) string {
 	name = shown.Printable(name)
 	if runes := []rune(name); bar && len(runes) > nameWidth {
@@ -171,7 +171,7 @@ func progressLine(name string, done, total int64, rate float64, bar bool) string
 	return strings.Join(parts, "  ")
 }
 
-// clock is a duration as minutes and seconds, or with hours.
+// clock formats a duration as minutes and seconds, or with hours.
 func clock(d time.Duration) string {
 	s := int64(d.Round(time.Second) / time.Second)
 	if s >= 3600 {
@@ -180,7 +180,7 @@ func clock(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
 
-// byteCount is a number of bytes for people.
+// byteCount formats a number of bytes for people.
 func byteCount(n float64) string {
 	if n < 1024 {
 		return fmt.Sprintf("%.0f B", n)
@@ -203,7 +203,7 @@ type meter struct {
 
 func (m *meter) start(now time.Time) { m.last = now }
 
-// rate returns the rate now that n bytes have come since the start.
+// rate returns the current rate; n is the number of bytes since the start.
 func (m *meter) rate(now time.Time, n int64) float64 {
 	const memory = 3.0 // seconds
 	span := now.Sub(m.last).Seconds()

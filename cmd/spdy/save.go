@@ -8,15 +8,15 @@ import (
 	"path/filepath"
 )
 
-// A saved is a file that takes its name when it is complete. Until then its bytes
-// are in a file beside it.
+// A saved is a file that gets the final name when complete. Until then the bytes are in a temporary
+// file in the same directory.
 type saved struct {
 	*os.File
-	final string // "" once it is committed, aborted, or if there is no name to take
+	final string // "" once committed or aborted, or if the file is written in place
 }
 
-// createSaved creates a file to be saved as path. What is there already is replaced
-// by commit, and keeps its permissions; a device or a pipe is written to as it is.
+// createSaved creates a file to be saved as path. commit replaces an existing file, and keeps the
+// permissions; a device or a pipe is written in place.
 func createSaved(path string) (*saved, error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
@@ -42,7 +42,7 @@ func createSaved(path string) (*saved, error) {
 	return &saved{file, path}, nil
 }
 
-// commit closes the file and gives it its name.
+// commit closes the file and renames it to the final name.
 func (s *saved) commit() error {
 	if err := s.Close(); err != nil {
 		return err
@@ -64,6 +64,6 @@ func (s *saved) abort() {
 		return
 	}
 	s.Close()
-	_ = os.Remove(s.Name()) // the error that led here is the one to report
+	_ = os.Remove(s.Name()) // the error that led here is reported instead
 	s.final = ""
 }

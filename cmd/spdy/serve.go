@@ -33,7 +33,7 @@ The URLs and a line for each request go to standard output, errors to standard
 error. Ctrl-C lets requests under way finish; a second one does not.
 `
 
-// serveGrace is how long requests may go on after Ctrl-C.
+// serveGrace is how long requests may run after Ctrl-C.
 const serveGrace = 10 * time.Second
 
 // serveOptions are the flags of serve.
@@ -115,10 +115,9 @@ func (o *serveOptions) handler(files http.FileSystem, logTo io.Writer) http.Hand
 	return &accessLog{next: h, out: logTo, now: time.Now}
 }
 
-// until serves until the context ends, and then as long as it takes to do so
-// decently.
+// until serves until the context ends, and then shuts down within serveGrace.
 func (o *serveOptions) until(ctx context.Context, srv *spdy.Server, ln net.Listener, certificate *tls.Certificate) error {
-	served := make(chan error, 1) // has room, so the goroutine never waits to send
+	served := make(chan error, 1) // buffered, so that the goroutine never blocks
 	go func() { served <- o.listen(srv, ln, certificate) }()
 	select {
 	case err := <-served:
@@ -132,7 +131,7 @@ func (o *serveOptions) until(ctx context.Context, srv *spdy.Server, ln net.Liste
 		return err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil // they had their time
+		return nil // the requests had serveGrace to finish
 	}
 	return err
 }
@@ -152,7 +151,7 @@ func (o *serveOptions) listen(srv *spdy.Server, ln net.Listener, certificate *tl
 	return srv.Serve(tls.NewListener(ln, conf))
 }
 
-// certificate loads the certificate, or makes one up.
+// certificate loads the certificate, or generates a certificate.
 func (o *serveOptions) certificate() (*tls.Certificate, error) {
 	var (
 		cert tls.Certificate
@@ -169,7 +168,7 @@ func (o *serveOptions) certificate() (*tls.Certificate, error) {
 	return &cert, nil
 }
 
-// hosts are the names that a made-up certificate is for.
+// hosts are the names in a generated certificate.
 func (o *serveOptions) hosts() []string {
 	hosts := append([]string(nil), localcert.Hosts...)
 	host, _, err := net.SplitHostPort(o.addr)
@@ -183,7 +182,7 @@ func (o *serveOptions) hosts() []string {
 	return hosts
 }
 
-// announce prints where the files are to be had.
+// announce prints the URLs of the files.
 func (o *serveOptions) announce(w io.Writer, addr net.Addr, certificate *tls.Certificate) error {
 	scheme := "http"
 	if o.secure {
@@ -205,8 +204,8 @@ func (o *serveOptions) announce(w io.Writer, addr net.Addr, certificate *tls.Cer
 	return err
 }
 
-// urlHosts returns what stands for an address in URLs: all names of this machine if
-// it is all its addresses.
+// urlHosts returns the hosts for an address in URLs: localhost and all addresses of this machine if
+// the address is unspecified.
 func urlHosts(addr net.Addr) []string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
@@ -223,7 +222,7 @@ func urlHosts(addr net.Addr) []string {
 	return hosts
 }
 
-// machineAddrs are the addresses of this machine that others can use.
+// machineAddrs returns the addresses of this machine that other machines can use.
 func machineAddrs() (addrs []string) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {

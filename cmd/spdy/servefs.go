@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// A directory is an http.FileSystem of what may be served: regular files and
-// directories below the root, without those that begin with a dot unless all is
-// set. Whatever else there is does not exist.
+// A directory is an http.FileSystem of the files that may be served: regular files and directories
+// below the root, without names that begin with a dot unless all is set. All other files appear not
+// to exist.
 type directory struct {
 	root *os.Root
 	all  bool
@@ -26,12 +26,12 @@ func (d *directory) Open(name string) (http.File, error) {
 	if !fs.ValidPath(name) || d.hides(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	// Asked before it is opened, since opening a pipe waits for its other end.
+	// Stat before opening, since opening a pipe blocks until the other end is open.
 	info, err := d.root.Stat(name)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, err
 	}
-	if err != nil || !served(info.Mode()) { // a link that leads out of the root is an error of its own kind
+	if err != nil || !served(info.Mode()) { // a link out of the root has a different error
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	f, err := d.root.Open(name)
@@ -41,7 +41,7 @@ func (d *directory) Open(name string) (http.File, error) {
 	return &listing{File: f, name: name, dir: d}, nil
 }
 
-// hides reports whether a path goes by a name that begins with a dot.
+// hides reports whether a path contains a name that begins with a dot.
 func (d *directory) hides(name string) bool {
 	if d.all || name == "." {
 		return false
@@ -56,15 +56,14 @@ func (d *directory) hides(name string) bool {
 
 func served(mode fs.FileMode) bool { return mode.IsRegular() || mode.IsDir() }
 
-// A listing is a directory that shows only what can be opened.
+// A listing is a directory that lists only files that can be opened.
 type listing struct {
 	http.File
 	name string
 	dir  *directory
 }
 
-// Readdir reads entries as os.File.Readdir does. Symbolic links are shown as what
-// they lead to.
+// Readdir reads entries as os.File.Readdir does. Symbolic links are shown as their targets.
 func (l *listing) Readdir(count int) ([]fs.FileInfo, error) {
 	entries, err := l.File.Readdir(count)
 	kept := entries[:0]

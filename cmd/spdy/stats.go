@@ -9,7 +9,7 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// writeStats says in a few lines what has gone over a session, for -v.
+// writeStats prints the traffic of a session in a few lines, for -v.
 func writeStats(w io.Writer, addr string, s spdy.SessionStats) {
 	notes := []string{plural(int64(s.StreamsOpened), "stream")}
 	if n := s.Received.Resets[spdy.RstRefusedStream]; n > 0 {
@@ -24,10 +24,10 @@ func writeStats(w io.Writer, addr string, s spdy.SessionStats) {
 	text := fmt.Sprintf("* %s: %s\n", addr, strings.Join(notes, ", "))
 	text += "* sent     " + trafficText(&s.Sent)
 	text += "* received " + trafficText(&s.Received)
-	_, _ = io.WriteString(w, text) // a trace that nobody can read must not end the transfer
+	_, _ = io.WriteString(w, text) // a failed trace must not end the transfer
 }
 
-// trafficText is one direction in one line.
+// trafficText describes one direction in a line.
 func trafficText(t *spdy.Traffic) string {
 	text := fmt.Sprintf("%s in %s: %s of data, headers of %s in %d",
 		plural(t.Bytes, "byte"), plural(int64(t.Frames.Total()), "frame"),

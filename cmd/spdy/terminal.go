@@ -6,8 +6,7 @@ import (
 	"sync"
 )
 
-// isTerminal reports whether w is a terminal: a character device that is not the
-// null device.
+// isTerminal reports whether w is a terminal: a character device other than the null device.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -21,24 +20,22 @@ func isTerminal(w io.Writer) bool {
 	return err != nil || !os.SameFile(info, null)
 }
 
-// A console is where several goroutines print lines, with a status line below that
-// is redrawn in place if it is a terminal. Its lock is held across the writes,
-// since that is what keeps lines whole and the status line last.
+// A console prints lines of several goroutines. On a terminal a status line below them is redrawn
+// in place. The lock is held across writes, which keeps lines whole and the status line last.
 type console struct {
 	terminal bool
 
 	mu     sync.Mutex
 	w      io.Writer
-	status string // what the last line shows, on a terminal
+	status string // text of the last line, on a terminal
 }
 
 func newConsole(w io.Writer) *console {
 	return &console{w: w, terminal: isTerminal(w)}
 }
 
-// Control sequences of ECMA-48 and DEC. Without wrapping, a status line that is too
-// long for the terminal is cut off and not spread over several lines that could
-// not be redrawn.
+// Control sequences of ECMA-48 and DEC. Without wrapping, a status line that is too long for the
+// terminal is cut off; a wrapped line could not be redrawn.
 const (
 	eraseLine = "\r\x1b[K"
 	wrapOff   = "\x1b[?7l"
@@ -59,8 +56,8 @@ func (c *console) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// setStatus shows a status line, or removes it if s is empty. What is no terminal
-// has none.
+// setStatus shows a status line, or removes the line if s is empty. Only a terminal has a status
+// line.
 func (c *console) setStatus(s string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +65,7 @@ func (c *console) setStatus(s string) {
 		return
 	}
 	c.status = s
-	_, _ = io.WriteString(c.w, eraseLine+drawn(s)) // a lost terminal is nobody's loss
+	_, _ = io.WriteString(c.w, eraseLine+drawn(s)) // a lost terminal is not an error
 }
 
 func drawn(status string) string {

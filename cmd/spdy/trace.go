@@ -14,14 +14,14 @@ import (
 	"github.com/amahi/spdy/internal/shown"
 )
 
-// A tracer prints the frames of connections as they pass, both ways.
+// A tracer prints the frames of connections in both directions.
 type tracer struct {
-	out     io.Writer // takes a frame with all its lines in one Write
+	out     io.Writer // gets a frame with all lines in one Write
 	secrets bool
 	now     func() time.Time
 }
 
-// conn returns a connection that is traced. Whoever looks for TLS under it finds it.
+// conn returns a traced connection. If c has a TLS state, the returned connection has it too.
 func (t *tracer) conn(c net.Conn, v spdy.Version) net.Conn {
 	start := t.now()
 	fmt.Fprintf(t.out, "* connected to %s, %s\n", c.RemoteAddr(), describeConn(c, v))
@@ -48,22 +48,21 @@ func describeConn(c net.Conn, v spdy.Version) string {
 	return v.String() + " without TLS"
 }
 
-// A tracedConn shows what is read and written to two decoders. The session reads in
-// one goroutine and writes in another one, and so each has its own.
+// A tracedConn passes the read and the written bytes to two decoders. The session reads and writes
+// in different goroutines, so each has a separate decoder.
 type tracedConn struct {
 	net.Conn
 	in, out *decoder
 }
 
-// Read reads and shows.
+// Read reads and prints.
 func (c *tracedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.in.show(p[:n])
 	return n, err
 }
 
-// Write shows and writes, in this order, so that no answer is shown before what it
-// answers.
+// Write prints and then writes, so that no response is printed before the request.
 func (c *tracedConn) Write(p []byte) (int, error) {
 	c.out.show(p)
 	return c.Conn.Write(p)
@@ -77,23 +76,21 @@ func (c *tracedConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// A tracedTLSConn is a tracedConn with TLS under it.
+// A tracedTLSConn is a tracedConn over TLS.
 type tracedTLSConn struct {
 	*tracedConn
 	state func() tls.ConnectionState
 }
 
-// ConnectionState tells what TLS has negotiated.
+// ConnectionState returns the negotiated TLS state.
 func (c *tracedTLSConn) ConnectionState() tls.ConnectionState { return c.state() }
 
-// traceControlLimit is how large a control frame may be to be shown. Larger ones are
-// not kept while they pass, and end the trace of their direction, since the headers
-// after them cannot be decompressed.
+// traceControlLimit is the largest control frame that is printed. A larger frame is not buffered,
+// and ends the trace of the direction, since later headers cannot be decompressed.
 const traceControlLimit = 1 << 20
 
-// A decoder prints the frames of one direction while their bytes pass. It keeps
-// what there is of one frame, and of DATA no more than its header, unless the data
-// is to be shown.
+// A decoder prints the frames of one direction. It buffers the bytes of one frame, and of DATA only
+// the header, unless the data is to be shown.
 type decoder struct {
 	tracer    *tracer
 	sign      string
@@ -103,13 +100,13 @@ type decoder struct {
 	format    textFormat
 	version   spdy.Version
 
-	pending bytes.Buffer // the frame that has begun; what framer reads
+	pending bytes.Buffer // the incomplete frame; framer reads from it
 	framer  *spdy.Framer
-	skip    int  // bytes of DATA still to come that are not kept
-	ended   bool // nothing more can be made of the bytes
+	skip    int  // bytes of DATA still to be skipped
+	ended   bool // no more bytes can be decoded
 }
 
-// show takes the bytes that pass.
+// show decodes bytes of the connection.
 func (d *decoder) show(p []byte) {
 	for len(p) > 0 && !d.ended {
 		if d.skip > 0 {
@@ -128,7 +125,7 @@ func (d *decoder) show(p []byte) {
 	}
 }
 
-// missing is how many bytes it takes to make a header, or a frame, of what there is.
+// missing returns the number of bytes that pending lacks for a header, or for a frame.
 func (d *decoder) missing() int {
 	b := d.pending.Bytes()
 	if len(b) < headerSize {
@@ -141,8 +138,8 @@ func payloadLength(header []byte) int {
 	return int(binary.BigEndian.Uint32(header[4:]) & spdy.MAX_DATA_PAYLOAD)
 }
 
-// advance looks at what there is: a whole frame, or a header that says what to do
-// about the rest.
+// advance handles the buffered bytes: a complete frame, or a header that determines the handling of
+// the rest.
 func (d *decoder) advance() {
 	b := d.pending.Bytes()
 	length := payloadLength(b)
@@ -157,7 +154,7 @@ func (d *decoder) advance() {
 	}
 }
 
-// data prints a DATA frame by its header.
+// data prints a DATA frame by the header.
 func (d *decoder) data(header []byte, length int) {
 	raw := spdy.RawFrame{Size: headerSize, Flags: spdy.FrameFlags(header[4]), Length: length}
 	f := &spdy.DataFrame{StreamID: binary.BigEndian.Uint32(header), Flags: raw.Flags}
@@ -166,7 +163,7 @@ func (d *decoder) data(header []byte, length int) {
 	d.print(raw, f, nil)
 }
 
-// frame prints the frame in pending, all of which is there.
+// frame prints the complete frame in pending.
 func (d *decoder) frame() {
 	if d.framer == nil {
 		d.framer = spdy.NewFramer(nil, &d.pending, d.version)
@@ -182,7 +179,7 @@ func (d *decoder) frame() {
 	d.print(raw, f, err)
 }
 
-// giveUp ends the trace of this direction, and leaves the connection alone.
+// giveUp ends the trace of this direction, and does not affect the connection.
 func (d *decoder) giveUp(reason string) {
 	d.ended = true
 	d.pending = bytes.Buffer{}
@@ -196,5 +193,5 @@ func (d *decoder) print(raw spdy.RawFrame, f spdy.Frame, err error) {
 	if err != nil {
 		b = fmt.Appendf(b, "%s! %s\n", textIndent, shown.Printable(faultText(raw, err)))
 	}
-	_, _ = d.tracer.out.Write(b) // a trace that nobody can read must not end the transfer
+	_, _ = d.tracer.out.Write(b) // a failed trace must not end the transfer
 }

@@ -7,8 +7,7 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A versionFlag is a dialect as the command line names it. The zero value means
-// that none was named.
+// A versionFlag is a dialect on the command line. The zero value means that the flag is not set.
 type versionFlag struct{ spdy.Version }
 
 var dialects = []spdy.Version{spdy.SPDY31, spdy.SPDY3, spdy.SPDY2}
@@ -21,7 +20,7 @@ func (f *versionFlag) String() string {
 	return strings.TrimPrefix(f.Version.String(), "spdy/")
 }
 
-// Set takes 2, 3 and 3.1, and the names that ALPN has for them.
+// Set accepts 2, 3 and 3.1, and the ALPN names of the dialects.
 func (f *versionFlag) Set(s string) error {
 	for _, v := range dialects {
 		if name := v.String(); s == name || s == strings.TrimPrefix(name, "spdy/") {

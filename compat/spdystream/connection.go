@@ -14,38 +14,38 @@ import (
 	"github.com/moby/spdystream/spdy"
 )
 
-// What a connection allows its peer. Programs set none of it, and the original has no
+// The limits that a connection sets for the peer. Programs cannot change them; the original has no
 // bounds at all.
 const (
 	unreadBudget = 16 << 20 // unread bytes of a connection
-	fewStreams   = 64       // streams that have ended are looked for beyond that
+	fewStreams   = 64       // number of streams above which ended streams are removed
 
-	// maxStreams are the streams that the peer may have open, and those that may wait for
-	// their handler to be called. The original does not look at the limit that SETTINGS
-	// announce, and a refusal of a stream whose opener does not wait holds up its
-	// connection: there have to be more than any program opens.
+	// maxStreams is the limit of the peer's open streams, and of streams that wait for the handler
+	// to be called. The original ignores the limit in SETTINGS, and refusing a stream whose opener
+	// does not wait blocks the original's connection: the limit must exceed the number of streams
+	// that any program opens.
 	maxStreams = 16 << 10
 )
 
-// SilenceTimeout is how long a connection bears with a network that is dead: after half of that
-// time without a byte from the peer it sends a PING, and after the other half it ends, with all
-// of its streams. 0 stands for ever. It is for connections that are made from then on, and must
-// not be changed while others make some. The original has none.
+// SilenceTimeout is the time after which a connection on a dead network ends. After half of the
+// time without a byte from the peer the connection sends a PING; after the other half it ends, with
+// all streams. 0 means no timeout. SilenceTimeout applies to connections made afterwards, and must
+// not be changed while other goroutines make connections. The original has no such timeout.
 //
-// Programs that were written for the original answer no PING while they do not read a
-// stream. A connection to such a peer ends only if the peer's system does not acknowledge the PING
-// either, which is known on Linux, of TCP connections that are not hidden in another type.
+// Programs that use the original answer no PING while they do not read a stream. A connection to
+// such a peer ends only if the peer's system does not acknowledge the PING either. This is known on
+// Linux only, for TCP connections that are not wrapped in another type.
 var SilenceTimeout = time.Minute
 
-// A Connection carries streams. Any number of goroutines may use it at once.
+// A Connection carries streams. Any number of goroutines may use a Connection at once.
 type Connection struct {
 	conn    *watchedConn
 	session *amahi.Session
 	limits  limits.Set
 	idle    *watch
 
-	closeChan chan bool     // latch: the peer has said GOAWAY, or no frames are handled any more
-	ended     chan struct{} // latch: the session and its network connection are gone
+	closeChan chan bool     // latch: the peer has sent GOAWAY, or no more frames are handled
+	ended     chan struct{} // latch: the session and the network connection are gone
 
 	mu        sync.Mutex
 	serving   bool
@@ -55,25 +55,25 @@ type Connection struct {
 	gone      bool // ended is closed
 	idleEnd   bool // the idle timeout has ended the connection
 	streams   map[uint32]*Stream
-	enough    int           // number of streams from which on the ended ones are removed
-	newcomers chan struct{} // latch of those that wait for a stream, replaced for each; nil without
+	enough    int           // number of streams at which ended streams are removed
+	newcomers chan struct{} // latch of the callers that wait for a stream, replaced for each stream; nil without callers
 	next      uint32        // the number of our next stream
-	received  uint32        // the least number that the peer's next stream can have
+	received  uint32        // the least possible number of the peer's next stream
 
 	closeTimeout  time.Duration
 	goAwayTimeout time.Duration
 	lastStream    chan<- *Stream
 }
 
-// NewConnection makes a connection of a network connection, which belongs to it from
-// then on. server says whether this side is the one that was dialled; it opens streams
-// of even numbers then. Call Serve to run it. The error is always nil.
+// NewConnection makes a connection from a network connection and owns the network connection from
+// then on. server is true on the side that was dialled, which opens streams with even numbers. Call
+// Serve to run the connection. The error is always nil.
 func NewConnection(conn net.Conn, server bool) (*Connection, error) {
 	return NewConnectionWithOptions(conn, server)
 }
 
-// NewConnectionWithOptions is NewConnection with limits for the frames of the peer. One
-// that breaks a limit for headers loses the stream, any other limit the connection.
+// NewConnectionWithOptions is NewConnection with limits for the peer's frames. A frame that breaks
+// a limit for headers ends the stream; a frame that breaks another limit ends the connection.
 func NewConnectionWithOptions(conn net.Conn, server bool, opts ...spdy.FramerOption) (*Connection, error) {
 	set := limits.Of(opts).WithDefaults()
 	c := &Connection{
@@ -118,9 +118,9 @@ func NewConnectionWithOptions(conn net.Conn, server bool, opts ...spdy.FramerOpt
 	return c, nil
 }
 
-// Serve runs the connection until it ends and calls the handler for each stream that the
-// peer opens; without a handler they are refused. Both sides have to call it, usually in
-// a goroutine of its own: before that no stream of the peer is accepted.
+// Serve runs the connection until the end and calls the handler for each stream that the peer
+// opens. Without a handler the streams are refused. Both sides must call Serve, usually in a
+// separate goroutine; before the call no stream of the peer is accepted.
 func (c *Connection) Serve(newHandler StreamHandler) {
 	c.mu.Lock()
 	first, early := !c.serving, c.early
@@ -135,14 +135,14 @@ func (c *Connection) Serve(newHandler StreamHandler) {
 	c.run()
 }
 
-// run runs the session until it ends; other calls wait for the first.
+// run runs the session until the end; other calls wait for the first.
 func (c *Connection) run() {
-	_ = c.session.Serve() // streams and Wait report how it went
+	_ = c.session.Serve() // streams and Wait report the outcome
 	c.finish()
 }
 
-// runEarly has a stream that is opened before Serve go out at once, as the original does. What
-// the peer opens still waits for Serve.
+// runEarly starts the session so that a stream opened before Serve is sent at once, as in the
+// original. Streams of the peer still wait for Serve.
 func (c *Connection) runEarly() {
 	c.mu.Lock()
 	early := !c.serving && !c.early
@@ -173,16 +173,16 @@ func (c *Connection) accept(newHandler StreamHandler) {
 		case newHandler == nil:
 			stream.refuse()
 		default:
-			go newHandler(stream) // the handler's own end
+			go newHandler(stream) // ends with the handler
 		}
 	}
 }
 
-// errGoAway is why accepting stops for a moment.
+// errGoAway interrupts AcceptStream when a GOAWAY has arrived.
 var errGoAway = errors.New("spdystream: GOAWAY has come")
 
-// untilGoAway is a context that the peer's GOAWAY ends, so that the one goroutine that
-// accepts can wait for both.
+// untilGoAway is a context that ends with the peer's GOAWAY, so that the accepting goroutine can
+// wait for both a stream and a GOAWAY.
 type untilGoAway struct {
 	context.Context
 	heard <-chan struct{}
@@ -190,7 +190,7 @@ type untilGoAway struct {
 
 func (u untilGoAway) Done() <-chan struct{} { return u.heard }
 
-// Err returns errGoAway once the GOAWAY has come.
+// Err returns errGoAway once the GOAWAY has arrived.
 func (u untilGoAway) Err() error {
 	select {
 	case <-u.heard:
@@ -200,7 +200,7 @@ func (u untilGoAway) Err() error {
 	}
 }
 
-// admit makes a Stream of what the peer has opened, or resets it and returns nil.
+// admit makes a Stream of a stream that the peer has opened, or resets the stream and returns nil.
 func (c *Connection) admit(raw *amahi.RawStream) *Stream {
 	if !c.fits(raw.Header()) {
 		_ = raw.Reset(amahi.RstFrameTooLarge)
@@ -220,7 +220,7 @@ func (c *Connection) admit(raw *amahi.RawStream) *Stream {
 	return s
 }
 
-// fits reports that no header is larger than what the options allow.
+// fits reports whether no header is larger than the options allow.
 func (c *Connection) fits(block amahi.HeaderBlock) bool {
 	for _, field := range block {
 		if uint32(max(len(field.Name), len(field.Value))) > c.limits.FieldSize {
@@ -230,7 +230,7 @@ func (c *Connection) fits(block amahi.HeaderBlock) bool {
 	return true
 }
 
-// enterLocked adds a stream and tells those that wait for one.
+// enterLocked adds a stream and wakes the callers that wait for a stream.
 func (c *Connection) enterLocked(s *Stream) {
 	if len(c.streams) >= c.enough {
 		c.sweepLocked()
@@ -239,7 +239,7 @@ func (c *Connection) enterLocked(s *Stream) {
 	c.tellNewcomersLocked()
 }
 
-// tellNewcomersLocked tells those that wait for a stream that one has come, or been refused.
+// tellNewcomersLocked wakes the callers that wait for a stream: a stream was added or refused.
 func (c *Connection) tellNewcomersLocked() {
 	if c.newcomers != nil {
 		close(c.newcomers)
@@ -247,8 +247,8 @@ func (c *Connection) tellNewcomersLocked() {
 	}
 }
 
-// sweepLocked removes the streams that have ended. It is called as their number doubles,
-// so that each stream costs it little.
+// sweepLocked removes ended streams. It runs as the number of streams doubles, so that the cost for
+// each stream is small.
 func (c *Connection) sweepLocked() {
 	for id, s := range c.streams {
 		if s.over() {
@@ -258,11 +258,10 @@ func (c *Connection) sweepLocked() {
 	c.enough = max(fewStreams, 2*len(c.streams))
 }
 
-// CreateStream opens a stream with the headers and returns without waiting for the
-// reply, see Stream.Wait. Names may have any characters but control characters, and values all
-// but NUL. parent is a stream that this one belongs to, or nil. With fin
-// this side will send nothing. It waits if a peer that announces how many streams it
-// takes has that many open.
+// CreateStream opens a stream with the headers and returns without waiting for the reply, see
+// Stream.Wait. Names may contain any characters except control characters, values any except NUL.
+// parent is the stream that the new stream belongs to, or nil. With fin this side sends nothing
+// more. CreateStream blocks while the peer's announced limit of open streams is reached.
 func (c *Connection) CreateStream(headers http.Header, parent *Stream, fin bool) (*Stream, error) {
 	block, err := headerBlock(headers)
 	if err != nil {
@@ -293,9 +292,8 @@ func (c *Connection) CreateStream(headers http.Header, parent *Stream, fin bool)
 	return s, nil
 }
 
-// FindStream returns the stream with that number, which either side has opened. It waits
-// for one that may still be opened, and returns nil for one that has ended or that will
-// not come.
+// FindStream returns the stream with the given number, opened by either side. It waits for a stream
+// that may still be opened. It returns nil for a stream that has ended or can no longer be opened.
 func (c *Connection) FindStream(streamId uint32) *Stream {
 	for {
 		c.mu.Lock()
@@ -322,7 +320,7 @@ func (c *Connection) FindStream(streamId uint32) *Stream {
 	}
 }
 
-// PeekNextStreamId returns the number that the next stream of this side will have.
+// PeekNextStreamId returns the number of this side's next stream.
 func (c *Connection) PeekNextStreamId() spdy.StreamId {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -339,7 +337,7 @@ func (c *Connection) Ping() (time.Duration, error) {
 	return max(rtt, 1), nil
 }
 
-// explain adds to the end of a session what the session does not know.
+// explain adds the idle timeout, which the session does not know, to the session's error.
 func (c *Connection) explain(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

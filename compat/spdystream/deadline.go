@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// A deadline is a point in time that can be waited for and moved. The session has those
-// of reading and writing; this one is for waits that the session knows nothing of.
+// A deadline is a point in time that callers can move and wait for. The session has the deadlines
+// of reads and writes; a deadline covers the waits outside the session.
 type deadline struct {
 	mu     sync.Mutex
 	timer  *time.Timer
-	passed chan struct{} // latch, replaced when the deadline moves; nil before anybody waits
+	passed chan struct{} // latch, replaced when the deadline moves; nil before the first wait
 	at     time.Time     // zero for never
 }
 
@@ -34,8 +34,8 @@ func (d *deadline) set(t time.Time) {
 	d.startLocked()
 }
 
-// wait returns a channel that is closed when the deadline has passed. After it has been
-// moved, one that has passed must be asked for again.
+// wait returns a channel that is closed when the deadline has passed. If the deadline moves after
+// it has passed, callers must call wait again.
 func (d *deadline) wait() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -46,7 +46,7 @@ func (d *deadline) wait() <-chan struct{} {
 	return d.passed
 }
 
-// startLocked closes the latch when it is time.
+// startLocked arranges for the latch to be closed at the deadline.
 func (d *deadline) startLocked() {
 	if d.at.IsZero() {
 		return
@@ -77,7 +77,7 @@ func closeOnce(latch chan struct{}) {
 	}
 }
 
-// over reports that the deadline has passed.
+// over reports whether the deadline has passed.
 func (d *deadline) over() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

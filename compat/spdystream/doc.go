@@ -1,67 +1,66 @@
-// Package spdystream takes the place of github.com/moby/spdystream v0.5.1, which carries
-// the streams of Kubernetes. It has the same exported names and is built on the raw
-// sessions of github.com/amahi/spdy, which new programs should use. To swap it in, a
-// program's go.mod says
+// Package spdystream replaces github.com/moby/spdystream v0.5.1, which carries the streams of
+// Kubernetes. It exports the same names and is built on the raw sessions of github.com/amahi/spdy,
+// which new programs should use. To swap the package in, add to the program's go.mod
 //
 //	replace github.com/moby/spdystream => PATH/compat/spdystream
 //
-// It talks to the original, and to itself with full flow control. What programs rely on
-// is as it was: the numbers of streams, that nothing is written to a stream before its
-// reply, how Close, Reset, Cancel and Refuse look to the peer, what CloseChan, Wait and
-// the idle timeout do. What follows is different.
+// A connection works with the original as the peer, and with this package as the peer, then with
+// full flow control. The behaviour that programs rely on is unchanged: the stream numbers, that
+// nothing is written to a stream before the reply, how Close, Reset, Cancel and Refuse look to the
+// peer, and the effect of CloseChan, Wait and the idle timeout. The following differs.
 //
-// A stream that nobody reads holds up no other one. With a peer of this package it has a
-// window of its own; of a peer without flow control a connection keeps up to 16 MiB that
-// nobody has read, and stops reading the network only then.
+// An unread stream does not block other streams. With this package as the peer each stream has a
+// window. From a peer without flow control a connection buffers up to 16 MiB of unread bytes, and
+// only then stops reading the network.
 //
-// io.EOF comes from the peer: it has closed its half, or it has reset the stream with
-// CANCEL, which is what Reset sends and how Kubernetes ends its streams. A stream that
-// breaks off otherwise reads as an error, after what had come, that matches
-// io.ErrUnexpectedEOF and, if the peer has reset it, ErrReset. A write that was to close our
-// half and has not sent all is followed by no CANCEL, but by INTERNAL_ERROR.
+// Reads return io.EOF when the peer has closed the peer's half, or has reset the stream with
+// CANCEL, which Reset sends and with which Kubernetes ends streams. A stream that breaks off
+// otherwise returns an error after the received bytes. The error matches io.ErrUnexpectedEOF and,
+// if the peer has reset the stream, ErrReset. If a write that was to close our half has not sent
+// everything, a later Reset sends INTERNAL_ERROR instead of CANCEL.
 //
-// Nothing is lost before the reply, or after a GOAWAY: a connection stays until its
-// streams have ended, although CloseChan is closed at once. If the peer is the original,
-// which does not wait, or this side has called Close without a timeout, a second in which
-// the program reads nothing and, unless the peer has said GOAWAY, nothing is sent ends it
-// too, or half a minute if the peer is seen to read slowly.
+// Nothing is lost before the reply, or after a GOAWAY: a connection lasts until all streams have
+// ended, although CloseChan is closed at once. With the original as the peer, which does not wait,
+// or after a local Close without a timeout, inactivity also ends the connection: one second in
+// which the program reads nothing and, unless the peer has sent GOAWAY, nothing is sent; half a
+// minute if the peer is seen to read slowly.
 //
-// A call that sends a frame returns when the network has it, as in the original: a program may
-// exit, or close its net.Conn, right behind its last call. If the network takes nothing at all for
-// five seconds the call returns, where the original waits for ever; the frame stays queued. Write
-// returns when the bytes are taken for the next write to the network, and a Close behind it waits for them.
+// A call that sends a frame returns when the network has accepted the frame, as in the original: a
+// program may exit, or close the net.Conn, right after the last call. If the network accepts
+// nothing for five seconds the call returns, where the original waits forever; the frame stays
+// queued. Write returns when the bytes are part of the next write to the network, and a later Close
+// waits for them.
 //
-// A connection that ends although streams are open, by its timeouts or by Close, says so to an
-// original, by RST_STREAM and GOAWAY, which makes that close its net.Conn.
+// When a timeout or Close ends a connection with open streams, an original peer receives RST_STREAM
+// and GOAWAY, and then closes the net.Conn.
 //
-// Deadlines are those of one stream. Reset after Close reaches the peer. A Write after
-// Close fails; what is written after Reset, or after the peer's CANCEL, is dropped. No call
-// waits for a connection that is gone. The peer is limited to
-// 16384 open streams. A stream whose Wait has timed out is reset if ten seconds pass without
-// a reply or a call on it.
+// A deadline affects a single stream. Reset after Close reaches the peer. A Write after Close
+// fails; bytes written after Reset, or after the peer's CANCEL, are dropped. No call waits for a
+// connection that is gone. The peer is limited to 16384 open streams. A stream whose Wait has timed
+// out is reset after ten seconds without a reply or a call on the stream.
 //
-// A dead network is noticed within SilenceTimeout, a minute by default, see there: a connection from
-// whose peer nothing comes for half of that asks with a PING. These PINGs do not count as traffic
-// for SetIdleTimeout, but for that of the original as the peer they do.
+// A dead network is detected within SilenceTimeout, a minute by default: a connection that has
+// received nothing for half of that time sends a PING. These PINGs do not count as traffic for
+// SetIdleTimeout here, but count for SetIdleTimeout of an original peer.
 //
 // # Headers
 //
-// Names and values are passed as the original does, also those that HTTP does not allow: names
-// with colons, spaces or other letters than those of ASCII, values with line ends and other
-// control characters, empty values beside others. Headers returns them in the program's own
-// http.Header; nothing here uses that for HTTP, logs it or hands it on. What follows is
-// refused, by CreateStream, SendReply and SendHeader with an error, and of a peer with
-// RST_STREAM. The connection goes on, where the original often ends it.
+// Names and values pass as in the original, even if HTTP forbids them: names with colons, spaces or
+// non-ASCII letters, values with line ends and other control characters, and empty values beside
+// others. Headers returns them in the program's own http.Header; this package does not use that
+// header for HTTP, log it or pass it on. The following is refused: CreateStream, SendReply and
+// SendHeader return an error, and a peer's stream is reset with RST_STREAM. The connection
+// continues, where the original often ends.
 //
-//   - NUL in a value that is sent: it separates values, so that others than were sent would come.
-//   - Two names that differ only in case: one of them would be lost. The original's peer ends the
-//     connection for that.
-//   - A name of the peer that is not in lower case or not UTF-8: SPDY forbids it, and the
+//   - NUL in a value to send: NUL separates values, so the peer would receive different values.
+//   - Two names that differ only in case: one name would be lost. The original, as the peer, ends the
+//     connection for this.
+//   - A name from the peer that is not in lower case or not UTF-8: SPDY forbids such names, and the
 //     original ends the connection.
-//   - An empty name, and control characters in a name: no program is known to use one, and a name with
-//     a line end in it is how headers are smuggled into other protocols.
-//   - More than 1,000 names (or what an option says), or 16 times as many values: a block of few
-//     bytes would take much memory.
-//   - Blocks that are larger, once inflated, than one field of the largest size and 64 KiB: the
+//   - An empty name, and control characters in a name: no known program uses such names, and a line
+//     end in a name is used to smuggle headers into other protocols.
+//   - More than 1,000 names (or the limit set by an option), or 16 times as many values: a block of few
+//     bytes would use much memory.
+//   - Blocks that are larger, once inflated, than a field of the largest size and 64 KiB: the
 //     original keeps a gigabyte for 100 KiB on the wire.
 package spdystream

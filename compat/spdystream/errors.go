@@ -13,10 +13,10 @@ import (
 // The errors of streams and connections.
 var (
 	ErrInvalidStreamId   = errors.New("Invalid stream id")      // kept for programs that name it
-	ErrTimeout           = errors.New("Timeout occurred")       // of Stream.WaitTimeout and Connection.Wait
+	ErrTimeout           = errors.New("Timeout occurred")       // from Stream.WaitTimeout and Connection.Wait
 	ErrReset             = errors.New("Stream reset")           // the stream was refused, or reset
 	ErrWriteClosedStream = errors.New("Write on closed stream") // our half is closed
-	ErrUnreadPartialData = errors.New("unread partial data")    // of Stream.ReadData, after a Read of a part
+	ErrUnreadPartialData = errors.New("unread partial data")    // from Stream.ReadData, after Read has read part of a frame
 )
 
 var (
@@ -27,16 +27,16 @@ var (
 	errHeaderSize = errors.New("spdystream: a header is larger than the limit")
 )
 
-// A resetError is what a stream fails with that the peer has reset.
+// A resetError is the error of a stream that the peer has reset.
 type resetError struct{ err error }
 
-// Error says what the peer gave as the reason.
+// Error includes the peer's reason.
 func (e *resetError) Error() string { return ErrReset.Error() + ": " + e.err.Error() }
 
 // Unwrap returns ErrReset and the reason.
 func (e *resetError) Unwrap() []error { return []error{ErrReset, e.err} }
 
-// remoteReset returns the reset by the peer that an error comes from, or nil.
+// remoteReset returns the peer's reset in err's chain, or nil.
 func remoteReset(err error) *amahi.StreamError {
 	var reset *amahi.StreamError
 	if errors.As(err, &reset) && reset.Remote {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// flushPatience is how long a call waits for a network that takes nothing at all. The original
-// waits for ever.
+// flushPatience is how long a call waits for a network that accepts nothing. The original waits
+// forever.
 const flushPatience = 5 * time.Second
 
-// flush waits until what a call has queued is with the network. In the original each call writes
-// its frames itself, so programs exit, or close their net.Conn, right behind the last one. The
-// call has done its work if the wait fails: the frame stays queued, or the connection is gone,
-// which the next call reports.
+// flush waits until the network has accepted the frames that a call has queued. In the original
+// each call writes the frames directly, so programs exit, or close the net.Conn, right after the
+// last call. If the wait fails the call has still succeeded: the frame stays queued, or the
+// connection is gone, which the next call reports.
 func (c *Connection) flush(wait func(context.Context) error) {
 	for {
 		before := c.conn.taken.Load()

@@ -6,20 +6,20 @@ import (
 	"os"
 )
 
-// A StreamHandler is called with each stream that the peer opens, in a goroutine of its
-// own. It replies with SendReply, Refuse or Reset, at once or later.
+// A StreamHandler is called with each stream that the peer opens, in a separate goroutine. The
+// handler replies with SendReply, Refuse or Reset, at once or later.
 type StreamHandler func(stream *Stream)
 
-// An AuthHandler says whether a stream may be opened. It is kept for programs that name
-// it: nothing here takes one, as in the original.
+// An AuthHandler decides whether a stream may be opened. The type is kept for programs that name
+// it: as in the original, no function accepts an AuthHandler.
 type AuthHandler func(header http.Header, slot uint8, parent uint32) bool
 
-// DEBUG is kept for programs that name it. Setting it has no effect: what a session has
-// to say goes to the logger of package github.com/amahi/spdy.
+// DEBUG is kept for programs that name it. Setting DEBUG has no effect: sessions log to the logger
+// of package github.com/amahi/spdy.
 var DEBUG = os.Getenv("DEBUG")
 
-// MirrorStreamHandler accepts the stream and sends back what comes, bytes and headers,
-// until the peer closes its half. A stream that breaks off is reset.
+// MirrorStreamHandler accepts the stream and echoes received bytes and headers until the peer
+// closes the peer's half. A stream that breaks off is reset.
 func MirrorStreamHandler(stream *Stream) {
 	if stream.SendReply(http.Header{}, false) != nil {
 		return
@@ -41,7 +41,7 @@ func MirrorStreamHandler(stream *Stream) {
 	}()
 }
 
-// NoOpStreamHandler accepts the stream and does nothing with it.
+// NoOpStreamHandler accepts the stream and does nothing else.
 func NoOpStreamHandler(stream *Stream) {
 	_ = stream.SendReply(http.Header{}, false)
 }

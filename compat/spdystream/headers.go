@@ -9,11 +9,11 @@ import (
 	amahi "github.com/amahi/spdy"
 )
 
-// This file converts headers as the original does, which takes names and values that HTTP does
-// not allow. Such an http.Header is the program's; nothing here uses one for HTTP.
+// This file converts headers as the original does, including names and values that HTTP forbids.
+// Such an http.Header belongs to the program; this package never uses it for HTTP.
 
-// headerBlock makes a block of headers: names in lower case and in order, the values of one
-// name joined by NUL. A name without values gets an empty one.
+// headerBlock makes a header block: lower-case names in sorted order, the values of a name joined
+// by NUL. A name without values gets an empty value.
 func headerBlock(headers http.Header) (amahi.HeaderBlock, error) {
 	block := make(amahi.HeaderBlock, 0, len(headers))
 	for key, values := range headers {
@@ -26,7 +26,7 @@ func headerBlock(headers http.Header) (amahi.HeaderBlock, error) {
 	return block, nil // the session checks the names
 }
 
-// httpHeader is the opposite of headerBlock, with names in their canonical form.
+// httpHeader is the inverse of headerBlock, with names in canonical form.
 func httpHeader(block amahi.HeaderBlock) http.Header {
 	headers := make(http.Header, len(block))
 	for _, field := range block {

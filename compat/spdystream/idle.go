@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// A watchedConn is a connection that knows when it was last used. While nobody asks it
-// does not look at the clock.
+// A watchedConn is a connection that records the time of last use. Without a watcher it does not
+// read the clock.
 type watchedConn struct {
 	net.Conn
-	heard    func() bool // the peer has said GOAWAY
-	leaving  atomic.Bool // the peer has, and this side had not begun to end
-	forced   atomic.Bool // the connection ends although the peer is not through
+	heard    func() bool // reports whether the peer has sent GOAWAY
+	leaving  atomic.Bool // the peer has sent GOAWAY before this side began to end the connection
+	forced   atomic.Bool // the connection ends although the peer has not finished
 	mine     atomic.Bool // this side has begun to end the connection
-	hungUp   atomic.Bool // the peer has ended it, or it is lost
+	hungUp   atomic.Bool // the peer has closed the connection, or the connection is lost
 	epoch    time.Time
 	watchers atomic.Int32
-	taken    atomic.Int64 // bytes that the network has taken
-	last     atomic.Int64 // time since epoch of the last bytes either way
-	moved    atomic.Int64 // and of the last that the program has read, or has had sent, see move
+	taken    atomic.Int64 // bytes that the network has accepted
+	last     atomic.Int64 // time since epoch of the last bytes in either direction
+	moved    atomic.Int64 // time since epoch of the last progress, see move
 }
 
 func newWatchedConn(conn net.Conn) *watchedConn {
@@ -55,11 +55,11 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite closes our direction if the connection can do that. If it cannot, the peer
-// learns from our GOAWAY that nothing comes any more: the session waits for it to close,
-// for a second at most, as it would anyway, because to close at once could cost the peer,
-// with TCP, what it has not read. A peer that has said GOAWAY itself waits for us, and
-// with one that has had its time there is nothing to wait for.
+// CloseWrite closes our direction if the connection supports a half close. If not, the peer learns
+// from our GOAWAY that this side sends nothing more. The session then waits for the peer to close,
+// for a second at most: closing at once could, with TCP, destroy bytes that the peer has not read.
+// CloseWrite returns ErrUnsupported, so that the session does not wait, if the peer has sent GOAWAY
+// and waits for us, or if the time for the peer is over.
 func (c *watchedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -70,26 +70,26 @@ func (c *watchedConn) CloseWrite() error {
 	return nil
 }
 
-// Close closes the connection, unless the peer has hung up without a GOAWAY and before this
-// side has begun to end the connection. Then the original leaves it to the program to close
-// its net.Conn, or to call Connection.Close: to have it closed already would make that fail.
-// The peer sees the end all the same.
+// Close closes the connection, unless the peer has closed it without a GOAWAY and before this side
+// began to end the connection. Then the original leaves the program to close the net.Conn, or to
+// call Connection.Close; a net.Conn that is already closed would make the program's Close fail. The
+// peer sees the end all the same.
 func (c *watchedConn) Close() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || c.mine.Load() || c.heard() || !c.hungUp.Load() {
 		return c.Conn.Close()
 	}
-	_ = c.Conn.SetDeadline(time.Unix(1, 0)) // no call of the session waits for it any more
+	_ = c.Conn.SetDeadline(time.Unix(1, 0)) // unblocks all calls of the session
 	return half.CloseWrite()
 }
 
-// NetConn returns the connection below, which the session asks for the bytes that its peer
-// has not acknowledged.
+// NetConn returns the underlying connection, which the session asks for the number of
+// unacknowledged bytes.
 func (c *watchedConn) NetConn() net.Conn { return c.Conn }
 
-// areQuietPings reports whether p is nothing but PINGs by which either end has asked whether its peer
-// is there, and the answers to them. A connection that carries nothing else is idle. See
-// amahi.Config.PingProof for the bit.
+// areQuietPings reports whether p contains only the PINGs with which either end checks that the
+// peer is alive, and their echoes. A connection that carries nothing else is idle. Config.PingProof
+// of package github.com/amahi/spdy documents the bit.
 func areQuietPings(p []byte) bool {
 	for ; bytes.HasPrefix(p, pingFrame) && len(p) >= pingSize; p = p[pingSize:] {
 		if p[len(pingFrame)]>>6&1 == 0 {
@@ -99,7 +99,7 @@ func areQuietPings(p []byte) bool {
 	return len(p) == 0
 }
 
-// pingFrame is how a PING of SPDY/3.1 begins; its number follows.
+// pingFrame is the beginning of a PING of SPDY/3.1; the PING's number follows.
 var pingFrame = []byte{0x80, 3, 0, 6, 0, 0, 0, 4}
 
 const pingSize = 12
@@ -110,27 +110,27 @@ func (c *watchedConn) touch() {
 	}
 }
 
-// move notes that the program gets on with the connection: it has read something, or this
-// side has sent something to a peer that has not said that it goes away.
+// move records progress of the program: the program has read bytes, or this side has sent bytes to
+// a peer that has not sent GOAWAY.
 func (c *watchedConn) move() {
 	if c.watchers.Load() > 0 {
 		c.moved.Store(int64(time.Since(c.epoch)))
 	}
 }
 
-// A watch calls a function once when its connection has been idle for some time.
+// A watch calls a function once when the connection has been idle for the timeout.
 type watch struct {
 	conn *watchedConn
 	call func()
-	last *atomic.Int64 // of conn: what counts as use
+	last *atomic.Int64 // the time of conn that counts as use
 
-	// What the peer has still to take; nil if that does not matter. Less of it is use, and
-	// while there is some the connection may be idle for slowFarewell.
+	// takes returns the number of bytes that the peer has not accepted yet; nil if irrelevant. A
+	// decrease counts as use, and while bytes remain the connection may be idle for slowFarewell.
 	takes func() int
 
 	mu      sync.Mutex
-	left    int           // what takes has said last
-	took    time.Duration // time since epoch of when it last said less than before
+	left    int           // the last result of takes
+	took    time.Duration // time since epoch of the last decrease of takes
 	timeout time.Duration // 0 for never
 	timer   *time.Timer   // nil before the first timeout
 	over    bool          // stopped, or the function has been called
@@ -140,7 +140,7 @@ func (c *watchedConn) newWatch(last *atomic.Int64, call func()) *watch {
 	return &watch{conn: c, last: last, call: call}
 }
 
-// set starts to count from now; 0 stops.
+// set restarts the timeout from now; 0 stops it.
 func (w *watch) set(timeout time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -166,7 +166,7 @@ func (w *watch) set(timeout time.Duration) {
 	w.last.Store(int64(time.Since(w.conn.epoch)))
 }
 
-// look is what the timer does: the connection may have been used meanwhile.
+// look is the timer function: the connection may have been used since the timer was set.
 func (w *watch) look() {
 	left := 0
 	if w.takes != nil {

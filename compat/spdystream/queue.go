@@ -7,16 +7,17 @@ import (
 	"github.com/moby/spdystream/spdy"
 )
 
-// FRAME_WORKERS and QUEUE_SIZE are how many goroutines took how many frames each in the
-// original. They are kept for programs that name them: here nothing queues.
+// FRAME_WORKERS and QUEUE_SIZE are the number of goroutines, and the number of frames queued for
+// each, in the original. They are kept for programs that name them: this package has no such
+// queues.
 const (
 	FRAME_WORKERS = 5
 	QUEUE_SIZE    = 50
 )
 
-// A PriorityFrameQueue hands out frames by priority, and those of one priority in the
-// order in which they came. No connection uses one here; it is kept for programs that
-// do. Any number of goroutines may use it at once.
+// A PriorityFrameQueue returns frames by priority, and frames of equal priority in the order of
+// arrival. Connections here do not use it; the type is kept for programs that do. Any number of
+// goroutines may use a queue at once.
 type PriorityFrameQueue struct {
 	queue *frameQueue
 }
@@ -26,7 +27,7 @@ type frameQueue struct {
 
 	mu       sync.Mutex
 	changed  sync.Cond
-	waiting  []waitingFrame // by priority, the next one last
+	waiting  []waitingFrame // by priority, the next frame last
 	draining bool
 }
 
@@ -42,15 +43,15 @@ func NewPriorityFrameQueue(size int) *PriorityFrameQueue {
 	return &PriorityFrameQueue{q}
 }
 
-// Push adds a frame; 0 is the most urgent priority. It waits while the queue is full,
-// and drops the frame if it is full and Drain has been called.
+// Push adds a frame; 0 is the most urgent priority. Push blocks while the queue is full, and drops
+// the frame if the queue is full and Drain has been called.
 func (q *PriorityFrameQueue) Push(frame spdy.Frame, priority uint8) { q.queue.push(frame, priority) }
 
-// Pop takes out the next frame. It waits while there is none, and returns nil if there
-// is none and Drain has been called.
+// Pop removes the next frame. Pop blocks while the queue is empty, and returns nil if the queue is
+// empty and Drain has been called.
 func (q *PriorityFrameQueue) Pop() spdy.Frame { return q.queue.pop() }
 
-// Drain makes Pop and Push wait no more.
+// Drain makes Pop and Push return instead of blocking.
 func (q *PriorityFrameQueue) Drain() {
 	q.queue.mu.Lock()
 	defer q.queue.mu.Unlock()
@@ -67,7 +68,7 @@ func (q *frameQueue) push(frame spdy.Frame, priority uint8) {
 		}
 		q.changed.Wait()
 	}
-	// Behind, which is before in the slice, all that are as urgent or more.
+	// Insert after all frames that are as urgent or more, which is before them in the slice.
 	at := sort.Search(len(q.waiting), func(i int) bool { return q.waiting[i].priority <= priority })
 	q.waiting = append(q.waiting, waitingFrame{})
 	copy(q.waiting[at+1:], q.waiting[at:])

@@ -8,27 +8,27 @@ import (
 	amahi "github.com/amahi/spdy"
 )
 
-// farewell is how long a connection that is to end may go without progress, see
-// watchedConn.move, before it ends although streams are open, where nobody has said how
-// long: the original ends at once and loses what is under way. What comes and is not read is
-// no progress, nor is what is sent to a peer that has said GOAWAY: both could go on for ever.
+// farewell is how long an ending connection without a timeout may go without progress, see
+// watchedConn.move, before it ends with streams open. The original ends at once and loses the bytes
+// in flight. Received bytes that nobody reads are no progress, nor are bytes sent to a peer that
+// has sent GOAWAY: both could continue forever.
 const farewell = time.Second
 
-// slowFarewell is how long it may be so while the peer has not taken all that was written:
-// the kernel of a slow reader makes room in large lumps.
+// slowFarewell replaces farewell while the peer has not accepted all written bytes: the kernel of a
+// slow reader frees buffer space in large steps.
 const slowFarewell = 30 * time.Second
 
-// CloseChan returns a channel that is closed when the connection is to end: the peer has
-// said GOAWAY, this side has called Close and no stream is open, or no frame comes any more.
-// Streams may still come to their end after a GOAWAY, and the network connection may still
-// deliver what was written, see Wait.
+// CloseChan returns a channel that is closed when the connection is to end: the peer has sent
+// GOAWAY, this side has called Close and no stream is open, or no more frames can arrive. After a
+// GOAWAY open streams may still finish, and the network connection may still deliver written bytes,
+// see Wait.
 func (c *Connection) CloseChan() <-chan bool { return c.closeChan }
 
-// Close takes and opens no more streams, and ends the connection when those that are
-// open have ended, but at the latest after the time of SetCloseTimeout; without one, if
-// for a second the program has read nothing and nothing has been sent, or for half a minute
-// while the peer is seen not to have taken what was written. It does not wait, see CloseWait
-// and Wait. The error is always nil.
+// Close refuses and opens no more streams, and ends the connection when all open streams have
+// ended, or after the time of SetCloseTimeout. Without that timeout, Close ends the connection when
+// for a second the program has read nothing and nothing has been sent, or for half a minute while
+// the peer is seen not to have accepted the written bytes. Close does not wait for the end, see
+// CloseWait and Wait. The error is always nil.
 func (c *Connection) Close() error {
 	c.mu.Lock()
 	timeout := c.closeTimeout
@@ -38,7 +38,7 @@ func (c *Connection) Close() error {
 	return nil
 }
 
-// CloseWait is Close, and waits until the connection is gone.
+// CloseWait calls Close, and waits until the connection is gone.
 func (c *Connection) CloseWait() error {
 	if err := c.Close(); err != nil {
 		return err
@@ -46,20 +46,20 @@ func (c *Connection) CloseWait() error {
 	return c.Wait(0)
 }
 
-// drain starts a shutdown, unless there is one.
+// drain starts a shutdown, unless a shutdown runs.
 func (c *Connection) drain(timeout time.Duration) {
 	c.mu.Lock()
 	again, gone := c.draining, c.gone
 	c.draining = true
 	c.mu.Unlock()
 	c.conn.mine.Store(true)
-	if gone { // the peer had hung up, which has left this open
+	if gone { // the peer had closed first; Close then left the net.Conn open
 		_ = c.conn.Conn.Close()
 	}
 	if !again {
 		c.session.SendGoaway(0, nil) // begins at once: from now on streams are refused
 		if c.session.Stats().Streams == (amahi.StreamStates{}) {
-			c.closeStreams() // nothing comes any more; what is left is to deliver
+			c.closeStreams() // no more frames can arrive; only written bytes are left to deliver
 		}
 		go c.shutdown(timeout) // ends with the session
 	}
@@ -87,28 +87,28 @@ func (c *Connection) shutdown(timeout time.Duration) {
 		defer quiet.stop()
 	}
 	_ = c.session.Shutdown(ctx)
-	_ = c.conn.Conn.Close() // which it is not if the peer has hung up first
+	_ = c.conn.Conn.Close() // still open if the peer has closed first
 	c.finish()
 }
 
-// A reading is how a peer gets on with what was written. That is with the kernels and
-// passes our socket no more.
+// A reading tracks how much of the written bytes the peer has read. The bytes have passed our
+// socket and are in the kernels.
 type reading struct {
 	conn    *Connection
 	ctx     context.Context // ends with the shutdown
-	slow    bool            // our kernel has had bytes for the peer
-	unheard atomic.Int32    // 1 while a PING behind them has no echo
+	slow    bool            // our kernel has held bytes for the peer
+	unheard atomic.Int32    // 1 while the PING after the bytes has no echo
 }
 
-// left is what the peer has not taken, as far as that can be seen. Where our kernel has
-// had to wait for the peer's, that has a lot that the peer has not read, and would throw
-// it away at the end. Only the peer can tell when it has read it.
+// left estimates the number of bytes that the peer has not accepted. If our kernel had to wait for
+// the peer's kernel, the peer's kernel holds many bytes that the peer has not read, and would
+// discard them at the end. Only the peer can report that it has read them.
 func (r *reading) left() int {
 	n := r.conn.session.Unacknowledged()
 	switch {
 	case n > 0:
 		r.slow = true
-	case r.slow && r.unheard.Load() == 0: // of what has come since the last PING, the next one
+	case r.slow && r.unheard.Load() == 0: // bytes written after the last PING need another PING
 		r.slow = false
 		r.unheard.Store(1)
 		go func() { // ends with the echo, or with the shutdown
@@ -119,8 +119,8 @@ func (r *reading) left() int {
 	return n + int(r.unheard.Load())
 }
 
-// goneAway is what the peer's GOAWAY brings about. It is no news to a program that has
-// closed the connection before.
+// goneAway handles the peer's GOAWAY. A program that has already closed the connection is not
+// notified.
 func (c *Connection) goneAway() {
 	id, _ := c.session.PeerLastGood()
 	c.mu.Lock()
@@ -140,15 +140,15 @@ func (c *Connection) goneAway() {
 	}
 }
 
-// notify sends the last stream to who asked for it. If the channel has no room, it tries
-// until some time after the connection has ended, and not for ever.
+// notify sends the last stream to the channel of NotifyClose. If the channel is full, notify keeps
+// trying until a fixed time after the end of the connection.
 func (c *Connection) notify(to chan<- *Stream, last *Stream) {
 	select {
 	case to <- last:
 		return
 	default:
 	}
-	go func() { // ends when somebody receives, or with the connection
+	go func() { // ends when the program receives, or with the connection
 		select {
 		case to <- last:
 			return
@@ -163,7 +163,7 @@ func (c *Connection) notify(to chan<- *Stream, last *Stream) {
 	}()
 }
 
-// closeStreams says that no frame is handled any more.
+// closeStreams marks the connection as handling no more frames.
 func (c *Connection) closeStreams() {
 	c.idle.stop()
 	c.mu.Lock()
@@ -178,7 +178,7 @@ func (c *Connection) closeChanLocked() {
 	}
 }
 
-// finish says that the session is over and the network connection closed.
+// finish marks the session as over and the network connection as closed.
 func (c *Connection) finish() {
 	c.closeStreams()
 	c.mu.Lock()
@@ -189,8 +189,8 @@ func (c *Connection) finish() {
 	}
 }
 
-// Wait waits until the connection is gone, whatever has ended it, or for the timeout, for
-// which it returns ErrTimeout; 0 stands for none.
+// Wait waits until the connection is gone for any reason. After the timeout it returns ErrTimeout;
+// 0 means no timeout.
 func (c *Connection) Wait(waitTimeout time.Duration) error {
 	if waitTimeout <= 0 {
 		<-c.ended
@@ -206,11 +206,11 @@ func (c *Connection) Wait(waitTimeout time.Duration) error {
 	}
 }
 
-// NotifyClose has the peer's GOAWAY told: channel c gets the last of our streams that
-// the peer has looked at, or nil if that has ended or there is none. timeout is how long
-// streams may then take to end before the connection does; 0 leaves it to the peer, and
-// if that is the original, to a second without traffic. A GOAWAY that comes after Close
-// is not told. It has to be called before Serve.
+// NotifyClose requests notice of the peer's GOAWAY: channel c receives the last of our streams that
+// the peer has processed, or nil if that stream has ended or does not exist. timeout is how long
+// streams may then run before the connection ends. With 0 the peer ends the connection; if the peer
+// is the original, a second without traffic also ends it. A GOAWAY that arrives after Close is not
+// reported. Call NotifyClose before Serve.
 func (s *Connection) NotifyClose(c chan<- *Stream, timeout time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,11 +224,11 @@ func (c *Connection) SetCloseTimeout(timeout time.Duration) {
 	c.closeTimeout = timeout
 }
 
-// SetIdleTimeout sets how long the connection may be without traffic before it ends,
-// with all of its streams; 0 stands for any time. It counts anew from each call.
+// SetIdleTimeout sets how long the connection may be without traffic before it ends, with all
+// streams; 0 means no limit. Each call restarts the timeout.
 func (c *Connection) SetIdleTimeout(timeout time.Duration) { c.idle.set(timeout) }
 
-// idleTimeout ends the connection. It waits for the network no longer than a second.
+// idleTimeout ends the connection. It waits for the network for at most a second.
 func (c *Connection) idleTimeout() {
 	c.mu.Lock()
 	c.idleEnd, c.draining = true, true

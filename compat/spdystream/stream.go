@@ -11,14 +11,14 @@ import (
 	amahi "github.com/amahi/spdy"
 )
 
-// A Stream is a stream of bytes in both directions, and a net.Conn. Any number of
-// goroutines may use it at once.
+// A Stream is a bidirectional byte stream, and a net.Conn. Any number of goroutines may use a
+// Stream at once.
 type Stream struct {
 	conn    *Connection
 	raw     *amahi.RawStream
 	headers http.Header
 	parent  *Stream
-	replied chan struct{} // latch: SendReply or Refuse was called; nil if we opened it
+	replied chan struct{} // latch: SendReply or Refuse was called; nil for a stream that we opened
 
 	frames sync.Mutex // ReadData returns one frame at a time
 
@@ -29,20 +29,20 @@ type Stream struct {
 	half      half // ours
 	cut       bool // bytes or headers that were to close our half have not all been sent
 	dropped   bool // this side has reset the stream
-	forgotten bool // by the timer, not by the program
+	forgotten bool // reset by the timer, not by the program
 	priority  uint8
 	calls     int         // calls in progress
-	used      uint64      // counts calls, for forgetting a stream that nobody uses
-	abandoned *time.Timer // forgets it
+	used      uint64      // counts calls, to detect an unused stream
+	abandoned *time.Timer // resets the stream if unused
 }
 
-// A half is how far our half of a stream has got to its end.
+// A half is the progress of our half of a stream towards the end.
 type half uint8
 
 const (
 	halfOpen    half = iota
-	halfClosing      // nothing more is written, and not all that was to be is out
-	halfClosed       // the FIN is on its way behind all of it, or the stream was reset
+	halfClosing      // no more writes are accepted, and accepted bytes are still unsent
+	halfClosed       // the FIN is queued after all bytes, or the stream was reset
 )
 
 var _ net.Conn = (*Stream)(nil)
@@ -51,7 +51,7 @@ func newStream(c *Connection, raw *amahi.RawStream, headers http.Header) *Stream
 	return &Stream{conn: c, raw: raw, headers: headers, priority: raw.Priority()}
 }
 
-// over reports that nothing comes or goes any more.
+// over reports whether the stream has ended in both directions.
 func (s *Stream) over() bool {
 	select {
 	case <-s.raw.Done():
@@ -61,21 +61,21 @@ func (s *Stream) over() bool {
 	}
 }
 
-// overAlone is over for a stream that ended before its connection did.
+// overAlone reports whether the stream ended before the connection ended.
 func (s *Stream) overAlone() bool {
 	err := s.raw.Err()
 	return errors.Is(err, amahi.ErrStreamClosed) || errors.As(err, new(*amahi.StreamError))
 }
 
-// Close closes our half: the peer reads io.EOF after what has been written. The other
-// half stays open. On a stream of the peer it waits for the reply to be sent. It fails
-// with ErrWriteClosedStream if our half is closed or the stream has ended.
+// Close closes our half: the peer reads io.EOF after the written bytes. The other half stays open.
+// On a stream of the peer Close waits for the reply to be sent. Close fails with
+// ErrWriteClosedStream if our half is closed or the stream has ended.
 func (s *Stream) Close() error { return s.WriteData(nil, true) }
 
-// Reset gives the stream up in both directions: reads return io.EOF from then on, and
-// the peer is told, after a Close behind what has been written, if it does not know that
-// yet. A write that was to close our half and has not sent everything is no Close. The
-// error is always nil.
+// Reset ends the stream in both directions: reads return io.EOF from then on. The peer receives the
+// reset unless the stream has ended for the peer; after Close the reset follows the written bytes.
+// A write that was to close our half and has not sent everything does not count as Close. The error
+// is always nil.
 func (s *Stream) Reset() error {
 	s.drop(amahi.RstCancel)
 	s.flush()
@@ -85,15 +85,15 @@ func (s *Stream) Reset() error {
 // Cancel is Reset. The error is always nil.
 func (s *Stream) Cancel() error { return s.Reset() }
 
-// Refuse rejects a stream of the peer before it has been replied to, and does nothing
-// later. The error is always nil.
+// Refuse rejects a stream of the peer before the reply; after the reply it does nothing. The error
+// is always nil.
 func (s *Stream) Refuse() error {
 	s.refuse()
 	s.flush()
 	return nil
 }
 
-// refuse is Refuse for the goroutine that accepts, which does not wait for the network.
+// refuse is Refuse for the accepting goroutine, and does not wait for the network.
 func (s *Stream) refuse() {
 	if s.answer() {
 		s.drop(amahi.RstRefusedStream)
@@ -104,14 +104,14 @@ func (s *Stream) refuse() {
 func (s *Stream) drop(status amahi.RstStatus) {
 	s.mu.Lock()
 	finished, dropped := s.half == halfClosed, s.dropped
-	if s.cut { // CANCEL would say that all has come
+	if s.cut { // CANCEL would mean that all bytes have been sent
 		status = amahi.RstInternalError
 	}
 	s.half, s.dropped = halfClosed, true
 	s.mu.Unlock()
 	switch {
 	case dropped:
-	case finished: // the FIN must not get lost
+	case finished: // the FIN must not be lost
 		_ = s.raw.Close()
 	default:
 		_ = s.raw.Reset(status)
@@ -124,29 +124,29 @@ func (s *Stream) CreateSubStream(headers http.Header, fin bool) (*Stream, error)
 	return s.conn.CreateStream(headers, s, fin)
 }
 
-// SetPriority notes a priority, from 0, the most urgent, to 7. The peer is not told, and
-// here nothing that has come waits for anything: it has no effect.
+// SetPriority stores a priority, from 0, the most urgent, to 7. The priority is not sent to the
+// peer, and received frames never queue by priority here: the call has no effect.
 func (s *Stream) SetPriority(priority uint8) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.priority = priority
 }
 
-// Parent returns the stream that this one belongs to; nil if there is none, or if it had
-// ended when the peer opened this one.
+// Parent returns the parent stream; nil if the stream has no parent, or if the parent had ended
+// when the peer opened this stream.
 func (s *Stream) Parent() *Stream { return s.parent }
 
-// Headers returns the headers that the stream was opened with. They must not be changed.
+// Headers returns the headers that opened the stream. Callers must not change them.
 func (s *Stream) Headers() http.Header { return s.headers }
 
 // String returns "stream:" and the number of the stream.
 func (s *Stream) String() string { return fmt.Sprintf("stream:%d", s.raw.ID()) }
 
-// Identifier returns the number of the stream: odd if the client has opened it.
+// Identifier returns the number of the stream: odd if the client has opened the stream.
 func (s *Stream) Identifier() uint32 { return s.raw.ID() }
 
-// IsFinished reports that this side will send nothing more: it has closed its half, or
-// the stream has ended.
+// IsFinished reports whether this side sends nothing more: our half is closed, or the stream has
+// ended.
 func (s *Stream) IsFinished() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,7 +159,7 @@ func (s *Stream) LocalAddr() net.Addr { return s.conn.conn.LocalAddr() }
 // RemoteAddr returns the address of the peer.
 func (s *Stream) RemoteAddr() net.Addr { return s.conn.conn.RemoteAddr() }
 
-// SetDeadline sets the deadlines of reading and writing.
+// SetDeadline sets the read and write deadlines.
 func (s *Stream) SetDeadline(t time.Time) error {
 	if err := s.SetReadDeadline(t); err != nil {
 		return err
@@ -167,8 +167,8 @@ func (s *Stream) SetDeadline(t time.Time) error {
 	return s.SetWriteDeadline(t)
 }
 
-// SetReadDeadline makes reads of this stream, and of no other, fail with
-// os.ErrDeadlineExceeded from t on. The zero time means never.
+// SetReadDeadline makes reads of this stream only fail with os.ErrDeadlineExceeded from t on. The
+// zero time means never.
 func (s *Stream) SetReadDeadline(t time.Time) error {
 	return s.deadlineError(s.raw.SetReadDeadline(t))
 }
@@ -179,8 +179,8 @@ func (s *Stream) SetWriteDeadline(t time.Time) error {
 	return s.deadlineError(s.raw.SetWriteDeadline(t))
 }
 
-// deadlineError passes over that a stream with deadlines has been reset: programs set
-// them without looking.
+// deadlineError ignores the error of a stream that this side has reset: programs set deadlines
+// without checking.
 func (s *Stream) deadlineError(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,20 +9,19 @@ import (
 	amahi "github.com/amahi/spdy"
 )
 
-// WriteData sends data; with fin it closes our half behind it. On a stream of the peer it
-// waits for the reply to be sent, on one of ours for the peer's. Up to 16 KiB are one
-// frame as a rule, more are several. It fails with ErrWriteClosedStream after Close. After
-// Reset, and after the peer's CANCEL, it drops the data and returns no error while the
-// connection lasts, unless it was to close our half: programs forward bytes to streams that
-// their peer has given up, and take an error there for one of the connection. After another
-// reset by the peer it fails with an error that matches ErrReset.
+// WriteData sends data; with fin it then closes our half. On a stream of the peer WriteData waits
+// for our reply to be sent, on a stream of ours for the peer's reply. Up to 16 KiB are usually one
+// frame, more are several. WriteData fails with ErrWriteClosedStream after Close. After Reset, and
+// after the peer's CANCEL, it drops the data and returns no error while the connection lasts,
+// unless the write was to close our half: programs forward bytes to streams that their peer has
+// cancelled, and treat an error as a failure of the connection. After another reset by the peer the
+// error matches ErrReset.
 func (s *Stream) WriteData(data []byte, fin bool) error {
 	_, err := s.send(data, fin)
 	return err
 }
 
-// Write sends data, see WriteData. n is how much of it has been handed to the network, or
-// dropped.
+// Write sends data, see WriteData. n is the number of bytes passed to the network, or dropped.
 func (s *Stream) Write(data []byte) (n int, err error) { return s.send(data, false) }
 
 func (s *Stream) send(data []byte, fin bool) (n int, err error) {
@@ -50,7 +49,7 @@ func (s *Stream) send(data []byte, fin bool) (n int, err error) {
 	if !fin {
 		return n, nil
 	}
-	if remoteReset(s.raw.Err()) != nil { // with which CloseWrite may do
+	if remoteReset(s.raw.Err()) != nil { // CloseWrite may succeed despite the reset
 		return n, ErrWriteClosedStream
 	}
 	if err := s.raw.CloseWrite(); err != nil {
@@ -64,9 +63,9 @@ func (s *Stream) send(data []byte, fin bool) (n int, err error) {
 	return n, nil
 }
 
-// discards reports that nobody will read what is written: this side has reset the stream, or
-// the peer has with CANCEL. err is that of a write, if there was one. It reports false when
-// the session has ended, so that whoever copies to the stream stops.
+// discards reports whether written bytes will never be read: this side has reset the stream, or the
+// peer has cancelled it. err is the error of a write, if any. discards returns false when the
+// session has ended, so that a program that copies to the stream stops.
 func (s *Stream) discards(err error) bool {
 	select {
 	case <-s.conn.session.Done():
@@ -86,8 +85,8 @@ func (s *Stream) discards(err error) bool {
 	return reset != nil && reset.Status == amahi.RstCancel
 }
 
-// closing notes that nothing is to be written any more, if fin is set, but for what comes
-// with it. It fails if that is so already.
+// closing records that the stream accepts no more writes, if fin is set; more is true if data or
+// headers accompany the fin. closing fails if our half is already closing.
 func (s *Stream) closing(fin, more bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,15 +102,14 @@ func (s *Stream) closing(fin, more bool) error {
 	return nil
 }
 
-// finish notes that our FIN is on its way behind all that was to be written: a reset has
-// to let it pass.
+// finish records that our FIN is queued after all written bytes: a reset must let the FIN pass.
 func (s *Stream) finish() {
 	s.mu.Lock()
 	s.half, s.cut = halfClosed, false
 	s.mu.Unlock()
 }
 
-// writeError makes the error of a write one of this package.
+// writeError converts the error of a write to an error of this package.
 func (s *Stream) writeError(err error) error {
 	switch {
 	case err == nil:
@@ -127,9 +125,8 @@ func (s *Stream) writeError(err error) error {
 	return s.conn.explain(err)
 }
 
-// Read reads what the peer sends, of one frame at a time. The end is io.EOF after the
-// peer's FIN or CANCEL, and after Reset; otherwise it is an error that matches
-// io.ErrUnexpectedEOF.
+// Read reads the bytes that the peer sends, from one frame at a time. The end is io.EOF after the
+// peer's FIN or CANCEL, and after Reset; otherwise the error matches io.ErrUnexpectedEOF.
 func (s *Stream) Read(p []byte) (n int, err error) {
 	defer s.use()()
 	n, err = s.raw.Read(p)
@@ -142,8 +139,8 @@ func (s *Stream) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// ReadData waits for the next frame and returns what it carried. It returns
-// ErrUnreadPartialData if Read has taken a part of one. The end is that of Read.
+// ReadData waits for the next frame and returns the frame's bytes. It returns ErrUnreadPartialData
+// if Read has read part of a frame. The end is as for Read.
 func (s *Stream) ReadData() ([]byte, error) {
 	defer s.use()()
 	s.frames.Lock()
@@ -164,7 +161,7 @@ func (s *Stream) ReadData() ([]byte, error) {
 	return data, err
 }
 
-// readError makes the error of a read one of this package.
+// readError converts the error of a read to an error of this package.
 func (s *Stream) readError(err error) error {
 	switch {
 	case err == io.EOF, errors.Is(err, os.ErrDeadlineExceeded):
@@ -175,7 +172,7 @@ func (s *Stream) readError(err error) error {
 		return io.EOF
 	}
 	if reset := remoteReset(err); reset != nil {
-		if reset.Status == amahi.RstCancel { // how Kubernetes ends a stream of which it wants no more
+		if reset.Status == amahi.RstCancel { // how Kubernetes ends an unwanted stream
 			return io.EOF
 		}
 		return &resetError{err}

@@ -10,19 +10,18 @@ import (
 	amahi "github.com/amahi/spdy"
 )
 
-// abandonTime is how long a stream of ours stays after Wait has timed out if no reply comes
-// and no method of it is called any more.
+// abandonTime is how long a stream of ours stays open after Wait has timed out, if no reply arrives
+// and no method of the stream is called.
 const abandonTime = 10 * time.Second
 
-// Wait waits for the peer's reply to a stream of ours, and on one of the peer for ours.
-// It returns ErrReset if the stream was refused or reset before, and why the connection
-// has ended if it has.
+// Wait waits for the peer's reply to a stream of ours, or for our reply to a stream of the peer. It
+// returns ErrReset if the stream was refused or reset before the reply, or the reason if the
+// connection has ended.
 func (s *Stream) Wait() error { return s.WaitTimeout(0) }
 
-// WaitTimeout is Wait for at most the timeout, for which it returns ErrTimeout; 0 stands
-// for none. A stream that has timed out can be waited for again. If then no method of it is
-// called or in progress for ten seconds, and no reply has come, it is reset: programs forget
-// such streams.
+// WaitTimeout is Wait with a timeout, after which it returns ErrTimeout; 0 means no timeout.
+// Callers may wait again after a timeout. If no method of the stream is then called or in progress
+// for ten seconds, and no reply has arrived, the stream is reset: programs forget such streams.
 func (s *Stream) WaitTimeout(timeout time.Duration) error {
 	defer s.use()()
 	ctx := context.Background()
@@ -63,7 +62,7 @@ func (s *Stream) awaitOwnReply(ctx context.Context) error {
 	}
 }
 
-// use notes a call, and the function it returns its end.
+// use records the start of a call; the returned function records the end.
 func (s *Stream) use() (done func()) {
 	s.mu.Lock()
 	s.used++
@@ -79,11 +78,11 @@ func (s *Stream) leave() {
 	s.mu.Unlock()
 }
 
-// abandon resets the stream some time later if nobody uses it until then.
+// abandon resets the stream after abandonTime if the stream is unused until then.
 func (s *Stream) abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.abandonLocked(s.used + 1) // the call that abandons ends
+	s.abandonLocked(s.used + 1) // counts the end of the abandoning call
 }
 
 func (s *Stream) abandonLocked(used uint64) {
@@ -93,9 +92,9 @@ func (s *Stream) abandonLocked(used uint64) {
 	s.abandoned = time.AfterFunc(abandonTime, func() { s.forget(used) })
 }
 
-// forget resets the stream if no reply has come and nobody has used it since abandon, when
-// calls had been used. A stream with a call in progress is in use, and one with a reply is
-// the program's: both stay.
+// forget resets the stream if no reply has arrived and the stream is unused since abandon; used is
+// the count of calls at that time. A stream with a call in progress is in use, and a stream with a
+// reply belongs to the program: both stay.
 func (s *Stream) forget(used uint64) {
 	if s.isReplied() {
 		return
@@ -126,7 +125,7 @@ func (s *Stream) wasDropped() bool {
 	return s.dropped
 }
 
-// endError is why calls fail on a stream that has ended.
+// endError returns the error for calls on a stream that has ended.
 func (s *Stream) endError() error {
 	if s.wasDropped() {
 		return ErrReset
@@ -138,8 +137,8 @@ func (s *Stream) endError() error {
 	return s.conn.explain(err)
 }
 
-// SendReply accepts a stream of the peer; with fin this side will send nothing on it. A
-// second call does nothing.
+// SendReply accepts a stream of the peer; with fin this side sends nothing on the stream. A second
+// call does nothing.
 func (s *Stream) SendReply(headers http.Header, fin bool) error {
 	if s.replied == nil {
 		return errInitiated
@@ -153,7 +152,7 @@ func (s *Stream) SendReply(headers http.Header, fin bool) error {
 		return err
 	}
 	switch err := s.raw.Reply(block, fin); {
-	case errors.Is(err, amahi.ErrReplied): // somebody else was faster
+	case errors.Is(err, amahi.ErrReplied): // another call was faster
 		return nil
 	case err != nil:
 		return s.writeError(err)
@@ -166,21 +165,21 @@ func (s *Stream) SendReply(headers http.Header, fin bool) error {
 	return nil
 }
 
-// isAnswered reports that the peer has its answer, on a stream of the peer.
+// isAnswered reports whether the peer has an answer to the peer's stream.
 func (s *Stream) isAnswered() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.answered
 }
 
-// answer notes that the peer has its answer, and reports whether it did not have it.
+// answer records that the peer has an answer, and reports whether this is the first answer.
 func (s *Stream) answer() (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answered {
 		return false
 	}
-	if s.replied == nil { // the answer is the peer's
+	if s.replied == nil { // the peer answers our stream
 		return !s.dropped && !s.isReplied()
 	}
 	s.answered = true
@@ -188,7 +187,7 @@ func (s *Stream) answer() (first bool) {
 	return true
 }
 
-// isReplied reports that the peer has replied to a stream of ours.
+// isReplied reports whether the peer has replied to a stream of ours.
 func (s *Stream) isReplied() bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -221,8 +220,8 @@ func (s *Stream) awaitAnswer() error {
 	}
 }
 
-// SendHeader sends headers behind what has been written; with fin this side will send
-// nothing more. On a stream of the peer it waits for the reply to be sent.
+// SendHeader sends headers after the written bytes; with fin this side sends nothing more. On a
+// stream of the peer SendHeader waits for the reply to be sent.
 func (s *Stream) SendHeader(headers http.Header, fin bool) error {
 	defer s.use()()
 	if !fin && s.discards(nil) {
@@ -251,8 +250,8 @@ func (s *Stream) SendHeader(headers http.Header, fin bool) error {
 	return nil
 }
 
-// ReceiveHeader waits for headers that the peer sends with SendHeader. It fails when the
-// peer has closed its half or the stream has ended.
+// ReceiveHeader waits for headers that the peer sends with SendHeader. It fails when the peer has
+// closed the peer's half or the stream has ended.
 func (s *Stream) ReceiveHeader() (http.Header, error) {
 	defer s.use()()
 	block, err := s.raw.ReceiveHeaders(context.Background())

@@ -1,5 +1,5 @@
-// Command client fetches URLs from a SPDY/3.1 server without TLS, many of them at
-// once over one connection, and prints the answers in order.
+// Command client fetches URLs from a SPDY/3.1 server without TLS, many at once over one connection,
+// and prints the responses in order.
 //
 //	go run ./examples/client http://localhost:8080/hello http://localhost:8080/README.md
 package main
@@ -35,7 +35,7 @@ func main() {
 	}
 }
 
-// run fetches URLs, all from the server that the first one names.
+// run fetches URLs, all from the server of the first URL.
 func run(ctx context.Context, urls []string, verbose bool, out io.Writer) error {
 	if len(urls) == 0 {
 		return errors.New("no URL given, for example http://localhost:8080/hello")
@@ -71,20 +71,19 @@ func run(ctx context.Context, urls []string, verbose bool, out io.Writer) error 
 	return nil
 }
 
-// atOnce limits the answers that are fetched, or wait in memory for their turn.
+// atOnce limits the responses that are being fetched or wait in memory to be printed.
 const atOnce = 32
 
-// An answer is fetched by a goroutine of its own, which prints it.
+// An answer is a response, fetched and printed by a separate goroutine.
 type answer struct {
-	turn chan struct{} // closed when all answers before it are printed
+	turn chan struct{} // closed when all earlier responses are printed
 	done chan error    // capacity 1
-	held bytes.Buffer  // not printed yet
+	held bytes.Buffer  // received and not yet printed
 }
 
-// fetch reads the whole answer as it arrives, whether it is its turn to be printed or
-// not. An unread body would keep a stream of the server and part of the session's window,
-// which the answer before it may be waiting for. If the answer is cut off, that is an
-// error, never a short body.
+// fetch reads the whole response as it arrives, even before the response's turn to be printed. An
+// unread body would occupy a stream of the server and part of the session's window, which an
+// earlier response may be waiting for. A response that is cut off is an error, never a short body.
 func (a *answer) fetch(ctx context.Context, client *spdy.Client, url string, verbose bool, out io.Writer) error {
 	res, err := get(ctx, client, url)
 	if err != nil {
@@ -115,16 +114,16 @@ func (a *answer) fetch(ctx context.Context, client *spdy.Client, url string, ver
 	}
 	select {
 	case <-a.turn:
-	case <-ctx.Done(): // an answer before it has failed
+	case <-ctx.Done(): // an earlier response has failed
 		return ctx.Err()
 	}
 	_, err = a.held.WriteTo(out)
 	return err
 }
 
-// get sends a request and returns its answer when the headers have arrived. A request
-// that the server refused, because it takes fewer at once than it had said when the
-// request was sent, is sent again.
+// get sends a request and returns the response when the headers have arrived. The server may have
+// lowered the limit of concurrent streams while the request was on the way, and refuse the request:
+// then get sends the request again.
 func get(ctx context.Context, client *spdy.Client, url string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -139,5 +138,5 @@ func get(ctx context.Context, client *spdy.Client, url string) (*http.Response, 
 	}
 }
 
-// maxTries limits how often a request is sent.
+// maxTries limits the number of attempts for a request.
 const maxTries = 5

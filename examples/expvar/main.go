@@ -1,6 +1,6 @@
-// Command expvar is a server that shows what it is doing: spdy.Server.Stats under
-// /debug/vars, as JSON, beside what package expvar has there. It answers everything
-// else with a line of text, over SPDY and HTTP/1.1, without TLS. Stop it with Ctrl-C.
+// Command expvar is a server that publishes spdy.Server.Stats under /debug/vars, as JSON, next to
+// the variables of package expvar. All other paths return a line of text, over SPDY and HTTP/1.1,
+// without TLS. Stop the server with Ctrl-C.
 //
 //	go run ./examples/expvar -addr localhost:8080
 //	go run ./examples/client http://localhost:8080/
@@ -41,8 +41,8 @@ func main() {
 	}
 }
 
-// newServer is the server. What is published tells how busy it is and to whom it talks,
-// so a real one would show it to its operators only.
+// newServer returns the server. The published figures reveal the load and the clients of the
+// server, so a real server would publish the figures to operators only.
 func newServer() *spdy.Server {
 	mux := http.NewServeMux()
 	mux.Handle("/debug/vars", expvar.Handler())

@@ -14,7 +14,7 @@ import (
 	"github.com/amahi/spdy/examples/kubernetes/kube"
 )
 
-// command is exec and attach.
+// command runs exec and attach.
 func (p *program) command(verb string, args []string) error {
 	var t target
 	t.register(p.flags)
@@ -49,8 +49,8 @@ func (p *program) command(verb string, args []string) error {
 	return client.Run(p.ctx, url, streams)
 }
 
-// terminal puts the terminal of this program into the state in which all keys go to the
-// command, and reports its size.
+// terminal switches the program's terminal to raw mode, in which all keys are sent to the command,
+// and reports the terminal's size.
 func (p *program) terminal() (restore func(), sizes <-chan kube.Size, err error) {
 	in, ok := p.in.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
@@ -67,7 +67,7 @@ func (p *program) terminal() (restore func(), sizes <-chan kube.Size, err error)
 	}), nil
 }
 
-// forward forwards ports until it is interrupted or the session ends.
+// forward forwards ports until an interrupt or the end of the session.
 func (p *program) forward(args []string) error {
 	var t target
 	t.register(p.flags)
@@ -116,7 +116,7 @@ func parsePorts(args []string) (pairs []portPair, err error) {
 	return pairs, nil
 }
 
-// listen listens for each pair of ports, until all of them have ended.
+// listen listens for each pair of ports, until all listeners have ended.
 func (p *program) listen(f *kube.Forwarder, address string, pairs []portPair) error {
 	errs := make([]error, len(pairs))
 	var all sync.WaitGroup
@@ -135,7 +135,7 @@ func (p *program) listen(f *kube.Forwarder, address string, pairs []portPair) er
 	}
 	all.Wait()
 	if p.ctx.Err() != nil {
-		return nil // interrupted, as it is meant to be
+		return nil // the interrupt is the intended end
 	}
 	return errors.Join(errs...)
 }

@@ -1,20 +1,20 @@
-// Command kubernetes runs commands in pods and forwards their ports, as kubectl exec,
-// attach and port-forward do, and is the node that answers: a kubelet whose only
-// container is this machine.
+// Command kubernetes runs commands in pods and forwards ports of pods, as kubectl exec, attach and
+// port-forward do. It is also the node that serves these requests: a kubelet whose only container
+// is this machine.
 //
-// All of it in one process, to look at:
+// Client and node in one process, as a demonstration:
 //
 //	go run .
 //
-// In earnest, with a kubelet in one terminal and a client in another,
+// For real use, with a kubelet in one terminal and a client in another,
 //
 //	KUBE_TOKEN=secret kubernetes kubelet -listen 127.0.0.1:10250 top -b
 //	KUBE_TOKEN=secret kubernetes exec -server http://127.0.0.1:10250 -i -t POD sh
 //	KUBE_TOKEN=secret kubernetes attach -server http://127.0.0.1:10250 POD
 //	KUBE_TOKEN=secret kubernetes forward -server http://127.0.0.1:10250 POD 8080:80
 //
-// The client talks to any API server that takes a bearer token, and with -url to the
-// streaming server of a container runtime. Package kube does the work.
+// The client connects to any API server that accepts a bearer token, and with -url to the streaming
+// server of a container runtime. Package kube implements the protocols.
 package main
 
 import (
@@ -51,7 +51,7 @@ func main() {
 	}
 }
 
-// A program is one of the commands, with what it is connected to.
+// A program is a command, with inputs and outputs.
 type program struct {
 	ctx    context.Context
 	flags  *flag.FlagSet
@@ -62,7 +62,7 @@ type program struct {
 	mu sync.Mutex // of printf
 }
 
-// run runs one of the programs until ctx ends.
+// run runs the selected program until ctx ends.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
 	command := "demo"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return fmt.Errorf("there is no command %q, only kubelet, exec, attach, forward and demo", command)
 }
 
-// printf prints a line. Any number of goroutines may.
+// printf prints a line. Any number of goroutines may call printf.
 func (p *program) printf(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,7 +93,7 @@ func (p *program) printf(format string, args ...any) {
 // token is the bearer token of both ends.
 func token() string { return os.Getenv("KUBE_TOKEN") }
 
-// A target is where a client goes.
+// A target is the server and pod that a client connects to.
 type target struct {
 	server, url, namespace, container, caFile string
 }
@@ -106,7 +106,7 @@ func (t *target) register(flags *flag.FlagSet) {
 	flags.StringVar(&t.caFile, "cafile", "", "`file` with the certificates to trust, instead of those of the system")
 }
 
-// client makes a client for the target.
+// client returns a client for the target.
 func (t *target) client() (*kube.Client, error) {
 	c := &kube.Client{Dialer: spdy.UpgradeDialer{Proxy: http.ProxyFromEnvironment}}
 	if token() != "" {
@@ -126,8 +126,8 @@ func (t *target) client() (*kube.Client, error) {
 	return c, nil
 }
 
-// requestURL is the URL of a request, and the arguments that are left. The first is the
-// pod, unless there is a complete URL.
+// requestURL returns the URL of a request, and the remaining arguments. The first argument is the
+// pod, unless the target has a complete URL.
 func (t *target) requestURL(verb string, streams kube.Streams, args []string, isCommand bool) (string, []string, error) {
 	if t.url != "" {
 		return t.url, args, nil

@@ -19,7 +19,7 @@ import (
 	"github.com/amahi/spdy/examples/kubernetes/kube"
 )
 
-// kubelet serves until it is interrupted.
+// kubelet serves until an interrupt.
 func (p *program) kubelet(args []string) error {
 	listen := p.flags.String("listen", "127.0.0.1:10250", "`host:port`; who may come here and has the token may run commands on this machine")
 	cert := p.flags.String("cert", "", "`file` with a certificate, for TLS")
@@ -39,7 +39,7 @@ func (p *program) kubelet(args []string) error {
 	return n.run(p.ctx)
 }
 
-// A node is a kubelet that serves.
+// A node is a serving kubelet.
 type node struct {
 	url     string
 	kubelet *kube.Kubelet
@@ -48,7 +48,7 @@ type node struct {
 	serve   func() error
 }
 
-// startNode listens. The main process is what clients attach to; it may be empty.
+// startNode starts to listen. Clients attach to the main process; main may be empty.
 func startNode(ctx context.Context, listen, token, cert, key string, main []string) (*node, error) {
 	runtime := &host.Runtime{Main: main}
 	if err := runtime.Start(ctx); err != nil {
@@ -67,10 +67,10 @@ func startNode(ctx context.Context, listen, token, cert, key string, main []stri
 	return n, nil
 }
 
-// grace is the time that commands and forwarded connections have to end by themselves.
+// grace is the time for commands and forwarded connections to finish.
 const grace = time.Second
 
-// run serves until the context ends. Then clients have some time to come to their end.
+// run serves until the context ends. Then clients have the time grace to finish.
 func (n *node) run(ctx context.Context) error {
 	ended := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
@@ -89,7 +89,7 @@ func (n *node) run(ctx context.Context) error {
 	return <-ended
 }
 
-// demo is a node and a client that uses it, in one process.
+// demo runs a node and a client of the node, in one process.
 func (p *program) demo(args []string) error {
 	if err := p.flags.Parse(args); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (p *program) demoForward(ctx context.Context, client *kube.Client, server s
 		return err
 	}
 	defer f.Close()
-	// A forwarded connection is a net.Conn: there is no need for a port of this machine.
+	// A forwarded connection is a net.Conn: no local port is needed.
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 		_, text, err := net.SplitHostPort(addr)
 		if err != nil {

@@ -19,14 +19,14 @@ import (
 	"github.com/amahi/spdy/internal/localcert"
 )
 
-// fileSize is the size of the file in the directory that is served.
+// fileSize is the size of the file in the served directory.
 const fileSize = 8 << 20
 
-// A demo is what the steps work on.
+// A demo is the state that the steps share.
 type demo struct {
 	size int64
-	dir  string // what is served, made for the occasion
-	file []byte // the content of film.bin in it
+	dir  string // the served directory, temporary
+	file []byte // the content of film.bin in dir
 
 	trust      *x509.CertPool
 	server     *spdy.Server // of both listeners
@@ -34,10 +34,10 @@ type demo struct {
 	tlsAddr    string
 	plain, tls *spdy.Client
 	proxy      *tunnel.Proxy
-	public     *http.Server // for clients of the relay
-	tunnels    *http.Server // for its origins
+	public     *http.Server // for HTTP clients of the relay
+	tunnels    *http.Server // for origins of the relay
 	relayURL   string
-	stopOrigin func() error // returns how the origin has ended
+	stopOrigin func() error // returns the origin's result
 }
 
 // start starts a SPDY server in plaintext and with TLS, a relay, and the clients.
@@ -83,13 +83,13 @@ func (d *demo) makeDirectory() (err error) {
 	return os.WriteFile(filepath.Join(d.dir, "film.bin"), d.file, 0o600)
 }
 
-// listen serves on a free port of this machine.
+// listen serves on a free port of the loopback interface.
 func listen(serve func(net.Listener) error) (addr string, err error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
-	go serve(ln) // ends when its server is closed
+	go serve(ln) // ends when the server is closed
 	return ln.Addr().String(), nil
 }
 
@@ -107,7 +107,7 @@ func (d *demo) dialTLS(ctx context.Context) (*spdy.Client, error) {
 	return spdy.NewClientConn(conn)
 }
 
-// startRelay starts a proxy, and an origin that dials it.
+// startRelay starts a proxy, and an origin that dials the proxy.
 func (d *demo) startRelay(ctx context.Context) (err error) {
 	token := rand.Text()
 	up := make(chan struct{}, 1)
@@ -127,7 +127,7 @@ func (d *demo) startRelay(ctx context.Context) (err error) {
 		Endpoint: tunnel.Endpoint{Addr: tunnelAddr, Name: "home", Token: token},
 		Handler:  site(d.dir),
 	}
-	d.proxy.Logf = func(string, ...any) { // its first words are that the tunnel is up
+	d.proxy.Logf = func(string, ...any) { // the first log line reports that the tunnel is up
 		select {
 		case up <- struct{}{}:
 		default:
@@ -135,7 +135,7 @@ func (d *demo) startRelay(ctx context.Context) (err error) {
 	}
 	var result error
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{}) // latch: the origin has ended, result says how
+	ended := make(chan struct{}) // latch: the origin has ended, result is valid
 	go func() {
 		result = origin.Run(running)
 		close(ended)
@@ -155,7 +155,7 @@ func (d *demo) startRelay(ctx context.Context) (err error) {
 	}
 }
 
-// shutdown ends everything in an orderly way.
+// shutdown shuts everything down gracefully.
 func (d *demo) shutdown(ctx context.Context, s *screen) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -168,7 +168,7 @@ func (d *demo) shutdown(ctx context.Context, s *screen) error {
 	return nil
 }
 
-// close frees what is left, after a failure.
+// close closes the remaining servers and clients after a failure.
 func (d *demo) close() {
 	if d.stopOrigin != nil {
 		_ = d.stopOrigin()

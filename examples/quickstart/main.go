@@ -1,10 +1,9 @@
-// Command quickstart shows the library at work: it starts servers, a client and a
-// relay in this one process, on 127.0.0.1 only, moves bytes between them, and
-// checks every one.
+// Command quickstart demonstrates the library: it starts servers, a client and a relay in one
+// process, on 127.0.0.1 only, transfers bytes between them, and checks every byte.
 //
 //	go run ./examples/quickstart
 //
-// It exits with 0 only if all was right.
+// The exit code is 0 only if every check succeeds.
 package main
 
 import (
@@ -18,7 +17,7 @@ import (
 	"time"
 )
 
-// limit is how long all of it may take.
+// limit is the time limit of the whole run.
 const limit = 55 * time.Second
 
 func main() {
@@ -34,7 +33,7 @@ func main() {
 	}
 }
 
-// A step is one thing to show. It says with check what it has found to be right.
+// A step demonstrates one feature. The step calls check to report each verified fact.
 type step struct {
 	title string
 	run   func(context.Context, *screen) error

@@ -14,13 +14,13 @@ import (
 
 const (
 	requests  = 200
-	pieceSize = 64 << 10 // of the ranges that are read to the end
-	tasteSize = 4 << 10  // of those that are abandoned
+	pieceSize = 64 << 10 // size of the ranges that are read to the end
+	tasteSize = 4 << 10  // bytes read of the ranges that are abandoned
 )
 
-// ranges opens 200 requests for parts of a file on one connection, as video players
-// do, and abandons every other one. The rest must be whole, and the connection as
-// good as new.
+// ranges opens 200 requests for parts of a file on one connection, as video players do, and
+// abandons every other request. The remaining responses must be complete, and the connection must
+// still work.
 func (d *demo) ranges(ctx context.Context, s *screen) error {
 	began := time.Now()
 	answers := make([]*http.Response, requests)
@@ -53,7 +53,7 @@ func (d *demo) ranges(ctx context.Context, s *screen) error {
 
 func abandoned(i int) bool { return i%2 == 1 }
 
-// readRange reads one answer, or the beginning of one to be abandoned.
+// readRange reads a response, or the beginning of a response that will be abandoned.
 func (d *demo) readRange(i int, res *http.Response) error {
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusPartialContent {
@@ -79,7 +79,7 @@ func (d *demo) readRange(i int, res *http.Response) error {
 	return nil
 }
 
-// each does something for every request, all at once, and returns all errors.
+// each calls do for every request, all at once, and returns all errors.
 func each(do func(i int) error) error {
 	errs := make([]error, requests)
 	var all sync.WaitGroup
@@ -90,7 +90,7 @@ func each(do func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// throughRelay uses nothing but net/http on the client's side.
+// throughRelay uses only net/http on the client's side.
 func (d *demo) throughRelay(ctx context.Context, s *screen) error {
 	client := &http.Transport{}
 	defer client.CloseIdleConnections()
@@ -123,7 +123,7 @@ func (d *demo) throughRelay(ctx context.Context, s *screen) error {
 	return nil
 }
 
-// ping measures round trips beside nothing else.
+// ping measures round trips on an idle connection.
 func (d *demo) ping(ctx context.Context, s *screen) error {
 	const count = 21
 	times := make([]time.Duration, count)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A screen is where the quickstart prints: a terminal, or a file or pipe that gets
-// whole lines only.
+// A screen is the output of the quickstart: a terminal, or a file or pipe that receives whole lines
+// only.
 type screen struct {
 	out      io.Writer
 	terminal bool
@@ -27,30 +27,30 @@ func (s *screen) title(n int, title string) {
 	s.line("\n%d. %s", n, strings.ToUpper(title[:1])+title[1:])
 }
 
-// note says something that was not checked.
+// note prints a fact that was not checked.
 func (s *screen) note(format string, args ...any) { s.line("   "+format, args...) }
 
-// check says something that was found to be right.
+// check prints a verified fact.
 func (s *screen) check(format string, args ...any) {
 	s.checks++
 	s.line("   ok  "+format, args...)
 }
 
-// A bar shows how far a transfer has come. Write counts bytes.
+// A bar shows the progress of a transfer. Write counts bytes.
 type bar struct {
 	s     *screen
 	total int64
 	done  int64
 	began time.Time
-	drawn time.Time // when a terminal was drawn last
-	next  int       // percentage of the next line elsewhere
+	drawn time.Time // time of the last drawing on a terminal
+	next  int       // percentage of the next line if the output is no terminal
 }
 
 func (s *screen) bar(total int64) *bar {
 	return &bar{s: s, total: total, began: time.Now(), next: 25}
 }
 
-// Between two drawings of a bar the eye needs some rest.
+// frame is the minimum time between two drawings of a bar.
 const frame = 50 * time.Millisecond
 
 func (b *bar) Write(p []byte) (int, error) {
@@ -77,7 +77,7 @@ func (b *bar) draw() {
 		b.percent(), speed(b.done, time.Since(b.began)))
 }
 
-// end takes the bar away, and returns how long the transfer took.
+// end removes the bar, and returns the duration of the transfer.
 func (b *bar) end() time.Duration {
 	if b.s.terminal {
 		fmt.Fprintf(b.s.out, "\r%s\r", strings.Repeat(" ", 70))
@@ -85,7 +85,7 @@ func (b *bar) end() time.Duration {
 	return time.Since(b.began)
 }
 
-// bytesText puts a number of bytes in words.
+// bytesText formats a number of bytes.
 func bytesText(n int64) string {
 	switch {
 	case n >= 1<<20:
@@ -96,7 +96,7 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// speed puts bytes in a time in words.
+// speed formats a transfer rate.
 func speed(n int64, d time.Duration) string {
 	return fmt.Sprintf("%.0f MiB/s", float64(n)/(1<<20)/max(d.Seconds(), 1e-9))
 }

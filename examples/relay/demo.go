@@ -13,8 +13,7 @@ import (
 	"github.com/amahi/spdy/internal/localcert"
 )
 
-// runDemo runs a proxy and an origin in one process, with a token and a certificate
-// made on the spot.
+// runDemo runs a proxy and an origin in one process, with a temporary token and certificate.
 func runDemo(ctx context.Context, args []string, p *printer) error {
 	flags := flag.NewFlagSet("relay", flag.ContinueOnError)
 	listen := flags.String("listen", "localhost:8080", "`host:port` for HTTP clients")
@@ -44,7 +43,7 @@ func runDemo(ctx context.Context, args []string, p *printer) error {
 		Logf:     p.printf,
 	}
 	p.printf("the origin serves %s; in another terminal, try\n\n    curl http://%s/home/\n    curl -r 0-99 http://%[2]s/home/README.md\n", *dir, public)
-	err = origin.Run(ctx) // until ctx ends, and then until running answers have
+	err = origin.Run(ctx) // until ctx ends and the running requests have finished
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}

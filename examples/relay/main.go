@@ -1,21 +1,21 @@
-// Command relay makes a server behind NAT reachable: the server, called origin,
-// dials out to a public proxy and serves its files down that connection; the proxy
-// answers ordinary HTTP clients with what comes back.
+// Command relay makes a server behind NAT reachable. The server, called the origin, dials out to a
+// public proxy and serves files over that connection. The proxy forwards requests of ordinary HTTP
+// clients to the origin.
 //
-// All of it in one process, to look at:
+// Proxy and origin in one process, as a demonstration:
 //
 //	go run ./examples/relay
 //
-// In earnest the proxy runs on a machine that the world can reach,
+// For real use the proxy runs on a publicly reachable machine,
 //
 //	relay proxy -listen :8080 -tunnels :8443 -cert cert.pem -key key.pem -origin home=TOKEN
 //
-// and the origin on the one that it cannot:
+// and the origin on an unreachable machine:
 //
 //	RELAY_TOKEN=TOKEN relay origin -proxy proxy.example:8443 -name home -dir /srv/media
 //
-// Then http://proxy.example:8080/home/ is the directory. The package
-// examples/internal/tunnel, which does the work, says how.
+// Then http://proxy.example:8080/home/ is the directory. Package examples/internal/tunnel
+// implements and documents the mechanism.
 package main
 
 import (
@@ -43,7 +43,7 @@ func main() {
 	}
 }
 
-// run runs one of the three programs until ctx ends.
+// run runs the selected program until ctx ends.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	command := "demo"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -61,8 +61,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return fmt.Errorf("there is no command %q, only proxy, origin and demo", command)
 }
 
-// parse parses flags. Help goes to where the program prints; a mistake is an error
-// and nothing else.
+// parse parses flags. Help is printed to the program's output; a mistake only returns an error.
 func parse(flags *flag.FlagSet, args []string, p *printer) error {
 	flags.SetOutput(io.Discard)
 	err := flags.Parse(args)

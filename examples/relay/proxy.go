@@ -78,7 +78,7 @@ func readOrigins(origins map[string]string, path string) error {
 	return lines.Err()
 }
 
-// serveProxy runs the three listeners until ctx ends or one of them fails.
+// serveProxy runs the three listeners until ctx ends or a listener fails.
 func serveProxy(ctx context.Context, o proxyOptions, p *printer) error {
 	policy, err := tunnel.ParsePolicy(o.policy)
 	if err != nil {
@@ -120,7 +120,7 @@ func tlsConfig(o proxyOptions) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
-// listeners are the HTTP servers of a proxy. The first failure of one ends all.
+// listeners holds the HTTP servers of a proxy. The first failure of a server ends all servers.
 type listeners struct {
 	fail    context.CancelCauseFunc
 	p       *printer
@@ -128,7 +128,7 @@ type listeners struct {
 	running sync.WaitGroup
 }
 
-// serve starts a server and returns its address, "" if it could not listen.
+// serve starts a server and returns the address, "" if listening fails.
 func (l *listeners) serve(who, addr string, h http.Handler, conf *tls.Config) string {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -143,7 +143,7 @@ func (l *listeners) serve(who, addr string, h http.Handler, conf *tls.Config) st
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // no HTTP/2: tunnels take the connection
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // no HTTP/2: tunnels hijack the connection
 	}
 	l.servers = append(l.servers, server)
 	l.running.Go(func() {
@@ -154,7 +154,7 @@ func (l *listeners) serve(who, addr string, h http.Handler, conf *tls.Config) st
 	return ln.Addr().String()
 }
 
-// shutdown lets running answers finish.
+// shutdown lets running requests finish.
 func (l *listeners) shutdown(ctx context.Context) error {
 	var err error
 	for _, server := range l.servers {
@@ -165,7 +165,7 @@ func (l *listeners) shutdown(ctx context.Context) error {
 
 func (l *listeners) close() {
 	for _, server := range l.servers {
-		_ = server.Close() // there is nothing left to save
+		_ = server.Close() // an error here has no consequence
 	}
 	l.running.Wait()
 }

@@ -1,6 +1,5 @@
-// Command server serves a directory, and a greeting at /hello, without TLS: over
-// SPDY, and over HTTP/1.1 to clients that speak no SPDY. Stop it with Ctrl-C: it
-// lets running answers finish.
+// Command server serves a directory, and a greeting at /hello, without TLS: over SPDY, and over
+// HTTP/1.1 for clients without SPDY. Stop the server with Ctrl-C; running requests finish first.
 //
 //	go run ./examples/server -addr localhost:8080 -dir .
 //	go run ./examples/client http://localhost:8080/hello

@@ -1,10 +1,10 @@
-// Command tls-client fetches a URL over TLS from a server that negotiates
-// SPDY/3.1, and prints the answer.
+// Command tls-client fetches a URL over TLS from a server that negotiates SPDY/3.1, and prints the
+// response.
 //
 //	go run ./examples/tls-client -cafile cert.pem https://localhost:8443/hello
 //
-// The server's certificate is verified: against the certificates in -cafile, or
-// against those that the system trusts.
+// The server's certificate is verified against the certificates in -cafile, or against the system's
+// trusted certificates.
 package main
 
 import (

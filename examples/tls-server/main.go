@@ -1,12 +1,12 @@
-// Command tls-server serves a directory, and a greeting at /hello, over TLS: SPDY
-// for clients that negotiate it by ALPN, ordinary HTTPS for all others.
+// Command tls-server serves a directory, and a greeting at /hello, over TLS: SPDY for clients that
+// negotiate SPDY by ALPN, ordinary HTTPS for all others.
 //
 //	go run ./examples/tls-server -save-cert cert.pem
 //	go run ./examples/tls-client -cafile cert.pem https://localhost:8443/hello
 //	curl --cacert cert.pem https://localhost:8443/hello
 //
-// Without -cert and -key it makes a certificate for this machine in memory. The
-// key stays there; -save-cert writes the certificate for clients to trust.
+// Without -cert and -key the server generates a certificate for this machine in memory. The key is
+// never written to disk; -save-cert writes the certificate, so that clients can trust it.
 package main
 
 import (
@@ -89,7 +89,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	return <-stopped
 }
 
-// certificate loads the certificate from files, or makes one.
+// certificate loads the certificate from files, or generates a certificate.
 func certificate(o options) (cert tls.Certificate, err error) {
 	if o.cert != "" || o.key != "" {
 		cert, err = tls.LoadX509KeyPair(o.cert, o.key)

@@ -12,23 +12,23 @@ import (
 	"text/tabwriter"
 )
 
-// A figure is what one benchmark has measured.
+// A figure is the measurement of one benchmark.
 type figure struct {
-	Allocs float64 `json:"allocs"`         // an operation
-	Bytes  float64 `json:"bytes"`          // an operation, allocated
-	Live   float64 `json:"live,omitempty"` // an operation, bytes that stay in use
-	Nanos  float64 `json:"ns"`             // an operation; for people, not judged
+	Allocs float64 `json:"allocs"`         // per operation
+	Bytes  float64 `json:"bytes"`          // allocated per operation
+	Live   float64 `json:"live,omitempty"` // still in use, per operation
+	Nanos  float64 `json:"ns"`             // per operation; printed, not judged
 }
 
-// figures are by the benchmark's name, without "Benchmark" and the number of cores.
+// figures are indexed by the benchmark's name, without "Benchmark" and the number of cores.
 type figures map[string]figure
 
-// tries are figures that have been measured several times.
+// tries are the figures of repeated runs.
 type tries map[string][]figure
 
-// most is what a baseline is made of, and least what is compared with it. How goroutines
-// meet, and when pools are emptied, makes some figures differ from run to run; so what
-// is worse is beyond all that the baseline has seen, whenever it is tried.
+// most yields a baseline, and least the figures to compare with the baseline. Some figures vary
+// between runs with goroutine scheduling and with emptied pools. A regression therefore exceeds
+// everything that the baseline saw, in every run.
 func (t tries) most() figures  { return t.fold(func(a, b float64) float64 { return max(a, b) }) }
 func (t tries) least() figures { return t.fold(func(a, b float64) float64 { return min(a, b) }) }
 
@@ -46,7 +46,7 @@ func (t tries) fold(choose func(a, b float64) float64) figures {
 
 var benchLine = regexp.MustCompile(`^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+(.*)$`)
 
-// parse reads the output of go test -bench -benchmem.
+// parse parses the output of go test -bench -benchmem.
 func parse(out []byte) (tries, error) {
 	all := tries{}
 	for line := range bytes.Lines(out) {
@@ -84,25 +84,25 @@ func parseFigure(text string) (f figure, err error) {
 	return f, nil
 }
 
-// The margins. Few allocations are counted exactly; of many, one may be that of a pool
-// that was empty. Bytes are an average in which such a miss, of up to 64 KiB, shows.
+// The margins. Small allocation counts are exact. Among many allocations, a single one may be due
+// to an empty pool. Bytes are an average that includes such misses of up to 64 KiB.
 const (
-	fewAllocs   = 20   // up to here none more is allowed
-	allocMargin = 0.03 // of them beyond it, and at least one
+	fewAllocs   = 20   // up to here no additional allocation is allowed
+	allocMargin = 0.03 // of the allocations beyond fewAllocs, and at least 1
 	byteMargin  = 0.10 // of the bytes, and
-	byteFloor   = 64   // at least so many
-	missedPool  = 512  // for what goes through a session, whose pools may be empty
+	byteFloor   = 64   // at least 64 bytes
+	missedPool  = 512  // for benchmarks with a session, whose pools may be empty
 )
 
-// A line compares one benchmark.
+// A line compares one benchmark with the baseline.
 type line struct {
 	name     string
 	old, now figure
-	why      string // it is worse, or ""
+	why      string // why the benchmark is worse, or ""
 }
 
-// compare says what is worse now, in the order of the names. A benchmark that is gone
-// is worse too unless only some have been run.
+// compare returns the comparison of every benchmark, ordered by name. A missing benchmark is a
+// regression unless some is true, when only a part was run.
 func compare(old, now figures, some bool) []line {
 	var lines []line
 	for _, name := range slices.Sorted(maps.Keys(now)) {
@@ -139,16 +139,16 @@ func worse(old, now figure) string {
 	return ""
 }
 
-// more reports whether so many bytes more cannot be chance.
+// more reports whether the increase in bytes is too large to be chance.
 func more(old, now float64) bool {
 	floor := float64(byteFloor)
-	if old > 0 { // it allocates anyway
+	if old > 0 { // the benchmark allocates anyway
 		floor = missedPool
 	}
 	return now-old > max(floor, byteMargin*old)
 }
 
-// print writes the lines and returns how many are worse.
+// print writes the lines and returns the number of regressions.
 func print(out io.Writer, lines []line) (bad int) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "allocs/op\twas\tB/op\twas\tin use\twas\tns/op\twas\tbenchmark\t")

@@ -1,12 +1,12 @@
-// Command benchcheck runs the benchmarks of package spdy for a fixed number of iterations
-// and compares what they allocate with bench/baseline.json:
+// Command benchcheck runs the benchmarks of package spdy for a fixed number of iterations and
+// compares their allocations with bench/baseline.json:
 //
-//	go run ./internal/benchcheck            # fails if anything allocates more than it did
-//	go run ./internal/benchcheck -write     # what it is now is the baseline
+//	go run ./internal/benchcheck            # fails if anything allocates more than before
+//	go run ./internal/benchcheck -write     # makes the current figures the baseline
 //
-// Allocations and bytes are judged, with the margins in compare.go, because they are the
-// same on every machine. Time is printed and never judged. It runs in the top directory
-// of the repository.
+// Allocations and bytes are judged, with the margins in compare.go, because they are the same on
+// every machine. Time is printed and never judged. Run the command in the top directory of the
+// repository.
 package main
 
 import (
@@ -34,8 +34,8 @@ func main() {
 	}
 }
 
-// notOurs are benchmarks of others' code, those that only count, and those in which the
-// connection of the tests allocates whenever one end waits for the other.
+// notOurs are benchmarks of foreign code, benchmarks that only count, and benchmarks in which the
+// test connection allocates whenever one end waits for the other.
 const notOurs = "HeaderWire|HeaderBlock/(zlib|hpack)|(OpenClose|Data)/memory"
 
 type options struct {

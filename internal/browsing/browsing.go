@@ -1,7 +1,6 @@
-// Package browsing makes up the headers of a browser that reads a site, and of the
-// site's answers, as a browser of 2014 sent them: what header compression is measured
-// with, in the tests and in bench/suite. The same number of requests is always the same
-// trace.
+// Package browsing generates the headers of a browser on a site, and of the site's responses, in
+// the style of a browser of 2014. The tests and bench/suite measure header compression with them.
+// The same number of requests always yields the same trace.
 package browsing
 
 import (
@@ -10,15 +9,15 @@ import (
 	"time"
 )
 
-// A Field is a header, its name in lower case as SPDY has it, with ":" before what
-// belongs to the request or status line.
+// A Field is a header. The name is in lower case as in SPDY, with a leading ":" for the parts of
+// the request or status line.
 type Field struct{ Name, Value string }
 
-// A Block is the headers of a request or an answer, ordered by name.
+// A Block holds the headers of a request or a response, ordered by name.
 type Block []Field
 
-// A Trace is the requests of a browser that reads one site, and the responses: pages
-// with their style sheets, scripts, pictures and calls.
+// A Trace holds the requests of a browser that reads one site, and the responses: pages with style
+// sheets, scripts, pictures and calls.
 type Trace struct {
 	Requests, Responses []Block // of equal length
 
@@ -27,7 +26,7 @@ type Trace struct {
 	page, cookie string
 }
 
-// New makes up a trace of n requests.
+// New generates a trace of n requests.
 func New(n int) *Trace {
 	t := &Trace{
 		r:   rand.New(rand.NewPCG(3, 1)),

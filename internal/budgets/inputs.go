@@ -8,7 +8,7 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A role says which side of a session is measured.
+// A role is the side of a session under measurement.
 type role string
 
 const (
@@ -16,27 +16,27 @@ const (
 	client role = "client"
 )
 
-// requests is how many streams a client has open before anything is sent to it.
+// requests is the number of streams that a client opens before the peer sends anything.
 const requests = 20
 
-// An input is what a peer sends of one type of frame.
+// An input is a peer's traffic of one frame type.
 type input struct {
 	frame, what string
-	role        role // whom it is sent to; "" for both
+	role        role // the receiving side; "" for both
 	only        func(v spdy.Version) bool
-	send        func(p *peer, n int) // n times the least
-	partial     bool                 // it ends within a frame
+	send        func(p *peer, n int) // sends n times the smallest amount
+	partial     bool                 // the input ends within a frame
 }
 
-// A peer makes the bytes that it sends.
+// A peer generates the bytes to send.
 type peer struct {
 	buf  bytes.Buffer
 	f    *spdy.Framer
 	v    spdy.Version
-	role role // of the session that it sends to
+	role role // of the receiving session
 	next uint32
 
-	answers int32 // requests of the session that it answers
+	answers int32 // requests of the session that the peer answers
 }
 
 func newPeer(v spdy.Version, to role) *peer {
@@ -52,7 +52,7 @@ func newPeer(v spdy.Version, to role) *peer {
 func (p *peer) add(frames ...spdy.Frame) {
 	for _, frame := range frames {
 		if err := p.f.WriteFrame(frame); err != nil {
-			panic(err) // which would be a fault of this command
+			panic(err) // a bug in this command
 		}
 	}
 }
@@ -88,8 +88,8 @@ func (p *peer) open(more ...spdy.HeaderField) (id uint32) {
 	return id
 }
 
-// stream is a stream that takes HEADERS and DATA: of a server one that is opened now, of a client
-// one of its own that is answered now.
+// stream returns a stream that accepts HEADERS and DATA. For a server the peer opens a new stream;
+// for a client the peer replies to one of the client's requests.
 func (p *peer) stream(i int) (id uint32) {
 	if p.role == server {
 		return p.open()
@@ -99,13 +99,13 @@ func (p *peer) stream(i int) (id uint32) {
 	return id
 }
 
-// reply answers a request.
+// reply sends the reply to a request.
 func (p *peer) reply(id uint32, more ...spdy.HeaderField) {
 	p.answers++
 	p.add(&spdy.SynReplyFrame{StreamID: id, Headers: append(p.block(":status", "200", ":version", "HTTP/1.1"), more...)})
 }
 
-// block makes pairs a header block.
+// block builds a header block from pairs.
 func (p *peer) block(pairs ...string) (h spdy.HeaderBlock) {
 	for i := 0; i < len(pairs); i += 2 {
 		name := pairs[i]

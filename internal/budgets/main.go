@@ -1,12 +1,11 @@
-// Command budgets drives every type of frame at sessions and measures what comes of it: how many
-// bytes a session keeps for each byte that its peer has sent, and how many allocations that
-// takes.
+// Command budgets sends every type of frame to sessions and measures the cost: the number of bytes
+// that a session keeps, and the number of allocations, for each byte sent by the peer.
 //
 //	go run ./internal/budgets           # prints the table
-//	go run ./internal/budgets -write    # replaces the one in docs/budgets.md
+//	go run ./internal/budgets -write    # replaces the table in docs/budgets.md
 //
-// It is started at the top of the module. Its test holds sessions to the largest figures that
-// the page states.
+// Run the command in the top directory of the module. The test checks sessions against the largest
+// figures on the page.
 package main
 
 import (

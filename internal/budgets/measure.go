@@ -17,18 +17,18 @@ import (
 
 var versions = []spdy.Version{spdy.SPDY2, spdy.SPDY3, spdy.SPDY31}
 
-// A row is what an input has cost. Bytes are of heap and stacks.
+// A row is the measured cost of an input. Bytes include heap and stacks.
 type row struct {
 	input   *input
 	role    role
 	version spdy.Version
 	sent    int     // bytes, to each session
-	kept    float64 // bytes that are kept, for each byte sent
-	allocs  float64 // allocations, for each byte sent
+	kept    float64 // bytes kept for each byte sent
+	allocs  float64 // allocations for each byte sent
 }
 
-// measureAll measures everything, at n times the least, with so many sessions at once: what one
-// keeps is little.
+// measureAll measures every input, at n times the smallest amount. Each measurement runs many
+// sessions at once, since a single session keeps little.
 func measureAll(copies, n int) (rows []row, err error) {
 	for _, r := range []role{server, client} {
 		for _, v := range versions {
@@ -64,7 +64,7 @@ func measure(in *input, r role, v spdy.Version, copies, n int) (row, error) {
 	}
 	before, allocs := memory()
 	for _, w := range victims {
-		_, _ = w.conn.Write(text) // which fails when the session has been ended
+		_, _ = w.conn.Write(text) // the write fails if the session has ended
 		w.settle(len(text), !in.partial, p.answers)
 	}
 	_, allocsAfter := memory()
@@ -76,7 +76,7 @@ func measure(in *input, r role, v spdy.Version, copies, n int) (row, error) {
 	}, nil
 }
 
-// memory returns what is in use after collecting garbage, and how many allocations there have been.
+// memory returns the bytes in use after a garbage collection, and the number of allocations so far.
 func memory() (bytes int64, allocs uint64) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -88,17 +88,17 @@ func memory() (bytes int64, allocs uint64) {
 	return int64(m.HeapAlloc + m.StackInuse), allocs
 }
 
-// A victim is a session that is measured. Its handlers hang, its answers are not read.
+// A victim is a session under measurement. The handlers block, and the responses stay unread.
 type victim struct {
 	s    *spdy.Session
 	conn *testconn.Conn
-	quit chan struct{} // closed: handlers return
+	quit chan struct{} // closed to let handlers return
 	done sync.WaitGroup
 	v    spdy.Version
 
 	answered atomic.Int32 // calls of RoundTrip that have returned
 
-	echo chan struct{} // closed when the echo of the last PING has come, or the session has ended
+	echo chan struct{} // closed when the echo of the last PING has arrived, or the session has ended
 }
 
 func newVictim(r role, v spdy.Version) (*victim, error) {
@@ -114,7 +114,7 @@ func newVictim(r role, v spdy.Version) (*victim, error) {
 		conf.AcceptPush = func(_, _ *http.Request) bool { return true }
 		w.s = conf.ClientSession(ours)
 	}
-	w.done.Go(func() { _ = w.s.Serve() }) // how it ends is the input's affair
+	w.done.Go(func() { _ = w.s.Serve() }) // the error depends on the input
 	w.done.Go(w.read)
 	if r == server {
 		return w, nil
@@ -128,7 +128,7 @@ func newVictim(r role, v spdy.Version) (*victim, error) {
 	return w, nil
 }
 
-// request sends a request and keeps its answer unread.
+// request sends a request and keeps the response unread.
 func (w *victim) request() {
 	req := httptest.NewRequest("GET", "http://example.com/", nil)
 	res, err := w.s.RoundTrip(req)
@@ -140,7 +140,7 @@ func (w *victim) request() {
 	}
 }
 
-// read waits for the echo of the last PING, and allocates nothing meanwhile.
+// read waits for the echo of the last PING without allocating.
 func (w *victim) read() {
 	buf, echo, echoed := make([]byte, 0, 4096), w.ping(), false
 	for {
@@ -157,20 +157,20 @@ func (w *victim) read() {
 	}
 }
 
-// ping is the frame that shows, by its echo, that all before it has been looked at.
+// ping returns a PING whose echo shows that the session has processed all earlier frames.
 func (w *victim) ping() []byte {
-	id := byte(0xf1) // of a client
+	id := byte(0xf1) // id of a client's PING
 	if w.s.Stats().Client {
 		id--
 	}
 	return []byte{0x80, wire(w.v), 0, 6, 0, 0, 0, 4, 0x7f, 0xff, 0xff, id}
 }
 
-// settle waits until the session has looked at all n bytes that were sent, or, if they end within
-// a frame, has them, and as many requests as answers have returned.
+// settle waits until the session has processed all n bytes sent, or has received them if they end
+// within a frame, and until as many requests as answers have returned.
 func (w *victim) settle(n int, whole bool, answers int32) {
 	if whole {
-		_, _ = w.conn.Write(w.ping()) // which fails when the session has been ended
+		_, _ = w.conn.Write(w.ping()) // the write fails if the session has ended
 		<-w.echo
 	}
 	for w.s.Err() == nil && w.answered.Load() < answers {
@@ -184,7 +184,7 @@ func (w *victim) settle(n int, whole bool, answers int32) {
 	}
 }
 
-// end ends the session and waits for all that it has started.
+// end ends the session and waits for all goroutines started by the victim.
 func (w *victim) end() {
 	close(w.quit)
 	w.conn.Close()

@@ -8,16 +8,16 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// marks are what is around a generated part of the page.
+// marks returns the lines before and after a generated part of the page.
 func marks(part string) (begins, ends string) {
 	return "<!-- budgets:" + part + " -->\n", "<!-- /budgets:" + part + " -->\n"
 }
 
-// bounds are the largest figures that the page states, for each byte sent: what is measured,
-// rounded up by a quarter at least, since heaps and schedules differ.
+// bounds are the largest figures on the page, for each byte sent. They are the measured figures
+// rounded up by at least a quarter, since heaps and schedules differ.
 type bounds struct{ kept, allocs float64 }
 
-// figures is the text of the page between the marks.
+// figures returns the text of the page between the marks.
 func figures(rows []row) string {
 	var b strings.Builder
 	largest := boundsOf(rows)
@@ -34,7 +34,7 @@ func figures(rows []row) string {
 	return b.String()
 }
 
-// line is the line of an input, "" if it was not measured.
+// line returns the table line of an input, "" if the input was not measured.
 func line(rows []row, r role, in *input) string {
 	kept, allocs := []string{"", "", ""}, []string{"", "", ""}
 	found := false
@@ -51,7 +51,7 @@ func line(rows []row, r role, in *input) string {
 	return fmt.Sprintf("| %s | %s | %s | %s | %s |\n", in.frame, in.what, r, strings.Join(kept, " | "), strings.Join(allocs, " | "))
 }
 
-// rounded shows two digits.
+// rounded formats f with two digits.
 func rounded(f float64) string {
 	if f >= 10 {
 		return fmt.Sprintf("%.0f", f)
@@ -59,7 +59,7 @@ func rounded(f float64) string {
 	return fmt.Sprintf("%.2g", max(f, 0.001))
 }
 
-// boundsOf are the bounds that follow from what was measured.
+// boundsOf returns the bounds that follow from the measurements.
 func boundsOf(rows []row) (b bounds) {
 	for _, row := range rows {
 		b.kept, b.allocs = max(b.kept, row.kept), max(b.allocs, row.allocs)
@@ -69,7 +69,7 @@ func boundsOf(rows []row) (b bounds) {
 	return b
 }
 
-// pools is the table of the pools of a Server or a Transport by default.
+// pools returns the table of the default pools of a Server or a Transport.
 func pools() string {
 	stats := new(spdy.Transport).PoolStats()
 	mib := func(u spdy.PoolUse) string { return fmt.Sprintf("%d MiB", u.Limit>>20) }
@@ -82,7 +82,7 @@ func pools() string {
 `, '`', mib(stats.HeaderBytes), mib(stats.UnreadBytes), mib(stats.BufferBytes), stats.Handlers.Limit)
 }
 
-// replace puts the text between the marks of a part of the page.
+// replace replaces the text between the marks of a part of the page.
 func replace(page, part, text string) (string, error) {
 	begins, ends := marks(part)
 	before, rest, ok := strings.Cut(page, begins)
@@ -93,7 +93,7 @@ func replace(page, part, text string) (string, error) {
 	return before + begins + text + ends + after, nil
 }
 
-// generated is what the page has between the marks of a part.
+// generated returns the text between the marks of a part of the page.
 func generated(page, part string) string {
 	begins, ends := marks(part)
 	_, rest, _ := strings.Cut(page, begins)
@@ -101,12 +101,12 @@ func generated(page, part string) string {
 	return text
 }
 
-// boundFormat is the sentence that states the bounds.
+// boundFormat is the sentence with the bounds.
 const boundFormat = "For each byte that its peer sends a session keeps at most %.0f bytes, and makes at most %.1f allocations.\n"
 
-// stated are the bounds that the page states.
+// stated returns the bounds stated on the page.
 func stated(page string) (b bounds, err error) {
-	scan := strings.NewReplacer("%.0f", "%f", "%.1f", "%f").Replace(boundFormat) // scanning knows no precision
+	scan := strings.NewReplacer("%.0f", "%f", "%.1f", "%f").Replace(boundFormat) // scanning supports no precision
 	_, err = fmt.Sscanf(generated(page, "figures"), scan, &b.kept, &b.allocs)
 	return b, err
 }

@@ -2,21 +2,21 @@ package deflate
 
 import "math/bits"
 
-// A Decoder holds what one deflate stream remembers between blocks: as much of
-// the output as matches may refer to.
+// A Decoder holds the state of a deflate stream between blocks: the part of the output that matches
+// may refer to.
 type Decoder struct {
-	dictionary []byte // precedes the history; nil once nothing can refer to it
+	dictionary []byte // precedes the history; nil once out of reach
 	window     int
 
-	// history is what has been decoded. It grows to the size of the window; then
-	// it is a ring whose oldest byte is at history[oldest].
+	// history is the decoded output. It grows to the size of the window and then becomes a ring
+	// whose oldest byte is at history[oldest].
 	history []byte
 	oldest  int
 }
 
-// NewDecoder returns a decoder at the start of a stream with a preset
-// dictionary, which it does not change or copy. The stream refers at most
-// 1<<windowBits bytes back.
+// NewDecoder returns a decoder at the start of a stream with a preset dictionary. The decoder
+// neither changes nor copies the dictionary. Matches in the stream reach back at most 1<<windowBits
+// bytes.
 func NewDecoder(dictionary []byte, windowBits int) *Decoder {
 	window := 1 << windowBits
 	return &Decoder{
@@ -25,8 +25,8 @@ func NewDecoder(dictionary []byte, windowBits int) *Decoder {
 	}
 }
 
-// behind returns a piece of what precedes the output that begins n bytes, at least
-// one, before its end. It is empty if there is no such byte or it is out of reach.
+// behind returns a piece of the history that starts n bytes, n > 0, before the current output. The
+// piece is empty if the stream has no such byte or the byte is out of reach.
 func (d *Decoder) behind(n int) []byte {
 	h := d.history
 	switch {
@@ -74,14 +74,14 @@ func (d *Decoder) grow(n int) {
 	}
 }
 
-// Kept is the size, in bytes, of what the decoder keeps between blocks.
+// Kept returns the size in bytes of the memory that the decoder keeps between blocks.
 func (d *Decoder) Kept() int { return cap(d.history) }
 
-// smallHistory is how much history a decoder has room for at first, in bytes.
+// smallHistory is the initial capacity of the history, in bytes.
 const smallHistory = 256
 
-// room returns the capacity for n bytes of history: a power of two, but never
-// more than the window, whatever append would take.
+// room returns the capacity for n bytes of history: a power of two, at most the window. append
+// would choose larger capacities.
 func (d *Decoder) room(n int) int {
 	return min(d.window, max(smallHistory, 1<<bits.Len(uint(n-1))))
 }

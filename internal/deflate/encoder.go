@@ -5,34 +5,33 @@ import (
 	"encoding/binary"
 )
 
-// The lengths of what one symbol of deflate can copy (RFC 1951 §3.2.5).
+// The lengths that a single deflate symbol can copy (RFC 1951 §3.2.5).
 const (
 	minMatch = 3
 	maxMatch = 258
 )
 
-// An Encoder holds what one deflate stream remembers between blocks: a window of
-// past text, and where in it to look for matches.
+// An Encoder holds the state of a deflate stream between blocks: a window of past text, and an
+// index of the positions to search for matches.
 type Encoder struct {
 	// out and the bits that do not fill a byte yet; used between Begin and End.
 	out  []byte
 	acc  uint64
 	nacc uint
 
-	// pending is the latest match, if it is not written yet because what comes
-	// next may go on where it ends; else its length is 0.
+	// pending is the latest match. It is written late because the next match may extend it. Without
+	// a pending match the length is 0.
 	pending copyOf
 
 	window
 	words    wordIndex
-	searcher *searcher // looks for matches instead of words; nil if that does
+	searcher *searcher // searches for matches instead of words; nil if words is used
 	values   wholeValues
 }
 
-// NewEncoder returns an encoder at the start of a stream with a preset
-// dictionary. Its matches reach back at most 1<<windowBits bytes, 15 bits being
-// the most that deflate can say. It takes 2 KiB and room for the text so far,
-// 2 KiB at first and 1<<windowBits bytes at last.
+// NewEncoder returns an encoder at the start of a stream with a preset dictionary. Matches reach
+// back at most 1<<windowBits bytes; deflate allows at most 15 bits. The encoder needs 2 KiB and
+// room for the text so far, from 2 KiB up to 1<<windowBits bytes.
 func NewEncoder(dictionary string, windowBits int) *Encoder {
 	e := &Encoder{window: newWindow(windowBits)}
 	d := []byte(dictionary)
@@ -46,8 +45,8 @@ func (e *Encoder) Begin(dst []byte) {
 	e.out, e.acc, e.nacc = dst, 0b010, 3 // not final, fixed Huffman codes
 }
 
-// End completes the block, aligns the stream to a byte with an empty stored
-// block and returns the extended dst. Its last five bytes are 00 00 00 FF FF.
+// End completes the block, aligns the stream to a byte with an empty stored block and returns the
+// extended dst. The last five bytes are 00 00 00 FF FF.
 func (e *Encoder) End() []byte {
 	const endOfBlock, storedHeader = 7, 3 // bits, all zero
 	e.settle()
@@ -62,16 +61,15 @@ func (e *Encoder) End() []byte {
 	return append(dst, marker...)
 }
 
-// Literal adds p to the block without any match, and keeps later matches away
-// from it: but for its length, p has no influence on what follows, and the
-// encoder keeps no copy of it.
+// Literal adds p to the block without any match, and excludes p from later matches. Except for the
+// length, p has no influence on later output, and the encoder keeps no copy of p.
 func (e *Encoder) Literal(p []byte) {
 	e.literals(p)
 	e.mask(len(p))
 }
 
-// Match adds p to the block, using matches where they help. What it does depends
-// on p and on what other calls of Match were given, and on nothing else.
+// Match adds p to the block, using matches where they help. The output depends only on p and on the
+// arguments of earlier calls of Match.
 func (e *Encoder) Match(p []byte) {
 	e.reserve(len(p))
 	for len(p) > 0 {
@@ -93,10 +91,10 @@ func (e *Encoder) Match(p []byte) {
 	}
 }
 
-// A copyOf is a match: length bytes are the same as those distance bytes before.
+// A copyOf is a match: length bytes equal the bytes at the given distance before them.
 type copyOf struct {
 	length, distance int
-	gain             int // bits saved, about
+	gain             int // approximate number of bits saved
 }
 
 // literals writes p without matches.
@@ -118,8 +116,7 @@ func (e *Encoder) literals(p []byte) {
 	e.acc, e.nacc, e.out = acc, n, out
 }
 
-// copies adds a match to the block, and to the pending match if it only goes on
-// with that.
+// copies adds a match to the block. A match that continues the pending match is merged into it.
 func (e *Encoder) copies(m copyOf) {
 	if e.pending.length > 0 && e.pending.distance == m.distance {
 		e.pending.length += m.length
@@ -129,8 +126,7 @@ func (e *Encoder) copies(m copyOf) {
 	e.pending = m
 }
 
-// settle writes the pending match, which may be longer than deflate can say at
-// once.
+// settle writes the pending match. The match may be longer than a single deflate match.
 func (e *Encoder) settle() {
 	m := e.pending
 	e.pending.length = 0

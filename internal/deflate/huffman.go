@@ -13,22 +13,21 @@ const (
 	maxLiteral = 288 // symbols of the literal/length alphabet
 )
 
-// A huffman decodes one Huffman code.
+// A huffman decodes a Huffman code.
 type huffman struct {
-	// fast maps the next fastBits bits of the input to symbol<<4 | size of the
-	// code at their front, or to 0 if that code is longer or there is none.
+	// fast maps the next fastBits bits of the input to symbol<<4 | size of the code at their front,
+	// or to 0 if the code is longer or invalid.
 	fast [1 << fastBits]uint16
 
-	// count and symbols describe the code canonically (RFC 1951 §3.2.2): how
-	// many codes there are of each size, and the symbols in order of code.
+	// count and symbols describe the code canonically (RFC 1951 §3.2.2): the number of codes of
+	// each size, and the symbols in order of code.
 	count   [maxCodeBits + 1]uint16
 	symbols [maxLiteral]uint16
 }
 
-// init makes h decode the code in which symbol i takes sizes[i] bits. It reports
-// whether there is such a code and it is complete. As in every other inflater a
-// code of a single symbol, which takes one bit, passes for complete, and a code
-// without symbols passes as long as it is not used.
+// init makes h decode the code in which symbol i has sizes[i] bits. It reports whether the sizes
+// form a complete code. As in all other inflaters, a code of a single symbol of one bit counts as
+// complete, and a code without symbols is valid as long as it is unused.
 func (h *huffman) init(sizes []uint8) bool {
 	h.count = [maxCodeBits + 1]uint16{}
 	for _, n := range sizes {
@@ -37,7 +36,7 @@ func (h *huffman) init(sizes []uint8) bool {
 	used := len(sizes) - int(h.count[0])
 	h.count[0] = 0
 	var next, offset [maxCodeBits + 2]uint16
-	left := 1 // codes not taken yet, in units of the current size
+	left := 1 // unassigned codes, in units of the current size
 	for n := 1; n <= maxCodeBits; n++ {
 		left = left<<1 - int(h.count[n])
 		if left < 0 {
@@ -68,9 +67,8 @@ func (h *huffman) init(sizes []uint8) bool {
 	return true
 }
 
-// slow decodes a code that fast does not know from the next bits of the input,
-// of which n are valid. The size is 0 if there is no such code and more than n
-// if the input ends within the code.
+// slow decodes a code that is not in fast from the next bits of the input, of which n are valid.
+// The size is 0 if the code is invalid, and more than n if the input ends within the code.
 func (h *huffman) slow(acc uint64, n uint) (symbol uint16, size uint) {
 	var code, first, index int
 	for size = 1; size <= maxCodeBits; size++ {
@@ -114,15 +112,15 @@ var fixedLiterals, fixedDistances = func() (l, d *huffman) {
 	return l, d
 }()
 
-// dynamicCodes are the codes that a block brings with it.
+// dynamicCodes are the codes transmitted in a block.
 type dynamicCodes struct {
 	literals, distances huffman
 }
 
 var dynamicPool = sync.Pool{New: func() any { return new(dynamicCodes) }}
 
-// sizeOrder is the order in which a dynamic block lists the sizes of the code
-// for code sizes (RFC 1951 §3.2.7).
+// sizeOrder is the order in which a dynamic block lists the sizes of the code for code sizes (RFC
+// 1951 §3.2.7).
 var sizeOrder = [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
 // readDynamicCodes reads the codes at the start of a dynamic block.
@@ -144,7 +142,7 @@ func (f *inflater) readDynamicCodes(c *dynamicCodes) error {
 		}
 		sizes[sizeOrder[i]] = uint8(n)
 	}
-	h := &c.distances // not needed for distances yet
+	h := &c.distances // not in use for distances yet
 	if !h.init(sizes[:19]) {
 		return ErrCorrupt
 	}
@@ -171,7 +169,7 @@ func (f *inflater) readSizes(h *huffman, sizes []uint8) error {
 		}
 		size, extraBits, base := uint8(0), uint(2), 3
 		switch symbol {
-		case 16: // the size before, again
+		case 16: // repeats the previous size
 			if i == 0 {
 				return ErrCorrupt
 			}

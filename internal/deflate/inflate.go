@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Why a block could not be decompressed. The decoder is of no use after that.
+// Errors of decompressing a block. The decoder is unusable afterwards.
 var (
 	ErrCorrupt   = errors.New("corrupt deflate data")
 	ErrTruncated = errors.New("deflate data that do not end at a byte boundary between two blocks")
@@ -15,21 +15,21 @@ var (
 )
 
 const (
-	// growth is the least room made for output at a time. Output grows with what is
-	// really there, and doubles, never with what a peer promises.
+	// growth is the minimum growth of the output buffer. The buffer doubles with the actual output
+	// and never grows by a size that the peer merely announces.
 	growth = 512
 
-	// scratchSize is the room for output that is not kept.
+	// scratchSize is the buffer size for discarded output.
 	scratchSize = 4096
 )
 
-// Append appends the decompressed form of block to dst and returns it with the
-// size of that form. Past limit bytes it goes on without keeping them, because
-// later blocks may refer to them; so there were too many if size > limit. Past
-// hardLimit bytes it gives up with ErrTooLarge.
+// Append appends the decompressed block to dst and returns the extended slice with the decompressed
+// size. Output beyond limit bytes is decompressed but discarded, because later blocks may refer to
+// it: the block is too large if size > limit. Beyond hardLimit bytes, Append stops with
+// ErrTooLarge.
 //
-// The block must end where a sync flush may end, in an open stream at a byte
-// boundary between two deflate blocks.
+// The block must end where a sync flush may end: at a byte boundary between two deflate blocks of
+// an open stream.
 func (d *Decoder) Append(dst, block []byte, limit, hardLimit int) (nv []byte, size int, err error) {
 	f := inflater{
 		d:         d,
@@ -51,17 +51,17 @@ func (d *Decoder) Append(dst, block []byte, limit, hardLimit int) (nv []byte, si
 	return f.out, size, err
 }
 
-// An inflater is a decoder at work on a block.
+// An inflater decodes a single block.
 type inflater struct {
 	d *Decoder
 
 	in   []byte
-	next int    // in[:next] is in acc or used
-	acc  uint64 // input bits not yet used, the next one lowest
-	nacc uint   // how many of them are valid
+	next int    // in[:next] is in acc or consumed
+	acc  uint64 // unconsumed input bits, the next bit lowest
+	nacc uint   // number of valid bits in acc
 
-	// Output is appended to out up to the length stop, where makeRoom is
-	// called for. What is before mark is not, or no longer, of interest.
+	// Output is appended to out up to the length stop, where makeRoom is called. Bytes before mark
+	// are not part of the output or are already in the history.
 	out       []byte
 	mark      int
 	stop      int
@@ -69,7 +69,7 @@ type inflater struct {
 	limit     int
 	hardLimit int
 	discard   bool   // out is scratch space
-	kept      []byte // what out was before
+	kept      []byte // the value of out before discarding began
 }
 
 // commit moves the output since mark to the history.
@@ -102,11 +102,11 @@ func (f *inflater) makeRoom() error {
 	return nil
 }
 
-// refill loads at least 56 bits into acc, as far as there are so many.
+// refill loads at least 56 bits into acc, or all remaining bits.
 func (f *inflater) refill() {
 	if f.next+8 <= len(f.in) {
-		// The bits beyond nacc come again with the next refill; or-ing
-		// them twice does no harm.
+		// The next refill loads the bits beyond nacc again; or-ing the same bits twice has no
+		// effect.
 		f.acc |= binary.LittleEndian.Uint64(f.in[f.next:]) << f.nacc
 		n := (63 - f.nacc) / 8
 		f.next += int(n)
@@ -181,7 +181,7 @@ func (f *inflater) block() error {
 
 // stored copies a stored block.
 func (f *inflater) stored() error {
-	f.next -= int(f.nacc / 8) // give back whole bytes
+	f.next -= int(f.nacc / 8) // return whole bytes to the input
 	f.acc, f.nacc = 0, 0
 	if len(f.in)-f.next < 4 {
 		return ErrTruncated
@@ -208,8 +208,8 @@ func (f *inflater) stored() error {
 	return nil
 }
 
-// literals decodes literals with the code h as long as that is simple. It could
-// be left out; it is here for speed.
+// literals decodes literals with the code h while only simple cases occur. It is an optimization
+// that could be omitted.
 func (f *inflater) literals(h *huffman) {
 	acc, n, next, out := f.acc, f.nacc, f.next, f.out
 	for len(out) < f.stop {
@@ -233,7 +233,7 @@ func (f *inflater) literals(h *huffman) {
 	f.acc, f.nacc, f.next, f.out = acc, n, next, out
 }
 
-// huffmanBlock decodes what follows the header of a compressed block.
+// huffmanBlock decodes a compressed block after the header.
 func (f *inflater) huffmanBlock(literals, distances *huffman) error {
 	for {
 		f.literals(literals)
@@ -258,7 +258,7 @@ func (f *inflater) huffmanBlock(literals, distances *huffman) error {
 	}
 }
 
-// match decodes the rest of a match and copies it.
+// match decodes the rest of a match and copies the bytes.
 func (f *inflater) match(symbol uint16, distances *huffman) error {
 	i := int(symbol) - endOfBlock - 1
 	if i >= len(lengthBase) {
@@ -298,7 +298,7 @@ func (f *inflater) copy(length, distance int) error {
 			source = f.d.behind(before)
 		} else {
 			source = f.out[len(f.out)-period:]
-			period *= 2 // if all of source fits, it can be found twice
+			period *= 2 // if all of source fits, the output contains source twice
 		}
 		n := min(length, len(source), f.stop-len(f.out))
 		if n == 0 {
@@ -310,8 +310,7 @@ func (f *inflater) copy(length, distance int) error {
 	return nil
 }
 
-// What the length symbols from 257 and the distance symbols stand for (RFC 1951
-// §3.2.5).
+// The meaning of the length symbols from 257 and of the distance symbols (RFC 1951 §3.2.5).
 var (
 	lengthBase = [29]uint16{3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31,
 		35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258}

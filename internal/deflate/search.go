@@ -7,36 +7,33 @@ import (
 )
 
 const (
-	// chainBits and nearBits are the sizes of the tables of a searcher for a
-	// large window; one for a smaller window has smaller tables.
+	// chainBits and nearBits are the table sizes of a searcher for a large window. A smaller window
+	// has smaller tables.
 	chainBits = 12
 	nearBits  = 10
 
-	chainLen   = 4  // bytes that strings in a chain have in common, about
-	chainDepth = 32 // earlier strings that one is compared with
+	chainLen   = 4  // approximate number of leading bytes shared by the strings of a chain
+	chainDepth = 32 // maximum number of earlier strings to compare
 
-	// longEnough is the length of a match that is taken without looking for
-	// anything better.
+	// longEnough is the match length that ends the search for a better match.
 	longEnough = 64
 
-	// planSize is how many bytes are planned together at most.
+	// planSize is the maximum number of bytes planned together.
 	planSize = 256
 
-	// recentPart is nearPart for long matches of a searcher, which has a
-	// larger window.
+	// recentPart is nearPart for long matches of a searcher, which has a larger window.
 	recentPart = 64
 )
 
-// A searcher finds a short way to write a text: of all sequences of literals and
-// matches that it comes to see the one with the fewest bits. It takes more time
-// than a wordIndex, and for a window of 32 KiB 74 KiB of tables.
+// A searcher finds a short encoding of a text: among all sequences of literals and matches that the
+// search examines, the sequence with the fewest bits. It is slower than a wordIndex, and needs 74
+// KiB of tables for a window of 32 KiB.
 type searcher struct {
-	// The positions of strings that begin in the same way are chained, the
-	// newest first: head is indexed by a hash of their first chainLen bytes,
-	// link by a position modulo its length, which is that of the window.
-	// Positions are kept modulo 1<<16. One overwritten or never written is
-	// as good as any, since what is compared is the window; but it may be
-	// newer than the one before, where the chain ends for that reason.
+	// The positions of strings with the same beginning form a chain, newest first. head is indexed
+	// by a hash of the first chainLen bytes. link is indexed by the position modulo the length of
+	// link, which is the window size. Positions are stored modulo 1<<16. Overwritten and
+	// uninitialized entries are harmless, since matches are compared in the window. Such an entry
+	// may be newer than its predecessor in the chain; the chain ends there.
 	head []uint16
 	link []uint16
 
@@ -44,33 +41,33 @@ type searcher struct {
 	near []uint16
 }
 
-// NewSearchingEncoder returns an encoder like NewEncoder's for which the size of
-// the output counts more than time and memory: it takes up to 106 KiB for a window
-// of 15 bits, all of it once 1<<windowBits bytes have come.
+// NewSearchingEncoder returns an encoder like NewEncoder that prefers small output over time and
+// memory. It needs up to 106 KiB for a window of 15 bits, and all of that after 1<<windowBits bytes
+// of input.
 func NewSearchingEncoder(dictionary string, windowBits int) *Encoder {
 	e := &Encoder{window: newWindow(windowBits), searcher: new(searcher)}
 	e.remember([]byte(dictionary))
 	return e
 }
 
-// A step is the best way known to write a text up to some byte.
+// A step is the best known encoding of a text up to some byte.
 type step struct {
-	cost     uint32 // in bits, of all up to there
-	length   uint16 // of the last match; 1 for a literal
-	distance uint16 // of the last match; 0 for a literal
+	cost     uint32 // total in bits up to this byte
+	length   uint16 // length of the last match; 1 for a literal
+	distance uint16 // distance of the last match; 0 for a literal
 }
 
 // A plan has the steps to each byte of a text.
 type plan [planSize + longEnough]step
 
-// unreached is the cost of a step to which no way is known yet.
+// unreached is the cost of a step without a known encoding.
 const unreached = 1 << 30
 
-// plans are used within a call only.
+// plans are used only within a call.
 var plans = sync.Pool{New: func() any { return new(plan) }}
 
-// search encodes p, which contains no byte of the value masked. The window does
-// not contain p yet, but has room for it.
+// search encodes p, which contains no byte of the value masked. The window does not contain p yet,
+// but has room for it.
 func (e *Encoder) search(p []byte) {
 	s := e.searcher
 	if len(s.link) != len(e.ring) {
@@ -92,9 +89,8 @@ func (e *Encoder) search(p []byte) {
 	plans.Put(steps)
 }
 
-// plan finds the best way to write the next n bytes of p[i:]: up to a match that
-// is long enough to be taken as it is, up to the end of p, or as far as there are
-// steps.
+// plan finds the best encoding of the next n bytes of p[i:]. It stops at a match of at least
+// longEnough, at the end of p, or at the last step.
 func (e *Encoder) plan(steps *plan, p []byte, i int) (n int, long copyOf) {
 	end := min(len(p)-i, planSize)
 	for k := range steps[:end+longEnough] {
@@ -106,7 +102,7 @@ func (e *Encoder) plan(steps *plan, p []byte, i int) (n int, long copyOf) {
 		if m >= longEnough {
 			return 0, copyOf{length: m, distance: e.pending.distance}
 		}
-		for l := 1; l <= m; l++ { // to go on with it costs nothing
+		for l := 1; l <= m; l++ { // extending the pending match is free
 			steps.offer(l, 0, l, e.pending.distance)
 		}
 	}
@@ -120,8 +116,7 @@ func (e *Encoder) plan(steps *plan, p []byte, i int) (n int, long copyOf) {
 	return n, long
 }
 
-// searchAt offers the matches that begin at p[i+n], or returns one that is long
-// enough.
+// searchAt offers the matches that begin at p[i+n], or returns a match that is long enough.
 func (e *Encoder) searchAt(steps *plan, p []byte, i, n int) (long copyOf) {
 	at, cost := i+n, steps[n].cost
 	if at+chainLen > len(p) {
@@ -144,7 +139,7 @@ func (e *Encoder) searchAt(steps *plan, p []byte, i, n int) (long copyOf) {
 		last = d
 		from = s.link[int(from)&(len(s.link)-1)]
 		if e.at(p, at+longest-d) != p[at+longest] {
-			continue // no longer than what is known
+			continue // no longer than the longest known match
 		}
 		m := e.matchUpTo(most, p, at, d)
 		if m >= longEnough && m > longest {
@@ -161,22 +156,23 @@ func (e *Encoder) searchAt(steps *plan, p []byte, i, n int) (long copyOf) {
 	return long
 }
 
-// matchUpTo is matchLen for a match of at most n bytes. It compares no more than that: a
-// long run of equal bytes would otherwise be compared to its end again and again.
+// matchUpTo is matchLen for a match of at most n bytes. It compares at most n bytes: otherwise a
+// long run of equal bytes would be compared to the end again and again.
 func (e *Encoder) matchUpTo(n int, p []byte, i, d int) int {
 	return e.matchLen(p[:min(len(p), i+n)], i, d)
 }
 
-// offer takes a way to write the text up to the byte k, if it is the best yet.
+// offer records an encoding of the text up to byte k if it is the cheapest so far.
 func (steps *plan) offer(k int, cost uint32, length, distance int) {
 	if t := &steps[k]; cost < t.cost {
 		*t = step{cost: cost, length: uint16(length), distance: uint16(distance)}
 	}
 }
 
-// follow writes the first n bytes of p as the steps say.
+// follow writes the first n bytes of p according to the steps.
 func (e *Encoder) follow(steps *plan, p []byte, n int) {
-	// Each step says how it was reached. Turned round, it says where it leads.
+	// Each step holds the way it was reached. After the reversal, each step holds the way to the
+	// next.
 	var onwards step
 	for k := n; ; k -= int(onwards.length) {
 		steps[k], onwards = onwards, steps[k]
@@ -195,7 +191,7 @@ func (e *Encoder) follow(steps *plan, p []byte, n int) {
 	}
 }
 
-// resize makes tables that fit the window, with the text that is in it.
+// resize makes tables that fit the window, and enters the text of the window.
 func (s *searcher) resize(w *window) {
 	s.link = make([]uint16, len(w.ring))
 	s.head = make([]uint16, min(1<<chainBits, len(w.ring)/2))
@@ -208,7 +204,7 @@ func (s *searcher) resize(w *window) {
 	}
 }
 
-// enter remembers the strings that begin in p[i:end], if p is at the position at.
+// enter indexes the strings that begin in p[i:end]; p is at position at.
 func (s *searcher) enter(at uint64, p []byte, i, end int) {
 	for end = min(end, len(p)-chainLen+1); i < end; i++ {
 		pos := uint16(at) + uint16(i)
@@ -219,8 +215,7 @@ func (s *searcher) enter(at uint64, p []byte, i, end int) {
 	}
 }
 
-// hash returns a hash of the first n bytes of p below size, a power of two. There
-// are at least 4 bytes.
+// hash returns a hash of the first n bytes of p below size, a power of two. p has at least 4 bytes.
 func hash(p []byte, n, size int) uint32 {
 	x := binary.LittleEndian.Uint32(p) << (8 * (4 - n))
 	return uint32(uint64(x*0x9e3779b1) * uint64(size) >> 32)

@@ -2,19 +2,19 @@ package deflate
 
 import "math/bits"
 
-// The fixed Huffman codes (RFC 1951 §3.2.6) as the encoder writes them. They are
-// bit-reversed, because deflate sends Huffman codes with the most significant
-// bit first and everything else with the least significant bit first.
+// The fixed Huffman codes (RFC 1951 §3.2.6) for the encoder. The codes are bit-reversed, because
+// deflate sends Huffman codes with the most significant bit first and everything else with the
+// least significant bit first.
 var (
 	// literalCodes holds code | size<<16 of each byte.
 	literalCodes [256]uint32
 
-	// lengthCodes holds code and extra bits | their number<<16 of each match
-	// length, indexed by length - minMatch.
+	// lengthCodes holds code and extra bits | their number<<16 of each match length, indexed by
+	// length - minMatch.
 	lengthCodes [maxMatch - minMatch + 1]uint32
 )
 
-// wordByte tells what words consist of.
+// wordByte has the bytes that belong to words.
 var wordByte [256]bool
 
 func init() {
@@ -33,12 +33,11 @@ func init() {
 	}
 }
 
-// lengthCode returns code and extra bits | their number<<16 for the match length
-// i+minMatch.
+// lengthCode returns code and extra bits | their number<<16 for the match length i+minMatch.
 func lengthCode(i int) uint32 {
 	symbol, extra, extraBits := 257+i, 0, 0
 	switch {
-	case i == maxMatch-minMatch: // has a symbol of its own
+	case i == maxMatch-minMatch: // has a separate symbol
 		symbol = 285
 	case i >= 8: // four symbols for each doubling of the length
 		extraBits = bits.Len(uint(i)) - 3
@@ -52,7 +51,7 @@ func lengthCode(i int) uint32 {
 	return code | uint32(extra)<<size | uint32(size+extraBits)<<16
 }
 
-// distanceCode returns code and extra bits, and their number, of a distance.
+// distanceCode returns the code and extra bits of a distance, and the number of these bits.
 func distanceCode(distance int) (code uint32, size uint) {
 	d := uint(distance - 1)
 	if d < 4 {

@@ -2,53 +2,50 @@ package deflate
 
 import "bytes"
 
-// What an encoder remembers for Whole.
+// Limits of the values remembered for Whole.
 const (
-	// MinWhole is the length in bytes from which on Whole looks for matches.
-	// What is shorter might be one of a few values that somebody can try one
-	// after the other; encoders of HPACK draw the line there for cookies (see
-	// RFC 7541 §7.1.3).
+	// MinWhole is the minimum length in bytes of a value that Whole matches. A shorter value might
+	// be guessed by trying a few candidates; encoders of HPACK have the same threshold for cookies
+	// (see RFC 7541 §7.1.3).
 	MinWhole = 20
 
-	maxWhole       = 1 << 10 // length of a value that is remembered, in bytes
+	maxWhole       = 1 << 10 // maximum length of a remembered value, in bytes
 	maxWholeValues = 32
-	maxWholeText   = 4 << 10 // of all values together, in bytes
+	maxWholeText   = 4 << 10 // total of all values, in bytes
 )
 
-// A Kind separates values that never have to do with one another.
+// A Kind separates values that are never compared with each other.
 type Kind uint8
 
-// A wholeValue is a text that is matched from its first byte to its last or not at
-// all.
+// A wholeValue is a text that is matched completely or not at all.
 type wholeValue struct {
-	pos  uint64 // where the latest copy begins in the stream
+	pos  uint64 // start of the latest copy in the stream
 	size int32
 	kind Kind
 }
 
-// wholeValues are values that were given to Whole. They are compared byte for
-// byte, since the window does not hold them.
+// wholeValues are earlier arguments of Whole. Their text is stored for a comparison byte by byte,
+// since the window does not hold it.
 type wholeValues struct {
 	list []wholeValue
-	text []byte // of all in list, in the same order
+	text []byte // text of all values in list, in the same order
 }
 
-// Whole adds p to the block, as one match if a value of the same kind that is equal
-// to p is still in reach, else without any match. So a block tells whether two
-// values of a kind are equal and how far apart they are, and no more about them than
-// Literal tells. A value of less than MinWhole or more than 1,024 bytes is given to
-// Literal.
+// Whole adds p to the block. If an equal value of the same kind is still in reach, p is encoded as
+// a single match, otherwise without any match. A block therefore reveals whether two values of a
+// kind are equal and how far apart they are, and nothing else that Literal would hide. A value of
+// less than MinWhole or more than 1,024 bytes is passed to Literal.
 //
-// The encoder keeps a copy of p: of the 32 values used last at most, and of 4 KiB
-// together.
+// The encoder keeps a copy of p: at most the 32 most recently used values, with at most 4 KiB in
+// total.
 func (e *Encoder) Whole(kind Kind, p []byte) {
 	if len(p) < MinWhole || len(p) > maxWhole {
 		e.Literal(p)
 		return
 	}
 	v := e.values.find(kind, p)
-	// The distance is that of real positions. One modulo 1<<16 would be wrong
-	// sooner or later, and no comparison with the window would notice.
+	// The distance is computed from full positions. A distance modulo 1<<16 would eventually be
+	// wrong, and no comparison with the window would detect the error.
 	if v != nil && e.pos-v.pos <= uint64(e.limit) {
 		e.copies(copyOf{length: len(p), distance: int(e.pos - v.pos)})
 	} else {
@@ -61,7 +58,7 @@ func (e *Encoder) Whole(kind Kind, p []byte) {
 	e.mask(len(p))
 }
 
-// find returns the value of that kind and text, or nil.
+// find returns the value with the given kind and text, or nil.
 func (v *wholeValues) find(kind Kind, p []byte) *wholeValue {
 	start := 0
 	for i := range v.list {
@@ -75,7 +72,7 @@ func (v *wholeValues) find(kind Kind, p []byte) *wholeValue {
 	return nil
 }
 
-// add enters a value, for which it forgets those not used for longest.
+// add enters a value, and removes the least recently used values to make room.
 func (v *wholeValues) add(kind Kind, p []byte) *wholeValue {
 	for len(v.list) == maxWholeValues || len(v.text)+len(p) > maxWholeText {
 		v.forget()
@@ -89,9 +86,9 @@ func (v *wholeValues) add(kind Kind, p []byte) *wholeValue {
 	return &v.list[len(v.list)-1]
 }
 
-// forget removes the value that was not used for longest.
+// forget removes the least recently used value.
 func (v *wholeValues) forget() {
-	oldest, start, end := 0, 0, 0 // end: of the text of list[i]
+	oldest, start, end := 0, 0, 0 // end of the text of list[i]
 	for i := range v.list {
 		end += int(v.list[i].size)
 		if v.list[i].pos <= v.list[oldest].pos {

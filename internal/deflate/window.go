@@ -5,20 +5,18 @@ import (
 	"math/bits"
 )
 
-// smallRing is how much text a window has room for at first, if it may reach
-// that far: a SPDY dictionary and a first header block.
+// smallRing is the initial size of a window, if the limit allows: enough for a SPDY dictionary and
+// a first header block.
 const smallRing = 2 << 10
 
-// masked stands in a window for every byte that must not be matched. The byte
-// value itself is never matched, so that no comparison can succeed on a masked
-// position or run across it.
+// masked replaces every byte in a window that must not be matched. The byte value is never matched,
+// so no comparison can succeed at a masked position or extend across it.
 const masked = 0xff
 
-// A window is the past text of a stream as far as matches may refer to it.
+// A window is the past text of a stream that matches may refer to.
 type window struct {
-	// pos counts the bytes of the stream. The byte at the position n is kept
-	// at ring[n%len(ring)]. As text comes, ring doubles; nothing in it is
-	// overwritten before it is as long as matches may reach back.
+	// pos counts the bytes of the stream. The byte at position n is at ring[n%len(ring)]. ring
+	// doubles as text arrives, and overwrites text only after reaching the full reach of matches.
 	pos   uint64
 	ring  []byte
 	limit int // the final length of ring
@@ -29,8 +27,8 @@ func newWindow(windowBits int) window {
 	return window{ring: appendMasked(nil, min(smallRing, limit)), limit: limit}
 }
 
-// appendMasked appends masked bytes to ring, which then has the given length
-// and no room for more.
+// appendMasked returns a copy of ring extended with masked bytes to the given length, without spare
+// capacity.
 func appendMasked(ring []byte, length int) []byte {
 	r := make([]byte, length)
 	for i := copy(r, ring); i < length; i++ {
@@ -39,7 +37,7 @@ func appendMasked(ring []byte, length int) []byte {
 	return r
 }
 
-// reserve makes room for n more bytes, as far as the limit permits.
+// reserve makes room for n more bytes, up to the limit.
 func (w *window) reserve(n int) {
 	size := len(w.ring)
 	for size < w.limit && uint64(size) < w.pos+uint64(n) {
@@ -74,8 +72,7 @@ func (w *window) mask(n int) {
 	}
 }
 
-// index returns where in ring the byte is that is back bytes before the end of
-// the text.
+// index returns the index in ring of the byte that is back bytes before the end of the text.
 func (w *window) index(back int) int {
 	return (int(w.pos) - back) & (len(w.ring) - 1)
 }
@@ -85,8 +82,7 @@ func (w *window) reaches(d int) bool {
 	return uint(d-1) < uint(len(w.ring))
 }
 
-// at returns the byte at the index i of p, which follows the text. Indices below
-// 0 mean the text.
+// at returns the byte at index i of p, which follows the text. Negative indices refer to the text.
 func (w *window) at(p []byte, i int) byte {
 	if i >= 0 {
 		return p[i]
@@ -94,8 +90,8 @@ func (w *window) at(p []byte, i int) byte {
 	return w.ring[w.index(-i)]
 }
 
-// matchLen returns how many bytes at p[i:] repeat those at the distance d, if p
-// follows the text.
+// matchLen returns the number of bytes at p[i:] that repeat the bytes at distance d, if p follows
+// the text.
 func (w *window) matchLen(p []byte, i, d int) int {
 	n := 0
 	for back := d - i; back > 0; back = d - i - n {

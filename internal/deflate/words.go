@@ -6,42 +6,38 @@ import (
 )
 
 const (
-	// Strings are looked up by their first eight bytes and by their first
-	// four. The long ones find the place in a header block where the text
-	// goes on for longest, the short ones find words.
+	// Strings are looked up by the first eight bytes and by the first four. The long lookup finds
+	// the place in a header block with the longest continuation; the short lookup finds words.
 	longLen   = 8
 	shortLen  = 4
 	tableBits = 8
 
-	// lazyLimit is the match length from which on the encoder does not look
-	// whether the next word has a better one.
+	// lazyLimit is the match length at which the encoder stops looking for a better match at the
+	// next word.
 	lazyLimit = 32
 
-	// Copies of what lies in the last nearPart-th of the window need not be
-	// entered: the earlier text stays in reach for a while. It is less than
-	// most header blocks take, so that a stretch of them is found anew in
-	// each, at the distance of what surrounds it.
+	// Copies from the last nearPart-th of the window need not be entered: the earlier text stays in
+	// reach for a while. That part is smaller than most header blocks. A stretch of several blocks
+	// is therefore found again in each block, at the distance of the surrounding text.
 	nearPart = 16
 )
 
-// A bucket holds the last two positions of strings with the same hash, the newer
-// one first.
+// A bucket holds the last two positions of strings with the same hash, the newer position first.
 type bucket [2]uint16
 
-// A wordIndex finds matches quickly. It holds where in the window words begin,
-// modulo 1<<16, which tells all positions in the window apart. Only words are
-// looked up; a match that begins within a word is found when it is extended
-// backwards. That keeps the tables small and the search short.
+// A wordIndex finds matches quickly. It holds the window positions of words modulo 1<<16, which
+// distinguishes all positions in the window. Only words are looked up; a match that begins within a
+// word is found by extending a match backwards. The tables stay small and the search short.
 type wordIndex struct {
 	long  [1 << tableBits]bucket
 	short [1 << tableBits]bucket
 }
 
-// match encodes p, which contains no byte of the value masked, and enters its
-// words into the tables. The window does not contain p yet.
+// match encodes p, which contains no byte of the value masked, and enters the words of p into the
+// tables. The window does not contain p yet.
 func (e *Encoder) match(p []byte) {
 	i := e.proceed(p)
-	literals := i // start of those not yet written
+	literals := i // start of the unwritten literals
 	for i < len(p) {
 		if !wordBoundary(p, i) {
 			i++
@@ -70,9 +66,8 @@ func (e *Encoder) match(p []byte) {
 	e.literals(p[literals:])
 }
 
-// proceed goes on with the pending match as far as p does, and returns how much of
-// p that covers. A match that would have saved more can still be found at its
-// second word, and extended backwards.
+// proceed extends the pending match into p, and returns the number of bytes covered. A match with a
+// larger gain can still be found at the second word, and extended backwards.
 func (e *Encoder) proceed(p []byte) int {
 	if e.pending.length == 0 {
 		return 0
@@ -83,8 +78,8 @@ func (e *Encoder) proceed(p []byte) int {
 	return n
 }
 
-// better returns the next word after p[i:] if it begins within m, which matches
-// p[i:], and has a better match than m; otherwise i.
+// better returns the next word after p[i:] if the word begins within m, which matches p[i:], and
+// has a better match than m. Otherwise better returns i.
 func (e *Encoder) better(p []byte, i int, m copyOf) int {
 	if m.length >= lazyLimit {
 		return i
@@ -100,7 +95,7 @@ func (e *Encoder) better(p []byte, i int, m copyOf) int {
 	return i
 }
 
-// find returns the best match for p[i:], or one of length 0.
+// find returns the best match for p[i:], or a match of length 0.
 func (e *Encoder) find(p []byte, i int) (best copyOf) {
 	if i+shortLen > len(p) {
 		return best
@@ -116,12 +111,10 @@ func (e *Encoder) find(p []byte, i int) (best copyOf) {
 	return best
 }
 
-// try replaces best by the match of p[i:] with the text at the position from, if
-// that is better.
+// try replaces best by the match of p[i:] with the text at position from if that match is better.
 func (e *Encoder) try(best *copyOf, p []byte, i int, from uint16) {
-	// A position too far back is stale. An even older one may look near again,
-	// and so may an entry never written. That does no harm, because what is
-	// compared is the window.
+	// A position too far back is stale. An even older position may look near again, and so may an
+	// uninitialized entry. Both are harmless, because matches are compared in the window.
 	d := int(uint16(e.pos) + uint16(i) - from)
 	if !e.reaches(d) {
 		return
@@ -133,23 +126,21 @@ func (e *Encoder) try(best *copyOf, p []byte, i int, from uint16) {
 	if n < minMatch {
 		return
 	}
-	// A literal takes 8 bits, a match 12 and those of the distance beyond 4.
+	// A literal has 8 bits; a match has 12, plus the distance bits beyond 4.
 	if gain := 8*n - 10 - bits.Len(uint(d-1)); gain > best.gain {
 		*best = copyOf{n, d, gain}
 	}
 }
 
-// enterCopy enters the words that begin in p[i:end], which is part of a match, if
-// that is of use: as long as the earlier copy stays in the window for a while, it
-// will do.
+// enterCopy enters the words in p[i:end], a part of a match, if that is useful. It is not needed
+// while the earlier copy stays in the window for a while.
 func (e *Encoder) enterCopy(p []byte, i, end, distance int) {
 	if distance > e.limit/nearPart {
 		e.words.enter(e.pos, p, i, end)
 	}
 }
 
-// enter enters the words that begin in p[i:end] into the tables, if p is at the
-// position pos.
+// enter enters the words that begin in p[i:end] into the tables; p is at position pos.
 func (x *wordIndex) enter(pos uint64, p []byte, i, end int) {
 	for ; i < end; i++ {
 		if wordBoundary(p, i) {
@@ -178,8 +169,8 @@ func hashShort(p []byte) uint8 {
 	return uint8(binary.LittleEndian.Uint32(p) * 0x9e3779b1 >> (32 - tableBits))
 }
 
-// wordBoundary reports whether a word, or what is between two words, begins at
-// p[i]. Each p begins with one.
+// wordBoundary reports whether p[i] begins a word or a gap between words. Index 0 is always a
+// boundary.
 func wordBoundary(p []byte, i int) bool {
 	return i == 0 || wordByte[p[i]] != wordByte[p[i-1]]
 }

@@ -1,7 +1,7 @@
 package main
 
-// cancelEntries are the defences against A28: streams that are cancelled, by a peer or by
-// us, and frames that arrive for them afterwards.
+// cancelEntries are the defences against A28: streams cancelled by the peer or by us, and frames
+// that arrive for cancelled streams.
 var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver.go",
@@ -42,7 +42,7 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_control.go",
 		what: "the PING behind the RST_STREAM of a refused stream is not charged",
-		old:  "		if s.floods.expected() { // behind", new: "		if false { // behind",
+		old:  "		if s.floods.expected() { // after", new: "		if false { // after",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
@@ -57,7 +57,7 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_headers.go",
 		what: "a stream within the peer's own count is taken while handlers run for cancelled streams",
-		old:  " && s.handlers == nil: // what", new: ": // what",
+		old:  " && s.handlers == nil: // ended", new: ": // ended",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "handlerqueue.go",

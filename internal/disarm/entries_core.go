@@ -1,7 +1,7 @@
 package main
 
-// coreEntries are the defences against A1 to A10: what a peer can make a session
-// allocate, compute, start and queue.
+// coreEntries are the defences against A1 to A10: the memory, computation, goroutines and queues
+// that a peer can cause in a session.
 var coreEntries = []entry{
 	{
 		attack: "A1", what: "memory for a control frame grows with the bytes that come",
@@ -249,8 +249,8 @@ var coreEntries = []entry{
 	{
 		attack: "A7", what: "PINGs count",
 		file: "receiver_control.go",
-		old:  "a stream that we have refused\n			return nil\n		}\n		return s.idleCheap()\n",
-		new:  "a stream that we have refused\n			return nil\n		}\n		return nil\n",
+		old:  "a stream refused by us\n			return nil\n		}\n		return s.idleCheap()\n",
+		new:  "a stream refused by us\n			return nil\n		}\n		return nil\n",
 	},
 	{
 		attack: "A7", what: "RST_STREAM of no stream counts",
@@ -327,8 +327,8 @@ var coreEntries = []entry{
 	{
 		attack: "A10", what: "and for what belongs to no stream",
 		file: "receiver.go",
-		old:  "		s.flow.owed.Add(int64(n)) // it will never come\n		return err\n	}\n	s.credit(int64(n))\n	return nil\n",
-		new:  "		s.flow.owed.Add(int64(n)) // it will never come\n		return err\n	}\n	return nil\n",
+		old:  "		s.flow.owed.Add(int64(n)) // these bytes will never arrive\n		return err\n	}\n	s.credit(int64(n))\n	return nil\n",
+		new:  "		s.flow.owed.Add(int64(n)) // these bytes will never arrive\n		return err\n	}\n	return nil\n",
 	},
 	{
 		attack: "A10", what: "all unread bytes of a session are bounded",

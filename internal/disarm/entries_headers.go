@@ -1,7 +1,7 @@
 package main
 
-// headerEntries are the defences against A26: header blocks that are too large for one of
-// the sides, which must not cost more than the stream that they belong to.
+// headerEntries are the defences against A26: header blocks that are too large for a side, which
+// must cost no more than their stream.
 var headerEntries = []entry{
 	{
 		attack: "A26", pkg: "tests/headers", what: "a block above the limit is not sent",
@@ -55,7 +55,7 @@ var headerEntries = []entry{
 	{
 		attack: "A26", pkg: "tests/headers", what: "trailers that are not sent cost their stream",
 		file: "exchange.go",
-		old:  "		st.reset(RstInternalError, \"the trailers cannot be sent\", err) // not FIN: the client would miss nothing\n",
+		old:  "		st.reset(RstInternalError, \"the trailers cannot be sent\", err) // after a FIN the client would not notice the missing trailers\n",
 		new:  "		_ = st.closeWrite()\n",
 		test: "^TestAttackA26Sent$/^trailers$",
 	},

@@ -1,7 +1,7 @@
 package main
 
-// healEntries are the defences against servers that fall silent (part of A28: slots that wait for
-// a server which does not answer), and of connections against a process that was stopped.
+// healEntries are the defences against servers that fall silent (part of A28: slots blocked by a
+// server that does not answer), and the defences of connections against a stopped process.
 var healEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/heal", test: "^TestBlackHole$", file: "suspicion.go",

@@ -1,7 +1,7 @@
 package main
 
-// ownershipEntries are the defences of one user of a session against another: pushes,
-// settings and headers reach only those whom they are for.
+// ownershipEntries are the defences of a session's users against each other: pushes, settings and
+// headers reach only their owner.
 var ownershipEntries = []entry{
 	{
 		attack: "A25", file: "settings.go", pkg: "tests/ownership",

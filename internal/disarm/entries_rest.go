@@ -1,7 +1,7 @@
 package main
 
-// restEntries are the defences against A11 to A25: what a peer, or somebody behind it,
-// can find out, forge, and hold up.
+// restEntries are the defences against A11 to A25: what a peer, or a party behind the peer, can
+// find out, forge, and hold up.
 var restEntries = []entry{
 	{
 		attack: "A11", file: "compress.go",

@@ -1,7 +1,7 @@
 package main
 
-// retryEntries are the defences against A27: a request that ends one session after the
-// other; and those of clients against A28: a session that refuses requests.
+// retryEntries are the defences against A27, a request that ends one session after another, and the
+// client's defences against A28, a session that refuses requests.
 var retryEntries = []entry{
 	{
 		attack: "A27", file: "receiver_control.go", pkg: "tests/retries",
@@ -76,7 +76,7 @@ var retryEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport_pool.go",
 		what: "where no other session can be had, one that has refused is used",
-		old:  "takeAny(sessions); ok { // another", new: "takeAny(nil); ok { // another",
+		old:  "takeAny(sessions); ok { // no other", new: "takeAny(nil); ok { // no other",
 	},
 	{
 		attack: "A28", pkg: "tests/retries", file: "transport.go",

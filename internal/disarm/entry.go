@@ -14,34 +14,34 @@ import (
 	"time"
 )
 
-// An entry is one defence that is switched off.
+// An entry is a defence to switch off.
 type entry struct {
 	attack string // the id of the attack, A1 to A31
-	what   string // what is switched off, in words
-	file   string // where, from the root of the module
-	old    string // text that is in the file exactly once
-	new    string // what stands in its place
-	also   []edit // what else has to change for the defence to be off
+	what   string // the defence in words
+	file   string // the file to change, relative to the root of the module
+	old    string // text that occurs exactly once in the file
+	new    string // replacement of old
+	also   []edit // further changes needed to switch the defence off
 
-	// test is what -test.run gets, to look at some of the attack's tests only; "" means
-	// all of them. pkg is the directory of the tests; "" means the root.
+	// test is the argument of -test.run for a part of the attack's tests; "" means all of them. pkg
+	// is the directory of the tests; "" means the root.
 	test, pkg string
 }
 
-// An edit is a further text of an entry.
+// An edit is an additional change of an entry.
 type edit struct{ file, old, new string }
 
-// entries is the whole table. Each of those who wrote attack tests has a file.
+// entries returns the whole table. Each author of attack tests has a separate file.
 func entries() []entry {
 	return slices.Concat(coreEntries, restEntries, headerEntries, retryEntries, ownershipEntries, cancelEntries, windowEntries, shareEntries, healEntries, dialEntries, upgradeEntries, costEntries)
 }
 
-// edits are all of an entry's.
+// edits returns all edits of the entry.
 func (e *entry) edits() []edit {
 	return append([]edit{{e.file, e.old, e.new}}, e.also...)
 }
 
-// pattern is what the test binary is to run. A1 is not A10.
+// pattern returns the argument of -test.run. A1 does not match A10.
 func (e *entry) pattern() string {
 	if e.test != "" {
 		return e.test
@@ -49,7 +49,7 @@ func (e *entry) pattern() string {
 	return "^TestAttack" + e.attack + "($|[^0-9])"
 }
 
-// mutate returns the files that an entry changes, as they are with the defence off.
+// mutate returns the text of the changed files, with the defence off.
 func (e *entry) mutate(root string) (map[string][]byte, error) {
 	changed := make(map[string][]byte)
 	for _, ed := range e.edits() {
@@ -68,8 +68,7 @@ func (e *entry) mutate(root string) (map[string][]byte, error) {
 	return changed, nil
 }
 
-// overlay writes the changed files, and the list of them that the go command reads, into
-// work.
+// overlay writes the changed files to work, and the overlay list for the go command.
 func (e *entry) overlay(root, work string) (list string, err error) {
 	changed, err := e.mutate(root)
 	if err != nil {
@@ -95,9 +94,9 @@ func (e *entry) overlay(root, work string) (list string, err error) {
 	return list, os.WriteFile(list, text, 0o666)
 }
 
-// try runs the tests without the defence, and says which of them missed it. An error
-// means that none did, or that there was nothing to run. The binary is built first: that
-// it does not compile proves nothing.
+// try runs the tests without the defence, and returns a verdict with the test that failed. An error
+// means that no test failed, or that no test ran. The binary is built first, because a compile
+// error proves nothing.
 func (e *entry) try(root, work string, timeout time.Duration, verbose bool) (verdict string, err error) {
 	list, err := e.overlay(root, work)
 	if err != nil {
@@ -129,7 +128,7 @@ func (e *entry) try(root, work string, timeout time.Duration, verbose bool) (ver
 
 var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
-// missed names the first test that failed, in the words of the test binary.
+// missed returns the name of the first failed test, as printed by the test binary.
 func missed(out []byte) string {
 	all := failure.FindAllSubmatch(out, -1)
 	if len(all) == 0 {

@@ -1,15 +1,14 @@
-// Disarm proves that each attack test of this module needs the defence that it is about.
-// It switches the defences of a table off, one at a time, in a copy of one source file
-// that the compiler gets instead (go build -overlay; the tree stays as it is), runs the
-// attack's tests, and wants them to fail.
+// Disarm proves that each attack test of this module depends on the corresponding defence. It
+// switches off the defences of a table, one at a time, in a copy of a source file that replaces the
+// original during compilation (go build -overlay; the tree is unchanged). Then it runs the attack's
+// tests and expects them to fail.
 //
-//	go run ./internal/disarm            # all of them
-//	go run ./internal/disarm -run A4    # those of one attack
-//	go run ./internal/disarm -list      # says what it would do
+//	go run ./internal/disarm            # all entries
+//	go run ./internal/disarm -run A4    # the entries of one attack
+//	go run ./internal/disarm -list      # prints the entries without running them
 //
-// It prints a line for each and a summary, and exits 1 if a test passes without its
-// defence, if a text that is to be replaced is not found exactly once, or if what comes
-// out does not compile.
+// It prints a line per entry and a summary. It exits with 1 if a test passes without the defence,
+// if a text to replace does not occur exactly once, or if the changed code does not compile.
 package main
 
 import (
@@ -36,8 +35,7 @@ func main() {
 	}
 }
 
-// run goes through the table. Its error says how many entries did not do what they are
-// for.
+// run runs all entries of the table. The error contains the number of entries that failed.
 func run(out io.Writer, only string, list, verbose bool, timeout time.Duration) error {
 	wanted, err := regexp.Compile("^(?:" + only + ")$")
 	if err != nil {
@@ -84,7 +82,7 @@ func run(out io.Writer, only string, list, verbose bool, timeout time.Duration) 
 	return nil
 }
 
-// moduleRoot is where the go.mod above the working directory is.
+// moduleRoot returns the directory of the go.mod at or above the working directory.
 func moduleRoot() (string, error) {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {

@@ -1,7 +1,8 @@
-// Package house checks what a module promises about its own source, by reading it:
-// who may start a goroutine, close a channel or wait to send on one, where a goroutine may
-// wait to receive, what may cross a channel, which files may know of what, and that functions are short and exported
-// things documented. The rules' exceptions are data, kept by the test that calls Check.
+// Package house checks a module's rules about its source code, by parsing the files: which
+// functions may start a goroutine, close a channel or block on a send, where a goroutine may block
+// on a receive, which types may cross a channel, and which identifiers a file may use. It also
+// checks that functions are short and that exported identifiers are documented. The exceptions are
+// data in the test that calls Check.
 package house
 
 import (
@@ -18,12 +19,12 @@ import (
 	"strings"
 )
 
-// A Place is a function, written as "name", "(T).name" or "(*T).name", in a file whose
-// path is relative to the top of the module.
+// A Place is a function, written as "name", "(T).name" or "(*T).name", in a file whose path is
+// relative to the top of the module.
 type Place struct{ File, Func string }
 
-// Rules are the limits and the exceptions. An exception that is not needed, in a file
-// that exists, is an error too.
+// Rules are the limits and the exceptions. An unnecessary exception for an existing file is an
+// error, too.
 type Rules struct {
 	MayRecover []string         // files that may call recover
 	MayClose   []Place          // functions that may close a channel
@@ -36,19 +37,18 @@ type Rules struct {
 	MaxFunc    int // lines in a function
 }
 
-// A Layer restricts some files of a package that others share.
+// A Layer restricts some files of a package.
 type Layer struct {
 	Why     string   // completes "this file imports net, but …"
 	Files   []string // patterns of path.Match
-	Imports []string // all that they may import
-	Names   []string // identifiers of the package that they may not name
+	Imports []string // all allowed imports
+	Names   []string // forbidden identifiers of the package
 }
 
 // Sources maps the path of a file to its text.
 type Sources map[string]string
 
-// Read reads the Go files of one module: those of nested modules, of testdata
-// and of hidden directories are not its own.
+// Read reads the Go files of a module, without nested modules, testdata and hidden directories.
 func Read(fsys fs.FS, root string) (Sources, error) {
 	out := Sources{}
 	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
@@ -72,13 +72,13 @@ func Read(fsys fs.FS, root string) (Sources, error) {
 	return out, err
 }
 
-// isLibrary tells the library from the programs around it, which may sleep and have
-// goroutines of their own.
+// isLibrary reports whether the file belongs to the library, and not to a program. Programs may
+// sleep and start goroutines.
 func isLibrary(file string) bool {
 	return !strings.Contains(file, "/") || strings.HasPrefix(file, "internal/")
 }
 
-// checker is one run of the rules.
+// A checker is a run of the rules.
 type checker struct {
 	Rules
 	fset       *token.FileSet
@@ -89,7 +89,7 @@ type checker struct {
 	complaints []string
 }
 
-// Check returns what is wrong with the sources, in a fixed order.
+// Check returns the violations in the sources, in a fixed order.
 func (r Rules) Check(src Sources) []string {
 	c := &checker{Rules: r, fset: token.NewFileSet(), used: map[string]bool{}, payloads: map[string]bool{}}
 	parsed := map[string]*ast.File{}
@@ -196,7 +196,7 @@ func (c *checker) call(n *ast.CallExpr) {
 		if fun.Name == "close" && !c.allowed("close", c.MayClose) {
 			c.complain(n.Pos(), "%s closes a channel", c.fn)
 		}
-	case *ast.SelectorExpr: // the method of sync.WaitGroup, above all
+	case *ast.SelectorExpr: // above all, the method of sync.WaitGroup
 		if fun.Sel.Name == "Go" {
 			c.starts(n)
 		}
@@ -220,7 +220,7 @@ func (c *checker) selector(n *ast.SelectorExpr) {
 	}
 }
 
-// collectPolite notes the sends and receives of a select that has a default.
+// collectPolite records the sends and receives of a select with a default.
 func collectPolite(s *ast.SelectStmt, polite map[ast.Node]bool) {
 	hasDefault := slices.ContainsFunc(s.Body.List, func(cc ast.Stmt) bool { return cc.(*ast.CommClause).Comm == nil })
 	for _, cc := range s.Body.List {
@@ -236,7 +236,7 @@ func collectPolite(s *ast.SelectStmt, polite map[ast.Node]bool) {
 // frameName matches the names of the codec's structs.
 var frameName = regexp.MustCompile(`(?i)frame$`)
 
-// findPayloads notes the struct types of a file that hold bytes or a frame.
+// findPayloads records the struct types of a file that hold bytes or a frame.
 func (c *checker) findPayloads(dir string, f *ast.File) {
 	ast.Inspect(f, func(n ast.Node) bool {
 		ts, ok := n.(*ast.TypeSpec)
@@ -256,8 +256,8 @@ func (c *checker) findPayloads(dir string, f *ast.File) {
 	})
 }
 
-// payload says what payload a type is, if it is one. A pointer to a struct that holds
-// bytes is not: *Stream may cross a channel, a frame may not either way.
+// payload returns the kind of payload that a type is, or "". A pointer to a struct that holds bytes
+// is not a payload: *Stream may cross a channel. A frame may not, with or without a pointer.
 func (c *checker) payload(dir string, t ast.Expr) string {
 	switch t := t.(type) {
 	case *ast.ArrayType:
@@ -287,7 +287,7 @@ func (c *checker) payload(dir string, t ast.Expr) string {
 	return ""
 }
 
-// documented checks the comments of what a declaration exports.
+// documented checks the comments of exported declarations.
 func (c *checker) documented(d ast.Decl) {
 	switch d := d.(type) {
 	case *ast.FuncDecl:
@@ -301,7 +301,7 @@ func (c *checker) documented(d ast.Decl) {
 				if s.Name.IsExported() {
 					c.doc(s.Pos(), s.Name.Name, cmp.Or(s.Doc, d.Doc))
 				}
-			case *ast.ValueSpec: // a comment above a group, or beside a value, is enough
+			case *ast.ValueSpec: // a comment above a group, or beside a value, is sufficient
 				for _, name := range s.Names {
 					if name.IsExported() && cmp.Or(s.Doc, s.Comment, d.Doc) == nil {
 						c.complain(name.Pos(), "%s is exported and has no comment", name.Name)
@@ -337,7 +337,7 @@ func funcName(d *ast.FuncDecl) string {
 	return receiver(d) + "." + d.Name.Name
 }
 
-// receiver is "(T)" or "(*T)", without type parameters.
+// receiver returns "(T)" or "(*T)", without type parameters.
 func receiver(d *ast.FuncDecl) string {
 	t, star := d.Recv.List[0].Type, ""
 	if s, ok := t.(*ast.StarExpr); ok {
@@ -365,7 +365,7 @@ func (c *checker) layer(f *ast.File) {
 		}
 		var visit func(ast.Node) bool
 		visit = func(n ast.Node) bool {
-			if s, ok := n.(*ast.SelectorExpr); ok { // x.Stream is a field or another package's
+			if s, ok := n.(*ast.SelectorExpr); ok { // x.Stream is a field or belongs to another package
 				ast.Inspect(s.X, visit)
 				return false
 			}
@@ -382,8 +382,8 @@ func (c *checker) name(n ast.Node, l Layer) {
 	}
 }
 
-// allowed reports whether the function at hand is on a list, and notes that it was
-// of use there.
+// allowed reports whether the current function is in a list of exceptions, and marks the exception
+// as used.
 func (c *checker) allowed(list string, places []Place) bool {
 	if !slices.Contains(places, Place{c.file, c.fn}) {
 		return false
@@ -399,7 +399,7 @@ func (c *checker) longPlaces() (out []Place) {
 	return out
 }
 
-// stale complains of exceptions that are not needed (any more), in files that exist.
+// stale reports unnecessary exceptions for existing files.
 func (c *checker) stale(parsed map[string]*ast.File) {
 	for list, places := range map[string][]Place{"close": c.MayClose, "start": c.MayStart, "send": c.MaySend, "long": c.longPlaces()} {
 		for _, p := range places {

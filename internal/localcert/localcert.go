@@ -1,6 +1,6 @@
-// Package localcert makes certificates for servers on this machine, for tests,
-// examples and the program in certs/. It writes to disk only when asked to, so
-// that no key and no expiry date need ever be committed.
+// Package localcert makes certificates for servers on this machine: for tests, examples and the
+// program in certs/. It writes to disk only on request, so no key and no expiring certificate needs
+// to be committed.
 package localcert
 
 import (
@@ -19,25 +19,24 @@ import (
 	"time"
 )
 
-// Hosts are the names a certificate is for when New is given none.
+// Hosts are the default names of a certificate from New.
 var Hosts = []string{"localhost", "127.0.0.1", "::1"}
 
-// The files that WritePEM writes.
+// The files written by WritePEM.
 const (
 	CertFile = "cert.pem"
 	KeyFile  = "key.pem"
 )
 
-// lifetime is how long a certificate is good for; skew allows for clients whose
-// clock is behind.
+// lifetime is the validity of a certificate; skew allows for clients with a slow clock.
 const (
 	lifetime = 365 * 24 * time.Hour
 	skew     = time.Hour
 )
 
-// New makes a key (ECDSA, P-256) and a certificate that it signs itself, good for
-// a year for the given host names and IP addresses, or for Hosts. The pool holds the
-// certificate and nothing else: it is what clients of the server trust.
+// New generates a key (ECDSA, P-256) and a self-signed certificate. The certificate is valid for a
+// year, for the given host names and IP addresses, or for Hosts. The pool holds only the
+// certificate; clients of the server use the pool as their roots.
 func New(hosts ...string) (tls.Certificate, *x509.CertPool, error) {
 	if len(hosts) == 0 {
 		hosts = Hosts
@@ -54,7 +53,7 @@ func New(hosts ...string) (tls.Certificate, *x509.CertPool, error) {
 		NotAfter:              now.Add(lifetime),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		BasicConstraintsValid: true, // it says that this is no authority for other certificates
+		BasicConstraintsValid: true, // marks the certificate as not a CA
 	}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {
@@ -76,9 +75,8 @@ func New(hosts ...string) (tls.Certificate, *x509.CertPool, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool, nil
 }
 
-// WritePEM writes the certificate and its key to CertFile and KeyFile in dir, which
-// it makes if there is none, and returns their paths. Files that are there are
-// replaced. Only the owner may read the key.
+// WritePEM writes the certificate and the key to CertFile and KeyFile in dir, and returns their
+// paths. It creates dir if necessary and replaces existing files. Only the owner may read the key.
 func WritePEM(dir string, cert tls.Certificate) (certPath, keyPath string, err error) {
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
@@ -101,8 +99,8 @@ func WritePEM(dir string, cert tls.Certificate) (certPath, keyPath string, err e
 	return certPath, keyPath, nil
 }
 
-// replace writes a file by renaming a new one, so that a file which was readable by
-// others does not lend its mode to the key.
+// replace writes a file by renaming a new file, so that the key does not inherit the mode of an
+// older, readable file.
 func replace(path string, data []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*.pem") // mode 0600
 	if err != nil {

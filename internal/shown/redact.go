@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Redact returns what may be shown of the value of a header: everything that lets its reader
-// act for somebody is replaced by its length. It hides too much rather than too little: a
-// header of a name that nobody has heard of is hidden if the name sounds like a secret.
+// Redact returns a header value that is safe to show: everything that lets a reader impersonate a
+// user is replaced by its length. It hides too much rather than too little: an unknown header is
+// hidden if the name sounds like a secret.
 func Redact(name, value string) string {
 	name = strings.ToLower(strings.TrimSpace(name))
 	switch {
@@ -20,7 +20,7 @@ func Redact(name, value string) string {
 	return value
 }
 
-// Hidden is what stands for a secret.
+// Hidden returns the replacement for a secret.
 func Hidden(secret string) string {
 	if secret == "" {
 		return ""
@@ -28,23 +28,22 @@ func Hidden(secret string) string {
 	return fmt.Sprintf("[%d bytes]", len(secret))
 }
 
-// IsHidden reports that text is what Hidden returns.
+// IsHidden reports whether text is a result of Hidden.
 func IsHidden(text string) bool {
 	digits, begins := strings.CutPrefix(text, "[")
 	digits, ends := strings.CutSuffix(digits, " bytes]")
 	return begins && ends && digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// secretParts are what the names of headers with secrets have in them: authorization,
-// x-auth-token, cookie, set-cookie2, x-csrf-token, x-api-key, x-amz-signature and
-// whatever else will be thought of. sec-websocket-protocol is where browsers put the
-// bearer token for a Kubernetes API server.
+// secretParts are substrings of the names of secret headers: authorization, x-auth-token, cookie,
+// set-cookie2, x-csrf-token, x-api-key, x-amz-signature and future names like them. Browsers put
+// the bearer token for a Kubernetes API server into sec-websocket-protocol.
 var secretParts = [...]string{
 	"auth", "cookie", "token", "secret", "passw", "credential", "session", "csrf", "xsrf",
 	"key", "signature", "jwt", "sec-websocket-protocol", "assertion",
 }
 
-// isSecretHeader reports that the value of a header is nobody's business. The name is in lower case.
+// isSecretHeader reports whether the value of a header is secret. The name is in lower case.
 func isSecretHeader(name string) bool {
 	if strings.HasPrefix(name, ":") { // the pseudo headers
 		return false
@@ -52,7 +51,7 @@ func isSecretHeader(name string) bool {
 	return slices.ContainsFunc(secretParts[:], func(part string) bool { return strings.Contains(name, part) })
 }
 
-// isSecretValue reports that a value looks like credentials, whatever its name says.
+// isSecretValue reports whether a value looks like credentials, regardless of the header's name.
 func isSecretValue(value string) bool {
 	scheme, _, ok := strings.Cut(value, " ")
 	if !ok {
@@ -65,7 +64,7 @@ func isSecretValue(value string) bool {
 	return false
 }
 
-// isURLHeader reports that the value of a header is a URL, or may be one.
+// isURLHeader reports whether the value of a header is a URL, or may be a URL.
 func isURLHeader(name string) bool {
 	switch name {
 	case ":path", "url", "path", "location", "content-location", "referer", "link", "refresh", "x-original-url", "x-rewrite-url":
@@ -74,9 +73,8 @@ func isURLHeader(name string) bool {
 	return false
 }
 
-// URL hides the query and the fragment of a URL, where tokens are often
-// put, with all that follows, and the user and the password. There may be several
-// URLs in a value.
+// URL hides the user, the password and everything from the query or fragment on, where tokens are
+// common. The value may contain several URLs.
 func URL(value string) string {
 	if i := strings.IndexAny(value, "?#"); i >= 0 {
 		value = value[:i+1] + Hidden(value[i+1:])

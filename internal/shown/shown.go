@@ -1,7 +1,6 @@
-// Package shown makes what peers have sent fit to be shown, to people and in logs: without the
-// secrets in it, without characters that a terminal obeys or that change what its reader sees, and
-// within bounds. The frame log and the traces of the library show frames by it, and so do the
-// commands.
+// Package shown makes data from peers safe to show to people and in logs: without secrets, without
+// characters that control a terminal or change the appearance of text, and within size limits. The
+// library's frame log and traces use the package, and so do the commands.
 package shown
 
 import (
@@ -12,26 +11,26 @@ import (
 	"unicode/utf8"
 )
 
-// A Format says how the headers of a frame are shown. What it appends has no more than All bytes
-// and a last field.
+// A Format is the style in which the headers of a frame are shown. The output has at most All bytes
+// plus a last field.
 type Format struct {
-	Before, Between, After string // what is around a name and a value
-	Lines                  bool   // several values of a name, which NUL separates, are shown apart
+	Before, Between, After string // text around a name and a value
+	Lines                  bool   // the NUL-separated values of a name are shown separately
 	Secrets                bool   // secret values are shown
-	Value                  int    // the largest part of a name or a value that is shown, in bytes
-	All                    int    // bytes after which no further field is begun
+	Value                  int    // limit for a shown name or value, in bytes
+	All                    int    // limit after which no further field is started, in bytes
 
-	// Append makes text safe. It appends at most six bytes for each of the text.
+	// Append makes text safe. It appends at most six bytes per byte of text.
 	Append func(b []byte, text string) []byte
-	// More is a format for the number of bytes of a name or value that are left out, and
-	// MoreFields for the number of fields, which has Before and After around it.
+	// More is a format for the number of omitted bytes of a name or value. MoreFields is a format
+	// for the number of omitted fields, printed between Before and After.
 	More, MoreFields string
 }
 
-// A Field is one header.
+// A Field is a header.
 type Field = struct{ Name, Value string }
 
-// AppendHeaders appends headers, as f says.
+// AppendHeaders appends headers in the format f.
 func AppendHeaders[F ~Field](f *Format, b []byte, headers []F) []byte {
 	start := len(b)
 	for i := range headers {
@@ -50,7 +49,7 @@ func AppendHeaders[F ~Field](f *Format, b []byte, headers []F) []byte {
 	return b
 }
 
-// first cuts the first value off those of a name.
+// first splits the first value from the values of a name.
 func (f *Format) first(values string) (value, rest string, more bool) {
 	if !f.Lines {
 		return values, "", false
@@ -84,10 +83,10 @@ func (f *Format) AppendText(b []byte, text string) []byte {
 	return b
 }
 
-// More says how many bytes of a text are left out, for those who read.
+// More is a format for people, with the number of omitted bytes of a text.
 const More = " [and %d bytes more]"
 
-// Cut cuts a text behind so many bytes, and says so.
+// Cut truncates a text to most bytes, and appends the number of omitted bytes.
 func Cut(text string, most int) string {
 	if more := len(text) - most; more > 0 {
 		return text[:most] + fmt.Sprintf(More, more)
@@ -95,7 +94,7 @@ func Cut(text string, most int) string {
 	return text
 }
 
-// AppendQuoted appends text the way a Go program would write it, unless it is a plain word or
+// AppendQuoted appends text in the quoted form of a Go string, unless text is a plain word or
 // hidden.
 func AppendQuoted(b []byte, text string) []byte {
 	if isPlainWord(text) || IsHidden(text) {
@@ -104,9 +103,8 @@ func AppendQuoted(b []byte, text string) []byte {
 	return strconv.AppendQuoteToASCII(b, text)
 }
 
-// isPlainWord reports that text can stand in a line without quotes: it is not empty
-// and has nothing in it but visible ASCII characters that do not look like the syntax
-// of a line.
+// isPlainWord reports whether text needs no quotes within a line: it is not empty and contains only
+// visible ASCII characters without a meaning in the syntax of a line.
 func isPlainWord(text string) bool {
 	for i := range len(text) {
 		if c := text[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"'=\[]`, c) >= 0 {
@@ -116,10 +114,9 @@ func isPlainWord(text string) bool {
 	return text != ""
 }
 
-// Printable makes text from the network safe for a terminal and for a log: what
-// does not print, and everything that could move the cursor, change colours or
-// turn the writing direction, becomes \xNN or \u{N}; so that these can be told
-// from what was sent, a backslash becomes two.
+// Printable makes text from the network safe for a terminal and for a log. Unprintable characters,
+// and everything that could move the cursor, change colours or reverse the writing direction,
+// become \xNN or \u{N}. A backslash is doubled to keep the result unambiguous.
 func Printable(s string) string {
 	if isPrintable(s) {
 		return s
@@ -127,7 +124,7 @@ func Printable(s string) string {
 	return string(AppendPrintable(nil, s))
 }
 
-// AppendPrintable appends what Printable returns.
+// AppendPrintable appends the result of Printable.
 func AppendPrintable(b []byte, s string) []byte {
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
@@ -155,8 +152,8 @@ func isPrintable(s string) bool {
 	return true
 }
 
-// AppendJSON appends an object of JSON, as encoding/json writes it, whose texts show nothing that
-// does not print: controls, DEL and marks of direction are escaped, too. What it means stays the same.
+// AppendJSON appends a JSON object as encoding/json writes it, with unprintable characters escaped:
+// controls, DEL and direction marks. The meaning of the object is unchanged.
 func AppendJSON(b, object []byte) []byte {
 	for len(object) > 0 {
 		r, n := utf8.DecodeRune(object)

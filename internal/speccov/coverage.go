@@ -12,30 +12,29 @@ import (
 	"strings"
 )
 
-// A test shows a rule if it passes, has no subtests of its own, and an element of its
-// name is the rule's id or a list of ids with commas between them:
+// A test shows a rule if it passes, has no subtests, and an element of the test's name is the
+// rule's id or a comma-separated list of ids:
 //
 //	TestSpecWindows/W5/v3.1/stream
 //	TestFraming/F5,F15/unknown_control_types/client
 //
-// An element v2, v3 or v3.1 says in which version of the protocol; without one it is
-// SPDY/3.1.
+// An element v2, v3 or v3.1 names the version of the protocol; the default is SPDY/3.1.
 
-// defaultVersion is that of tests whose names say none.
+// defaultVersion is the version of tests whose names contain no version.
 const defaultVersion = "3.1"
 
 var (
 	idPattern     = regexp.MustCompile(`^[A-Z][0-9]{1,2}$`)
 	versionOf     = map[string]string{"v2": "2", "v3": "3", "v3.1": "3.1"}
-	repeatedName  = regexp.MustCompile(`#[0-9]+$`) // what go test appends to the second of two equal names
+	repeatedName  = regexp.MustCompile(`#[0-9]+$`) // the suffix that go test appends to repeated names
 	errTestsFail  = errors.New("tests fail")
 	errNotCovered = errors.New("rules are not covered")
 )
 
-// A Coverage is what the tests of one run have shown.
+// A Coverage is the result of a test run: the rules shown by the tests.
 type Coverage struct {
 	outcome map[string]string                     // of each test: pass, fail, skip
-	tests   map[string]map[string]map[string]bool // by rule, then version: the tests, cut after the id
+	tests   map[string]map[string]map[string]bool // by rule, then version: the tests, truncated after the id
 	unknown []string                              // tests that name a rule that does not exist
 	failed  []string
 }
@@ -75,7 +74,7 @@ func ReadTests(r io.Reader) (*Coverage, error) {
 	return c, nil
 }
 
-// count enters the tests that have passed and have no subtests.
+// count records the passed tests without subtests.
 func (c *Coverage) count() {
 	parents := map[string]bool{}
 	for name := range c.outcome {
@@ -105,7 +104,7 @@ func (c *Coverage) count() {
 	}
 }
 
-// A showing is what the name of a test says: that it is about a rule in a version.
+// A showing is the part of a test's name that names a rule and a version.
 type showing struct{ id, version, prefix string }
 
 func rulesIn(test string) (found []showing) {
@@ -148,8 +147,8 @@ func (c *Coverage) missing(r Rule) (versions []string) {
 	return versions
 }
 
-// Err says what is wrong: tests that fail, rules without a test and without a reason,
-// tests that name no rule.
+// Err returns all problems: failed tests, rules without a test and without a reason, and tests that
+// name no rule.
 func (c *Coverage) Err() error {
 	var errs []error
 	for _, name := range c.failed {
@@ -168,7 +167,7 @@ func (c *Coverage) Err() error {
 	return errors.Join(errs...)
 }
 
-// Markdown writes the table of all rules.
+// Markdown returns the table of all rules.
 func (c *Coverage) Markdown() string {
 	var b strings.Builder
 	rules, pairs, shown := 0, 0, 0
@@ -203,7 +202,7 @@ or that nobody has seen them break.
 
 `
 
-// testCell lists the tests of a rule, those about all of its versions first.
+// testCell lists the tests of a rule, beginning with the tests for all versions of the rule.
 func (c *Coverage) testCell(r Rule) string {
 	versions := map[string][]string{} // of a test
 	for _, v := range r.Versions {
@@ -225,5 +224,5 @@ func (c *Coverage) testCell(r Rule) string {
 	return strings.Join(names, ", ")
 }
 
-// cell makes text fit for a table.
+// cell escapes text for a table.
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

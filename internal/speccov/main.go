@@ -1,7 +1,7 @@
-// Speccov says which rules of the protocol the tests have shown. It runs the tests of
-// the package in the current directory, or reads what go test -json has said of them,
-// and writes docs/spec-coverage.md. With -check it writes nothing and fails if that
-// file is out of date, if a test fails, or if a rule has neither a test nor a reason.
+// Speccov reports the protocol rules shown by the tests. It runs the tests of the package in the
+// current directory, or reads saved output of go test -json, and writes docs/spec-coverage.md. With
+// -check it writes nothing and fails if that file is out of date, if a test fails, or if a rule has
+// neither a test nor a reason.
 //
 //	go run ./internal/speccov
 //	go run ./internal/speccov -check
@@ -53,7 +53,7 @@ func run(args []string, stdin io.Reader, stderr io.Writer) error {
 	return errors.Join(cover.Err(), err)
 }
 
-// gather gets the outcome of the tests.
+// gather returns the results of the tests.
 func gather(saved string, stdin io.Reader, stderr io.Writer) (*Coverage, error) {
 	switch saved {
 	case "":
@@ -69,7 +69,7 @@ func gather(saved string, stdin io.Reader, stderr io.Writer) (*Coverage, error) 
 	return ReadTests(f)
 }
 
-// runTests runs the tests here. A test that fails is the business of Coverage.Err.
+// runTests runs the tests in the current directory. Coverage.Err reports failed tests.
 func runTests(stderr io.Writer) (*Coverage, error) {
 	cmd := exec.Command("go", "test", "-json", ".")
 	cmd.Stderr = stderr
@@ -81,7 +81,7 @@ func runTests(stderr io.Writer) (*Coverage, error) {
 		return nil, err
 	}
 	cover, err := ReadTests(out)
-	_, _ = io.Copy(io.Discard, out) // so that Wait does not wait for us
+	_, _ = io.Copy(io.Discard, out) // drain the output so that Wait returns
 	var exit *exec.ExitError
 	if werr := cmd.Wait(); werr != nil && (!errors.As(werr, &exit) || err == nil && len(cover.failed) == 0) {
 		return nil, errors.Join(werr, err)
@@ -89,7 +89,7 @@ func runTests(stderr io.Writer) (*Coverage, error) {
 	return cover, err
 }
 
-// compare says where the committed file differs first.
+// compare returns an error with the first difference from the committed file.
 func compare(name, committed, text string) error {
 	if committed == text {
 		return nil

@@ -3,10 +3,10 @@ package main
 // A Rule is one numbered rule of SPEC.md section 4.
 type Rule struct {
 	ID       string
-	Versions []string // that it covers, of "2", "3" and "3.1"
-	Text     string   // the rule and the reaction to a breach, in a few words
-	Peers    string   // what other implementations do, where they differ
-	Decision string   // why we do otherwise, or why it does not apply
+	Versions []string // the rule's versions, of "2", "3" and "3.1"
+	Text     string   // a short form of the rule and the reaction to a violation
+	Peers    string   // behaviour of other implementations, where they differ
+	Decision string   // the reason to deviate, or why the rule does not apply
 }
 
 var (
@@ -23,8 +23,8 @@ type Section struct {
 	Rules []Rule
 }
 
-// sections are all rules, in the order of SPEC.md. S, X and – of section 5 are
-// written out: "resets" is a stream error, "closes" a session error.
+// sections contain all rules, in the order of SPEC.md. The letters S, X and – of section 5 are
+// spelled out: "resets" is a stream error, "closes" a session error.
 var sections = []Section{
 	{"4.1 Framing", framingRules},
 	{"4.2 Header blocks", headerRules},

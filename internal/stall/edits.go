@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// An edit puts text into a file of the standard library, before or after another text.
+// An edit inserts text into a file of the standard library, before or after another text.
 type edit struct {
 	file          string // below GOROOT/src
-	before, place string // place occurs once; its first line says where in the file
+	before, place string // place occurs exactly once; the first line identifies the position in error messages
 	after         string
 }
 
-// runtimeStall is the runtime's part. usleep keeps the thread, and with it what the
-// scheduler has given it to run: the others go on without.
+// runtimeStall is the runtime's part. usleep blocks the thread together with the scheduler's P;
+// other threads continue.
 const runtimeStall = `
 
 // stallTime returns for how many microseconds somebody is to be held up, mostly 0.
@@ -40,7 +40,7 @@ func stall() {
 func poll_stallTime() uint32 { return stallTime() }
 `
 
-// pollStall is for sockets. As with a slow peer, the thread is free for others.
+// pollStall is for sockets. As with a slow peer, the thread is free for other goroutines.
 const pollStall = `func stallTime() uint32 // the runtime has it
 
 // Stall has as many chances to be held up as it is told.
@@ -55,10 +55,9 @@ func Stall(chances int) {
 
 `
 
-// edits are for Go 1.26. The scheduler's own choices are random as under the race
-// detector; a goroutine may be late when it is to run, or after it has woken another one;
-// a dial, an Accept, a Read or a Write of a socket may begin late, and a Write may return
-// late.
+// edits returns the edits for Go 1.26. The scheduler makes random choices as under the race
+// detector. A goroutine may be delayed before running, or after waking another goroutine. A dial,
+// an Accept, a Read or a Write of a socket may start late, and a Write may return late.
 func edits(every int) []edit {
 	const (
 		proc   = "runtime/proc.go"
@@ -82,8 +81,8 @@ func edits(every int) []edit {
 	}
 }
 
-// writeOverlay writes copies of the files that edits change into dir, and returns the
-// file for go's -overlay that names them.
+// writeOverlay writes copies of the files changed by edits into dir, and returns the overlay file
+// for the go command.
 func writeOverlay(dir, goroot string, every int) (string, error) {
 	texts := make(map[string]string)
 	for _, e := range edits(every) {

@@ -1,17 +1,16 @@
-// Stall runs go test with a Go whose goroutines are held up at random: before they run,
-// when they have woken another one, and around what they do with sockets. What a test
-// takes for granted about who is first, and the library about what cannot happen in
-// between, then fails within minutes instead of once in a thousand runs on somebody
-// else's machine. Time in a synctest bubble does not notice. It needs Linux.
+// Stall runs go test with a Go toolchain whose goroutines are delayed at random: before running,
+// after waking another goroutine, and around socket operations. Wrong assumptions about ordering in
+// a test, or about atomicity in the library, then fail within minutes instead of once in a thousand
+// runs on a different machine. Time in a synctest bubble is not affected. Stall needs Linux.
 //
 //	go run ./internal/stall                            # go test -count=1 -shuffle=on ./...
 //	go run ./internal/stall -- -race -run TestPing .   # go test with these arguments
-//	go run ./internal/stall -every 50                  # more of it
+//	go run ./internal/stall -every 50                  # more stalls
 //
-// It copies a few files of the Go that is installed, puts the stalls in, and gives them to
-// the compiler by go test -overlay; nothing that is installed changes. Programs that tests
-// build stall, too. It prints what go test prints and exits as go test does. The files of
-// a Go that it does not know are an error.
+// It copies a few files of the installed Go, inserts the stalls, and passes the copies to the
+// compiler by go test -overlay; the installation is unchanged. Programs built by tests stall, too.
+// The output and exit status are those of go test. An unknown Go version, whose files do not match,
+// is an error.
 package main
 
 import (
@@ -68,7 +67,7 @@ func run(every int, args []string) error {
 	return cmd.Run()
 }
 
-// installed is the root of the Go that go test uses.
+// installed returns the GOROOT of the Go that go test uses.
 func installed() (goroot string, err error) {
 	out, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {

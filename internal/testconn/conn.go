@@ -1,11 +1,10 @@
-// Package testconn is the network of the tests: pairs of net.Conn in memory
-// that buffer like sockets and misbehave on request.
+// Package testconn is the network of the tests: pairs of net.Conn in memory that buffer like
+// sockets and misbehave on request.
 //
-// Whatever waits here waits on a channel or a timer, with no lock held, so that a
-// goroutine in Read, Write or Accept is durably blocked in the sense of
-// testing/synctest, and latency, bandwidth and deadlines follow the bubble's clock.
-// Outside a bubble the same code runs in real time. A pair must not be used from
-// two bubbles.
+// Every blocking call waits on a channel or a timer, with no lock held. A goroutine in Read, Write
+// or Accept is therefore durably blocked in the sense of testing/synctest, and latency, bandwidth
+// and deadlines follow the bubble's clock. Outside a bubble the same code runs in real time. A pair
+// must not be used from two bubbles.
 package testconn
 
 import (
@@ -17,25 +16,24 @@ import (
 	"time"
 )
 
-// A Conn is one end of a pair. Its settings are about this end: the cap, latency
-// and bandwidth of what it writes and the size of what it reads. Any number of
-// goroutines may call its methods, the setters included, at any time.
+// A Conn is an end of a pair. The settings apply to this end: the cap, latency and bandwidth of its
+// writes and the size of its reads. Any number of goroutines may call the methods, including the
+// setters, at any time.
 type Conn struct {
 	link    *link
 	side    int
 	peer    *Conn
 	addr    *net.TCPAddr
-	in, out *half // what the peer writes; what this end writes
+	in, out *half // written by the peer; written by this end
 	strict  atomic.Bool
 }
 
-// Pair returns the two ends of a new connection, with unlimited buffers and no
-// delay unless the options say otherwise. Options apply to both ends; First and
-// Second restrict them to one.
+// Pair returns the two ends of a new connection, by default with unlimited buffers and no delay.
+// Options apply to the two ends; First and Second restrict options to a single end.
 func Pair(opts ...Option) (*Conn, *Conn) {
 	up, down := new(half), new(half)
 	l := &link{halves: [2]*half{up, down}}
-	// 192.0.2.0/24 is set aside for examples (RFC 5737).
+	// 192.0.2.0/24 is reserved for examples (RFC 5737).
 	a := &Conn{link: l, side: 0, in: down, out: up, addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 49152}}
 	b := &Conn{link: l, side: 1, in: up, out: down, addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 443}}
 	a.peer, b.peer = b, a
@@ -49,7 +47,7 @@ func Pair(opts ...Option) (*Conn, *Conn) {
 // Peer returns the other end.
 func (c *Conn) Peer() *Conn { return c.peer }
 
-// Read waits for bytes and returns those that have arrived, up to the read size.
+// Read waits for bytes and returns the bytes that have arrived, up to the read size.
 func (c *Conn) Read(p []byte) (int, error) {
 	f := c.link.count(c, OpRead)
 	if f != nil {
@@ -64,8 +62,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, c.opError("read", err)
 }
 
-// Write buffers p for the peer. It waits for nothing but room under the write cap
-// and other Writes: the bytes of one call stay together.
+// Write buffers p for the peer. It waits only for room under the write cap and for other Writes:
+// the bytes of a call stay contiguous.
 func (c *Conn) Write(p []byte) (int, error) {
 	f := c.link.count(c, OpWrite)
 	if f != nil {
@@ -83,8 +81,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, c.opError("write", err)
 }
 
-// resetIfClosed resets the connection if the peer has closed it: bytes that arrive then
-// draw a reset.
+// resetIfClosed resets the connection if the peer has closed it, since bytes that arrive at a
+// closed end cause a reset.
 func (c *Conn) resetIfClosed() {
 	defer c.link.lock()()
 	if c.out.readErr == net.ErrClosed && !c.out.hole {
@@ -92,10 +90,9 @@ func (c *Conn) resetIfClosed() {
 	}
 }
 
-// Close ends this end as closing a TCP connection does. The peer reads what is
-// buffered and then io.EOF, and its Writes fail with EPIPE once the news has had
-// time to arrive. With StrictClose, closing before everything was read is a reset,
-// and so is what the peer sends afterwards.
+// Close closes this end like a TCP connection. The peer reads the buffered bytes and then io.EOF,
+// and its Writes fail with EPIPE after the network latency. With StrictClose, closing with unread
+// bytes is a reset, and so are bytes that the peer sends afterwards.
 func (c *Conn) Close() error {
 	defer c.link.lock()()
 	unread, err := c.in.closeReader()
@@ -114,8 +111,8 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// CloseWrite ends this end's direction only: the peer reads what is buffered, then
-// io.EOF, and may go on writing.
+// CloseWrite closes only this end's direction: the peer reads the buffered bytes, then io.EOF, and
+// may continue writing.
 func (c *Conn) CloseWrite() error {
 	defer c.link.lock()()
 	if c.in.readErr == net.ErrClosed {
@@ -125,14 +122,14 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Reset breaks the connection: both ends fail with ECONNRESET at once, and what
-// was buffered is lost.
+// Reset breaks the connection: the two ends fail with ECONNRESET at once, and buffered bytes are
+// lost.
 func (c *Conn) Reset() {
 	defer c.link.lock()()
 	c.link.abort()
 }
 
-// LocalAddr returns this end's address, a *net.TCPAddr of a network that does not exist.
+// LocalAddr returns this end's address, a *net.TCPAddr of a fictitious network.
 func (c *Conn) LocalAddr() net.Addr { return c.addr }
 
 // RemoteAddr returns the address of the other end.
@@ -153,7 +150,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return c.opError("set", c.out.setWriteDeadline(t))
 }
 
-// opError dresses an error as package net does; io.EOF stays bare, as it does there.
+// opError wraps an error like package net; io.EOF stays unwrapped, as in package net.
 func (c *Conn) opError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err

@@ -16,23 +16,23 @@ const (
 	OpAny   = OpRead | OpWrite
 )
 
-// ErrInjected is the error of a Fault that names none.
+// ErrInjected is the default error of a Fault.
 var ErrInjected = errors.New("testconn: injected fault")
 
-// A Fault makes the n-th Read or Write fail, and every later one of the same kind at
-// the same end, as a broken connection would. A sweep runs one scenario with Call 1, 2,
-// 3, … until a run ends with no fault counted.
+// A Fault makes the n-th Read or Write fail, and all later calls of the same kind at the same end,
+// like a broken connection. A sweep runs a scenario with Call 1, 2, 3, … until a run ends without a
+// counted fault.
 type Fault struct {
-	Op    Op     // which calls count; 0 is OpAny
-	Call  int    // the first to fail; 1 is the next such call
-	Joint bool   // calls of both ends count; the end that makes the n-th is the one that breaks
-	Once  bool   // only that one call fails
-	Short int    // how many bytes the call that fails first may move; a Read waits for them as ever
-	Err   error  // what it fails with; nil is ErrInjected
-	Hit   func() // called at the first failure, before the call does anything, if not nil
+	Op    Op     // the calls to count; 0 is OpAny
+	Call  int    // the first call to fail; 1 is the next such call
+	Joint bool   // calls of both ends count; the end that makes the n-th call breaks
+	Once  bool   // only the n-th call fails
+	Short int    // bytes that the first failing call may transfer; a Read waits for these bytes as usual
+	Err   error  // the error of the failing calls; nil is ErrInjected
+	Hit   func() // called at the first failure, before the call has any effect, if not nil
 }
 
-// Fail plans a fault. Several may be planned; the first whose turn it is strikes.
+// Fail plans a fault. Several faults may be planned; the first planned fault that is due applies.
 func (c *Conn) Fail(f Fault) {
 	if f.Op == 0 {
 		f.Op = OpAny
@@ -45,17 +45,17 @@ func (c *Conn) Fail(f Fault) {
 	c.link.faults = append(c.link.faults, &plannedFault{Fault: f, conn: c, left: f.Call})
 }
 
-// link is what the two ends share beside the bytes: the counting of calls.
+// link is the state shared by the two ends apart from the bytes: the counters of calls.
 type link struct {
-	halves [2]*half // in the order in which lock locks them
+	halves [2]*half // in locking order
 
 	mu     sync.Mutex
 	faults []*plannedFault
 	ends   [2]Stats // Reads, Writes and Faults
 }
 
-// lock makes what ends a connection one step: an end that reacts to the news in one
-// direction finds the other one as it will stay.
+// lock makes closing a connection atomic: an end that reacts to a change in one direction sees the
+// final state of the other direction.
 func (l *link) lock() (unlock func()) {
 	for _, h := range l.halves {
 		h.mu.Lock()
@@ -67,14 +67,14 @@ func (l *link) lock() (unlock func()) {
 	}
 }
 
-// abort breaks both directions, for those who hold lock.
+// abort breaks the two directions. The caller holds lock.
 func (l *link) abort() {
 	for _, h := range l.halves {
 		h.abort()
 	}
 }
 
-// abortAfter is abort for a reset that takes d to arrive.
+// abortAfter is abort for a reset that arrives after d.
 func (l *link) abortAfter(d time.Duration) {
 	if d <= 0 {
 		l.abort()
@@ -88,12 +88,12 @@ func (l *link) abortAfter(d time.Duration) {
 
 type plannedFault struct {
 	Fault
-	conn *Conn // whose calls count; once struck, whose calls fail
-	left int   // calls until it strikes
+	conn *Conn // its calls count; after the fault strikes, its calls fail
+	left int   // calls until the fault strikes
 	hit  bool
 }
 
-// count counts a call and returns the fault that strikes it, or nil.
+// count counts a call and returns the fault that strikes the call, or nil.
 func (l *link) count(c *Conn, op Op) *Fault {
 	l.mu.Lock()
 	if op == OpRead {
@@ -117,7 +117,7 @@ func (l *link) count(c *Conn, op Op) *Fault {
 	return struck
 }
 
-// next is one planned fault's view of a call.
+// next counts a call for a planned fault and returns the fault if it strikes.
 func (p *plannedFault) next(c *Conn, op Op) *Fault {
 	if p.Op&op == 0 || c != p.conn && (p.hit || !p.Joint) {
 		return nil

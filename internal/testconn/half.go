@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// A half is one direction of a connection: a queue of segments with a writer's end
-// and a reader's end. Data is copied under mu, a segment at a time.
+// A half is one direction of a connection: a queue of segments with a writer's end and a reader's
+// end. Data is copied under mu, a segment at a time.
 type half struct {
 	mu      sync.Mutex
-	changed chan struct{} // latch of those who wait now; nil when nobody does
+	changed chan struct{} // latch of the current waiters; nil without waiters
 
 	head, tail *segment
 	queued     int // bytes in the segments
-	lost       int // bytes that vanished in a black hole, which nobody will ever read
+	lost       int // bytes that vanished in a black hole and will never be read
 
-	writing         bool // one Write at a time, so that the bytes of each stay together
-	writeCap        int  // a Write waits while this many bytes are unread; 0 is no limit
+	writing         bool // a Write is in progress; Writes are serialized to keep their bytes contiguous
+	writeCap        int  // a Write waits while so many bytes are unread; 0 is no limit
 	latency         time.Duration
 	bandwidth       int // bytes a second; 0 is no limit
 	lineFree        time.Time
@@ -27,14 +27,14 @@ type half struct {
 	hole, hold, rec bool
 	log             []byte
 
-	readSize int // a Read returns at most this many bytes; 0 is no limit
+	readSize int // maximum result of a Read in bytes; 0 is no limit
 
 	fin           bool // the writer has finished; io.EOF at finAt
 	finAt         time.Time
 	gone          bool // the reader has closed; EPIPE at goneAt
 	goneAt        time.Time
-	readErr       error // what ended the reader's end, for its Reads
-	writeErr      error // what ended the writer's end, for its Writes
+	readErr       error // error that ended the reader's end, returned by Reads
+	writeErr      error // error that ended the writer's end, returned by Writes
 	readDeadline  time.Time
 	writeDeadline time.Time
 
@@ -65,7 +65,7 @@ func (h *half) read(p []byte) (int, error) {
 	}
 }
 
-// take moves what has arrived into p.
+// take moves arrived bytes into p.
 func (h *half) take(p []byte, now time.Time) int {
 	if h.hold {
 		return 0
@@ -87,13 +87,13 @@ func (h *half) take(p []byte, now time.Time) int {
 	if n > 0 {
 		h.queued -= n
 		h.bytesRead += int64(n)
-		h.wake() // a writer may have room now, or a second reader the rest
+		h.wake() // a writer may have room now, or a second reader may read the rest
 	}
 	return n
 }
 
-// nextArrival is when the next byte, or the end, can be read; zero if nothing is
-// under way or time alone will not help.
+// nextArrival returns the time when the next byte, or the end, becomes readable. It is zero if
+// nothing is in transit or waiting would not help.
 func (h *half) nextArrival() time.Time {
 	switch {
 	case h.hold:
@@ -138,7 +138,7 @@ func (h *half) write(p []byte) (n int, err error) {
 		}
 		h.writing, mine = true, true
 		n += h.put(p[n:n+room], now)
-		if n < len(p) { // let the reader have this much before the next copy
+		if n < len(p) { // let the reader consume this part before the next copy
 			h.mu.Unlock()
 			h.mu.Lock()
 		}
@@ -157,7 +157,7 @@ func (h *half) cannotWrite(now time.Time) error {
 	return nil
 }
 
-// put queues a first part of p, at most a segment, and returns its size.
+// put queues a first part of p, at most a segment, and returns the size of the part.
 func (h *half) put(p []byte, now time.Time) int {
 	if h.bandwidth > 0 {
 		p = p[:min(len(p), max(slowSegment, h.bandwidth/1000))]
@@ -191,8 +191,8 @@ func (h *half) push(s *segment) {
 	h.tail = s
 }
 
-// schedule returns when n bytes, or an end, sent now will arrive: after what was
-// sent before them, and after the line has carried them. The zero time is now.
+// schedule returns the arrival time of n bytes, or of an end, sent now: after all earlier bytes,
+// and after the transmission time of the line. The zero time is now.
 func (h *half) schedule(n int, now time.Time) time.Time {
 	at := time.Time{}
 	if h.bandwidth > 0 {
@@ -215,10 +215,9 @@ func (h *half) schedule(n int, now time.Time) time.Time {
 	return at
 }
 
-// What follows, up to abort, is for those who hold link.lock.
+// Callers of the functions from here to abort hold link.lock.
 
-// closeReader is Close as this direction's reader sees it. It returns how much
-// nobody will read.
+// closeReader closes the reader's end of this direction. It returns the number of unread bytes.
 func (h *half) closeReader() (unread int, err error) {
 	if h.readErr == net.ErrClosed {
 		return 0, net.ErrClosed
@@ -238,8 +237,8 @@ func (h *half) readerGone(at time.Time) {
 	}
 }
 
-// closeWriter ends this direction with err for further Writes, and returns when
-// the other side hears of it, if it ever does.
+// closeWriter ends this direction with err for further Writes. It returns the time when the other
+// side learns of the close, and whether it ever does.
 func (h *half) closeWriter(err error) (at time.Time, heard bool) {
 	if h.writeErr == nil || err == net.ErrClosed {
 		h.writeErr = err
@@ -252,16 +251,15 @@ func (h *half) closeWriter(err error) (at time.Time, heard bool) {
 	return at, !h.hole
 }
 
-// disown fails further Writes, of which the other side hears nothing yet, and reports
-// whether it ever could.
+// disown makes further Writes fail without notifying the other side yet. It reports whether the
+// other side can be notified at all.
 func (h *half) disown() (heard bool) {
 	h.writeErr = net.ErrClosed
 	h.wake()
 	return !h.hole
 }
 
-// abort fails both ends of this direction, except that an end which has closed
-// keeps saying so.
+// abort fails the two ends of this direction. An end that has closed keeps its error.
 func (h *half) abort() {
 	if h.readErr != net.ErrClosed {
 		h.readErr = errReset
@@ -299,9 +297,8 @@ func (h *half) setWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// wait gives up mu until something has changed or until at, if that is not zero.
-// The latch is made by the first to wait, so that it belongs to the bubble of those
-// who use it.
+// wait unlocks mu until the state changes or until at, if at is not zero. The first waiter makes
+// the latch, so that the latch belongs to the waiters' bubble.
 func (h *half) wait(at time.Time) {
 	if h.changed == nil {
 		h.changed = make(chan struct{})
@@ -321,7 +318,7 @@ func (h *half) wait(at time.Time) {
 	}
 }
 
-// wake makes everyone who waits look again.
+// wake makes all waiters check again.
 func (h *half) wake() {
 	if h.changed != nil {
 		close(h.changed)
@@ -333,7 +330,7 @@ func expired(deadline, now time.Time) bool {
 	return !deadline.IsZero() && !deadline.After(now)
 }
 
-// earliest returns the earlier of two instants, the zero time being never.
+// earliest returns the earlier of two times. The zero time means never.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

@@ -5,11 +5,10 @@ import (
 	"sync"
 )
 
-// A Listener accepts the connections that Dial makes; it is what a server under
-// test listens on.
+// A Listener accepts the connections made by Dial. A server under test listens on a Listener.
 type Listener struct {
 	mu      sync.Mutex
-	changed chan struct{} // latch of those in Accept; nil when there are none
+	changed chan struct{} // latch of the goroutines in Accept; nil if there are none
 	backlog []*Conn
 	closed  bool
 }
@@ -17,8 +16,8 @@ type Listener struct {
 // Listen returns a new Listener.
 func Listen() *Listener { return new(Listener) }
 
-// Dial returns the first end of a new pair, whose second end goes to Accept. It does
-// not wait for Accept.
+// Dial returns the first end of a new pair; Accept returns the second end. Dial does not wait for
+// Accept.
 func (l *Listener) Dial(opts ...Option) (*Conn, error) {
 	c, s := Pair(opts...)
 	l.mu.Lock()
@@ -54,7 +53,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept and resets the connections that nobody accepted.
+// Close ends Accept and resets the connections that were not accepted.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,7 +69,7 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// Addr returns the address that connections are dialled to.
+// Addr returns the address to dial.
 func (l *Listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 443} }
 
 func (l *Listener) wake() {

@@ -2,7 +2,7 @@ package testconn
 
 import "time"
 
-// An Option sets up one end of a pair.
+// An Option configures an end of a pair.
 type Option func(*Conn)
 
 // First restricts options to the first end that Pair returns.
@@ -36,44 +36,42 @@ func Bandwidth(bytesPerSecond int) Option { return func(c *Conn) { c.SetBandwidt
 // Record is SetRecord(true) as an option.
 func Record() Option { return func(c *Conn) { c.SetRecord(true) } }
 
-// StrictClose makes a Close with bytes unread a reset, and draws one for what the peer sends
-// after a Close, a latency later, which is what TCP does and why a peer may never read what was sent just
-// before.
+// StrictClose turns a Close with unread bytes into a reset. It also resets the connection, a
+// latency later, when the peer sends bytes after a Close. TCP does both, so a peer may never read
+// the last bytes sent.
 func StrictClose() Option { return func(c *Conn) { c.strict.Store(true) } }
 
-// FailAt is Fail as an option. A joint fault belongs to the link, so it is given to
-// one end only: First(FailAt(Fault{Joint: true, …})).
+// FailAt is Fail as an option. A joint fault belongs to the link, so apply the option to a single
+// end: First(FailAt(Fault{Joint: true, …})).
 func FailAt(f Fault) Option { return func(c *Conn) { c.Fail(f) } }
 
-// SetWriteCap makes this end's Writes wait while n of its bytes are unread by the
-// peer, those under way included. 0 removes the cap.
+// SetWriteCap makes this end's Writes wait while n bytes from this end are unread by the peer,
+// including bytes in transit. 0 removes the cap.
 func (c *Conn) SetWriteCap(n int) { c.out.set(func(h *half) { h.writeCap = n }) }
 
-// SetReadSize makes each of this end's Reads return at most n bytes. 0 removes the limit.
+// SetReadSize limits each Read of this end to n bytes. 0 removes the limit.
 func (c *Conn) SetReadSize(n int) { c.in.set(func(h *half) { h.readSize = n }) }
 
-// SetLatency makes what this end sends from now on arrive d later. Bytes never
-// overtake each other, and the line holds any number of them.
+// SetLatency delays the bytes that this end sends from now on by d. Bytes never overtake each
+// other, and the line holds any number of bytes.
 func (c *Conn) SetLatency(d time.Duration) { c.out.set(func(h *half) { h.latency = d }) }
 
-// SetBandwidth makes what this end sends from now on arrive no faster than that
-// many bytes a second. Writes do not wait for it; with a write cap they do. 0
-// removes the limit.
+// SetBandwidth limits the arrival of bytes that this end sends from now on to bytesPerSecond.
+// Writes do not wait for the line, except under a write cap. 0 removes the limit.
 func (c *Conn) SetBandwidth(bytesPerSecond int) {
 	c.out.set(func(h *half) { h.bandwidth = bytesPerSecond })
 }
 
-// SetRecord starts or stops the recording of what this end writes.
+// SetRecord starts or stops recording the bytes that this end writes.
 func (c *Conn) SetRecord(on bool) { c.out.set(func(h *half) { h.rec = on }) }
 
-// SetBlackHole makes everything this end sends from now on vanish, its Close
-// included: Writes succeed (until the write cap, if there is one, is full of
-// bytes that nobody will read) and the peer waits. What vanished stays lost when it
-// is switched off. A dead network is a black hole at both ends.
+// SetBlackHole discards everything that this end sends from now on, including a Close: Writes
+// succeed until the write cap, if any, is full of lost bytes, and the peer waits. Lost bytes stay
+// lost after the black hole is switched off. A dead network is a black hole at both ends.
 func (c *Conn) SetBlackHole(on bool) { c.out.set(func(h *half) { h.hole, h.lost = on, 0 }) }
 
-// SetHold keeps everything this end sends, and what is under way, from arriving
-// until it is switched off; then it all arrives in order.
+// SetHold holds back everything that this end sends, including bytes in transit, until it is
+// switched off. Then everything arrives in order.
 func (c *Conn) SetHold(on bool) { c.out.set(func(h *half) { h.hold = on }) }
 
 func (h *half) set(f func(*half)) {
@@ -83,26 +81,26 @@ func (h *half) set(f func(*half)) {
 	h.wake()
 }
 
-// Sent returns a copy of what this end has written while recording was on. What the
-// peer has written is c.Peer().Sent().
+// Sent returns a copy of the bytes that this end wrote while recording was on. c.Peer().Sent()
+// returns the peer's bytes.
 func (c *Conn) Sent() []byte {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
 	return append([]byte(nil), c.out.log...)
 }
 
-// Unread returns how many bytes for this end are buffered or under way.
+// Unread returns the number of bytes for this end that are buffered or in transit.
 func (c *Conn) Unread() int {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
 	return c.in.queued
 }
 
-// Stats counts what happened at one end.
+// Stats counts the events at an end.
 type Stats struct {
-	Reads, Writes           int   // calls, failed ones included
-	BytesRead, BytesWritten int64 // bytes that the calls returned
-	Faults                  int   // calls that a Fault made fail
+	Reads, Writes           int   // calls, including failed calls
+	BytesRead, BytesWritten int64 // bytes transferred by the calls
+	Faults                  int   // calls that failed because of a Fault
 }
 
 // Stats returns the counters of this end.

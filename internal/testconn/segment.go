@@ -6,21 +6,21 @@ import (
 )
 
 const (
-	bigSegment   = 64 << 10 // what bulk travels in, pooled
-	smallSegment = 512      // the least a segment has room for
-	slowSegment  = 1 << 10  // the least that a line with a bandwidth delivers at a time; a fast line delivers a millisecond's bytes
+	bigSegment   = 64 << 10 // for bulk data, pooled
+	smallSegment = 512      // minimum capacity of a segment
+	slowSegment  = 1 << 10  // minimum delivery of a line with a bandwidth; a fast line delivers a millisecond's bytes at a time
 )
 
-// A segment is bytes that arrive together.
+// A segment holds bytes that arrive together.
 type segment struct {
 	next  *segment
-	ready time.Time // when they can be read; zero is at once
-	buf   []byte    // buf[:r] is read, buf[r:] is not, up to its length
+	ready time.Time // when the bytes become readable; zero is at once
+	buf   []byte    // buf[:r] is read; buf[r:len(buf)] is unread
 	r     int
 }
 
-// bigSegments keeps bulk tests from making garbage. A segment holds no channel and
-// no timer, so it may pass from one bubble to another.
+// bigSegments avoids garbage in bulk tests. A segment holds no channel and no timer, so it may move
+// between bubbles.
 var bigSegments = sync.Pool{New: func() any { return &segment{buf: make([]byte, 0, bigSegment)} }}
 
 func newSegment(n int, ready time.Time) *segment {
@@ -49,7 +49,8 @@ func (s *segment) write(p []byte) int {
 	return n
 }
 
-// free gives a big segment back. What is dropped unread is left to the collector.
+// free returns a big segment to the pool. Segments dropped unread are left to the garbage
+// collector.
 func (s *segment) free() {
 	if cap(s.buf) == bigSegment {
 		*s = segment{buf: s.buf[:0]}

@@ -12,10 +12,10 @@ import (
 	"github.com/moby/spdystream"
 )
 
-// patience is for calls that have to return.
+// patience is the timeout for calls that must return.
 const patience = 30 * time.Second
 
-// dial puts a server that mirrors streams through what programs do.
+// dial tests a mirroring server with typical calls of programs.
 func dial(addr string) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -48,7 +48,7 @@ func dial(addr string) error {
 	return c.Wait(patience)
 }
 
-// echo sends size bytes on a stream, and wants them back.
+// echo sends size bytes on a stream, and expects the same bytes back.
 func echo(c *spdystream.Connection, seed uint64, size int) error {
 	s, err := c.CreateStream(http.Header{"Size": {fmt.Sprint(size)}}, nil, false)
 	if err != nil {
@@ -84,7 +84,7 @@ func echo(c *spdystream.Connection, seed uint64, size int) error {
 	return <-wrote
 }
 
-// headers sends headers and wants them back.
+// headers sends headers and expects the same headers back.
 func headers(c *spdystream.Connection) error {
 	s, err := c.CreateStream(http.Header{}, nil, false)
 	if err != nil {

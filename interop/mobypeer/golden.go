@@ -11,10 +11,10 @@ import (
 	"github.com/moby/spdystream/spdy"
 )
 
-// golden prints what package spdy makes of frames, a line each, as
+// golden prints the results of package spdy for frames, one line per frame:
 //
 //	write HEX, KIND    a frame that was written
-//	read HEX, ERROR    what reading it returns, with a Framer of its own
+//	read HEX, ERROR    the result of reading HEX with a separate Framer
 func golden(w io.Writer) error {
 	var out bytes.Buffer
 	framer, err := spdy.NewFramer(&out, &out)
@@ -51,7 +51,7 @@ func outcome(frame spdy.Frame, err error) string {
 	return fmt.Sprintf("%T", frame)
 }
 
-// frames are written one after the other, since header blocks build on each other.
+// frames are written in this order, since header blocks depend on earlier blocks.
 var frames = []spdy.Frame{
 	&spdy.SynStreamFrame{StreamId: 1, Headers: http.Header{"Streamtype": {"data"}, "Port": {"80"}}},
 	&spdy.SynStreamFrame{StreamId: 3, AssociatedToStreamId: 1, Priority: 5, Slot: 9,
@@ -68,13 +68,13 @@ var frames = []spdy.Frame{
 	&spdy.DataFrame{StreamId: 1, Flags: spdy.DataFlagFin, Data: []byte{}},
 }
 
-// inputs are frames that are wrong, most of them.
+// inputs returns frames, most of them malformed.
 func inputs() (inputs [][]byte) {
 	for _, text := range []string{
 		"",                                      // nothing
-		"8003",                                  // a part of a head
-		"8003000400000004",                      // a payload is missing
-		"800300040000000400000001",              // SETTINGS with an entry that is not there
+		"8003",                                  // a part of a frame header
+		"8003000400000004",                      // the payload is missing
+		"800300040000000400000001",              // SETTINGS without the announced entry
 		"8003000600000004" + "00000000",         // PING 0
 		"8003000601000004" + "00000001",         // PING with flags
 		"8003000300000008" + "0000000000000001", // RST_STREAM on stream 0

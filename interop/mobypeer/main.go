@@ -1,10 +1,9 @@
-// Program mobypeer is github.com/moby/spdystream v0.5.1 at one end of a connection, for
-// the tests of compat/spdystream, which has the same module path and therefore cannot be
-// in one program with it.
+// Program mobypeer is github.com/moby/spdystream v0.5.1 at one end of a connection, for the tests
+// of compat/spdystream. The two have the same module path and cannot be linked into one program.
 //
 //	mobypeer serve         prints an address, and serves until its input ends; the header
-//	                       Do of a stream says what becomes of it, see handlers
-//	mobypeer dial ADDRESS  uses a server that mirrors streams, and fails if that fails
+//	                       Do of a stream selects the action, see handlers
+//	mobypeer dial ADDRESS  tests a server that mirrors streams, and fails if the test fails
 //	mobypeer golden        prints frames and errors of package spdy, for its tests
 package main
 
@@ -61,14 +60,15 @@ func serve() error {
 	return ln.Close()
 }
 
-// bulk is how much the handler "source" sends.
+// bulk is the number of bytes that the handler "source" sends.
 const bulk = 8 << 20
 
-// handlers are what can become of a stream. They run beside the one goroutine in five
-// that would wait for them.
+// handlers are the actions on a stream. They run on separate goroutines, because a handler would
+// block one of the five frame workers of a spdystream connection.
 var handlers = map[string]func(c *spdystream.Connection, conn net.Conn, s *spdystream.Stream){
-	// It drops what comes before it has noted its own reply, which may be later than the
-	// peer has it. What it writes is a sign that it has.
+	// MirrorStreamHandler drops data that arrives before spdystream has recorded its own reply,
+	// which may be later than the peer receives the reply. The first bytes signal that the reply is
+	// recorded.
 	"mirror": func(_ *spdystream.Connection, _ net.Conn, s *spdystream.Stream) {
 		accept(s)
 		_, _ = s.Write([]byte("ready"))
@@ -82,7 +82,7 @@ var handlers = map[string]func(c *spdystream.Connection, conn net.Conn, s *spdys
 		_, _ = io.Copy(s, io.LimitReader(zeros{}, bulk))
 		_ = s.Close()
 	},
-	// What Kubernetes does at the end of an exec.
+	// The calls of Kubernetes at the end of an exec.
 	"exit": func(c *spdystream.Connection, _ net.Conn, s *spdystream.Stream) {
 		accept(s)
 		_, _ = s.Write([]byte("exit code 7"))

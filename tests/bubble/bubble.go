@@ -19,14 +19,14 @@ func Run(t *testing.T, name string, f func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
-// InVersions runs f in fake time, once for each version, as subtests that the name and the
-// version name. An empty name is left out.
+// InVersions runs f in fake time, once for each version, in subtests named after name and the
+// version. An empty name is omitted.
 func InVersions(t *testing.T, name string, f func(t *testing.T, v spdy.Version)) {
 	t.Helper()
 	In(t, name, Versions, f)
 }
 
-// In is InVersions for some of them.
+// In is InVersions for the given versions.
 func In(t *testing.T, name string, versions []spdy.Version, f func(t *testing.T, v spdy.Version)) {
 	t.Helper()
 	if name != "" {
@@ -37,7 +37,7 @@ func In(t *testing.T, name string, versions []spdy.Version, f func(t *testing.T,
 	}
 }
 
-// Pass lets d of fake time pass.
+// Pass waits for d in fake time.
 func Pass(d time.Duration) { <-time.NewTimer(d).C }
 
 // Quiet returns a copy of a configuration for a version, without a log.

@@ -11,9 +11,9 @@ import (
 
 // A Proxy is a SOCKS5 proxy (RFC 1928).
 type Proxy struct {
-	// User and Password are what clients have to send (RFC 1929), if User is not empty.
+	// User and Password are the credentials required of clients (RFC 1929), if User is not empty.
 	User, Password string
-	// Dial connects to the host and port that a client asks for.
+	// Dial connects to the host and port of a client's request.
 	Dial func(addr string) (net.Conn, error)
 }
 
@@ -65,15 +65,15 @@ func readAddr(r *bufio.Reader) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port[0])<<8|int(port[1])))
 }
 
-// read reads n bytes. They are zeros if the connection ends before.
+// read reads n bytes. Missing bytes are zero if the connection ends early.
 func read(r io.Reader, n int) []byte {
 	b := make([]byte, n)
 	_, _ = io.ReadFull(r, b)
 	return b
 }
 
-// Join copies in both directions, passes the end of each on, and closes both connections when
-// both directions have ended.
+// Join copies in both directions, propagates the end of each direction, and closes both connections
+// when both directions have ended.
 func Join(a, b net.Conn) {
 	var both sync.WaitGroup
 	for _, c := range [][2]net.Conn{{a, b}, {b, a}} {

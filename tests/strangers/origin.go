@@ -67,12 +67,12 @@ func (o *origin) keep(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, t.moved.Load())
 }
 
-// held is the size of the part of an endless answer that the handler writes: larger than a
-// stream window of this library, and smaller than the windows of HTTP/2.
+// held is the size of the part of an endless response that the handler writes: larger than a stream
+// window of this library, and smaller than the windows of HTTP/2.
 const held = 1 << 20
 
-// endless sends a part of an answer and then waits until the client leaves. The answer has a
-// length, because ReverseProxy holds a mutex while it writes an answer without a length, see
+// endless sends a part of a response and then waits until the client leaves. The response has a
+// length, because ReverseProxy holds a mutex while it writes a response without a length, see
 // letGo.
 func (o *origin) endless(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Length", strconv.FormatInt(1<<40, 10))

@@ -11,9 +11,9 @@ import (
 
 // The times of a play.
 const (
-	settling = 3 * time.Second        // for holders to fill windows and buffers
-	warmUp   = 300 * time.Millisecond // of honest transfers, before the measurement
-	grace    = 2 * time.Second        // for the last frames, after all users have left
+	settling = 3 * time.Second        // time for holders to fill windows and buffers
+	warmUp   = 300 * time.Millisecond // honest transfers before the measurement
+	grace    = 2 * time.Second        // time for the last frames, after all users have left
 )
 
 // streamLimit is the default limit of concurrent streams of both libraries.

@@ -10,8 +10,8 @@ import (
 
 var write = flag.Bool("write", false, "write the figures into docs/attacks.md")
 
-// Run plays every deed on every way, each as a subtest. With -write it writes the tables into
-// the page, the path of docs/attacks.md. Faults of deeds that known names are only logged.
+// Run plays every deed on every way, each as a subtest. With -write it writes the tables into the
+// page, the path of docs/attacks.md. Faults of deeds listed in known are only logged.
 func Run(t *testing.T, page string, ways []Way, known Known) {
 	brief = testing.Short()
 	if brief {
@@ -56,8 +56,8 @@ func (k Known) judge(t *testing.T, v Verdict) {
 	}
 }
 
-// playInBubble is Play. A bubble panics if a goroutine is left or all goroutines wait. This is
-// recorded as a fault of the deed, so that the remaining deeds still run.
+// playInBubble is Play. A bubble panics if a goroutine is left or all goroutines block. The panic
+// is recorded as a fault of the deed, so the remaining deeds still run.
 func playInBubble(t *testing.T, way Way, deed Deed) (v Verdict) {
 	v = Verdict{Deed: deed.Name, Way: way.Name, Library: way.Library, Silent: true}
 	defer func() {

@@ -8,7 +8,7 @@ import (
 // The limits of a good verdict.
 const (
 	leastShare = 0.5                    // part of a fair share
-	pingSlack  = 100 * time.Millisecond // beyond a round trip: a batch and a socket's buffer in each direction, and a header of 1 MiB
+	pingSlack  = 100 * time.Millisecond // allowance beyond a round trip: a batch and a socket's buffer in each direction, and a header of 1 MiB
 )
 
 // A Verdict is the effect of a deed on the honest users.
@@ -31,7 +31,7 @@ type Verdict struct {
 	// Silent is true if a PING was lost.
 	Silent bool
 
-	// Dials is that of the Way.
+	// Dials is Way.Dials.
 	Dials bool
 
 	// Sessions is the number of connections to the origin.

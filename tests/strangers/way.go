@@ -24,7 +24,7 @@ type Way struct {
 	// Open sets the way up. Play calls it in a bubble.
 	Open func(s *Stage) (*Road, error)
 
-	// Dials is true if the way dials another session when the streams of one are used up.
+	// Dials is true if the way dials another session when the streams of a session are used up.
 	Dials bool
 }
 

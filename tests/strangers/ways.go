@@ -33,7 +33,7 @@ func spdyWay(name string, v spdy.Version, open func(*Stage, spdy.Version) (*Road
 	return Way{Name: name, Library: v.String(), Open: func(s *Stage) (*Road, error) { return open(s, v) }}
 }
 
-// A spdyOrigin is the origin as a server of SPDY.
+// A spdyOrigin is the origin as a SPDY server.
 type spdyOrigin struct {
 	server  *spdy.Server
 	serving sync.WaitGroup

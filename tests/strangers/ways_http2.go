@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// An http2Origin is the origin as a server of HTTP/2 and the client's connection pool. The pool
-// replaces that of http2.Transport, which does not expose connections.
+// An http2Origin is the origin as an HTTP/2 server and the client's connection pool. The pool
+// replaces the pool of http2.Transport, which does not expose connections.
 type http2Origin struct {
 	stage     *Stage
 	transport *http2.Transport

@@ -10,26 +10,26 @@ import (
 	"strings"
 )
 
-// zlibHeader begins the stream of header blocks: deflate with a window of 32 KiB, and the
-// dictionary of SPDY/3 (RFC 1950 §2.2).
+// zlibHeader begins the compressed stream of header blocks: deflate with a window of 32 KiB, and
+// the dictionary of SPDY/3 (RFC 1950 §2.2).
 var zlibHeader = []byte{0x78, 0xf9, 0xe3, 0xc6, 0xa7, 0xc2}
 
-// A compressor compresses the header blocks of one direction, all that is in them, as
-// the original. Connections do not: what is next to a secret could tell about it, and
-// this takes close to a mebibyte.
+// A compressor compresses the header blocks of one direction completely, as the original does.
+// Connections do not use it: text beside a secret could reveal the secret, and a compressor uses
+// close to a mebibyte.
 type compressor struct {
 	out bytes.Buffer
 	w   *flate.Writer // nil before the first block
 	nv  []byte        // for reuse
 }
 
-// block returns the compressed form of headers, which is overwritten by the next call.
-// No match reaches back into the dictionary, which is no matter to whoever inflates it.
+// block returns the compressed form of headers, valid until the next call. No match refers to the
+// dictionary; inflating works regardless.
 func (c *compressor) block(headers http.Header) ([]byte, error) {
 	c.out.Reset()
 	if c.w == nil {
 		c.out.Write(zlibHeader)
-		c.w, _ = flate.NewWriter(&c.out, flate.DefaultCompression) // the level is one that there is
+		c.w, _ = flate.NewWriter(&c.out, flate.DefaultCompression) // the level is valid
 	}
 	c.nv = binary.BigEndian.AppendUint32(c.nv[:0], uint32(len(headers)))
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
@@ -46,7 +46,7 @@ func (c *compressor) block(headers http.Header) ([]byte, error) {
 	return c.out.Bytes(), err
 }
 
-// maxKept is the largest buffer that is kept for reuse.
+// maxKept is the largest buffer kept for reuse.
 const maxKept = 64 << 10
 
 func appendField(dst []byte, text string) []byte {

@@ -1,11 +1,9 @@
-// Package spdy reads and writes the frames of SPDY/3 and SPDY/3.1. It is the package of
-// the same name of github.com/moby/spdystream, with the same exported names, on the
-// Framer of github.com/amahi/spdy, which programs that are free to choose should use.
+// Package spdy reads and writes the frames of SPDY/3 and SPDY/3.1. It replaces the package of the
+// same name of github.com/moby/spdystream, exports the same names, and is built on the Framer of
+// github.com/amahi/spdy, which new programs should use.
 //
-// It differs from the original in what it does not believe. Memory grows with what has
-// come, never with a length that the peer has declared. A header block as a whole is
-// limited too, not only each of its fields: to one field of the largest size and 64 KiB
-// for all the others. A control frame of another version of SPDY is
-// an error, because its payload would be read as what it is not. A frame leaves in one
-// Write.
+// The package trusts the peer less than the original does. Memory grows with the received bytes,
+// never with a declared length. A header block is limited as a whole too, not only in each field:
+// to a field of the largest size and 64 KiB for all other fields. A control frame of another
+// version of SPDY is an error, because the payload would be misread. A frame is sent in one Write.
 package spdy

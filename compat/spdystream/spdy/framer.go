@@ -10,32 +10,31 @@ import (
 	"github.com/moby/spdystream/internal/limits"
 )
 
-// headSize is the size of what every frame begins with.
+// headSize is the size of the frame head.
 const headSize = 8
 
-// A Framer reads and writes frames. It keeps the compression contexts of both
-// directions, so that a connection needs one for all of its life. One goroutine may
-// read while another one writes.
+// A Framer reads and writes frames. It holds the compression contexts of both directions, so a
+// connection needs a single Framer for life. One goroutine may read while another goroutine writes.
 type Framer struct {
 	limits limits.Set
 	codec  *amahi.Framer
 
-	// Of the goroutine that reads.
+	// Fields of the reading goroutine.
 	in       source
-	readErr  error // what ended reading: the compression context is lost
+	readErr  error // the error that ended reading: the compression context is lost
 	inflated bool  // a header block has been inflated
 
-	// Of the goroutine that writes.
+	// Fields of the writing goroutine.
 	out      sink
 	deflate  *compressor
-	writeErr error // what ended writing: the compression context is lost
+	writeErr error // the error that ended writing: the compression context is lost
 }
 
-// A source is the reader of the codec: a head that has been looked at already, and then
-// the rest of the connection.
+// A source is the reader of the codec: a frame head that has been parsed already, and then the rest
+// of the connection.
 type source struct {
 	head [headSize]byte
-	left int // bytes of head that have not been read again
+	left int // bytes of head still to return
 	r    io.Reader
 }
 
@@ -49,27 +48,27 @@ func (s *source) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// A sink is the writer of the codec, and counts.
+// A sink is the writer of the codec, and counts bytes.
 type sink struct {
 	w io.Writer
 	n int // bytes of the last frame
 }
 
-// Write passes a frame on.
+// Write forwards a frame.
 func (s *sink) Write(p []byte) (int, error) {
 	s.n = len(p)
 	return s.w.Write(p)
 }
 
-// NewFramer returns a Framer with the default limits. It reads no more than the frames
-// it returns, in small pieces, so r should be buffered; each frame is one Write to w.
-// The error is always nil.
+// NewFramer returns a Framer with the default limits. The Framer reads no bytes beyond the returned
+// frames, in small pieces, so r should be buffered; each frame is one Write to w. The error is
+// always nil.
 func NewFramer(w io.Writer, r io.Reader) (*Framer, error) {
 	return NewFramerWithOptions(w, r)
 }
 
-// NewFramerWithOptions returns a Framer with other limits. Options that are nil are
-// passed over. The error is always nil.
+// NewFramerWithOptions returns a Framer with other limits. Nil options are ignored. The error is
+// always nil.
 func NewFramerWithOptions(w io.Writer, r io.Reader, opts ...FramerOption) (*Framer, error) {
 	f := &Framer{limits: limitsOf(opts).WithDefaults(), in: source{r: r}, out: sink{w: w}, deflate: new(compressor)}
 	f.codec = amahi.NewFramer(&f.out, &f.in, amahi.SPDY3) // SPDY/3 is SPDY/3.1 with Slot
@@ -77,14 +76,13 @@ func NewFramerWithOptions(w io.Writer, r io.Reader, opts ...FramerOption) (*Fram
 	return f, nil
 }
 
-// WriteFrame writes a frame, with the names of headers in lower case, and fills in its
-// CFHeader. A frame that cannot be sent is an *Error.
+// WriteFrame writes a frame, with header names in lower case, and fills in the CFHeader. An
+// unsendable frame is an *Error.
 func (f *Framer) WriteFrame(frame Frame) error { return frame.write(f) }
 
-// ReadFrame reads a frame. The names of its headers are in their canonical form. A frame
-// that cannot be used is an *Error; io.EOF means that the input ended between two
-// frames. After a frame of the wrong size, and after a header block that is lost, on
-// which later ones build, every call returns the same error.
+// ReadFrame reads a frame, with header names in canonical form. An unusable frame is an *Error;
+// io.EOF means that the input ended between two frames. After a frame of the wrong size, or after a
+// lost header block, which later blocks depend on, every call returns the same error.
 func (f *Framer) ReadFrame() (Frame, error) {
 	if f.readErr != nil {
 		return nil, f.readErr
@@ -125,12 +123,12 @@ func (f *Framer) ReadFrame() (Frame, error) {
 	return frame, err
 }
 
-// hasHeaders reports that a frame carries a header block.
+// hasHeaders reports whether a frame carries a header block.
 func (h ControlFrameHeader) hasHeaders() bool {
 	return h.frameType == TypeSynStream || h.frameType == TypeSynReply || h.frameType == TypeHeaders
 }
 
-// skip passes over a control frame that is too large.
+// skip skips a control frame that is too large.
 func (f *Framer) skip(h ControlFrameHeader) error {
 	err := error(&Error{InvalidControlFrame, 0})
 	_, failed := io.CopyN(io.Discard, f.in.r, int64(h.length))
@@ -140,13 +138,13 @@ func (f *Framer) skip(h ControlFrameHeader) error {
 	if failed != nil {
 		err = failed
 	}
-	if h.hasHeaders() || failed != nil { // later blocks build on this one
+	if h.hasHeaders() || failed != nil { // later blocks depend on this block
 		f.readErr = err
 	}
 	return err
 }
 
-// readData makes a frame of this package of a DATA frame.
+// readData converts a DATA frame to a frame of this package.
 func (f *Framer) readData(frame amahi.Frame, result error) (Frame, error) {
 	if data, ok := frame.(*amahi.DataFrame); ok {
 		if data.Data == nil {
@@ -154,14 +152,14 @@ func (f *Framer) readData(frame amahi.Frame, result error) (Frame, error) {
 		}
 		return &DataFrame{StreamId: StreamId(data.StreamID), Flags: DataFlags(data.Flags), Data: data.Data}, nil
 	}
-	if raw := f.codec.Raw(); len(raw.Payload) == raw.Length { // nothing is missing: the stream is 0
+	if raw := f.codec.Raw(); len(raw.Payload) == raw.Length { // the frame is complete, so the stream is 0
 		return nil, &Error{ZeroStreamId, 0}
 	}
 	return nil, result
 }
 
-// controlError is the error for a control frame without headers that the codec does not
-// take: an error of the input as it is, else what is wrong with the frame.
+// controlError returns the error for a control frame without headers that the codec rejects: an
+// error of the input unchanged, else the fault of the frame.
 func (f *Framer) controlError(err error) error {
 	raw := f.codec.Raw()
 	if len(raw.Payload) < raw.Length {
@@ -173,7 +171,7 @@ func (f *Framer) controlError(err error) error {
 	return &Error{InvalidControlFrame, 0}
 }
 
-// readControl makes a frame of this package of one without headers.
+// readControl converts a control frame without headers to a frame of this package.
 func readControl(h ControlFrameHeader, frame amahi.Frame) (Frame, error) {
 	switch g := frame.(type) {
 	case *amahi.RstStreamFrame:

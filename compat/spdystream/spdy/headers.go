@@ -10,11 +10,11 @@ import (
 	amahi "github.com/amahi/spdy"
 )
 
-// zlibHeaderSize is the size of what the first header block begins with: CMF, FLG and
-// the checksum of the dictionary (RFC 1950 §2.2).
+// zlibHeaderSize is the size of the zlib header of the first header block: CMF, FLG and the
+// checksum of the dictionary (RFC 1950 §2.2).
 const zlibHeaderSize = 6
 
-// A fixed is what precedes the header block in a frame.
+// A fixed holds the fields that precede the header block in a frame.
 type fixed struct {
 	id, associated StreamId
 	priority, slot uint8
@@ -28,9 +28,9 @@ func fixedSize(t ControlFrameType) int {
 	return 4
 }
 
-// readHeaders makes a frame of this package of one with headers, which the codec has
-// read with the given result. The block is taken apart here once more, because the codec
-// is stricter than the original and reports other errors.
+// readHeaders converts a frame with headers, which the codec has read with the given result, to a
+// frame of this package. It parses the block again, because the codec is stricter than the original
+// and reports other errors.
 func (f *Framer) readHeaders(h ControlFrameHeader, result error) (Frame, error) {
 	raw := f.codec.Raw()
 	switch {
@@ -73,7 +73,7 @@ func (f *Framer) readHeaders(h ControlFrameHeader, result error) (Frame, error) 
 	}
 }
 
-// inflateError is the error for a block that does not inflate.
+// inflateError returns the error for a block that does not inflate.
 func (f *Framer) inflateError(block []byte, id StreamId, result error) error {
 	if !f.inflated && len(block) >= zlibHeaderSize {
 		cmf, flg := uint16(block[0]), uint16(block[1])
@@ -85,7 +85,7 @@ func (f *Framer) inflateError(block []byte, id StreamId, result error) error {
 		}
 	}
 	var broken *amahi.SessionError
-	if len(block) >= zlibHeaderSize && errors.As(result, &broken) && broken.Err == nil { // given up as too large
+	if len(block) >= zlibHeaderSize && errors.As(result, &broken) && broken.Err == nil { // rejected as too large
 		return &Error{InvalidControlFrame, id}
 	}
 	return &Error{WrongCompressedPayloadSize, 0}
@@ -94,8 +94,8 @@ func (f *Framer) inflateError(block []byte, id StreamId, result error) error {
 // dictionaryID is the Adler-32 checksum of the dictionary of SPDY/3 (SPDY/3.1 §2.6.10.1).
 const dictionaryID = 0xe3c6a7c2
 
-// parseBlock takes apart an inflated header block. It allocates for what is there, not
-// for what the block declares.
+// parseBlock parses an inflated header block. It allocates for the present bytes, not for declared
+// lengths.
 func (f *Framer) parseBlock(p []byte, id StreamId) (http.Header, error) {
 	count, p, ok := cutInt(p)
 	if !ok {
@@ -105,7 +105,7 @@ func (f *Framer) parseBlock(p []byte, id StreamId) (http.Header, error) {
 		return nil, &Error{InvalidControlFrame, id}
 	}
 	headers := make(http.Header)
-	var wrong error // reported only if the block is whole
+	var wrong error // reported only if the block is complete
 	for range count {
 		var fields [2]string
 		for i := range fields {
@@ -133,7 +133,7 @@ func (f *Framer) parseBlock(p []byte, id StreamId) (http.Header, error) {
 	return headers, wrong
 }
 
-// cutInt cuts a number of 32 bits off the front.
+// cutInt cuts a 32-bit number off the front.
 func cutInt(p []byte) (n uint32, rest []byte, ok bool) {
 	if len(p) < 4 {
 		return 0, p, false
@@ -141,8 +141,8 @@ func cutInt(p []byte) (n uint32, rest []byte, ok bool) {
 	return binary.BigEndian.Uint32(p), p[4:], true
 }
 
-// checkNames refuses headers that are about the connection (SPDY/3.1 §3.2.1), and in
-// what comes from the side that opens streams with an odd number also Host.
+// checkNames refuses headers that concern the connection (SPDY/3.1 §3.2.1), and also Host in frames
+// from the side that opens streams with odd numbers.
 func checkNames(t ControlFrameType, id StreamId, headers http.Header) error {
 	refused := []string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding"}
 	if t == TypeSynStream || t == TypeHeaders && id%2 == 0 {

@@ -2,23 +2,22 @@ package spdy
 
 import "github.com/moby/spdystream/internal/limits"
 
-// A FramerOption sets a limit of a Framer, or of the frames that a connection takes.
+// A FramerOption sets a limit of a Framer, or of the frames that a connection accepts.
 type FramerOption func(*Framer)
 
-// WithMaxControlFramePayloadSize limits the payload of control frames that are read, in
-// bytes. 0 stands for the default, which is all that a frame can hold.
+// WithMaxControlFramePayloadSize limits the payload of received control frames, in bytes. 0 means
+// the default, the capacity of a frame.
 func WithMaxControlFramePayloadSize(size uint32) FramerOption {
 	return func(f *Framer) { f.limits.Control = size }
 }
 
-// WithMaxHeaderFieldSize limits the name of a header, and its values together, in bytes.
-// 0 stands for the default of a mebibyte.
+// WithMaxHeaderFieldSize limits the name of a header, and separately the values together, in bytes.
+// 0 means the default of a mebibyte.
 func WithMaxHeaderFieldSize(size uint32) FramerOption {
 	return func(f *Framer) { f.limits.FieldSize = size }
 }
 
-// WithMaxHeaderCount limits the number of names in a header block. 0 stands for the
-// default of 1000.
+// WithMaxHeaderCount limits the number of names in a header block. 0 means the default of 1000.
 func WithMaxHeaderCount(count uint32) FramerOption {
 	return func(f *Framer) { f.limits.Fields = count }
 }

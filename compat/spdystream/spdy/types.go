@@ -9,7 +9,7 @@ const Version = 3
 // (SPDY/3.1 §2.2).
 const MaxDataLength = 1<<24 - 1
 
-// StreamId is the number of a stream, of 31 bits; 0 stands for none.
+// StreamId is the 31-bit number of a stream; 0 means no stream.
 type StreamId uint32
 
 // ControlFrameType is the type of a control frame.
@@ -33,26 +33,26 @@ type ControlFlags uint8
 // The flags of control frames.
 const (
 	ControlFlagFin                   ControlFlags = 1 // SYN_STREAM, SYN_REPLY, HEADERS: the last frame of the stream from this side
-	ControlFlagUnidirectional        ControlFlags = 2 // SYN_STREAM: nothing comes back
-	ControlFlagSettingsClearSettings ControlFlags = 1 // SETTINGS: forget what was kept
+	ControlFlagUnidirectional        ControlFlags = 2 // SYN_STREAM: the peer sends nothing
+	ControlFlagSettingsClearSettings ControlFlags = 1 // SETTINGS: discard stored settings
 )
 
 // DataFlags are the flags of a DATA frame.
 type DataFlags uint8
 
-// DataFlagFin marks the last frame of a stream from its sender.
+// DataFlagFin marks the sender's last frame of a stream.
 const DataFlagFin DataFlags = 1
 
-// A Frame is one of the frames of this package, behind a pointer: *SynStreamFrame,
-// *SynReplyFrame, *RstStreamFrame, *SettingsFrame, *PingFrame, *GoAwayFrame,
-// *HeadersFrame, *WindowUpdateFrame or *DataFrame.
+// A Frame is a frame of this package, as a pointer: *SynStreamFrame, *SynReplyFrame,
+// *RstStreamFrame, *SettingsFrame, *PingFrame, *GoAwayFrame, *HeadersFrame, *WindowUpdateFrame or
+// *DataFrame.
 type Frame interface {
 	// write writes the frame.
 	write(f *Framer) error
 }
 
-// A ControlFrameHeader is what all control frames have in common. A Framer fills in all
-// but the flags.
+// A ControlFrameHeader is the common part of all control frames. A Framer fills in all fields
+// except the flags.
 type ControlFrameHeader struct {
 	version   uint16
 	frameType ControlFrameType
@@ -66,9 +66,9 @@ type ControlFrameHeader struct {
 type SynStreamFrame struct {
 	CFHeader             ControlFrameHeader
 	StreamId             StreamId
-	AssociatedToStreamId StreamId // the stream that this one belongs to, or 0
+	AssociatedToStreamId StreamId // the parent stream, or 0
 	Priority             uint8    // 0, the most urgent, to 7
-	Slot                 uint8    // SPDY/3: which of the client's certificates
+	Slot                 uint8    // SPDY/3: index of the client's certificate
 	Headers              http.Header
 }
 
@@ -79,22 +79,22 @@ type SynReplyFrame struct {
 	Headers  http.Header
 }
 
-// RstStreamStatus says why a stream was reset.
+// RstStreamStatus is the reason for resetting a stream.
 type RstStreamStatus uint32
 
 // The reasons to reset a stream (SPDY/3.1 §2.6.3).
 const (
 	ProtocolError       RstStreamStatus = 1  // the peer broke the protocol
 	InvalidStream       RstStreamStatus = 2  // a frame for a stream that is not open
-	RefusedStream       RstStreamStatus = 3  // nothing was done, and it may be tried again
+	RefusedStream       RstStreamStatus = 3  // the stream was not processed, and may be retried
 	UnsupportedVersion  RstStreamStatus = 4  // another version of SPDY
-	Cancel              RstStreamStatus = 5  // nobody wants the stream any more
+	Cancel              RstStreamStatus = 5  // the stream is no longer wanted
 	InternalError       RstStreamStatus = 6  // a failure of the frame's sender
-	FlowControlError    RstStreamStatus = 7  // more than the window was sent
+	FlowControlError    RstStreamStatus = 7  // more bytes than the window were sent
 	StreamInUse         RstStreamStatus = 8  // a second SYN_REPLY
 	StreamAlreadyClosed RstStreamStatus = 9  // a frame for a half that is closed
-	InvalidCredentials  RstStreamStatus = 10 // SPDY/3: the certificate is of no use
-	FrameTooLarge       RstStreamStatus = 11 // a frame larger than its receiver takes
+	InvalidCredentials  RstStreamStatus = 10 // SPDY/3: the certificate is unusable
+	FrameTooLarge       RstStreamStatus = 11 // the frame is larger than the receiver accepts
 )
 
 // A RstStreamFrame ends a stream at once (SPDY/3.1 §2.6.3).
@@ -104,16 +104,16 @@ type RstStreamFrame struct {
 	Status   RstStreamStatus // must not be 0
 }
 
-// SettingsFlag says what becomes of a setting after the session.
+// SettingsFlag controls whether a setting outlives the session.
 type SettingsFlag uint8
 
 // The flags of a setting.
 const (
-	FlagSettingsPersistValue SettingsFlag = 1 // from a server: keep it
-	FlagSettingsPersisted    SettingsFlag = 2 // from a client: it was kept
+	FlagSettingsPersistValue SettingsFlag = 1 // from a server: store the setting
+	FlagSettingsPersisted    SettingsFlag = 2 // from a client: the setting was stored
 )
 
-// SettingsId names a setting, with 24 bits.
+// SettingsId identifies a setting, with 24 bits.
 type SettingsId uint32
 
 // The settings (SPDY/3.1 §2.6.4).
@@ -128,39 +128,39 @@ const (
 	SettingsClientCretificateVectorSize SettingsId = 8 // SPDY/3; the name is spelled as in the original
 )
 
-// A SettingsFlagIdValue is one setting.
+// A SettingsFlagIdValue is a setting.
 type SettingsFlagIdValue struct {
 	Flag  SettingsFlag
 	Id    SettingsId
 	Value uint32
 }
 
-// A SettingsFrame tells the peer about limits and measurements (SPDY/3.1 §2.6.4).
+// A SettingsFrame informs the peer about limits and measurements (SPDY/3.1 §2.6.4).
 type SettingsFrame struct {
 	CFHeader     ControlFrameHeader
 	FlagIdValues []SettingsFlagIdValue
 }
 
-// A PingFrame comes back from the peer as it is (SPDY/3.1 §2.6.5).
+// A PingFrame is echoed unchanged by the peer (SPDY/3.1 §2.6.5).
 type PingFrame struct {
 	CFHeader ControlFrameHeader
-	Id       uint32 // odd if the client asks, even if the server does; not 0
+	Id       uint32 // odd if the client asks, even if the server asks; not 0
 }
 
-// GoAwayStatus says why a session ends.
+// GoAwayStatus is the reason for ending a session.
 type GoAwayStatus uint32
 
 // The reasons to end a session (SPDY/3.1 §2.6.6).
 const (
-	GoAwayOK            GoAwayStatus = 0 // in an orderly way
+	GoAwayOK            GoAwayStatus = 0 // an orderly end
 	GoAwayProtocolError GoAwayStatus = 1 // the peer broke the protocol
 	GoAwayInternalError GoAwayStatus = 2 // a failure of the frame's sender
 )
 
-// A GoAwayFrame says that its sender takes no more streams (SPDY/3.1 §2.6.6).
+// A GoAwayFrame announces that the sender accepts no more streams (SPDY/3.1 §2.6.6).
 type GoAwayFrame struct {
 	CFHeader         ControlFrameHeader
-	LastGoodStreamId StreamId // the last stream that its sender has accepted
+	LastGoodStreamId StreamId // the last stream that the sender has accepted
 	Status           GoAwayStatus
 }
 
@@ -171,11 +171,11 @@ type HeadersFrame struct {
 	Headers  http.Header
 }
 
-// A WindowUpdateFrame lets the peer send more (SPDY/3.1 §2.6.8).
+// A WindowUpdateFrame grants the peer more credit (SPDY/3.1 §2.6.8).
 type WindowUpdateFrame struct {
 	CFHeader        ControlFrameHeader
-	StreamId        StreamId // 0 stands for the session in SPDY/3.1
-	DeltaWindowSize uint32   // how many bytes more
+	StreamId        StreamId // 0 means the session in SPDY/3.1
+	DeltaWindowSize uint32   // additional bytes
 }
 
 // A DataFrame carries bytes of a stream (SPDY/3.1 §2.2.2).
@@ -185,10 +185,10 @@ type DataFrame struct {
 	Data     []byte // at most MaxDataLength
 }
 
-// An ErrorCode says what is wrong with a frame.
+// An ErrorCode is the fault of a frame.
 type ErrorCode string
 
-// What can be wrong with a frame.
+// The possible faults of a frame.
 const (
 	UnlowercasedHeaderName     ErrorCode = "header was not lowercased"
 	DuplicateHeaders           ErrorCode = "multiple headers with same name"
@@ -200,10 +200,10 @@ const (
 	ZeroStreamId               ErrorCode = "stream id zero is disallowed"
 )
 
-// An Error is what is wrong with a frame.
+// An Error is the error for a faulty frame.
 type Error struct {
 	Err      ErrorCode
-	StreamId StreamId // the stream that the frame is about, or 0
+	StreamId StreamId // the stream of the frame, or 0
 }
 
 // Error returns the code.

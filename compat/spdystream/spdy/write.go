@@ -6,11 +6,11 @@ import (
 	amahi "github.com/amahi/spdy"
 )
 
-// write writes a frame of the codec and fills in the header of the one it was made of.
+// write writes a frame of the codec and fills in h, the header of the original frame.
 func (f *Framer) write(h *ControlFrameHeader, t ControlFrameType, id StreamId, frame amahi.Frame) error {
 	f.out.n = 0
 	err := f.codec.WriteFrame(frame)
-	if err != nil && f.out.n == 0 { // the codec does not take it
+	if err != nil && f.out.n == 0 { // the codec rejects the frame
 		return &Error{InvalidControlFrame, id}
 	}
 	h.version, h.frameType = Version, t
@@ -18,8 +18,8 @@ func (f *Framer) write(h *ControlFrameHeader, t ControlFrameType, id StreamId, f
 	return err
 }
 
-// writeHeaders is write for a frame with headers, which make puts around the compressed
-// ones.
+// writeHeaders is write for a frame with headers; make builds the frame around the compressed
+// headers.
 func (f *Framer) writeHeaders(h *ControlFrameHeader, t ControlFrameType, id StreamId, headers http.Header, make func(block []byte) amahi.Frame) error {
 	switch {
 	case f.writeErr != nil:
@@ -33,7 +33,7 @@ func (f *Framer) writeHeaders(h *ControlFrameHeader, t ControlFrameType, id Stre
 	if err == nil {
 		err = f.write(h, t, id, make(block))
 	}
-	f.writeErr = err // later blocks build on this one
+	f.writeErr = err // later blocks depend on this block
 	return err
 }
 

@@ -1,5 +1,5 @@
-// Package exampletest runs the examples in their tests: in process, until the
-// test ends, with an eye on what they print.
+// Package exampletest runs the examples in their tests: in process, until the test ends, with
+// access to the output.
 package exampletest
 
 import (
@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long a test waits for something that should come at once.
+// patience is how long a test waits for an event that should happen at once.
 const patience = 20 * time.Second
 
-// A Program is an example that runs.
+// A Program is a running example.
 type Program struct {
 	t      *testing.T
 	cancel context.CancelFunc
-	ended  chan struct{} // latch: the program has returned, err says what
+	ended  chan struct{} // latch: the program has returned, the result is in err
 
 	mu      sync.Mutex
 	out     bytes.Buffer
@@ -29,8 +29,7 @@ type Program struct {
 	err     error
 }
 
-// Start runs an example until the test ends, which it must then do without an
-// error.
+// Start runs an example until the test ends. The example must then return without an error.
 func Start(t *testing.T, run func(ctx context.Context, out io.Writer) error) *Program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -46,14 +45,14 @@ func Start(t *testing.T, run func(ctx context.Context, out io.Writer) error) *Pr
 	return p
 }
 
-// Stop interrupts the program and returns what it returned.
+// Stop interrupts the program and returns the program's result.
 func (p *Program) Stop() error {
 	p.t.Helper()
 	p.cancel()
 	return p.Wait()
 }
 
-// Wait returns what the program returned.
+// Wait returns the program's result.
 func (p *Program) Wait() error {
 	p.t.Helper()
 	timer := time.NewTimer(patience)
@@ -68,7 +67,7 @@ func (p *Program) Wait() error {
 	return p.err
 }
 
-// Write takes what the program prints.
+// Write stores the output of the program.
 func (p *Program) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,15 +76,15 @@ func (p *Program) Write(b []byte) (int, error) {
 	return p.out.Write(b)
 }
 
-// Output returns what the program has printed so far.
+// Output returns the output of the program so far.
 func (p *Program) Output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.out.String()
 }
 
-// Find waits until the program has printed something that matches pattern, and
-// returns the pattern's first group.
+// Find waits until the output of the program matches pattern, and returns the pattern's first
+// group.
 func (p *Program) Find(pattern string) string {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)

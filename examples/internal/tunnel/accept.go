@@ -15,16 +15,16 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Tunnels returns the handler of the listener that origins dial. It needs
-// connections of their own, so its http.Server must not speak HTTP/2.
+// Tunnels returns the handler of the listener that origins dial. The handler hijacks connections,
+// so the http.Server must not speak HTTP/2.
 func (p *Proxy) Tunnels() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathPrefix+"{name}", p.serveTunnel)
 	return mux
 }
 
-// serveTunnel lets an origin in and runs its session, which ends the handler.
-// Nothing of SPDY happens before the token has been checked.
+// serveTunnel accepts an origin and runs the session; the handler returns when the session has
+// ended. No SPDY frame is read or written before the token has been checked.
 func (p *Proxy) serveTunnel(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	switch {
@@ -50,7 +50,7 @@ func (p *Proxy) serveTunnel(w http.ResponseWriter, r *http.Request) {
 	old, err := p.registry.add(t)
 	if err != nil {
 		answer(conn, refusal(err), err.Error())
-		t.session.Close() // it has not begun, so this only closes the connection
+		t.session.Close() // the session has not started, so Close only closes the connection
 		return
 	}
 	defer p.registry.remove(t)
@@ -85,7 +85,7 @@ func (p *Proxy) serve(t *tunnel) {
 	p.logf("%s: tunnel %d from %s has ended: %v", t.name, t.number, t.remote, err)
 }
 
-// drain lets a tunnel's running answers finish, and then ends it.
+// drain lets a tunnel's running requests finish, and then ends the tunnel.
 func (p *Proxy) drain(t *tunnel) {
 	p.logf("%s: tunnel %d is replaced", t.name, t.number)
 	go func() { _ = shutdown(t.session, orDefault(p.Drain, time.Hour)) }() // ends with the session
@@ -98,7 +98,7 @@ func refusal(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// answer writes the answer to an upgrade on a connection that net/http has let go.
+// answer writes the response to an upgrade on a hijacked connection.
 func answer(conn net.Conn, status int, message string) error {
 	head := fmt.Sprintf("HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
 	if status == http.StatusSwitchingProtocols {
@@ -112,11 +112,11 @@ func answer(conn net.Conn, status int, message string) error {
 	return err
 }
 
-// loggable is what the log has of a name or a path that a stranger sent.
+// loggable returns a name or a path from an untrusted client in a form that is safe to log.
 func loggable(text string) string { return fmt.Sprintf("%.40q", text) }
 
-// oneLine makes one line of a message. Errors may have a stranger's text in them, which
-// must not look like a line of the log.
+// oneLine formats a message as a single line. Errors may contain text of an untrusted client, which
+// must not look like a separate line of the log.
 func oneLine(format string, args ...any) string {
 	var line strings.Builder
 	for _, r := range fmt.Sprintf(format, args...) {

@@ -6,18 +6,17 @@ import (
 	"time"
 )
 
-// A Backoff is how long to wait before the next attempt: twice as long after each
-// failure, up to a limit, and a random part of it, so that a thousand origins do
-// not come back to a restarted proxy in the same moment. The zero value waits
-// from half a second to half a minute.
+// A Backoff computes the wait before the next attempt: twice as long after each failure, up to a
+// limit, with a random part, so that a thousand origins do not reconnect to a restarted proxy at
+// the same moment. The zero value waits from half a second to half a minute.
 type Backoff struct {
-	Min time.Duration // first wait, at most; default 500 ms
+	Min time.Duration // upper bound of the first wait; default 500 ms
 	Max time.Duration // longest wait; default 30 s
 
 	last time.Duration
 }
 
-// next returns between half of the wait that is due and all of it.
+// next returns a random wait between half of the current wait and all of the current wait.
 func (b *Backoff) next() time.Duration {
 	shortest, longest := b.limits()
 	b.last = min(max(2*b.last, shortest), longest)
@@ -35,10 +34,10 @@ func (b *Backoff) limits() (shortest, longest time.Duration) {
 	return shortest, max(shortest, longest)
 }
 
-// reset begins anew after a success.
+// reset restarts the sequence after a success.
 func (b *Backoff) reset() { b.last = 0 }
 
-// wait waits; it returns false, at once, when ctx ends.
+// wait waits for d. If ctx ends first, wait returns false at once.
 func (b *Backoff) wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -8,12 +8,11 @@ import (
 	"net"
 )
 
-// withBuffered returns conn with what br has read from it and nobody has taken
-// yet in front. Whoever reads an HTTP message from a connection that goes on as
-// something else has to do this: the peer's first frames may have come with the
-// message's last bytes.
+// withBuffered returns conn with the unread bytes of br in front. This is needed after reading an
+// HTTP message from a connection that then switches protocols: the peer's first frames may have
+// arrived with the last bytes of the message.
 func withBuffered(conn net.Conn, br *bufio.Reader) net.Conn {
-	head, _ := br.Peek(br.Buffered()) // cannot fail: they are there
+	head, _ := br.Peek(br.Buffered()) // cannot fail: the bytes are buffered
 	if len(head) == 0 {
 		return conn
 	}
@@ -24,8 +23,8 @@ func withBuffered(conn net.Conn, br *bufio.Reader) net.Conn {
 	return p
 }
 
-// A prefixedConn reads head before the rest. Like any session's connection it has
-// one reader.
+// A prefixedConn returns head before the bytes of Conn. As with any session's connection, only one
+// goroutine reads.
 type prefixedConn struct {
 	net.Conn
 	head []byte
@@ -40,8 +39,7 @@ func (c *prefixedConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// CloseWrite closes one direction, which a session likes to do so that its last
-// frame arrives.
+// CloseWrite closes our direction. A session uses CloseWrite so that the last frame arrives.
 func (c *prefixedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -49,8 +47,7 @@ func (c *prefixedConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// A prefixedTLSConn can tell its TLS state, from which a session learns that it is
-// secure.
+// A prefixedTLSConn also reports the TLS state, by which a session recognizes a secure connection.
 type prefixedTLSConn struct {
 	*prefixedConn
 	secure *tls.Conn

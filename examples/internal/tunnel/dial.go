@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// An Endpoint is where an origin finds its proxy, and as whom it goes there.
+// An Endpoint is the address of a proxy with the identity of the origin.
 type Endpoint struct {
 	Addr  string      // host:port of the proxy's listener for origins
-	TLS   *tls.Config // nil means no TLS: the token is for everybody to read then
-	Name  string      // of the origin
-	Token string      // proves that it is the one
+	TLS   *tls.Config // nil means no TLS: then the token is sent in plaintext
+	Name  string      // name of the origin
+	Token string      // authenticates the origin
 }
 
-// Dial connects to the proxy and shows the token. The connection it returns is
-// ready to be a SPDY session. A proxy that says no makes it a *RefusedError.
+// Dial connects to the proxy and sends the token. The returned connection is ready for a SPDY
+// session. If the proxy refuses, Dial returns a *RefusedError.
 func (e *Endpoint) Dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
@@ -51,12 +51,12 @@ func (e *Endpoint) connect(ctx context.Context) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", e.Addr)
 	}
 	conf := e.TLS.Clone()
-	conf.NextProtos = []string{"http/1.1"} // the upgrade begins as that
+	conf.NextProtos = []string{"http/1.1"} // the upgrade starts as HTTP/1.1
 	return (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", e.Addr)
 }
 
-// handshake sends the request and reads the answer, and perhaps what follows it:
-// that is left in the reader.
+// handshake sends the request and reads the response. The returned reader may hold bytes after the
+// response.
 func (e *Endpoint) handshake(conn net.Conn) (*bufio.Reader, error) {
 	req := &http.Request{
 		Method: http.MethodGet,
@@ -83,6 +83,6 @@ func (e *Endpoint) handshake(conn net.Conn) (*bufio.Reader, error) {
 		}
 		return br, nil
 	}
-	message, _ := io.ReadAll(io.LimitReader(res.Body, 512)) // for people; may be cut off
+	message, _ := io.ReadAll(io.LimitReader(res.Body, 512)) // for humans; may be cut off
 	return nil, &RefusedError{Status: res.StatusCode, Message: strings.TrimSpace(string(message))}
 }

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// claims are the headers by which proxies tell where a request came from. What a
-// client from the street says there is not to be believed.
+// claims are the headers in which proxies report the origin of a request. In a request from a
+// public client these headers are not trustworthy.
 var claims = []string{
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "X-Real-Ip",
 }
 
-// dropNamed deletes the headers that the client's Connection names: they end at the
-// proxy. It has to run before the proxy adds its own headers, which the client could
-// name as well. Upgrade is left to NewStreamProxy.
+// dropNamed deletes the headers that the client's Connection header names: they are hop-by-hop.
+// dropNamed must run before the proxy adds headers, which the client could name as well. Upgrade is
+// left to NewStreamProxy.
 func dropNamed(h http.Header) {
 	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
@@ -26,9 +26,9 @@ func dropNamed(h http.Header) {
 	}
 }
 
-// forwarded copies a request as it is sent to the origin. NewStreamProxy leaves out
-// Proxy-Authorization and the other headers that end at the proxy whether Connection names
-// them or not, and asks the origin for an upgrade if the client does.
+// forwarded returns a copy of the request for the origin. NewStreamProxy removes
+// Proxy-Authorization and the other hop-by-hop headers, named by Connection or not, and asks the
+// origin for an upgrade if the client does.
 func (p *Proxy) forwarded(r *http.Request, name string) *http.Request {
 	out := r.Clone(r.Context())
 	dropNamed(out.Header)
@@ -52,7 +52,7 @@ func (p *Proxy) forwarded(r *http.Request, name string) *http.Request {
 	return out
 }
 
-// stripPrefix takes the origin's name out of the path, in both its spellings.
+// stripPrefix removes the origin's name from Path and RawPath.
 func stripPrefix(u *url.URL, prefix string) {
 	u.RawPath = strings.TrimPrefix(u.EscapedPath(), prefix)
 	u.Path = strings.TrimPrefix(u.Path, prefix)

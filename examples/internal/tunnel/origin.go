@@ -9,8 +9,8 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// An Origin is a server that nobody can dial: it dials its proxy and serves the
-// requests that come back on that connection.
+// An Origin is a server that clients cannot dial: the origin dials a proxy and serves the requests
+// that arrive on that connection.
 type Origin struct {
 	Endpoint Endpoint
 	Handler  http.Handler
@@ -18,15 +18,15 @@ type Origin struct {
 
 	Backoff   Backoff
 	KeepAlive time.Duration // between two pings; default 30 s
-	Grace     time.Duration // for running answers when Run is to end; default 10 s
+	Grace     time.Duration // for running requests after the end of Run's context; default 10 s
 
-	// Logf, if not nil, is told what happens to the connection.
+	// Logf, if not nil, logs the events of the connection.
 	Logf func(format string, args ...any)
 }
 
-// Run keeps a session with the proxy up until ctx ends, which lets running answers
-// finish and makes Run return nil. It gives up, with a *RefusedError, only if the
-// proxy says that the token is wrong.
+// Run keeps a session with the proxy open until ctx ends. Then running requests finish and Run
+// returns nil. Run fails only with a permanent *RefusedError: the proxy rejects the token, or
+// requires another protocol (status 426).
 func (o *Origin) Run(ctx context.Context) error {
 	backoff := o.Backoff
 	_, longest := backoff.limits()
@@ -39,7 +39,7 @@ func (o *Origin) Run(ctx context.Context) error {
 		if errors.As(err, &refused) && refused.Permanent() {
 			return err
 		}
-		if lasted > longest { // it worked, this is not one more failure in a row
+		if lasted > longest { // the session worked, so this failure starts a new series
 			backoff.reset()
 		}
 		pause := backoff.next()
@@ -50,7 +50,7 @@ func (o *Origin) Run(ctx context.Context) error {
 	}
 }
 
-// serve connects and serves until the session ends. It returns how long that took.
+// serve connects and serves until the session ends. lasted is the duration of the session.
 func (o *Origin) serve(ctx context.Context) (lasted time.Duration, err error) {
 	conn, err := o.Endpoint.Dial(ctx)
 	if err != nil {
@@ -73,7 +73,7 @@ func (o *Origin) logf(format string, args ...any) {
 	}
 }
 
-// reason puts the end of a session in words that also fit an orderly one.
+// reason returns the text of a session's end, also for an orderly end.
 func reason(err error) string {
 	if err == nil {
 		return "the proxy said goodbye"

@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// A patience ends when an origin has not begun its answer in time. The time counts
-// from the last sign of life of the request, so that a long upload is not too late.
+// A patience expires when an origin has not started the response in time. The time restarts with
+// each activity of the request, so a long upload does not expire.
 type patience struct {
 	limit time.Duration
 
 	mu    sync.Mutex
 	timer *time.Timer
-	over  bool // the answer has begun
+	over  bool // the response has started
 }
 
 func newPatience(limit time.Duration, expire func()) *patience {
 	return &patience{limit: limit, timer: time.AfterFunc(limit, expire)}
 }
 
-// renew begins anew to wait.
+// renew restarts the wait.
 func (p *patience) renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,7 +33,7 @@ func (p *patience) renew() {
 	}
 }
 
-// end stops waiting.
+// end stops the wait.
 func (p *patience) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,7 +41,7 @@ func (p *patience) end() {
 	p.timer.Stop()
 }
 
-// A watchedBody is the body of a request; to read it is a sign of life.
+// A watchedBody is the body of a request; each read counts as activity.
 type watchedBody struct {
 	io.ReadCloser
 	limit *patience
@@ -53,7 +53,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A watchedWriter notes when the answer begins, and counts its bytes.
+// A watchedWriter detects the start of the response, and counts the body bytes.
 type watchedWriter struct {
 	http.ResponseWriter
 	limit *patience
@@ -65,7 +65,7 @@ func (w *watchedWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Hijack is called when the origin has granted an upgrade. The bytes behind it are not counted.
+// Hijack is called when the origin has granted an upgrade. The later bytes are not counted.
 func (w *watchedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.limit.end()
 	return http.NewResponseController(w.ResponseWriter).Hijack()

@@ -12,27 +12,27 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A Proxy is the public end of tunnels. It is the http.Handler of the listener for
-// the world; Tunnels is that of the listener for origins, and Status that of the
-// one for its operator.
+// A Proxy is the public end of tunnels. The Proxy itself is the http.Handler of the public
+// listener; Tunnels returns the handler of the listener for origins, and Status the handler of the
+// operator's listener.
 type Proxy struct {
-	// Tokens are the names of the origins there are, and what each has to show.
+	// Tokens holds the token of each origin, by the origin's name.
 	Tokens map[string]string
 
-	// ByHost takes the origin's name from the first label of the Host, as in
-	// home.example.com. Otherwise it is the first part of the path, which the
-	// origin does not see: /home/video.mkv.
+	// ByHost selects the origin by the first label of the Host, as in home.example.com. Otherwise
+	// the first part of the path selects the origin, and is removed from the forwarded path:
+	// /home/video.mkv.
 	ByHost bool
 
-	// Timeout is how long an origin may take to begin its answer, counted from
-	// the last byte that the client sent; default 30 s.
+	// Timeout is the time for an origin to start the response, counted from the last byte that the
+	// client sent; default 30 s.
 	Timeout time.Duration
 
-	KeepAlive time.Duration // between two pings down a tunnel; default 30 s
-	Drain     time.Duration // for the answers on a replaced tunnel; default 1 h
-	Config    *spdy.Config  // of the sessions; nil means the defaults
+	KeepAlive time.Duration // between two pings on a tunnel; default 30 s
+	Drain     time.Duration // for the requests on a replaced tunnel; default 1 h
+	Config    *spdy.Config  // for the sessions; nil means the defaults
 
-	// Logf, if not nil, is told about tunnels.
+	// Logf, if not nil, logs the events of tunnels.
 	Logf func(format string, args ...any)
 
 	registry registry
@@ -43,10 +43,10 @@ func NewProxy(tokens map[string]string, policy Policy) *Proxy {
 	return &Proxy{Tokens: tokens, registry: registry{policy: policy}}
 }
 
-// ServeHTTP hands a request to the origin it is for. It is 404 for an origin that
-// does not exist and 503 for one that has no tunnel. The rest is what NewStreamProxy
-// says: 503 if the origin takes no more requests, 504 if it is too slow, 502 if it
-// fails, and an aborted answer if it fails after it has begun.
+// ServeHTTP forwards a request to the selected origin. The status is 404 for an unknown origin and
+// 503 for an origin without a tunnel. Other failures are those of NewStreamProxy: 503 if the origin
+// accepts no more requests, 504 if the origin is too slow, 502 if the origin fails, and an aborted
+// response if the origin fails after the start of the response.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect {
 		http.Error(w, "this is no forward proxy", http.StatusMethodNotAllowed)
@@ -72,7 +72,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.forward(t, w, r)
 }
 
-// nameOf says which origin a request is for.
+// nameOf returns the name of the origin that a request selects.
 func (p *Proxy) nameOf(r *http.Request) string {
 	if !p.ByHost {
 		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
@@ -86,7 +86,7 @@ func (p *Proxy) nameOf(r *http.Request) string {
 	return name
 }
 
-// forward sends a request down a tunnel and the answer back.
+// forward sends a request to the origin of a tunnel and returns the response to the client.
 func (p *Proxy) forward(t *tunnel, w http.ResponseWriter, r *http.Request) {
 	t.running.Add(1)
 	defer t.served.Add(1)
@@ -105,8 +105,8 @@ func (p *Proxy) forward(t *tunnel, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Shutdown ends the tunnels: running answers finish, unless ctx ends first. New
-// tunnels are refused from now on. Stop the public listener before.
+// Shutdown ends the tunnels: running requests finish, unless ctx ends first. New tunnels are
+// refused from now on. Stop the public listener before.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	tunnels := p.registry.close()
 	errs := make([]error, len(tunnels))

@@ -12,29 +12,29 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A Policy says what becomes of an origin's tunnels when it opens one more, as it
-// does after its connection was lost without the proxy noticing.
+// A Policy decides what happens to an origin's existing tunnels when the origin opens another
+// tunnel. An origin does so after losing a connection without the proxy noticing.
 type Policy int
 
 const (
-	// Replace drains the older tunnels: they get no new requests and end with
-	// their last answer. It is the default.
+	// Replace drains the older tunnels: they receive no new requests and end after the last
+	// response. Replace is the default.
 	Replace Policy = iota
 
-	// Newest keeps the older tunnels, up to maxTunnels of them, and uses the
-	// newest; if that is lost, the one before it.
+	// Newest keeps the older tunnels, up to maxTunnels, and uses the newest; if the newest is lost,
+	// the previous tunnel is used.
 	Newest
 
-	// Refuse turns the newcomer away while there is a tunnel.
+	// Refuse rejects the new tunnel while another tunnel exists.
 	Refuse
 )
 
-// maxTunnels is how many tunnels with the same name Newest keeps.
+// maxTunnels is the number of tunnels with the same name that Newest keeps.
 const maxTunnels = 4
 
 var policyNames = []string{"replace", "newest", "refuse"}
 
-// ParsePolicy finds a policy by its name: "replace", "newest" or "refuse".
+// ParsePolicy returns the policy with the given name: "replace", "newest" or "refuse".
 func ParsePolicy(name string) (Policy, error) {
 	if i := slices.Index(policyNames, name); i >= 0 {
 		return Policy(i), nil
@@ -45,25 +45,25 @@ func ParsePolicy(name string) (Policy, error) {
 // String returns the policy's name.
 func (p Policy) String() string { return policyNames[p] }
 
-// errTaken is what Refuse says.
+// errTaken is the reason why Refuse rejects a tunnel.
 var errTaken = errors.New("there is a tunnel with this name already")
 
-// errClosing is what a proxy says that is about to end.
+// errClosing is the reason why a closing proxy rejects a tunnel.
 var errClosing = errors.New("the proxy is closing")
 
-// A tunnel is one connection of an origin.
+// A tunnel is a connection of an origin.
 type tunnel struct {
 	name    string
 	remote  string
 	session *spdy.Session
 
-	number   int // counts all tunnels of the proxy
+	number   int // sequence number among all tunnels of the proxy
 	since    time.Time
 	draining bool // guarded by registry.mu
 
 	running atomic.Int64 // requests
-	served  atomic.Int64 // requests that are over
-	bytes   atomic.Int64 // of answers
+	served  atomic.Int64 // finished requests
+	bytes   atomic.Int64 // of responses
 }
 
 func (t *tunnel) ended() bool {
@@ -75,7 +75,7 @@ func (t *tunnel) ended() bool {
 	}
 }
 
-// A registry knows the tunnels by the names of their origins.
+// A registry holds the tunnels by the names of the origins.
 type registry struct {
 	policy Policy
 
@@ -85,7 +85,7 @@ type registry struct {
 	tunnels map[string][]*tunnel // oldest first
 }
 
-// add enters a tunnel, and returns those that have to be drained for it.
+// add registers a tunnel, and returns the older tunnels that must be drained.
 func (r *registry) add(t *tunnel) (old []*tunnel, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,7 +118,7 @@ func (r *registry) add(t *tunnel) (old []*tunnel, err error) {
 	return old, nil
 }
 
-// remove forgets a tunnel that has ended.
+// remove removes a tunnel that has ended.
 func (r *registry) remove(t *tunnel) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +130,7 @@ func (r *registry) remove(t *tunnel) {
 	r.tunnels[t.name] = left
 }
 
-// pick returns the newest tunnel that takes requests, or nil.
+// pick returns the newest tunnel that accepts requests, or nil.
 func (r *registry) pick(name string) *tunnel {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,7 +142,7 @@ func (r *registry) pick(name string) *tunnel {
 	return nil
 }
 
-// close lets no more tunnels in and returns those there are.
+// close refuses further tunnels and returns the existing tunnels.
 func (r *registry) close() []*tunnel {
 	r.mu.Lock()
 	r.closed = true

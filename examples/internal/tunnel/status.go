@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Status returns the handler of the page that says which origins are connected. It
-// is for the operator, not for the world.
+// Status returns the handler of the page that lists the connected origins. The page is for the
+// operator, not for the public.
 func (p *Proxy) Status() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
@@ -38,10 +38,10 @@ func (p *Proxy) writeStatus(w http.ResponseWriter) {
 				time.Since(row.since).Round(time.Second), row.running.Load(), row.served.Load(), row.bytes.Load())
 		}
 	}
-	_ = t.Flush() // fails only with the client
+	_ = t.Flush() // fails only if the client has failed
 }
 
-// A row is a tunnel with its state at one moment.
+// A row is a tunnel with the tunnel's state at one moment.
 type row struct {
 	*tunnel
 	state string

@@ -1,6 +1,6 @@
-// Package host is a container runtime without containers: commands run on this machine,
-// as the user who runs the program, and the ports are those of the loopback interface.
-// Whoever may reach the kubelet in front of it may do what that user may.
+// Package host is a container runtime without containers: commands run on this machine, as the user
+// who runs the program, and the ports are ports of the loopback interface. A client that can reach
+// the kubelet in front of the runtime has all rights of that user.
 package host
 
 import (
@@ -17,13 +17,13 @@ import (
 	"github.com/amahi/spdy/examples/kubernetes/kube"
 )
 
-// waitDelay is how long output is read on that something keeps open which a command that
-// has ended has left behind.
+// waitDelay is the time limit for reading output after a command has ended, if a process that the
+// command has left behind keeps the output open.
 const waitDelay = 2 * time.Second
 
 // A Runtime is a kube.Runtime.
 type Runtime struct {
-	// Main is what Attach attaches to: started by Start, if it is not empty.
+	// Main is the command for Attach. Start starts the command if Main is not empty.
 	Main []string
 
 	main *mainProcess
@@ -31,7 +31,7 @@ type Runtime struct {
 
 var _ kube.Runtime = (*Runtime)(nil)
 
-// Exec runs a command, in a terminal if the client has asked for one.
+// Exec runs a command, in a terminal if the client has asked for a terminal.
 func (*Runtime) Exec(ctx context.Context, _ kube.Container, command []string, p kube.Process) error {
 	if len(command) == 0 {
 		return errors.New("there is no command")
@@ -43,7 +43,7 @@ func (*Runtime) Exec(ctx context.Context, _ kube.Container, command []string, p 
 	}
 	cmd.Stdout, cmd.Stderr = p.Stdout, p.Stderr
 	if p.Stdin != nil {
-		// exec.Cmd would wait for the end of the stdin, and a command need not.
+		// exec.Cmd would wait for the end of stdin, but the command may end earlier.
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			return err
@@ -56,14 +56,14 @@ func (*Runtime) Exec(ctx context.Context, _ kube.Container, command []string, p 
 	return exitError(cmd.Run())
 }
 
-// exitError says how a command has ended, in the words of package kube.
+// exitError converts the result of a command to an error of package kube.
 func exitError(err error) error {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
 		return err
 	}
 	code := exit.ExitCode()
-	if code < 0 { // by a signal
+	if code < 0 { // ended by a signal
 		code = 137
 	}
 	return &kube.ExitError{Code: code, Message: exit.Error()}
@@ -75,12 +75,12 @@ func (*Runtime) Dial(ctx context.Context, _ kube.Container, port uint16) (io.Rea
 	return d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
 }
 
-// A mainProcess is what runs all the time. Everybody who is attached gets its output
-// from then on, and may write to its stdin.
+// A mainProcess is the process that runs permanently. All attached clients receive the output from
+// the time of the attachment on, and may write to stdin.
 type mainProcess struct {
 	stdin io.Writer
-	done  chan struct{} // latch: it has ended
-	err   error         // how; valid when done is closed
+	done  chan struct{} // latch: the process has ended
+	err   error         // result; valid when done is closed
 
 	mu       sync.Mutex
 	attached map[*attachment]bool
@@ -90,7 +90,7 @@ type attachment struct {
 	out, errOut io.Writer
 }
 
-// Start starts the main process. It ends with the context.
+// Start starts the main process, which ends with the context.
 func (r *Runtime) Start(ctx context.Context) error {
 	if len(r.Main) == 0 {
 		return nil
@@ -116,7 +116,7 @@ func (r *Runtime) Start(ctx context.Context) error {
 	return nil
 }
 
-// Attach connects to the main process until it ends or the client has gone.
+// Attach connects to the main process until the process ends or the client has disconnected.
 func (r *Runtime) Attach(ctx context.Context, _ kube.Container, p kube.Process) error {
 	m := r.main
 	if m == nil {
@@ -145,14 +145,14 @@ func (r *Runtime) Attach(ctx context.Context, _ kube.Container, p kube.Process) 
 	}
 }
 
-// A fanOut is one output of the main process.
+// A fanOut is an output of the main process.
 type fanOut struct {
 	m  *mainProcess
 	of func(*attachment) io.Writer
 }
 
-// Write writes to everybody who is attached. Who does not read holds up the process, as
-// with a pipe; who has gone does not.
+// Write writes to all attached clients. A client that does not read blocks the process, as with a
+// pipe; a disconnected client does not.
 func (f fanOut) Write(p []byte) (int, error) {
 	f.m.mu.Lock()
 	var to []io.Writer
@@ -168,5 +168,5 @@ func (f fanOut) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// errNoTerminal is for machines that this package does not know how to make one on.
+// errNoTerminal is the error on systems without terminal support in this package.
 var errNoTerminal = fmt.Errorf("no terminals here: %w", errors.ErrUnsupported)

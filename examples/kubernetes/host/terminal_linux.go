@@ -21,7 +21,7 @@ func runInTerminal(cmd *exec.Cmd, p kube.Process) error {
 	defer terminal.Close()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	select { // the first size, if it is there already
+	select { // the first size, if already available
 	case size, ok := <-p.Sizes:
 		if ok {
 			_ = resize(terminal, size)
@@ -47,8 +47,8 @@ func runInTerminal(cmd *exec.Cmd, p kube.Process) error {
 	if out == nil {
 		out = io.Discard
 	}
-	// What the command has written can be read until the last who has the terminal open
-	// has closed it; then reading fails with EIO.
+	// The output of the command can be read until the last process with the terminal open has
+	// closed the terminal; then reading fails with EIO.
 	_, _ = io.Copy(out, terminal)
 	return exitError(cmd.Wait())
 }
@@ -74,7 +74,7 @@ func openTerminal() (terminal, slave *os.File, err error) {
 	return terminal, slave, nil
 }
 
-// resize tells the terminal its size, and the command that it has changed.
+// resize sets the size of the terminal. The kernel notifies the command of the change.
 func resize(terminal *os.File, size kube.Size) error {
 	window := struct{ rows, columns, x, y uint16 }{rows: size.Height, columns: size.Width}
 	return ioctl(terminal, syscall.TIOCSWINSZ, unsafe.Pointer(&window))

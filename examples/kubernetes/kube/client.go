@@ -15,31 +15,30 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A Client asks API servers, kubelets and container runtimes to run commands and to
-// forward ports. The zero value is ready; any number of goroutines may use it.
+// A Client asks API servers, kubelets and container runtimes to run commands and to forward ports.
+// The zero value is ready; any number of goroutines may use a Client.
 type Client struct {
-	// Dialer opens the connections. Its Header is the place for a bearer token, its
-	// TLSClientConfig for a client certificate. Its Protocols are not used, nor is the
-	// FlowControl of its Config.
+	// Dialer opens the connections. Set a bearer token in Header, a client certificate in
+	// TLSClientConfig. Protocols is ignored, and so is FlowControl of Config.
 	Dialer spdy.UpgradeDialer
 }
 
-// Streams are the ends of a command that are connected. At least one is needed.
+// Streams are the connected streams of a command. At least one is needed.
 type Streams struct {
-	// Stdin is what the command reads. Run does not wait for a Read of it that is under
-	// way when the command ends; whoever wants to read on has to mind that.
+	// Stdin is the input of the command. When the command ends, Run does not wait for a pending
+	// Read of Stdin; a caller that continues to read Stdin must allow for that Read.
 	Stdin  io.Reader
 	Stdout io.Writer
-	Stderr io.Writer // not with TTY, which has no such thing
+	Stderr io.Writer // not with TTY: a terminal has no separate stderr
 
-	// TTY runs the command in a terminal; Sizes are its size at first and after each
-	// change, until the channel is closed.
+	// TTY runs the command in a terminal. Sizes delivers the initial size and each change, until
+	// the channel is closed.
 	TTY   bool
 	Sizes <-chan Size
 }
 
-// Query adds to a query what API servers, kubelets and container runtimes are told
-// about the streams: each has its own names for them.
+// Query adds the streams to a query, under the names of API servers and under the names of kubelets
+// and container runtimes.
 func (s Streams) Query(q url.Values) {
 	for _, o := range []struct {
 		wanted        bool
@@ -57,11 +56,10 @@ func (s Streams) Query(q url.Values) {
 	}
 }
 
-// ErrIncomplete is what errors match that say that an output was cut off.
+// ErrIncomplete matches errors about output that was cut off.
 var ErrIncomplete = errors.New("kube: the output is not complete")
 
-// dial has a connection upgraded, and runs the session until the context ends or hangUp
-// is called.
+// dial upgrades a connection, and runs the session until the context ends or hangUp is called.
 func (c *Client) dial(ctx context.Context, rawURL, protocol string) (s *spdy.Session, hangUp func(), err error) {
 	dialer := c.Dialer
 	dialer.Config, dialer.Protocols = config(dialer.Config), []string{protocol}
@@ -87,11 +85,11 @@ func (c *Client) dial(ctx context.Context, rawURL, protocol string) (s *spdy.Ses
 	return s, hangUp, nil
 }
 
-// Run runs a command in a container, or attaches to one that runs: the URL says which,
-// and has to say which streams there are, see Streams.Query. It returns when the command
-// has ended and all of its output has been written; an *ExitError if its exit code is
-// not 0, a *RemoteError if it could not be run, and an error that matches ErrIncomplete
-// if the output was cut off. The end of the context ends it all.
+// Run runs a command in a container, or attaches to a running command: the URL selects the command
+// and must list the streams, see Streams.Query. Run returns when the command has ended and all
+// output has been written. The error is an *ExitError if the exit code is not 0, a *RemoteError if
+// the command could not be run, and matches ErrIncomplete if the output was cut off. The end of the
+// context ends the run.
 func (c *Client) Run(ctx context.Context, rawURL string, streams Streams) error {
 	s, hangUp, err := c.dial(ctx, rawURL, execProtocol)
 	if err != nil {
@@ -105,7 +103,7 @@ func (c *Client) Run(ctx context.Context, rawURL string, streams Streams) error 
 	return because(ctx, r.copy())
 }
 
-// because returns why the context has ended, if it has, and err otherwise.
+// because returns the cause of the context's end if the context has ended, and err otherwise.
 func because(ctx context.Context, err error) error {
 	if why := context.Cause(ctx); why != nil && err != nil {
 		return why
@@ -113,15 +111,15 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-// A run is a command that is run.
+// A run is a running command.
 type run struct {
 	Streams
 	s                                     *spdy.Session
 	outcome, stdin, stdout, stderr, sizes *spdy.RawStream
 }
 
-// open opens the streams and waits until the server has replied to all of them: peers of
-// Kubernetes throw away what comes earlier.
+// open opens the streams and waits until the server has replied to all streams: Kubernetes peers
+// discard bytes that arrive earlier.
 func (r *run) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
 	defer cancel()
@@ -157,10 +155,10 @@ func (r *run) open(ctx context.Context) error {
 	return nil
 }
 
-// copy carries the bytes until the command has ended.
+// copy copies the bytes until the command has ended.
 func (r *run) copy() error {
 	if r.stdin != nil {
-		go r.sendStdin() // ends with the stream, and with the Read that is under way then
+		go r.sendStdin() // ends with the stream, after a pending Read
 	}
 	if r.sizes != nil {
 		go r.sendSizes() // ends with the channel or the stream
@@ -175,17 +173,17 @@ func (r *run) copy() error {
 	}
 	text, err := io.ReadAll(io.LimitReader(r.outcome, maxMessage))
 	outputs.Wait()
-	if err != nil && !json.Valid(text) { // however the stream has ended, a whole object is whole
+	if err != nil && !json.Valid(text) { // a complete object is valid however the stream has ended
 		return fmt.Errorf("kube: the outcome of the command is missing, %.100q: %w", text, err)
 	}
 	result := parseOutcome(text)
 	return errors.Join(result, complete(typeStdout, outErr), complete(typeStderr, errErr))
 }
 
-// complete judges how an output has ended, when the whole outcome is known. The streaming
-// server of container runtimes gives up with RST_STREAM(CANCEL) those that the runtime
-// has not closed; it does so after it has sent the outcome, so all of the output came
-// before. Any other end but FIN is premature.
+// complete interprets the end of an output, given the whole outcome. The streaming server of
+// container runtimes ends outputs that the runtime has not closed with RST_STREAM(CANCEL), after
+// sending the outcome, so all of the output has arrived before. Any other end except FIN is
+// premature.
 func complete(kind string, err error) error {
 	if err == nil || cancelled(err) {
 		return nil
@@ -193,7 +191,7 @@ func complete(kind string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrIncomplete, kind, err)
 }
 
-// A writeError is a failure of this end: the writer that the user has given.
+// A writeError is a local failure: the user's writer has failed.
 type writeError struct{ error }
 
 func (e writeError) Unwrap() error { return e.error }
@@ -208,8 +206,8 @@ func (w flaggingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// receive copies an output. If it cannot be written, the rest is thrown away, so that
-// the command does not stop for us.
+// receive copies an output. If a write fails, the rest is discarded, so that the command does not
+// block.
 func receive(w io.Writer, st *spdy.RawStream) error {
 	defer st.Close()
 	_, err := io.Copy(flaggingWriter{w}, st)
@@ -223,7 +221,7 @@ func receive(w io.Writer, st *spdy.RawStream) error {
 func (r *run) sendStdin() {
 	_, err := io.Copy(r.stdin, r.Stdin)
 	if err != nil {
-		_ = r.stdin.Reset(spdy.RstCancel) // a part must not look like all of it
+		_ = r.stdin.Reset(spdy.RstCancel) // a partial input must not look complete
 		return
 	}
 	_ = r.stdin.CloseWrite()
@@ -247,8 +245,9 @@ func (r *run) sendSizes() {
 	}
 }
 
-// PodURL is where an API server, or a Kubelet of this package, takes a request about a
-// pod. verb is exec, attach or portforward; container may be empty if there is one.
+// PodURL returns the URL of a request about a pod, for an API server or for a Kubelet of this
+// package. verb is exec, attach or portforward; container may be empty if the pod has a single
+// container.
 func PodURL(server, namespace, pod, verb, container string, streams Streams, command ...string) string {
 	q := url.Values{}
 	if verb != "portforward" {

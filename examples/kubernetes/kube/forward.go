@@ -14,16 +14,15 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A Forwarder opens connections to the ports of a pod, all of them on one session. What
-// becomes of one of them does not concern the others.
+// A Forwarder opens connections to the ports of a pod, all in one session. The connections fail
+// independently.
 type Forwarder struct {
 	s      *spdy.Session
 	hangUp func()
 	next   atomic.Uint64 // the number of the next pair of streams
 }
 
-// Forward begins to forward ports. The URL says of which pod. It ends with the context
-// or Close.
+// Forward starts to forward ports of the pod in the URL, until the context ends or Close is called.
 func (c *Client) Forward(ctx context.Context, rawURL string) (*Forwarder, error) {
 	s, hangUp, err := c.dial(ctx, rawURL, forwardProtocol)
 	if err != nil {
@@ -32,22 +31,21 @@ func (c *Client) Forward(ctx context.Context, rawURL string) (*Forwarder, error)
 	return &Forwarder{s: s, hangUp: hangUp}, nil
 }
 
-// Close ends the forwarding and all of its connections.
+// Close ends the forwarding and all connections.
 func (f *Forwarder) Close() error {
 	f.hangUp()
 	return nil
 }
 
-// Done is closed when the session has ended.
+// Done returns a channel that is closed when the session has ended.
 func (f *Forwarder) Done() <-chan struct{} { return f.s.Done() }
 
-// Err says why the session has ended.
+// Err returns the reason why the session has ended.
 func (f *Forwarder) Err() error { return f.s.Err() }
 
-// Dial opens a connection to a port of the pod. It returns as soon as the pod's node has
-// taken the request. If nobody listens there it fails with a *RemoteError, or the first
-// Read does: the node finds out in its own time. Some nodes end the bytes first, see
-// Conn.Message.
+// Dial opens a connection to a port of the pod. Dial returns as soon as the pod's node has accepted
+// the request. If no process listens on the port, Dial or the first Read fails with a *RemoteError:
+// the node dials asynchronously. Some nodes end the data stream first, see Conn.Message.
 func (f *Forwarder) Dial(ctx context.Context, port uint16) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
 	defer cancel()
@@ -55,7 +53,7 @@ func (f *Forwarder) Dial(ctx context.Context, port uint16) (*Conn, error) {
 	open := func(kind string, o spdy.StreamOptions) (*spdy.RawStream, error) {
 		return f.s.OpenStream(ctx, header(headerPort, portString(port), headerRequestID, id, headerType, kind), o)
 	}
-	messages, err := open(typeError, spdy.StreamOptions{Fin: true}) // nothing goes that way
+	messages, err := open(typeError, spdy.StreamOptions{Fin: true}) // the client sends nothing on this stream
 	if err != nil {
 		return nil, fmt.Errorf("kube: forwarding to port %d: %w", port, err)
 	}
@@ -81,18 +79,17 @@ func (f *Forwarder) Dial(ctx context.Context, port uint16) (*Conn, error) {
 	return nil, fmt.Errorf("kube: forwarding to port %d: %w", port, err)
 }
 
-// A Conn is a connection to a port of a pod: a net.Conn with halves that close by
-// themselves.
+// A Conn is a connection to a port of a pod: a net.Conn whose two directions close independently.
 type Conn struct {
 	*spdy.RawStream
 	messages *spdy.RawStream
 
 	once    sync.Once
-	message error // what the node says, read once
+	message error // error message of the node, read once
 }
 
-// Read reads what the port sends. If the node breaks off the connection it returns what
-// the node has to say about that: a *RemoteError.
+// Read reads the bytes that the port sends. If the node breaks off the connection, Read returns the
+// node's message as a *RemoteError.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.RawStream.Read(p)
 	if cancelled(err) {
@@ -103,13 +100,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo hides that of the stream, which would not ask for the message.
+// WriteTo hides the WriteTo of the stream, which would not read the message.
 func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{c})
 }
 
-// Message waits for what the node has to say when it is through with the connection, for half a minute
-// at most: a *RemoteError, or nil. It may say it only when both halves have ended.
+// Message waits, for half a minute at most, for the node's message about the end of the connection,
+// and returns a *RemoteError, or nil if there is none. Some nodes send the message only after both
+// directions have ended.
 func (c *Conn) Message() error {
 	c.once.Do(func() {
 		_ = c.messages.SetReadDeadline(time.Now().Add(streamTimeout))
@@ -121,20 +119,19 @@ func (c *Conn) Message() error {
 	return c.message
 }
 
-// Close gives up the connection.
+// Close closes the connection.
 func (c *Conn) Close() error {
 	return errors.Join(c.RawStream.Close(), c.messages.Close())
 }
 
-// Abort gives up the connection in a way that the port sees as a failure.
+// Abort ends the connection such that the port sees a failure.
 func (c *Conn) Abort() {
 	_ = c.RawStream.Reset(spdy.RstCancel)
 	_ = c.messages.Close()
 }
 
-// Serve forwards what connects to the listener to a port of the pod, until the listener
-// is closed or the session has ended. report is told what happens to connections; it may
-// be nil.
+// Serve forwards connections from the listener to a port of the pod, until the listener is closed
+// or the session has ended. Serve calls report, unless nil, with the errors of connections.
 func (f *Forwarder) Serve(ctx context.Context, ln net.Listener, port uint16, report func(error)) error {
 	if report == nil {
 		report = func(error) {}
@@ -165,7 +162,7 @@ func (f *Forwarder) Serve(ctx context.Context, ln net.Listener, port uint16, rep
 			remote, err := f.Dial(ctx, port)
 			if err == nil {
 				err = splice(ctx, local, remote)
-				if err == nil { // the message may come behind the end
+				if err == nil { // the message may arrive after the end
 					err = remote.Message()
 				}
 				remote.Close()

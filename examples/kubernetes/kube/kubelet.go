@@ -13,54 +13,52 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A Runtime is what runs the containers of a Kubelet. Its methods are called by any
-// number of goroutines.
+// A Runtime runs the containers of a Kubelet. Any number of goroutines may call the methods.
 type Runtime interface {
-	// Exec runs a command in a container and returns when it has ended: nil for the exit
-	// code 0, an *ExitError for another one. The context ends when the client has gone.
+	// Exec runs a command in a container and returns when the command has ended: nil for the exit
+	// code 0, an *ExitError otherwise. The context ends when the client has disconnected.
 	Exec(ctx context.Context, c Container, command []string, p Process) error
 
-	// Attach connects to what runs in a container already.
+	// Attach connects to a process that already runs in a container.
 	Attach(ctx context.Context, c Container, p Process) error
 
 	// Dial connects to a port of a pod.
 	Dial(ctx context.Context, c Container, port uint16) (io.ReadWriteCloser, error)
 }
 
-// A Container is one of a pod's; Name is empty if the client has not said which, and for
-// Dial.
+// A Container is a container of a pod. Name is empty if the client has not named a container, and
+// for Dial.
 type Container struct{ Namespace, Pod, Name string }
 
-// A Process is what a command is connected to. What the client has not asked for is nil.
+// A Process holds the streams of a command. Streams that the client has not requested are nil.
 type Process struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	TTY            bool
-	Sizes          <-chan Size // of the terminal; closed when there will be no more
+	Sizes          <-chan Size // of the terminal; closed after the last size
 }
 
-// A Kubelet is an http.Handler that takes exec, attach and port-forward, under the paths
-// of kubelets, /exec/NAMESPACE/POD/CONTAINER, /attach/… and /portForward/NAMESPACE/POD,
-// and under those of API servers, see PodURL. Its fields must not be changed once it
-// serves.
+// A Kubelet is an http.Handler for exec, attach and port-forward, under the paths of kubelets,
+// /exec/NAMESPACE/POD/CONTAINER, /attach/… and /portForward/NAMESPACE/POD, and under the paths of
+// API servers, see PodURL. The fields must not be changed after the first request.
 type Kubelet struct {
 	Runtime Runtime
 
-	// Token is what clients have to present, as "Authorization: Bearer". If it is empty
-	// everybody may do everything.
+	// Token is the token that clients must send as "Authorization: Bearer". If Token is empty,
+	// every client may do everything.
 	Token string
 
 	// Config is for the sessions, except FlowControl; nil means the defaults.
 	Config *spdy.Config
 
-	// Logger is told of failures; nil means slog.Default.
+	// Logger logs failures; nil means slog.Default.
 	Logger *slog.Logger
 }
 
-// lingering is how long a client may take to hang up after the end of a command.
+// lingering is the time for a client to close the connection after the end of a command.
 const lingering = 10 * time.Second
 
-// ServeHTTP answers one request, and returns when the session that comes of it has ended.
+// ServeHTTP handles one request, and returns when the resulting session has ended.
 func (k *Kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !k.admits(r) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -98,7 +96,7 @@ func (k *Kubelet) admits(r *http.Request) bool {
 	return strings.EqualFold(scheme, "bearer") && subtle.ConstantTimeCompare([]byte(token), []byte(k.Token)) == 1
 }
 
-// route takes a path apart.
+// route parses a path.
 func route(r *http.Request) (verb string, c Container, ok bool) {
 	part := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	switch {
@@ -113,9 +111,9 @@ func route(r *http.Request) (verb string, c Container, ok bool) {
 	return verb, c, ok
 }
 
-// upgrade answers with 101 and runs the session. The context ends with the session, which
-// the server drains when it shuts down, and ends when it is closed, see spdy.Upgrader.
-// hangUp ends it, as soon as the client has hung up or had the time to.
+// upgrade responds with 101 and runs the session. The context ends with the session. The server
+// drains the session at Shutdown and ends the session at Close, see spdy.Upgrader. hangUp ends the
+// session once the client has closed the connection, or after the time limit.
 func (k *Kubelet) upgrade(w http.ResponseWriter, r *http.Request, protocol string) (ctx context.Context, s *spdy.Session, hangUp func(), err error) {
 	upgrader := spdy.Upgrader{Config: config(k.Config), Protocols: []string{protocol}}
 	s, _, err = upgrader.Upgrade(w, r)

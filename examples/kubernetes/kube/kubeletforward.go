@@ -12,7 +12,7 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// serveForward answers port-forward: pairs of streams until the client hangs up.
+// serveForward serves port-forward: pairs of streams until the client closes the connection.
 func (k *Kubelet) serveForward(w http.ResponseWriter, r *http.Request, c Container) error {
 	ctx, s, hangUp, err := k.upgrade(w, r, forwardProtocol)
 	if err != nil {
@@ -28,13 +28,13 @@ func (k *Kubelet) serveForward(w http.ResponseWriter, r *http.Request, c Contain
 			if errors.As(err, &broken) {
 				return err
 			}
-			return nil // the client has hung up, in one way or another
+			return nil // the client has closed the connection
 		}
 		f.add(st)
 	}
 }
 
-// forwards are the connections of one session.
+// forwards holds the connections of a session.
 type forwards struct {
 	k   *Kubelet
 	c   Container
@@ -42,10 +42,10 @@ type forwards struct {
 	all sync.WaitGroup  // of connections
 
 	mu      sync.Mutex
-	waiting map[string]*pair // by request id; those that lack one half
+	waiting map[string]*pair // incomplete pairs by request id
 }
 
-// end waits until all is over that the end of the session ends.
+// end waits for everything that ends with the session.
 func (f *forwards) end() {
 	f.all.Wait()
 	f.mu.Lock()
@@ -55,15 +55,15 @@ func (f *forwards) end() {
 	}
 }
 
-// A pair is the streams of one connection.
+// A pair is the two streams of a connection.
 type pair struct {
 	id             string
 	port           uint16
 	messages, data *spdy.RawStream
-	late           *time.Timer // gives up on the half that is missing
+	late           *time.Timer // resets the pair if a stream is missing too long
 }
 
-// add takes a stream that the client has opened.
+// add handles a stream that the client has opened.
 func (f *forwards) add(st *spdy.RawStream) {
 	kind, _ := st.Header().Get(headerType)
 	portText, _ := st.Header().Get(headerPort)
@@ -73,21 +73,21 @@ func (f *forwards) add(st *spdy.RawStream) {
 		return
 	}
 	id, ok := st.Header().Get(headerRequestID)
-	if !ok { // clients of before 2015: the data follow the messages
+	if !ok { // clients before 2015: the data stream follows the message stream
 		id = "stream " + strconv.FormatUint(uint64(st.ID()), 10)
 		if kind == typeData {
 			id = "stream " + strconv.FormatUint(uint64(st.ID()-2), 10)
 		}
 	}
 	if st.Reply(nil, false) != nil {
-		return // the client has given it up
+		return // the client has reset the stream
 	}
 	if p := f.match(id, uint16(port), kind, st); p != nil {
 		f.all.Go(func() { f.forward(p) }) // ends with the connection, or the session
 	}
 }
 
-// match enters a stream and returns its pair if that is complete now.
+// match registers a stream and returns the stream's pair if the pair is now complete.
 func (f *forwards) match(id string, port uint16, kind string, st *spdy.RawStream) *pair {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,7 +102,7 @@ func (f *forwards) match(id string, port uint16, kind string, st *spdy.RawStream
 		half = &p.messages
 		_ = st.CloseRead() // clients send nothing there
 	}
-	if *half != nil || p.port != port { // two of a kind, or for two ports
+	if *half != nil || p.port != port { // a duplicate, or different ports
 		_ = st.Reset(spdy.RstProtocolError)
 		return nil
 	}
@@ -114,7 +114,7 @@ func (f *forwards) match(id string, port uint16, kind string, st *spdy.RawStream
 	return p
 }
 
-// abandon gives up on a pair whose other half has not come.
+// abandon resets a pair whose second stream has not arrived.
 func (f *forwards) abandon(p *pair) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

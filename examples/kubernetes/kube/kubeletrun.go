@@ -11,7 +11,7 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// serveCommand answers exec and attach.
+// serveCommand serves exec and attach.
 func (k *Kubelet) serveCommand(w http.ResponseWriter, r *http.Request, c Container, attach bool) error {
 	q := r.URL.Query()
 	wanted := wantedStreams(q)
@@ -26,7 +26,7 @@ func (k *Kubelet) serveCommand(w http.ResponseWriter, r *http.Request, c Contain
 	defer hangUp()
 	streams, err := collect(ctx, s, wanted)
 	if err != nil {
-		s.Close() // there is no stream to say it on
+		s.Close() // there is no stream for the error
 		return err
 	}
 	p := streams.process(ctx)
@@ -38,7 +38,7 @@ func (k *Kubelet) serveCommand(w http.ResponseWriter, r *http.Request, c Contain
 	return streams.finish(err)
 }
 
-// wantedStreams says which streams a client is going to open.
+// wantedStreams returns the streams that a client is going to open.
 func wantedStreams(q url.Values) map[string]bool {
 	yes := func(names ...string) bool {
 		for _, name := range names {
@@ -64,8 +64,8 @@ func wantedStreams(q url.Values) map[string]bool {
 // commandStreams are the streams of a command, by type.
 type commandStreams map[string]*spdy.RawStream
 
-// collect waits for the streams that are wanted, and replies to them. One that is not,
-// or that is there already, is a mistake of the client's.
+// collect waits for the wanted streams, and replies to them. An unwanted or duplicate stream is an
+// error of the client.
 func collect(ctx context.Context, s *spdy.Session, wanted map[string]bool) (commandStreams, error) {
 	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
 	defer cancel()
@@ -91,8 +91,8 @@ func collect(ctx context.Context, s *spdy.Session, wanted map[string]bool) (comm
 	return streams, nil
 }
 
-// process is what the runtime gets to see. Interfaces are left nil, not filled with nil
-// pointers.
+// process returns the streams for the runtime. Missing streams are nil interfaces, not interfaces
+// with nil pointers.
 func (streams commandStreams) process(ctx context.Context) Process {
 	var p Process
 	if st := streams[typeStdin]; st != nil {
@@ -112,7 +112,7 @@ func (streams commandStreams) process(ctx context.Context) Process {
 	return p
 }
 
-// receiveSizes hands on the sizes of the terminal.
+// receiveSizes passes the sizes of the terminal to the runtime.
 func receiveSizes(ctx context.Context, st *spdy.RawStream, sizes chan<- Size) {
 	defer close(sizes)
 	from := json.NewDecoder(st)
@@ -131,8 +131,8 @@ func receiveSizes(ctx context.Context, st *spdy.RawStream, sizes chan<- Size) {
 	}
 }
 
-// finish ends all streams with FIN: the outputs before the outcome, so that who has the
-// outcome has all of the output.
+// finish ends all streams with FIN, the outputs before the outcome: a client with the outcome has
+// received all output.
 func (streams commandStreams) finish(result error) error {
 	var errs []error
 	for _, kind := range []string{typeStdout, typeStderr} {
@@ -145,7 +145,7 @@ func (streams commandStreams) finish(result error) error {
 	errs = append(errs, err, last.CloseWrite())
 	for _, kind := range []string{typeStdin, typeResize} {
 		if st := streams[kind]; st != nil {
-			_ = st.Close() // whatever the client still sends is not wanted
+			_ = st.Close() // further bytes of the client are discarded
 		}
 	}
 	return errors.Join(errs...)

@@ -1,11 +1,12 @@
-// Package kube speaks the streaming protocols of Kubernetes, exec, attach and
-// port-forward, at both ends: Client is what kubectl does, Kubelet what answers it on a
-// node. Both are nothing but raw streams of SPDY after an upgrade from HTTP/1.1:
+// Package kube implements the streaming protocols of Kubernetes, exec, attach and port-forward, at
+// both ends: Client corresponds to kubectl, Kubelet to the server on a node. Both use raw SPDY
+// streams after an upgrade from HTTP/1.1:
 //
-//   - exec and attach have one stream each for stdin, stdout, stderr, the terminal's size
-//     and, called error, the outcome: a JSON object with an exit code or a message.
-//   - port-forward has two streams for each connection, with a number in their headers
-//     that says which belong together: one for its bytes, one for an error message.
+//   - exec and attach have a stream each for stdin, stdout, stderr, the terminal's size
+//     and the outcome. The outcome stream is called error and carries a JSON object with an
+//     exit code or a message.
+//   - port-forward has two streams for each connection, one for the bytes and one for an
+//     error message. A number in the headers connects the two streams.
 package kube
 
 import (
@@ -18,7 +19,7 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// The protocols on the streams, as they are negotiated in the upgrade.
+// The subprotocols, as negotiated in the upgrade.
 const (
 	execProtocol    = "v4.channel.k8s.io"
 	forwardProtocol = "portforward.k8s.io"
@@ -41,15 +42,15 @@ const (
 	typeData   = "data"
 )
 
-// streamTimeout is how long either end waits for the streams of a request, and for the
-// replies to them.
+// streamTimeout is the time limit at either end for the streams of a request, and for the replies
+// to the streams.
 const streamTimeout = 30 * time.Second
 
-// maxMessage is the longest outcome or error message that is read.
+// maxMessage is the longest outcome or error message in bytes; the rest is not read.
 const maxMessage = 64 << 10
 
-// config is for sessions with peers that grant no flow-control credit and do not look
-// for any, as those of Kubernetes.
+// config is for sessions with peers that neither grant flow-control credit nor wait for credit,
+// such as Kubernetes peers.
 func config(c *spdy.Config) *spdy.Config {
 	var d spdy.Config
 	if c != nil {
@@ -59,16 +60,16 @@ func config(c *spdy.Config) *spdy.Config {
 	return &d
 }
 
-// A Size is that of a terminal, in characters.
+// A Size is the size of a terminal, in characters.
 type Size struct{ Width, Height uint16 }
 
-// An ExitError is what a command returns that has ended with another exit code than 0.
+// An ExitError is the result of a command with an exit code other than 0.
 type ExitError struct {
 	Code    int // 1 to 255
 	Message string
 }
 
-// Error says which code it was.
+// Error returns the message, or a text with the exit code.
 func (e *ExitError) Error() string {
 	if e.Message != "" {
 		return e.Message
@@ -76,14 +77,13 @@ func (e *ExitError) Error() string {
 	return "command terminated with exit code " + strconv.Itoa(e.Code)
 }
 
-// A RemoteError is why the other end could not do what it was asked to.
+// A RemoteError is the reason why the peer could not execute a request.
 type RemoteError struct{ Message string }
 
-// Error is what the other end says.
+// Error returns the peer's message.
 func (e *RemoteError) Error() string { return e.Message }
 
-// A status is the outcome as the error stream carries it, the part of a metav1.Status
-// that matters.
+// A status is the outcome on the error stream, the relevant part of a metav1.Status.
 type status struct {
 	Metadata struct{} `json:"metadata"`
 	Status   string   `json:"status,omitempty"`
@@ -109,7 +109,7 @@ const (
 	causeExitCode  = "ExitCode"
 )
 
-// outcome puts what a command returned into the form for the error stream.
+// outcome encodes the result of a command for the error stream.
 func outcome(err error) []byte {
 	st := status{Status: statusSuccess}
 	var exit *ExitError
@@ -124,7 +124,7 @@ func outcome(err error) []byte {
 	}
 	text, err := json.Marshal(st)
 	if err != nil {
-		panic(err) // there is nothing in it that cannot be marshalled
+		panic(err) // all fields can be marshalled
 	}
 	return text
 }
@@ -150,7 +150,7 @@ func parseOutcome(text []byte) error {
 	return &RemoteError{Message: st.Message}
 }
 
-// header makes the header block of a stream.
+// header returns the header block of a stream.
 func header(pairs ...string) spdy.HeaderBlock {
 	var h spdy.HeaderBlock
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -159,9 +159,8 @@ func header(pairs ...string) spdy.HeaderBlock {
 	return h
 }
 
-// cancelled reports that the peer has ended the stream with RST_STREAM(CANCEL). That is
-// how Go programs of Kubernetes end streams of which they think that they are through:
-// it says nothing about whether all was sent.
+// cancelled reports whether the peer has ended the stream with RST_STREAM(CANCEL). Kubernetes
+// programs in Go end finished streams this way, whether all bytes were sent or not.
 func cancelled(err error) bool {
 	var reset *spdy.StreamError
 	return errors.As(err, &reset) && reset.Status == spdy.RstCancel

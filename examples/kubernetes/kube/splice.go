@@ -9,22 +9,22 @@ import (
 	"github.com/amahi/spdy"
 )
 
-// A halfCloser is a connection whose halves close by themselves.
+// A halfCloser is a connection whose two directions close independently.
 type halfCloser interface {
 	io.ReadWriter
 	CloseWrite() error
 }
 
-// A tunnel is the end of a connection that is a stream.
+// A tunnel is the stream end of a forwarded connection.
 type tunnel interface {
 	halfCloser
 	Abort()
 }
 
-// splice carries bytes between a connection of this machine and a stream, both ways,
-// until both have ended. An end is passed on as what it is: a half that was closed closes
-// the half beyond, and a connection that was reset resets the other, so that nobody takes
-// a part for the whole.
+// splice copies bytes between a local connection and a stream, in both directions, until both have
+// ended. Ends are passed on unchanged: a closed direction closes the same direction of the other
+// connection, and a reset resets the other connection, so that a reader never mistakes a part for
+// the whole.
 func splice(ctx context.Context, local io.ReadWriteCloser, remote tunnel) error {
 	stop := context.AfterFunc(ctx, func() {
 		remote.Abort()
@@ -40,7 +40,7 @@ func splice(ctx context.Context, local io.ReadWriteCloser, remote tunnel) error 
 	return errors.Join(down, <-up)
 }
 
-// carry copies one way. If it fails, giveUp ends the other connection.
+// carry copies one direction. If the copy fails, giveUp ends the other connection.
 func carry(to halfCloser, from io.Reader, giveUp func()) error {
 	_, err := io.Copy(to, from)
 	if err == nil {
@@ -51,15 +51,16 @@ func carry(to halfCloser, from io.Reader, giveUp func()) error {
 	}
 	var remote *RemoteError
 	switch {
-	case errors.Is(err, net.ErrClosed): // the other direction has seen why
+	case errors.Is(err, net.ErrClosed): // the other direction reports the cause
 		return nil
-	case errors.As(err, &remote): // says it all
+	case errors.As(err, &remote): // the complete reason
 		return remote
 	}
 	return err
 }
 
-// closeWriter is a connection as a halfCloser. One that cannot close half is closed.
+// closeWriter returns a connection as a halfCloser. A connection that cannot close one direction is
+// closed whole.
 func closeWriter(conn io.ReadWriteCloser) halfCloser {
 	if h, ok := conn.(halfCloser); ok {
 		return h
@@ -71,8 +72,7 @@ type closesWhole struct{ io.ReadWriteCloser }
 
 func (c closesWhole) CloseWrite() error { return c.Close() }
 
-// reset closes a connection of TCP in such a way that the other end does not take it for
-// an orderly end.
+// reset closes a TCP connection such that the peer does not see an orderly end.
 func reset(conn io.Closer) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)

@@ -1,10 +1,10 @@
-// Package faults shows the faults of moby/spdystream one by one, the experiments E1 to
-// E14 and X1 to X3, and what becomes of each if one end is ours, or both are. The tests
-// hold the experiments and keep the table in docs/kubernetes.md:
+// Package faults demonstrates the faults of moby/spdystream individually, as experiments E1 to E14
+// and X1 to X3, and the outcome of each experiment with our library at one end or at both ends. The
+// tests run the experiments and maintain the table in docs/kubernetes.md:
 //
-//	go test .                  hold them, and compare the table
-//	go test . -write           write it
+//	go test .                  run the experiments, and compare the table
+//	go test . -write           write the table
 //
-// With the replace line and -drop-in the same tests hold the experiments between two ends
-// of compat/spdystream, which TestDropIn of the package above does.
+// With the replace line and -drop-in the same tests run the experiments between two ends of
+// compat/spdystream; TestDropIn of the parent package does so.
 package faults

@@ -18,10 +18,10 @@ import (
 	"github.com/amahi/spdy/interop/kubernetes/internal/census"
 )
 
-// defaultPatience is for one scenario. Whoever is slower hangs.
+// defaultPatience is the limit for a scenario. A slower scenario counts as hanging.
 const defaultPatience = 2 * time.Minute
 
-// settlePatience is for goroutines and files to go away.
+// settlePatience is the time for goroutines and files to disappear.
 const settlePatience = 15 * time.Second
 
 // A client runs the scenarios against a server.
@@ -37,13 +37,13 @@ type client struct {
 	out         *json.Encoder
 }
 
-// A report is how one scenario went.
+// A report is the result of a scenario.
 type report struct {
 	Scenario string
-	Error    string // empty if all was well
+	Error    string // empty on success
 	Seconds  float64
 	Note     string
-	Stacks   string // of what is left over
+	Stacks   string // of leftovers
 }
 
 // A scenario returns a note for the reader.
@@ -56,16 +56,16 @@ func scenarios() []scenario {
 	return append(append(execScenarios, attachScenarios...), forwardScenarios...)
 }
 
-// run runs everything once small, so that what is made once in a process has been made,
-// counts what the two processes hold, and then begins in earnest.
+// run first runs every scenario with a small size, so that one-time initialization is done. It then
+// takes a census of the two processes, and starts the real run.
 func (c *client) run(ctx context.Context) error {
 	warm := *c
 	warm.size, warm.connections, warm.out = 1000, 2, json.NewEncoder(io.Discard)
 	if !warm.runAll(ctx) {
 		fmt.Fprintln(os.Stderr, "peer: not all went well when warming up")
 	}
-	// What the first round has left behind gets the time to end; what remains is a leak
-	// too, and is seen because the second round adds to it.
+	// Leftovers of the first round get time to end. Remaining leftovers are leaks, too, and are
+	// detected because the second round adds to them.
 	here, there := c.quiet(ctx)
 	if err := c.out.Encode(hello{Address: c.server, Library: library()}); err != nil {
 		return err
@@ -76,8 +76,8 @@ func (c *client) run(ctx context.Context) error {
 	return nil
 }
 
-// leftovers reports whether there is no more than before. It runs on the goroutine that
-// counted before.
+// leftovers reports whether the census does not exceed before. It runs on the goroutine that took
+// the first census.
 func (c *client) leftovers(ctx context.Context, name string, before census.Census, count func() (census.Census, error)) {
 	ctx, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
@@ -98,7 +98,7 @@ func (c *client) tell(r report, err error) {
 	_ = c.out.Encode(r)
 }
 
-// quiet waits until neither process changes any more, and counts.
+// quiet waits until neither process changes any more, and returns a census of both.
 func (c *client) quiet(ctx context.Context) (here, there census.Census) {
 	for range 5 {
 		short, cancel := context.WithTimeout(ctx, time.Second)
@@ -136,7 +136,7 @@ func (c *client) runAll(ctx context.Context) bool {
 	return good
 }
 
-// report runs one scenario. If it does not end, it is left behind.
+// report runs a scenario. A scenario that hangs is abandoned.
 func (c *client) report(ctx context.Context, s scenario) bool {
 	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
@@ -146,7 +146,7 @@ func (c *client) report(ctx context.Context, s scenario) bool {
 	}
 	ended := make(chan outcome, 1)
 	begun := time.Now()
-	go func() { // may hang, if the library does
+	go func() { // may hang, if the library hangs
 		note, err := s.run(c, ctx)
 		ended <- outcome{note, err}
 	}()
@@ -166,7 +166,7 @@ func (c *client) report(ctx context.Context, s scenario) bool {
 	return o.err == nil
 }
 
-// get asks the server, on a connection of its own.
+// get sends a request to the server on a separate connection.
 func (c *client) get(path string, query url.Values) (string, error) {
 	req, err := http.NewRequest("GET", "http://"+c.server+path+"?"+query.Encode(), nil)
 	if err != nil {
@@ -185,7 +185,7 @@ func (c *client) get(path string, query url.Values) (string, error) {
 	return string(text), err
 }
 
-// executor opens an exec or attach for the streams that are wanted.
+// executor opens an exec or attach with the streams in o.
 func (c *client) executor(verb string, o remotecommand.StreamOptions, cmd ...string) (remotecommand.Executor, error) {
 	u, err := c.open(verb, o, cmd...)
 	if err != nil {
@@ -194,7 +194,7 @@ func (c *client) executor(verb string, o remotecommand.StreamOptions, cmd ...str
 	return remotecommand.NewSPDYExecutor(&rest.Config{}, "POST", u)
 }
 
-// open is where that is to be had.
+// open returns the URL of an exec or attach.
 func (c *client) open(verb string, o remotecommand.StreamOptions, cmd ...string) (*url.URL, error) {
 	query := url.Values{"cmd": cmd}
 	for name, wanted := range map[string]bool{"stdin": o.Stdin != nil, "stdout": o.Stdout != nil, "stderr": o.Stderr != nil && !o.Tty, "tty": o.Tty} {
@@ -217,7 +217,7 @@ func (c *client) stream(ctx context.Context, verb string, o remotecommand.Stream
 	return e.StreamWithContext(ctx, o)
 }
 
-// expect compares.
+// expect returns an error if got differs from want.
 func expect(what, got, want string) error {
 	if got == want {
 		return nil

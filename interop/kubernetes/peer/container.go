@@ -14,10 +14,10 @@ import (
 	"github.com/amahi/spdy/interop/kubernetes/internal/workload"
 )
 
-// A container is what the streaming server asks to run a command.
+// A container runs commands for the streaming server.
 type container struct{ pod workload.Pod }
 
-// Exec runs a command. As containerd does, it closes the outputs that are left.
+// Exec runs a command. Like containerd, it closes the remaining outputs.
 func (c container) Exec(ctx context.Context, _ string, cmd []string, in io.Reader, out, errOut io.WriteCloser, _ bool, resize <-chan remotecommand.TerminalSize) error {
 	if len(cmd) == 0 || cmd[0] != workload.LeftOpen {
 		defer closeAll(out, errOut)
@@ -30,7 +30,7 @@ func (c container) Exec(ctx context.Context, _ string, cmd []string, in io.Reade
 	return err
 }
 
-// Attach attaches to a process that runs.
+// Attach attaches to a running process.
 func (c container) Attach(ctx context.Context, _ string, in io.Reader, out, errOut io.WriteCloser, _ bool, resize <-chan remotecommand.TerminalSize) error {
 	defer closeAll(out, errOut)
 	return process(in, out, errOut, resize).Attach(ctx)
@@ -55,12 +55,12 @@ func closeAll(outputs ...io.WriteCloser) {
 	}
 }
 
-// grace is what containerd gives the second direction when the first one has ended.
+// grace is containerd's timeout for the second direction after the first direction has ended.
 const grace = time.Second
 
-// PortForward forwards as containerd does: it dials the port and copies both ways, gives the
-// second direction a second when the first has ended, and reports the first error. client-go
-// gives up the whole session when it hears of one.
+// PortForward forwards like containerd: it dials the port, copies in both directions, allows the
+// second direction a second after the first has ended, and reports the first error. client-go
+// abandons the whole session on such an error.
 func (c container) PortForward(ctx context.Context, _ string, port int32, stream io.ReadWriteCloser) error {
 	address, ok := c.pod[int(port)]
 	if !ok {

@@ -110,7 +110,7 @@ var attachScenarios = []scenario{
 	{"attach: resize", func(c *client, ctx context.Context) (string, error) { return c.resize(ctx, "attach") }},
 }
 
-// resize is a terminal that changes its size twice.
+// resize tests a terminal that changes its size twice.
 func (c *client) resize(ctx context.Context, verb string, cmd ...string) (string, error) {
 	var out bytes.Buffer
 	in, w := io.Pipe()
@@ -120,7 +120,7 @@ func (c *client) resize(ctx context.Context, verb string, cmd ...string) (string
 	return "", errors.Join(err, expect("the sizes", out.String(), "80x24\n132x50\n65535x1\n"))
 }
 
-// A sizeQueue has the sizes of a terminal, one after the other.
+// A sizeQueue holds the successive sizes of a terminal.
 type sizeQueue []remotecommand.TerminalSize
 
 func (q *sizeQueue) Next() *remotecommand.TerminalSize {
@@ -132,7 +132,7 @@ func (q *sizeQueue) Next() *remotecommand.TerminalSize {
 	return &size
 }
 
-// A trigger does something when so many bytes have been written to it.
+// A trigger calls do when after bytes have been written.
 type trigger struct {
 	after int
 	do    func()

@@ -25,7 +25,7 @@ import (
 
 // A forwarding is a running port-forward.
 type forwarding struct {
-	local  map[uint16]string // address for a port of the pod
+	local  map[uint16]string // local address for each port of the pod
 	stop   chan struct{}
 	ended  chan error
 	errOut *lockedBuffer
@@ -65,7 +65,7 @@ func (c *client) forward(ctx context.Context) (*forwarding, error) {
 	return c.forwardBy(ctx, spdy.NewDialer(upgrader, &http.Client{Transport: transport}, "POST", u))
 }
 
-// forwardBy is forward with a connection that a dialer makes.
+// forwardBy is forward with a given dialer.
 func (c *client) forwardBy(ctx context.Context, dialer httpstream.Dialer) (*forwarding, error) {
 	f := &forwarding{local: make(map[uint16]string), stop: make(chan struct{}), ended: make(chan error, 1), errOut: &lockedBuffer{}}
 	ready := make(chan struct{})
@@ -95,13 +95,14 @@ func (c *client) forwardBy(ctx context.Context, dialer httpstream.Dialer) (*forw
 	return f, nil
 }
 
-// close ends the forwarding. It must still have been running, and have reported nothing.
+// close ends the forwarding. It returns an error if the forwarding has ended before or has reported
+// anything.
 func (f *forwarding) close() error {
 	close(f.stop)
 	return errors.Join(<-f.ended, expect("what kubectl prints", f.errOut.String(), ""))
 }
 
-// lost reports that the forwarding has ended.
+// lost reports whether the forwarding has ended.
 func (f *forwarding) lost() bool {
 	select {
 	case err := <-f.ended:
@@ -124,8 +125,7 @@ func (f *forwarding) dial(ctx context.Context, port uint16) (*net.TCPConn, error
 	return conn.(*net.TCPConn), nil
 }
 
-// exchange sends size bytes and gets as many, at the same time, on the port that
-// answers with the digest.
+// exchange sends and receives size bytes concurrently, on the port that answers with the digest.
 func (f *forwarding) exchange(ctx context.Context, seed uint64, size int64) error {
 	conn, err := f.dial(ctx, workload.PortBoth)
 	if err != nil {
@@ -149,7 +149,7 @@ func (f *forwarding) exchange(ctx context.Context, seed uint64, size int64) erro
 		expect("sent, at the other end", string(rest), workload.ContentDigest(seed, size)))
 }
 
-// abandon is an exchange that is reset somewhere.
+// abandon is an exchange that is reset at a random point.
 func (f *forwarding) abandon(ctx context.Context, dice *rand.Rand, size int64) error {
 	conn, err := f.dial(ctx, workload.PortEcho)
 	if err != nil {
@@ -182,11 +182,11 @@ var forwardScenarios = []scenario{
 		if err != nil {
 			return "", err
 		}
-		// client-go gives up a session of which it hears an error. With spdystream at the
-		// other end it may not hear of one, since FIN can overtake the reply; then it goes on.
+		// client-go abandons a session when it receives an error. With spdystream at the other end
+		// the error may get lost, since FIN can overtake the reply; then the session continues.
 		for ended := false; !ended; {
 			conn, dialErr := f.dial(ctx, workload.PortNone)
-			if dialErr != nil { // nobody accepts any more
+			if dialErr != nil { // the listener is closed
 				if ctx.Err() != nil {
 					return "", errors.Join(dialErr, f.close())
 				}
@@ -211,7 +211,7 @@ var forwardScenarios = []scenario{
 	}},
 }
 
-// storm is many connections through one session, half of them reset at random.
+// storm runs many connections through a session, half of them reset at random.
 func (c *client) storm(ctx context.Context) (string, error) {
 	f, err := c.forward(ctx)
 	if err != nil {
@@ -226,8 +226,8 @@ func (c *client) storm(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d connections, %d at a time", c.connections, c.atOnce), errors.Join(errors.Join(errs...), f.close())
 }
 
-// throng has as many connections as are wanted, with up to most bytes each way. Every second
-// one is reset at random. It says when each began, and what came of it.
+// throng runs c.connections connections, with up to most bytes in each direction. Every second
+// connection is reset at random. done receives the start and the result of every connection.
 func (c *client) throng(ctx context.Context, f *forwarding, most int64, done func(i int, begun time.Time, err error)) {
 	turns := make(chan struct{}, c.atOnce)
 	var all sync.WaitGroup
@@ -246,5 +246,5 @@ func (c *client) throng(ctx context.Context, f *forwarding, most int64, done fun
 	all.Wait()
 }
 
-// reset reports that a connection of a throng is to be reset.
+// reset reports whether connection i of a throng is to be reset.
 func reset(i int) bool { return i%2 == 1 }

@@ -1,6 +1,6 @@
-// Program peer is Kubernetes at one end of a connection: client-go, or the streaming
-// server of container runtimes. It is built twice, with moby/spdystream and with the
-// replacement, and the test of the package above lets each talk to each.
+// Program peer is Kubernetes at one end of a connection: client-go, or the streaming server of
+// container runtimes. It is built twice, with moby/spdystream and with the replacement. The test of
+// the parent package runs all combinations.
 //
 //	peer serve                      prints {"address":…,"library":…} and serves until its input ends
 //	peer client -server ADDRESS     runs the scenarios, and prints a line of JSON for each
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// library says which implementation this program was built with.
+// library returns the name of the implementation in this binary.
 func library() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -71,7 +71,7 @@ func serve(args []string) error {
 	return s.stop()
 }
 
-// A hello is what "peer serve" says first.
+// A hello is the first line printed by "peer serve".
 type hello struct{ Address, Library string }
 
 func runClient(args []string) error {

@@ -29,7 +29,7 @@ var rowsByName = map[string]func(c *client, ctx context.Context, r *tally) error
 	"cp over 64 KiB/s":   func(c *client, ctx context.Context, r *tally) error { return c.slowCopy(ctx, r, 64<<10, 300_000) },
 }
 
-// A tally counts.
+// A tally counts attempts and successes.
 type tally struct {
 	mu sync.Mutex
 	rows.Result
@@ -61,8 +61,8 @@ func (c *client) runRow(ctx context.Context) error {
 	return c.out.Encode(r.Result)
 }
 
-// givenUp gives up downloads, each in a session of its own, and counts the sessions that go
-// on: a runtime reports what it hears of it within a second.
+// givenUp abandons downloads, each in a separate session, and counts the sessions that survive: a
+// runtime reports an error for an abandoned download within a second.
 func (c *client) givenUp(ctx context.Context, r *tally) error {
 	errs := make([]error, 15)
 	var all sync.WaitGroup
@@ -70,7 +70,7 @@ func (c *client) givenUp(ctx context.Context, r *tally) error {
 		all.Go(func() { errs[i] = c.giveUp(ctx, r) })
 	}
 	all.Wait()
-	r.Times = nil // of waiting
+	r.Times = nil // only waiting times
 	return errors.Join(errs...)
 }
 
@@ -94,14 +94,14 @@ func (c *client) giveUp(ctx context.Context, r *tally) error {
 		r.add(time.Time{}, errors.New(strings.TrimSpace("the session is lost "+f.errOut.String())))
 		return nil
 	}
-	err = f.exchange(ctx, c.seed, 1000) // it works
+	err = f.exchange(ctx, c.seed, 1000) // the session still works
 	r.add(time.Now(), errors.Join(err, f.close()))
 	return nil
 }
 
-// earlyAnswers uploads to a server that answers before it has read all, and hangs up. That
-// resets its connection, which the runtime reports, and client-go gives up the session: each
-// upload has one of its own.
+// earlyAnswers uploads to a server that answers before reading everything, and closes the
+// connection. The close resets the server's connection. The runtime reports the reset, and
+// client-go abandons the session. Each upload therefore has a separate session.
 func (c *client) earlyAnswers(ctx context.Context, r *tally) error {
 	for range 40 {
 		f, err := c.forward(ctx)
@@ -130,7 +130,7 @@ func (c *client) earlyAnswers(ctx context.Context, r *tally) error {
 	return nil
 }
 
-// halfReset is many connections, half of them reset, and counts the others.
+// halfReset runs many connections, resets half of them, and counts the others.
 func (c *client) halfReset(ctx context.Context, r *tally, forward func(context.Context) (*forwarding, error)) error {
 	f, err := forward(ctx)
 	if err != nil {
@@ -142,12 +142,12 @@ func (c *client) halfReset(ctx context.Context, r *tally, forward func(context.C
 		}
 	})
 	times := r.Times
-	r.add(time.Now(), f.close()) // the session is still there, and has reported nothing
+	r.add(time.Now(), f.close()) // the session is still open, and has reported nothing
 	r.Times = times
 	return nil
 }
 
-// overSlow is stream with a network in the way that passes so many bytes a second.
+// overSlow is stream over a network with a bandwidth of rate bytes a second.
 func (c *client) overSlow(ctx context.Context, rate int64, o remotecommand.StreamOptions, cmd ...string) error {
 	u, err := c.open("exec", o, cmd...)
 	if err != nil {
@@ -166,7 +166,7 @@ func (c *client) overSlow(ctx context.Context, rate int64, o remotecommand.Strea
 	return e.StreamWithContext(ctx, o)
 }
 
-// slowExec runs a command whose output takes some time, and that ends with an exit code.
+// slowExec runs a command with output that takes some time, and with an exit code.
 func (c *client) slowExec(ctx context.Context, r *tally, rate, size int64) error {
 	out, begun := workload.NewHasher(), time.Now()
 	err := c.overSlow(ctx, rate, remotecommand.StreamOptions{Stdout: out, Stderr: io.Discard}, "write-exit", number(size), number(c.seed), "42")
@@ -191,8 +191,8 @@ func (c *client) slowCopy(ctx context.Context, r *tally, rate, size int64) error
 	return nil
 }
 
-// slowNetwork forwards connections to a server, with so many bytes a second each way, and
-// the end of a direction as it comes.
+// slowNetwork forwards connections to a server, with rate bytes a second in each direction, and
+// forwards the end of a direction without delay.
 func slowNetwork(server string, rate int64) (stop func(), address string, err error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/amahi/spdy/interop/kubernetes/internal/workload"
 )
 
-// A server is the streaming server of a container runtime, and beside it what a kubelet
-// would ask the runtime by other means: the URL of a request that is about to come.
+// A server is the streaming server of a container runtime. It also provides the information that a
+// kubelet would request from the runtime by other means: the URL of a forthcoming request.
 type server struct {
 	ln   net.Listener
 	http *http.Server

@@ -18,14 +18,15 @@ import (
 	"k8s.io/streaming/pkg/httpstream/spdy"
 )
 
-// forwarded is the protocol of port-forward, and tunnelled that of a WebSocket which carries it.
+// forwarded is the protocol of port-forward; tunnelled is the protocol of a WebSocket that carries
+// a port-forward.
 const (
 	forwarded = "portforward.k8s.io"
 	tunnelled = "SPDY/3.1+" + forwarded
 )
 
-// tunnel is what an API server does for kubectl: a WebSocket carries the bytes of a SPDY
-// connection with the streaming server. When one of the two ends, so does the other.
+// tunnel works like an API server for kubectl: a WebSocket carries the bytes of a SPDY connection
+// with the streaming server. When one connection ends, the other is closed, too.
 func (s *server) tunnel(w http.ResponseWriter, r *http.Request) {
 	resp, err := s.cri.GetPortForward(&runtimeapi.PortForwardRequest{PodSandboxId: "pod"})
 	if err != nil {
@@ -39,7 +40,7 @@ func (s *server) tunnel(w http.ResponseWriter, r *http.Request) {
 	}
 	defer there.Close()
 	upgrader := websocket.Upgrader{Subprotocols: []string{tunnelled}}
-	ws, err := upgrader.Upgrade(w, r, nil) // which answers if it fails
+	ws, err := upgrader.Upgrade(w, r, nil) // Upgrade sends an error response on failure
 	if err != nil {
 		return
 	}
@@ -55,7 +56,7 @@ func (s *server) tunnel(w http.ResponseWriter, r *http.Request) {
 	<-ended
 }
 
-// upgraded asks for a port-forward. What comes is to be read from in.
+// upgraded requests a port-forward. The caller must read the connection from in.
 func upgraded(ctx context.Context, text string) (conn net.Conn, in io.Reader, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, text, nil)
 	if err != nil {
@@ -82,7 +83,7 @@ func upgraded(ctx context.Context, text string) (conn net.Conn, in io.Reader, er
 	return conn, buffered, nil
 }
 
-// forwardTunnelled is forward as kubectl does it: in a WebSocket.
+// forwardTunnelled is forward in a WebSocket, as in kubectl.
 func (c *client) forwardTunnelled(ctx context.Context) (*forwarding, error) {
 	u := &url.URL{Scheme: "http", Host: c.server, Path: "/tunnel"}
 	dialer, err := portforward.NewSPDYOverWebsocketDialer(u, &rest.Config{})

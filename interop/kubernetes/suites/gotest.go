@@ -18,12 +18,12 @@ import (
 	"github.com/amahi/spdy/interop/kubernetes/internal/swap"
 )
 
-// A tally is how the tests of one package went.
+// A tally is the result of the tests of a package.
 type tally struct {
-	tests   map[string]string // name, with those of its parents: pass, fail or skip
+	tests   map[string]string // full test name: pass, fail or skip
 	outcome string            // of the package
 	seconds float64
-	output  string // of what did not pass
+	output  string // of the tests that did not pass
 }
 
 func (t tally) count(outcome string) (n int) {
@@ -35,13 +35,13 @@ func (t tally) count(outcome string) (n int) {
 	return n
 }
 
-// A result is one package with both libraries.
+// A result is the result of a package with the two libraries.
 type result struct {
 	layout, pkg string
 	moby, ours  tally
 }
 
-// worse lists the tests that pass with moby and not with ours.
+// worse lists the tests that pass with moby but not with ours.
 func (r result) worse() []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(r.moby.tests)) {
@@ -79,7 +79,7 @@ func (o options) runLayout(ctx context.Context, l layout, tmp string) ([]result,
 	return results, nil
 }
 
-// gotest runs the tests of some packages. That tests fail is no error of it.
+// gotest runs the tests of some packages. Failed tests are not an error.
 func (o options) gotest(ctx context.Context, dir string, packages []string, flags ...string) (map[string]tally, error) {
 	args := append([]string{"test", "-json", "-count=" + strconv.Itoa(o.count), "-p=" + strconv.Itoa(o.parallel), "-timeout=5m"}, flags...)
 	if o.race {
@@ -119,7 +119,7 @@ type event struct {
 	Elapsed                                   float64
 }
 
-// readEvents gathers what go test says, by package.
+// readEvents collects the events of go test by package.
 func readEvents(r io.Reader) (map[string]tally, error) {
 	tallies := make(map[string]tally)
 	output := make(map[string]string) // of one test
@@ -147,7 +147,7 @@ func readEvents(r io.Reader) (map[string]tally, error) {
 		case "pass", "fail", "skip":
 			if e.Test == "" {
 				t.outcome, t.seconds = e.Action, e.Elapsed
-			} else if t.tests[e.Test] != "fail" { // one run of several that failed is a failure
+			} else if t.tests[e.Test] != "fail" { // a failure in any of several runs counts as a failure
 				t.tests[e.Test] = e.Action
 			}
 			if e.Action == "fail" {

@@ -1,14 +1,14 @@
-// Program suites runs the tests of Kubernetes that move SPDY frames twice, with
-// moby/spdystream as Kubernetes ships it and with compat/spdystream put in its place by
-// a replace line, and compares the two, test by test.
+// Program suites runs the Kubernetes tests that transfer SPDY frames twice: with moby/spdystream as
+// Kubernetes ships it, and with compat/spdystream in its place by a replace line. It compares the
+// two runs test by test.
 //
 //	go run ./suites             every package of every layout
 //	go run ./suites -fast       without the API server, whose first build takes minutes
 //	go run ./suites -only 'cri-streaming|portforward' -v
 //
-// It fails if a test that passes with moby/spdystream does not pass with ours. All it
-// needs is Go and the module proxy. The layouts are modules in testdata: Kubernetes 0.36
-// moved these packages, and both places are in use.
+// It fails if a test that passes with moby/spdystream does not pass with ours. It needs only Go and
+// the module proxy. The layouts are modules in testdata: Kubernetes 0.36 moved these packages, and
+// both locations are in use.
 package main
 
 import (
@@ -26,15 +26,14 @@ import (
 	"github.com/amahi/spdy/interop/kubernetes/internal/swap"
 )
 
-// A layout is a version of Kubernetes and where it keeps the packages.
+// A layout is a version of Kubernetes and the location of the packages in that version.
 type layout struct {
 	name     string // of the directory in testdata
 	slow     bool
 	packages []string
 }
 
-// layouts are all packages of Kubernetes with tests that use spdystream, directly or by
-// way of httpstream.
+// layouts are all Kubernetes packages whose tests use spdystream, directly or through httpstream.
 var layouts = []layout{
 	{name: "0.37.2", packages: []string{
 		"k8s.io/streaming/pkg/httpstream",

@@ -26,8 +26,8 @@ func printTable(w io.Writer, results []result) {
 	tw.Flush()
 }
 
-// verdict says which tests ours fails and moby passes, if there are any, and what moby
-// itself fails.
+// verdict prints the tests that moby passes and ours fails, and the packages that fail with moby.
+// It returns an error for regressions.
 func verdict(w io.Writer, results []result) error {
 	worse := 0
 	for _, r := range results {
@@ -49,8 +49,8 @@ func verdict(w io.Writer, results []result) error {
 	return nil
 }
 
-// markdown is the table as the document has it: counts, and no times, so that a second
-// run writes the same.
+// markdown returns the table for the document: counts without times, so that repeated runs write
+// the same text.
 func markdown(results []result) string {
 	var b strings.Builder
 	b.WriteString("| Kubernetes | package | tests | with moby | with ours |\n| --- | --- | --- | --- | --- |\n")
@@ -60,7 +60,7 @@ func markdown(results []result) string {
 	return b.String()
 }
 
-// String is "all pass", or what does not.
+// String returns "all pass", or the counts.
 func (t tally) String() string {
 	failed, skipped := t.count("fail"), t.count("skip")
 	switch {

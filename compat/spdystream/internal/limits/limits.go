@@ -1,26 +1,25 @@
-// Package limits carries the limits of frames from the options of package spdy, which
-// are functions on a Framer, to the sessions of package spdystream.
+// Package limits passes the frame limits from the options of package spdy, which are functions on a
+// Framer, to the connections of package spdystream.
 package limits
 
-// The limits of spdystream v0.5.1 where no option sets others.
+// The limits of spdystream v0.5.1, used without options.
 const (
-	FieldSize = 1 << 20 // of a name, and of the values of one name, in bytes
+	FieldSize = 1 << 20 // of a name, and of the values of a name, in bytes
 	Fields    = 1000    // names in a header block
 	Control   = 1<<24 - 1
 
-	// others is the room in a header block, in bytes and inflated, besides its largest
-	// field. spdystream has no limit for a block, so that 100 KiB on the wire can become
-	// a gigabyte.
+	// others is the room in an inflated header block, in bytes, besides the largest field.
+	// spdystream has no limit for a block, so that 100 KiB on the wire can become a gigabyte.
 	others = 64 << 10
 
-	// perField is what a name or a value takes in a header block besides its text.
+	// perField is the overhead of a name or a value in a header block, in bytes.
 	perField = 4
 )
 
-// A Set is what a connection or Framer accepts. A zero stands for the default.
+// A Set holds the limits of a connection or Framer. A zero means the default.
 type Set struct {
 	Control   uint32 // payload of a control frame, in bytes
-	FieldSize uint32 // a name, or the values of one name, in bytes
+	FieldSize uint32 // a name, or the values of a name, in bytes
 	Fields    uint32 // names in a header block
 }
 
@@ -38,9 +37,8 @@ func (s Set) WithDefaults() Set {
 	return s
 }
 
-// Block returns how large a header block may be once it is inflated: as large as the
-// other limits allow, but no larger than one field of the largest size and 64 KiB for all
-// the others.
+// Block returns the limit for an inflated header block in bytes: as large as the other limits
+// allow, but no larger than a field of the largest size and 64 KiB for all other fields.
 func (s Set) Block() int {
 	s = s.WithDefaults()
 	field := int64(s.FieldSize) + perField
@@ -48,5 +46,5 @@ func (s Set) Block() int {
 	return int(min(most, field+others, 1<<30))
 }
 
-// Of returns what the options of package spdy set; that package provides it.
+// Of returns the limits that options of package spdy set; package spdy sets Of.
 var Of func(options any) Set

@@ -1,4 +1,4 @@
-// Package census counts what a process holds.
+// Package census counts a process's goroutines, files and memory.
 package census
 
 import (
@@ -13,17 +13,18 @@ import (
 	"time"
 )
 
-// A Census is what a process holds.
+// A Census is the resource use of a process.
 type Census struct {
 	Goroutines, Files int
-	Heap              uint64 // bytes that are reachable
+	Heap              uint64 // reachable bytes
 }
 
-// stuck is what client-go leaves behind when a session ends while a connection is being
-// opened: a goroutine that says how its error stream has ended, to nobody.
+// stuck is a goroutine that client-go leaks when a session ends while a connection is being opened.
+// The goroutine blocks while reporting the end of the error stream, since nothing receives the
+// report.
 const stuck = "portforward.(*PortForwarder).handleConnection.func1"
 
-// stuckNow counts those.
+// stuckNow counts the stuck goroutines.
 func stuckNow() (n int) {
 	for _, record := range strings.Split(Stacks(), "\n\n") {
 		if strings.Contains(record, stuck) && !strings.Contains(record, "io.ReadAll") {
@@ -35,8 +36,8 @@ func stuckNow() (n int) {
 	return n
 }
 
-// Take counts, without what client-go itself leaves behind. Idle connections of net/http are
-// for the caller to close first.
+// Take returns a census without the goroutines leaked by client-go itself. The caller must close
+// idle connections of net/http first.
 func Take() Census {
 	runtime.GC()
 	var m runtime.MemStats
@@ -48,17 +49,17 @@ func Take() Census {
 	return c
 }
 
-// Exceeds reports that there is more than before; the heap does not count.
+// Exceeds reports whether c has more goroutines or files than before; the heap is ignored.
 func (c Census) Exceeds(before Census) bool {
 	return c.Goroutines > before.Goroutines || c.Files > before.Files
 }
 
-// String is for reports.
+// String formats the census for reports.
 func (c Census) String() string {
 	return fmt.Sprintf("%d goroutines, %d files, %d KiB", c.Goroutines, c.Files, c.Heap>>10)
 }
 
-// Settle counts until there is no more than before, or patience is at its end.
+// Settle counts until no more remains than before, or until ctx ends.
 func Settle(ctx context.Context, before Census, count func() (Census, error)) (Census, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -75,7 +76,7 @@ func Settle(ctx context.Context, before Census, count func() (Census, error)) (C
 	}
 }
 
-// Stacks is what every goroutine does, those that do the same together.
+// Stacks returns the stacks of all goroutines, with equal stacks grouped.
 func Stacks() string {
 	var b bytes.Buffer
 	_ = pprof.Lookup("goroutine").WriteTo(&b, 1)

@@ -1,5 +1,5 @@
-// Package document writes results into a page between two marks, so that prose and
-// measurements can stand on one page.
+// Package document writes results into a page between two marks, so that a page can contain prose
+// and measurements.
 package document
 
 import (
@@ -8,12 +8,12 @@ import (
 	"os"
 )
 
-// marks are the lines around the section of a name.
+// marks returns the lines around a named section.
 func marks(name string) (begin, end []byte) {
 	return fmt.Appendf(nil, "<!-- begin %s -->\n", name), fmt.Appendf(nil, "<!-- end %s -->\n", name)
 }
 
-// Section is what the page has between the marks of a name.
+// Section returns the text between the marks of a section.
 func Section(path, name string) (string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -23,7 +23,7 @@ func Section(path, name string) (string, error) {
 	return string(section), err
 }
 
-// Write replaces what the page has between the marks of a name.
+// Write replaces the text between the marks of a section.
 func Write(path, name, section string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -36,7 +36,7 @@ func Write(path, name, section string) error {
 	return os.WriteFile(path, bytes.Join([][]byte{before, []byte(section), after}, nil), 0o644)
 }
 
-// split cuts a page in three. The marks stay with the first and the third.
+// split cuts a page into three parts. The marks belong to the first and the third part.
 func split(path, name string, text []byte) (before, section, after []byte, err error) {
 	begin, end := marks(name)
 	i := bytes.Index(text, begin)

@@ -1,5 +1,5 @@
-// Package rows compares pairings of two libraries: for each row, a thing that programs do,
-// how often it succeeded, what arrived and how long it took.
+// Package rows compares pairings of two libraries. A row is a use case of programs; its result has
+// the number of successes, the data that arrived and the duration.
 package rows
 
 import (
@@ -12,16 +12,16 @@ import (
 // Pairings are client and server: m is moby/spdystream, o the drop-in.
 var Pairings = []string{"mm", "mo", "om", "oo"}
 
-// A Result is what a pairing did in a row.
+// A Result is the result of a pairing in a row.
 type Result struct {
 	Row, Pairing string
 	OK, Of       int             // successes and attempts
-	Digest       string          // of what arrived; empty if the row moves nothing
-	Times        []time.Duration // of the attempts that succeeded
+	Digest       string          // of the data that arrived; empty if the row transfers nothing
+	Times        []time.Duration // of the successful attempts
 	Note         string
 }
 
-// Add adds a result to that of the same row and pairing, or appends it.
+// Add adds a result to the result of the same row and pairing, or appends it.
 func Add(results []Result, r Result) []Result {
 	for i := range results {
 		if a := &results[i]; a.Row == r.Row && a.Pairing == r.Pairing {
@@ -35,11 +35,11 @@ func Add(results []Result, r Result) []Result {
 	return append(results, r)
 }
 
-// noise is the difference between two median times that shows nothing: a machine with two
-// cores that other programs use varies by as much from one run to the next.
+// noise is the largest insignificant difference between two median times: a machine with two cores
+// under other load varies by as much between runs.
 const noise = 25 * time.Millisecond
 
-// slower is how much longer than with moby at both ends the median may take, in tenths.
+// slower is the limit for the median relative to moby at both ends, in tenths.
 const slower = 12
 
 // A Verdict compares a pairing with moby at both ends.
@@ -60,8 +60,8 @@ func (r Result) Median() time.Duration {
 	return slices.Sorted(slices.Values(r.Times))[len(r.Times)/2]
 }
 
-// Judge compares a result with that of moby at both ends. Times count where both succeeded
-// as often: to fail is quick.
+// Judge compares a result with the result of moby at both ends. Times are compared only if the two
+// succeeded equally often, because failures are fast.
 func Judge(base, r Result) Verdict {
 	switch {
 	case r.Of != base.Of, r.OK < base.OK, r.OK == base.OK && base.OK == base.Of && r.Digest != base.Digest:
@@ -79,10 +79,10 @@ func longer(a, b time.Duration) bool { return a > b*slower/10 && a > b+noise }
 // A Finding is a row that is worse in a pairing.
 type Finding struct {
 	Row, Text string
-	Slow      bool // and nothing else
+	Slow      bool // the row is only slow
 }
 
-// Slow returns the names of the rows that are slow and nothing else.
+// Slow returns the names of the rows that are only slow.
 func Slow(worse []Finding) (names []string) {
 	for _, f := range worse {
 		if f.Slow && !slices.Contains(names, f.Row) {
@@ -92,7 +92,7 @@ func Slow(worse []Finding) (names []string) {
 	return names
 }
 
-// Table compares all results, and returns what is worse.
+// Table compares all results, and returns the regressions.
 func Table(results []Result) (table string, worse []Finding) {
 	var b strings.Builder
 	b.WriteString("| row | mm | mo | om | oo |\n| --- | --- | --- | --- | --- |\n")
@@ -121,7 +121,7 @@ func Table(results []Result) (table string, worse []Finding) {
 	return b.String(), worse
 }
 
-// String says how it went.
+// String formats the result.
 func (r Result) String() string {
 	s := fmt.Sprintf("%d of %d", r.OK, r.Of)
 	if r.OK > 0 && len(r.Times) > 0 {
@@ -133,7 +133,7 @@ func (r Result) String() string {
 	return s
 }
 
-// names are the rows, in the order in which they came.
+// names returns the names of the rows, in order of first appearance.
 func names(results []Result) (names []string) {
 	for _, r := range results {
 		if !slices.Contains(names, r.Row) {

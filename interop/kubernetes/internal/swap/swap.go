@@ -1,6 +1,5 @@
-// Package swap does what a user does who puts this library in the place of
-// moby/spdystream: it adds the replace lines to a module file, without touching the
-// module.
+// Package swap replaces moby/spdystream by this library in the way a user would: it adds the
+// replace lines to a module file, without changing the module.
 package swap
 
 import (
@@ -22,8 +21,8 @@ const (
 	originalPath = "github.com/amahi/spdy/interop/kubernetes/internal/original"
 )
 
-// FindRoot looks for the repository, the directory with compat/spdystream, from the
-// working directory up.
+// FindRoot searches for the repository, the directory with compat/spdystream, from the working
+// directory upwards.
 func FindRoot() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {
@@ -39,10 +38,9 @@ func FindRoot() (string, error) {
 	return "", err
 }
 
-// Modfile writes the module file of the module in dir to path, which ends in .mod, with
-// the replace lines added, and its sums beside it. It makes sure that they work: that
-// packages built with the flags it returns are built with our library. Root is the
-// repository.
+// Modfile writes a copy of the module file of the module in dir to path, which ends in .mod, with
+// the replace lines added, and a copy of go.sum beside it. It verifies that packages built with the
+// returned flags use our library. root is the repository.
 func Modfile(ctx context.Context, root, dir, path string) (flags []string, err error) {
 	for _, ext := range []string{".mod", ".sum"} {
 		text, err := os.ReadFile(filepath.Join(dir, "go"+ext))
@@ -71,9 +69,9 @@ func Modfile(ctx context.Context, root, dir, path string) (flags []string, err e
 	return flags, nil
 }
 
-// Original returns a flag with which the package internal/original of the module in dir is
-// moby/spdystream itself, so that one program has both libraries. What it needs is written
-// to a directory.
+// Original returns a flag that makes the package internal/original of the module in dir a copy of
+// moby/spdystream, so that a program can contain both libraries. The necessary files are written to
+// scratch.
 func Original(ctx context.Context, dir, scratch string) (flag string, err error) {
 	found, err := run(ctx, dir, "list", "-m", "-f", "{{.Dir}}", mobyPath)
 	if err != nil {
@@ -109,7 +107,7 @@ func Original(ctx context.Context, dir, scratch string) (flag string, err error)
 	return "-overlay=" + file, os.WriteFile(file, text, 0o600)
 }
 
-// Go is the go command with some arguments, to be run in dir.
+// Go returns the go command with arguments, to run in dir.
 func Go(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir

@@ -10,22 +10,22 @@ import (
 	"strconv"
 )
 
-// A Process is what a command is connected to; what is not is nil.
+// A Process holds the streams of a command; unconnected streams are nil.
 type Process struct {
 	In          io.Reader
 	Out, ErrOut io.Writer
-	Size        func() (width, height uint16, ok bool) // waits for the next size of the terminal
+	Size        func() (width, height uint16, ok bool) // blocks until the next size of the terminal
 }
 
-// An ExitCode is how a command can end.
+// An ExitCode is a nonzero exit status.
 type ExitCode int
 
 func (c ExitCode) Error() string { return "exit status " + strconv.Itoa(int(c)) }
 
-// LeftOpen is the command after which the outputs are left open, as some runtimes do.
+// LeftOpen is a command that leaves the outputs open, as some runtimes do.
 const LeftOpen = "left-open"
 
-// errOnFire is what the command "fail" returns.
+// errOnFire is the result of the command "fail".
 var errOnFire = errors.New("the container is on fire")
 
 // Run runs a command.
@@ -44,7 +44,7 @@ func (p Process) Run(ctx context.Context, command []string) error {
 	case "cat":
 		_, err := io.Copy(p.Out, p.In)
 		return err
-	case "both": // SIZE SEED: writes as much as it reads, at the same time
+	case "both": // SIZE SEED: writes as many bytes as it reads, concurrently
 		d, err := Both(p.Out, p.In, uint64(number(2)), number(1))
 		if err == nil {
 			_, err = io.WriteString(p.ErrOut, d)
@@ -53,14 +53,14 @@ func (p Process) Run(ctx context.Context, command []string) error {
 	case LeftOpen, "write": // SIZE SEED
 		_, err := io.Copy(p.Out, Content(uint64(number(2)), number(1)))
 		return err
-	case "two": // SIZE SEED: stdout and stderr in turns
+	case "two": // SIZE SEED: alternates between stdout and stderr
 		return p.two(uint64(number(2)), number(1))
 	case "write-exit": // SIZE SEED CODE
 		if _, err := io.Copy(p.Out, Content(uint64(number(2)), number(1))); err != nil {
 			return err
 		}
 		return ExitCode(number(3))
-	case "digest": // says what stdin was
+	case "digest": // prints the digest of stdin
 		d, err := Digest(p.In)
 		if err == nil {
 			_, err = io.WriteString(p.Out, d)
@@ -79,7 +79,7 @@ func (p Process) Run(ctx context.Context, command []string) error {
 	return fmt.Errorf("there is no command %q", command[0])
 }
 
-// Attach is a process that echoes, or says how large its terminal is.
+// Attach runs a process that echoes, or prints the sizes of its terminal.
 func (p Process) Attach(ctx context.Context) error {
 	if p.Size != nil {
 		return p.Run(ctx, []string{"sizes", "3"})
@@ -112,28 +112,28 @@ func (p Process) sizes(count int) error {
 	return nil
 }
 
-// The ports of the pod. Nobody listens on another one.
+// The ports of the pod. All other ports are closed.
 const (
-	PortEcho = 7001 // writes back what it reads
-	PortBoth = 7002 // reads a Head, then writes as much as it reads, and then the digest of what it read
+	PortEcho = 7001 // echoes its input
+	PortBoth = 7002 // reads a Head, then writes as much as it reads, and finally the digest of the input
 	PortNone = 7003
 	PortFull = 7004 // writes without end
-	PortBusy = 7005 // answers Busy to the first bytes, and hangs up without reading the rest
+	PortBusy = 7005 // answers Busy to the first bytes, and closes without reading the rest
 )
 
-// Busy is what PortBusy answers.
+// Busy is the answer of PortBusy.
 const Busy = "HTTP/1.1 413 too large\r\n\r\n"
 
-// Ports are those on which somebody listens.
+// Ports are the open ports.
 var Ports = []int{PortEcho, PortBoth, PortFull, PortBusy}
 
-// Head is what a client says first on PortBoth.
+// Head returns the first bytes that a client sends on PortBoth.
 func Head(size int64, seed uint64) []byte {
 	head := binary.BigEndian.AppendUint64(nil, uint64(size))
 	return binary.BigEndian.AppendUint64(head, seed)
 }
 
-// Serve is what listens on a port.
+// Serve serves a connection to a port.
 func Serve(port int, conn io.ReadWriter) error {
 	switch port {
 	case PortEcho:
@@ -161,7 +161,7 @@ func Serve(port int, conn io.ReadWriter) error {
 	return err
 }
 
-// A Pod is where connections to the ports go: addresses of this machine by port.
+// A Pod maps ports to addresses on this machine.
 type Pod map[int]string
 
 // NewPod listens on all ports until the context ends.
