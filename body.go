@@ -8,13 +8,13 @@ import (
 	"sync/atomic"
 )
 
-// A lengthCheck compares the bytes of a body with its Content-Length. A body of
-// another length is an error to its reader, never a clean end.
+// A lengthCheck compares the bytes of a body with the Content-Length. A body of another length is
+// an error to the reader, never a clean end.
 type lengthCheck struct {
-	length int64        // Content-Length, less than 0 if there is none
-	left   atomic.Int64 // what has not been read yet. Several readers at once share it
-	none   bool         // there is no body: what comes all the same is dropped
-	answer bool         // it is of an answer, else of a request
+	length int64        // Content-Length; less than 0 if absent
+	left   atomic.Int64 // bytes not read yet; concurrent readers share the counter
+	none   bool         // the message has no body: received bytes are dropped
+	answer bool         // the body belongs to a response, else to a request
 }
 
 func (c *lengthCheck) init(answer bool, length int64) {
@@ -22,7 +22,7 @@ func (c *lengthCheck) init(answer bool, length int64) {
 	c.length, c.answer = length, answer
 }
 
-// label says what errors are about.
+// label names the body in errors.
 func (c *lengthCheck) label() string {
 	if c.answer {
 		return "response body"
@@ -30,12 +30,13 @@ func (c *lengthCheck) label() string {
 	return "request body"
 }
 
-// hasCome reports that there is a Content-Length and all of it has come.
+// hasCome reports whether a Content-Length is present and all of the body has been received.
 func (c *lengthCheck) hasCome(in *northbound) bool {
 	return !c.none && c.length >= 0 && in.received() >= c.length
 }
 
-// take passes the outcome of a read of n bytes from in on, unless it breaks the promise.
+// take returns the outcome of a read of n bytes from in, or an error if the body breaks the
+// Content-Length.
 func (c *lengthCheck) take(in *northbound, n int, err error) (int, error) {
 	switch {
 	case c.none:
@@ -48,7 +49,7 @@ func (c *lengthCheck) take(in *northbound, n int, err error) (int, error) {
 		return n, fmt.Errorf("spdy: %s is longer than its Content-Length: %w", c.label(), http.ErrContentLength)
 	}
 	if err == io.EOF {
-		// Another reader may not have counted yet what it has got.
+		// Another reader may not have counted the bytes of a read yet.
 		if lacks := c.length - in.received(); lacks > 0 {
 			return n, fmt.Errorf("spdy: %s is %d bytes shorter than its Content-Length: %w", c.label(), lacks, io.ErrUnexpectedEOF)
 		}
@@ -56,20 +57,20 @@ func (c *lengthCheck) take(in *northbound, n int, err error) (int, error) {
 	return n, err
 }
 
-// isRead reports that all bytes of a body with a Content-Length have been read.
+// isRead reports whether all bytes of a body with a Content-Length have been read.
 func (c *lengthCheck) isRead() bool { return c.length >= 0 && !c.none && c.left.Load() == 0 }
 
-// A requestBody is the Body of a request that a handler got.
+// A requestBody is the Body of a request that a handler received.
 type requestBody struct {
 	st     *Stream
 	req    *http.Request
 	check  lengthCheck
 	closed atomic.Bool
-	wrong  atomic.Bool // it has another length than its Content-Length
+	wrong  atomic.Bool // the body's length differs from the Content-Length
 }
 
-// Read reads what the client sends. After the last byte it sets the request's
-// Trailer and returns io.EOF.
+// Read reads the bytes that the client sends. After the last byte it sets the request's Trailer and
+// returns io.EOF.
 func (b *requestBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
@@ -80,14 +81,14 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		setTrailer(&b.req.Trailer, b.st)
-	case err != rerr: // nobody but the check has changed it
+	case err != rerr: // only the length check changes the error
 		b.wrong.Store(true)
 	}
 	return n, err
 }
 
-// WriteTo sends what the client sends on to w as it arrives, without a buffer in
-// between; it is what io.Copy uses. In all else it is Read until the end.
+// WriteTo forwards the client's bytes to w as they arrive, without an intermediate buffer; io.Copy
+// uses it. Otherwise WriteTo equals calling Read until the end.
 func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
@@ -111,7 +112,7 @@ func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
 	return n, nil
 }
 
-// Close says that nobody wants the rest.
+// Close discards the rest of the body.
 func (b *requestBody) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
 		b.st.stopReading()
@@ -119,9 +120,9 @@ func (b *requestBody) Close() error {
 	return nil
 }
 
-// bodyError makes the error of a read one of an HTTP body. A body is closed by its Close, or
-// because the handler has returned. That a cause of the program is ErrStreamClosed, perhaps of
-// another session, is not the same.
+// bodyError makes the error of a read the error of an HTTP body. A body is closed by Close, or
+// because the handler has returned. A program may also pass ErrStreamClosed as a cause, perhaps
+// from another session; that error is not converted.
 func (st *Stream) bodyError(err error) error {
 	if err == ErrStreamClosed && st.in.isDiscarding() {
 		return http.ErrBodyReadAfterClose
@@ -129,25 +130,25 @@ func (st *Stream) bodyError(err error) error {
 	return err
 }
 
-// keepsUnreadLocked reports that somebody is about to read what has come before the
-// peer's RST_STREAM: the handler of a request, or the client that waits for an answer.
-// As over HTTP/1.1 and HTTP/2 they get all of it, and then the error. It counts against
-// the windows until they have read it, or closed the body.
+// keepsUnreadLocked reports whether the bytes received before the peer's RST_STREAM have a reader:
+// the handler of a request, or the client that waits for a response. As over HTTP/1.1 and HTTP/2
+// the reader gets all of the bytes, and then the error. The bytes count against the windows until
+// they are read or the body is closed.
 func (st *Stream) keepsUnreadLocked() bool {
 	switch st.session.app.(type) {
 	case *acceptQueue:
-		// A peer that knows no other way to be through with its streams, as those of
-		// Kubernetes, resets them behind its last bytes.
+		// Some peers, such as those of Kubernetes, know no other way to end a stream than to reset
+		// it after the last bytes.
 		return st.session.unaware != nil
 	case *httpServerApp:
 		return true
 	case *httpClientApp:
-		return st.request != nil // not a push, for which nobody may ever ask
+		return st.request != nil // false for a push, which the program may never read
 	}
 	return false
 }
 
-// setTrailer adds what HEADERS frames brought to a message's trailers.
+// setTrailer adds the headers of HEADERS frames to a message's trailers.
 func setTrailer(trailer *http.Header, st *Stream) {
 	late := st.lateHeaders()
 	if len(late) == 0 {
@@ -165,23 +166,23 @@ func setTrailer(trailer *http.Header, st *Stream) {
 	}
 }
 
-// A responseBody is the Body of an answer that a client got.
+// A responseBody is the Body of a response that a client received.
 type responseBody struct {
 	st    *Stream
 	res   *http.Response
 	check lengthCheck
-	stop  func() bool // ends the watch over the request's context
+	stop  func() bool // stops watching the request's context
 	done  atomic.Bool // the end has been read, or Close called
 	to    checkedWriter
 	lends atomic.Bool // to is in use
 }
 
-// hasCome reports that the answer has a Content-Length and all of it has come: only the end of
-// the stream is missing.
+// hasCome reports whether the response has a Content-Length and all of the body has been received:
+// only the end of the stream is missing.
 func (b *responseBody) hasCome() bool { return b != nil && b.check.hasCome(&b.st.in) }
 
-// Read reads what the server sends. A body that did not come to its end is an
-// error that matches io.ErrUnexpectedEOF and what ended it.
+// Read reads the bytes that the server sends. For a truncated body the error matches
+// io.ErrUnexpectedEOF and the cause.
 func (b *responseBody) Read(p []byte) (int, error) {
 	for {
 		n, err := b.st.readBody(p)
@@ -192,7 +193,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	}
 }
 
-// taken checks what a read has brought and, at the end, lets go of the stream.
+// taken checks the outcome of a read and, at the end of the body, releases the stream.
 func (b *responseBody) taken(n int, err error) (int, error) {
 	n, err = b.check.take(&b.st.in, n, err)
 	if err == io.EOF && !b.done.Swap(true) {
@@ -202,15 +203,14 @@ func (b *responseBody) taken(n int, err error) (int, error) {
 	return n, err
 }
 
-// WriteTo sends the rest of the body on to w as it arrives, without a buffer in
-// between.
+// WriteTo forwards the rest of the body to w as the bytes arrive, without an intermediate buffer.
 func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
 	n, _, err := b.forward(w, nil)
 	return n, err
 }
 
-// forward is WriteTo with a function that is called before waiting, and tells
-// whether w failed.
+// forward is WriteTo with a function that is called before each wait. fromWriter reports whether w
+// failed.
 func (b *responseBody) forward(w io.Writer, flush func()) (n int64, fromWriter bool, err error) {
 	to := &b.to
 	if b.lends.CompareAndSwap(false, true) {
@@ -232,18 +232,18 @@ func (b *responseBody) forward(w io.Writer, flush func()) (n int64, fromWriter b
 	return n, false, err
 }
 
-// A checkedWriter holds back what goes beyond a body's Content-Length.
+// A checkedWriter withholds bytes beyond a body's Content-Length.
 type checkedWriter struct {
 	w     io.Writer
 	check *lengthCheck
-	wrong bool // it has met more than that
+	wrong bool // the body exceeded the Content-Length
 }
 
 func (c *checkedWriter) Write(p []byte) (int, error) {
 	if c.check.none {
 		return len(p), nil
 	}
-	n, err := c.check.take(nil, len(p), nil) // the end is looked at by others
+	n, err := c.check.take(nil, len(p), nil) // callers check the end
 	c.wrong = err != nil
 	k, werr := c.w.Write(p[:n])
 	if werr != nil {
@@ -252,10 +252,10 @@ func (c *checkedWriter) Write(p []byte) (int, error) {
 	return k, err
 }
 
-// Close gives the rest of the answer up: a stream that is still open is reset
-// with CANCEL. It returns without waiting for the peer. If all bytes that the Content-Length
-// promises have been read, and the request has been sent, the server has leaveTime to end the
-// stream: as over HTTP/1.1 its handler, which may have something left to do, is not cancelled.
+// Close discards the rest of the response: an open stream is reset with CANCEL. Close does not wait
+// for the peer. If all bytes of the Content-Length have been read and the request has been sent,
+// the server has leaveTime to end the stream: as over HTTP/1.1 the handler, which may still be
+// working, is not cancelled.
 func (b *responseBody) Close() error {
 	b.stop()
 	b.st.session.credit(b.st.discard())

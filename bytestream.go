@@ -6,14 +6,12 @@ import (
 	"time"
 )
 
-// This file holds what the streams of bytes have in common: raw streams, and the tunnels of
-// HTTP, see tunnel.go.
+// This file holds the code that byte streams share: raw streams, and HTTP tunnels (see tunnel.go).
 
-// ofBytesLocked reports whether the application has the stream as a connection.
+// ofBytesLocked reports whether the application uses the stream as a connection.
 func (st *Stream) ofBytesLocked() bool { return st.raw != nil || st.tunnel }
 
-// finishWrite closes our half behind what has been written. It waits for a write that is under
-// way.
+// finishWrite closes our half after the written bytes. It waits for a running Write.
 func (st *Stream) finishWrite() error {
 	s := st.session
 	for {
@@ -31,20 +29,20 @@ func (st *Stream) finishWrite() error {
 		if !st.turn.try() && st.awaitTurn(new(limit)) != nil {
 			continue // the stream has ended
 		}
-		st.passTurn() // the Write is through
+		st.passTurn() // the Write has returned
 	}
 }
 
-// finishes reports whether our half of a stream that has not ended is closed, or about to be.
+// finishes reports whether the stream is open and our half is closed or about to close.
 func (st *Stream) finishes() bool {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
 	return !st.ended && (st.state.outDone || st.finQueued || st.finHeaders)
 }
 
-// halfCloseError is what closing our half returns, which err has prevented. A peer that has
-// sent all and then gives the stream up has closed it: whoever carries bytes from one
-// connection to another goes on with those that have come.
+// halfCloseError returns the result of closing our half when err prevented the close. If the peer
+// has sent all bytes and then cancelled the stream, the close has succeeded: a program that copies
+// between two connections continues with the received bytes.
 func (st *Stream) halfCloseError(err error) error {
 	var reset *StreamError
 	if errors.As(err, &reset) && reset.Remote && reset.Status == RstCancel && st.in.ending() == endOfStream {
@@ -58,16 +56,16 @@ func (st *Stream) queueFinLocked() {
 	st.session.sched.place(st)
 }
 
-// giveUpLocked ends a stream that the application has closed: our half by fin, and the peer's by
-// a RST_STREAM behind that. It reports true if the stream has to be reset instead, because not
-// all has been written, and no more of it can be sent.
+// giveUpLocked ends a stream that the application has closed: our half by fin, and the peer's half
+// by a later RST_STREAM. cut is true if the stream must be reset instead, because written bytes are
+// unsent and cannot be sent any more.
 func (st *Stream) giveUpLocked(fin func()) (cut bool) {
 	st.unwanted = true
 	ringBell(st.room) // SendHeaders fails
 	switch {
 	case st.ended:
 		return false
-	case st.muted: // what has to be said first will never be
+	case st.muted: // the frame that must precede the FIN will never be sent
 		return true
 	case len(st.loan) > 0:
 		if !st.hasCreditLocked() || st.session.end.writeErr != nil {
@@ -87,21 +85,21 @@ func (st *Stream) giveUpLocked(fin func()) (cut bool) {
 	default:
 		fin()
 	}
-	st.cancelRest = true // unless the peer's FIN comes before ours leaves
+	st.cancelRest = true // unless the peer's FIN arrives before ours is sent
 	return false
 }
 
-// What may be kept of loans whose writers have gone, in bytes: of one, and of all of a session. It
-// is what the kernel would keep in the send buffer of a connection of TCP.
+// Limits in bytes on the loans kept after the writer has returned: for a stream, and for all
+// streams of a session. The kernel would keep as much in the send buffer of a TCP connection.
 const (
 	mostKeptLoan  = 256 << 10
 	mostKeptLoans = 1 << 20
 )
 
-// keepLoanLocked lets a writer return whose stream the application has closed. As much of its loan as
-// both windows allow at this moment is copied, and is still sent. If that is all of it, the Write has
-// succeeded and our FIN follows; else a RST_STREAM does. If nothing is copied the loan is withdrawn. left is
-// the number of bytes that will not be sent.
+// keepLoanLocked lets the writer of a stream return after the application has closed the stream. It
+// copies as much of the loan as both windows allow now; the copy is still sent. If the copy is
+// complete, the Write has succeeded and our FIN follows; else a RST_STREAM follows. If nothing is
+// copied the loan is withdrawn. left is the number of bytes that will not be sent.
 func (st *Stream) keepLoanLocked() (left int, err error) {
 	s, all := st.session, len(st.loan)
 	n := min(int64(all), st.out.avail, s.flow.out.avail, mostKeptLoan, mostKeptLoans-int64(s.sched.keptLoans))
@@ -121,7 +119,7 @@ func (st *Stream) keepLoanLocked() (left int, err error) {
 	return left, err
 }
 
-// freeOwnedLocked frees the buffer behind a loan that nobody waits for.
+// freeOwnedLocked frees the buffer of a loan that has no waiting writer.
 func (st *Stream) freeOwnedLocked() {
 	if st.closing {
 		n := len(*st.owned)
@@ -136,8 +134,8 @@ func (st *Stream) freeOwnedLocked() {
 // hasCreditLocked reports whether both windows allow the stream to send.
 func (st *Stream) hasCreditLocked() bool { return st.out.avail > 0 && st.session.flow.out.avail > 0 }
 
-// limitTail limits the time for which the end of a stream that the application has closed waits for
-// credit, when others have used up the session's window first. A slow connection is no reason.
+// limitTail bounds how long the end of a closed stream waits for credit when other streams have
+// used up the session window. A slow connection does not count.
 func (st *Stream) limitTail() {
 	st.setDeadline(&st.writeDeadline, time.Now().Add(leaveTime), func() {
 		st.session.mu.Lock()
@@ -152,8 +150,8 @@ func (st *Stream) limitTail() {
 	})
 }
 
-// writeTo writes what r reads from the stream to w, as it comes, until the peer's FIN. It holds
-// a buffer only while there is something to write.
+// writeTo copies bytes from r, a reader of the stream, to w as they arrive, until the peer's FIN.
+// It holds a buffer only while bytes are available.
 func (st *Stream) writeTo(w io.Writer, r io.Reader) (n int64, err error) {
 	for {
 		if err := st.awaitReadable(); err != nil {
@@ -172,7 +170,7 @@ func (st *Stream) writeTo(w io.Writer, r io.Reader) (n int64, err error) {
 	}
 }
 
-// awaitReadable waits until a read would not have to wait.
+// awaitReadable waits until a read would not block.
 func (st *Stream) awaitReadable() (err error) {
 	look := func() (bell chan struct{}) {
 		if err = st.readDeadline.err(); err != nil || st.in.readable() {
@@ -186,7 +184,7 @@ func (st *Stream) awaitReadable() (err error) {
 	return err
 }
 
-// passSome reads once and writes that to w.
+// passSome reads once and writes the bytes to w.
 func passSome(w io.Writer, r io.Reader) (n int, rerr, werr error) {
 	buf := readBufferPool.Get().(*[readBufferSize]byte)
 	defer readBufferPool.Put(buf)
@@ -201,14 +199,14 @@ func passSome(w io.Writer, r io.Reader) (n int, rerr, werr error) {
 	return n, rerr, werr
 }
 
-// copyPooled writes what src has to w, until it ends, through a pooled buffer.
+// copyPooled copies src to w until EOF, through a pooled buffer.
 func copyPooled(w io.Writer, src io.Reader) (n int64, err error) {
 	buf := readBufferPool.Get().(*[readBufferSize]byte)
 	defer readBufferPool.Put(buf)
 	return copyThrough(buf[:], w, src)
 }
 
-// copyThrough writes what src has to w, until it ends, through buf.
+// copyThrough copies src to w until EOF, through buf.
 func copyThrough(buf []byte, w io.Writer, src io.Reader) (n int64, err error) {
 	for {
 		k, rerr := src.Read(buf)

@@ -2,12 +2,12 @@ package spdy
 
 import "sync"
 
-// chunkSizes are the sizes of the pieces of a northbound buffer. A piece is
-// chosen by the bytes that have really arrived, never by a declared length, so
-// that a slow trickle costs little and a flood uses few pieces.
+// chunkSizes are the sizes of the chunks of a northbound buffer. The size is chosen by the bytes
+// that have arrived, never by a declared length: a slow trickle costs little and a flood uses few
+// chunks.
 var chunkSizes = [...]int{512, 2 << 10, 8 << 10, 32 << 10}
 
-// A chunk is one piece of a northbound buffer: data[r:w] is unread.
+// A chunk is a piece of a northbound buffer: data[r:w] is unread.
 type chunk struct {
 	next *chunk
 	r, w int
@@ -16,11 +16,11 @@ type chunk struct {
 
 var chunkPools [len(chunkSizes)]sync.Pool
 
-// countChunk, if not nil, is told of every chunk that leaves its pool, and of every one
-// that is given back. Only tests set it, before there is any session.
+// countChunk, if not nil, is called for every chunk that leaves or returns to a pool. Only tests
+// set it, before any session exists.
 var countChunk func(out int)
 
-// getChunk returns an empty chunk that holds n bytes, or the largest there is.
+// getChunk returns an empty chunk for n bytes, or the largest chunk.
 func getChunk(n int) *chunk {
 	if countChunk != nil {
 		countChunk(1)
@@ -38,7 +38,7 @@ func getChunk(n int) *chunk {
 	return &chunk{data: make([]byte, chunkSizes[class])}
 }
 
-// putChunk gives c back. The caller must hold the only reference.
+// putChunk returns c to the pool. The caller must hold the only reference.
 func putChunk(c *chunk) {
 	if countChunk != nil {
 		countChunk(-1)
@@ -52,11 +52,11 @@ func putChunk(c *chunk) {
 	}
 }
 
-// batchSize is how much the sender gathers before it writes to the network.
+// batchSize is the number of bytes that the sender gathers before it writes to the network.
 const batchSize = 64 << 10
 
-// A batch has room to spare beyond batchSize for the headers that are appended
-// before the sender looks at the length again.
+// A batch has room beyond batchSize for the headers that are appended before the sender checks the
+// length again.
 var batchPool = sync.Pool{New: func() any {
 	b := make([]byte, 0, batchSize+4<<10)
 	return &b
@@ -64,7 +64,7 @@ var batchPool = sync.Pool{New: func() any {
 
 func getBatch() *[]byte { return batchPool.Get().(*[]byte) }
 
-// putBatch gives a batch back, unless a rare large header block made it grow.
+// putBatch returns a batch to the pool, unless a rare large header block has grown the batch.
 func putBatch(b *[]byte) {
 	if cap(*b) > 2*batchSize {
 		return
@@ -73,14 +73,14 @@ func putBatch(b *[]byte) {
 	batchPool.Put(b)
 }
 
-// blockPool holds uncompressed header blocks on their way to the sender, and
-// inflated ones on their way from the receiver.
+// blockPool holds uncompressed header blocks on the way to the sender, and inflated header blocks
+// from the receiver.
 var blockPool = sync.Pool{New: func() any {
 	b := make([]byte, 0, 1<<10)
 	return &b
 }}
 
-// maxPooledBlock keeps a rare huge header block from staying in memory.
+// maxPooledBlock keeps a rare huge header block out of the pool.
 const maxPooledBlock = 16 << 10
 
 func getBlock() *[]byte { return blockPool.Get().(*[]byte) }
@@ -93,7 +93,7 @@ func putBlock(b *[]byte) {
 	blockPool.Put(b)
 }
 
-// answerPool holds buffers for the beginning of answers.
+// answerPool holds buffers for the beginning of responses.
 var answerPool = sync.Pool{New: func() any {
 	b := make([]byte, 0, answerBuffer)
 	return &b

@@ -11,29 +11,30 @@ import (
 	"time"
 )
 
-// A Client sends requests to one server over a SPDY session. All its methods may be called by
-// any number of goroutines at once.
+// A Client sends requests to one server over a SPDY session. Any number of goroutines may call the
+// methods of a Client at once.
 //
-// A Client of NewClient dials, and dials again when its session has ended or is lost, as a
-// Transport does: see there for what is sent again, and for how a session is found to be lost
-// whose server has gone silent. It has one session at a time that takes requests. A Client of
-// NewClientConn has the connection that it was given and no other; its requests are sent once.
+// A Client made by NewClient dials the server, and dials again after the session has ended or is
+// lost, as a Transport does. Transport documents which requests are sent again, and how the loss of
+// a session with a silent server is detected. The Client uses one session at a time for new
+// requests. A Client made by NewClientConn uses only the given connection; each request is sent
+// once.
 type Client struct {
-	session *Session   // of NewClientConn; nil for a client that dials
-	pool    *Transport // of NewClient; nil for a client that does not dial
-	home    originKey  // where pool dials
+	session *Session   // set by NewClientConn; nil for a client that dials
+	pool    *Transport // set by NewClient; nil for a client that does not dial
+	home    originKey  // the origin that pool dials
 
-	closing context.Context    // of NewClient; ends when no more sessions are made
+	closing context.Context    // set by NewClient; ends when the client makes no more sessions
 	stop    context.CancelFunc // ends closing
 
 	mu       sync.Mutex
-	sessions []*Session // those that pool has made and that may live; guarded by mu
-	latest   *Session   // the latest that is not for a single request; guarded by mu
+	sessions []*Session // sessions that pool has made and that may still be open; guarded by mu
+	latest   *Session   // the latest session not made for a single request; guarded by mu
 }
 
-// NewClient connects to a SPDY/3.1 server that speaks SPDY without TLS. addr is
-// host:port. A dial may take 30 seconds. NewClient fails if the first dial does; later ones fail
-// with the requests that need them.
+// NewClient connects to a SPDY/3.1 server without TLS. addr is host:port. A dial times out after 30
+// seconds. NewClient fails if the first dial fails; a later dial fails the requests that need a
+// session.
 func NewClient(addr string) (*Client, error) {
 	c := &Client{home: originKey{scheme: "http", addr: strings.ToLower(addr)}}
 	c.closing, c.stop = context.WithCancel(context.Background())
@@ -42,7 +43,7 @@ func NewClient(addr string) (*Client, error) {
 		StrictMaxConcurrentStreams: true,
 		DisableCompression:         true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return c.dial(ctx, network, addr) // of which the zone of an IPv6 address has its case
+			return c.dial(ctx, network, addr) // in addr the zone of an IPv6 address keeps its case
 		},
 	}
 	ps, _, err := c.pool.sessions().take(context.Background(), c.home, false)
@@ -53,7 +54,7 @@ func NewClient(addr string) (*Client, error) {
 	return c, nil
 }
 
-// dial connects to the server, unless the client is closed, which ends a dial that is under way.
+// dial connects to the server, unless the client is closed. Closing the client ends a running dial.
 func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -69,8 +70,8 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return nil, ErrSessionClosed
 }
 
-// adopt notes a session that the pool is about to use, for a single request if alone is set. It
-// may be called on nil.
+// adopt records a session that the pool is about to use, for a single request if alone is set.
+// adopt may be called on nil.
 func (c *Client) adopt(s *Session, alone bool) {
 	if c == nil {
 		return
@@ -86,14 +87,14 @@ func (c *Client) adopt(s *Session, alone bool) {
 	}
 }
 
-// isUnmade reports whether the client is a zero one.
+// isUnmade reports whether the client is a zero Client.
 func (c *Client) isUnmade() bool { return c.session == nil && c.pool == nil }
 
 // isClosed reports whether a client of NewClient makes no more sessions.
 func (c *Client) isClosed() bool { return c.closing.Err() != nil }
 
-// closes returns a channel that is closed when a client of NewClient makes no more sessions. It may be
-// called on nil, which is never closed.
+// closes returns a channel that is closed when a client of NewClient makes no more sessions. On a
+// nil Client it returns nil.
 func (c *Client) closes() <-chan struct{} {
 	if c == nil {
 		return nil
@@ -101,8 +102,8 @@ func (c *Client) closes() <-chan struct{} {
 	return c.closing.Done()
 }
 
-// close has no more sessions made, and returns those that there are. Requests that wait for another
-// one fail.
+// close stops the making of sessions and returns the existing sessions. Requests that wait for
+// another session fail.
 func (c *Client) close() []*Session {
 	switch {
 	case c.isUnmade():
@@ -116,12 +117,12 @@ func (c *Client) close() []*Session {
 	return slices.Clone(c.sessions)
 }
 
-// NewClientConn makes a client of a connection, which may be a *tls.Conn, an
-// accepted one, or any other net.Conn. The client owns the connection. If it is one
-// of TLS whose handshake is not complete, NewClientConn completes it, for at most ten
-// seconds, to learn which dialect is negotiated; it fails, and closes the
-// connection, if that fails or the server has chosen a protocol that is not SPDY. A connection whose handshake is
-// complete is taken as it is: it may have been upgraded from HTTP/1.1.
+// NewClientConn makes a client of a connection: a *tls.Conn, an accepted connection, or any other
+// net.Conn. The client owns the connection. If the handshake of a TLS connection is not complete,
+// NewClientConn completes the handshake within ten seconds to learn the negotiated dialect. It
+// fails, and closes the connection, if the handshake fails or the server has chosen a protocol
+// other than SPDY. A connection with a complete handshake is used as is: it may have been upgraded
+// from HTTP/1.1.
 func NewClientConn(c net.Conn) (*Client, error) {
 	return (*Config)(nil).NewClientConn(c)
 }
@@ -144,9 +145,9 @@ func (c *Config) NewClientConn(conn net.Conn) (*Client, error) {
 	return &Client{session: session}, nil
 }
 
-// Do sends a request and returns its answer when the headers have come; the
-// body streams, and has to be closed. It does not follow redirects. The host of the
-// request's URL is sent, and has no effect on where the request goes.
+// Do sends a request and returns the response once the headers have arrived. The body streams, and
+// the caller must close it. Do does not follow redirects. The host of the request's URL is sent,
+// and does not change the server that receives the request.
 func (c *Client) Do(req *http.Request) (*http.Response, error) { return c.RoundTrip(req) }
 
 // RoundTrip is Do; it makes a Client an http.RoundTripper.
@@ -154,36 +155,36 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case c.isUnmade():
 		if req != nil && req.Body != nil {
-			_ = req.Body.Close() // as an http.RoundTripper has to
+			_ = req.Body.Close() // an http.RoundTripper must close the body
 		}
 		return nil, errUnmadeClient
 	case c.pool == nil:
 		return c.session.RoundTrip(req)
 	case c.isClosed():
-		if s := c.Session(); req == nil || s.Err() == nil { // it says why it takes no requests
+		if s := c.Session(); req == nil || s.Err() == nil { // the session reports the reason for refusing requests
 			return s.RoundTrip(req)
 		}
 		if req.Body != nil {
-			_ = req.Body.Close() // as an http.RoundTripper has to
+			_ = req.Body.Close() // an http.RoundTripper must close the body
 		}
 		return nil, ErrSessionClosed
 	}
 	return c.pool.RoundTrip(req)
 }
 
-// Session returns the session under the client. A client of NewClient gets another one when
-// that has ended or is lost; Session returns the latest.
+// Session returns the client's session. A client of NewClient replaces a session that has ended or
+// is lost; Session returns the latest.
 func (c *Client) Session() *Session {
 	if c.pool == nil {
 		return c.session
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.latest // NewClient has made one
+	return c.latest // NewClient has made a session
 }
 
-// Close ends the client's session; see Session.Close. No other one is dialled afterwards, and
-// requests that wait for one fail with ErrSessionClosed. The error is always nil.
+// Close ends the client's session; see Session.Close. The client dials no more sessions, and
+// requests that wait for a session fail with ErrSessionClosed. The error is always nil.
 func (c *Client) Close() error {
 	sessions := c.close()
 	if insideSession() {
@@ -196,9 +197,9 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Shutdown lets the requests that run finish, takes no new ones, and closes; see
-// Session.Shutdown. No other session is dialled afterwards, and requests that wait for one fail
-// with ErrSessionClosed.
+// Shutdown lets running requests finish, refuses new requests, and closes; see Session.Shutdown.
+// The client dials no more sessions, and requests that wait for a session fail with
+// ErrSessionClosed.
 func (c *Client) Shutdown(ctx context.Context) (err error) {
 	if c.isUnmade() {
 		return errUnmadeClient
@@ -215,8 +216,8 @@ func (c *Client) Shutdown(ctx context.Context) (err error) {
 	return err
 }
 
-// Ping sends a PING and reports whether its echo came within d. The error says
-// why the session ended, if it has.
+// Ping sends a PING and reports whether the echo arrived within d. If the session has ended, the
+// error is the reason.
 func (c *Client) Ping(d time.Duration) (pinged bool, err error) {
 	if c.isUnmade() {
 		return false, errUnmadeClient

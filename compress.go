@@ -7,41 +7,36 @@ import (
 	"github.com/amahi/spdy/internal/deflate"
 )
 
-// A CompressionPolicy says how a session compresses the header blocks it sends.
-// All header blocks of one direction share a compression context, so whoever
-// can put text of his choice into a block and see how long it becomes can find
-// out what other blocks contain, letter by letter (the CRIME attack,
-// CVE-2012-4929). The policies differ in what they expose to that.
+// A CompressionPolicy selects how a session compresses the header blocks it sends. All header
+// blocks of one direction share a compression context. An attacker able to insert chosen text into
+// a block and to observe the block's length can therefore recover the contents of other blocks
+// letter by letter (the CRIME attack, CVE-2012-4929). The policies differ in how much they expose
+// to this attack.
 type CompressionPolicy uint8
 
 const (
-	// CompressSafe, the default, exposes as much as HPACK does in HTTP/2, or
-	// less. It compresses all names and the values of well-known headers that
-	// carry no secret, such as user-agent, accept and server. Every other
-	// value, above all :path, set-cookie and authorization, is sent
-	// uncompressed and kept out of the context: the length of a block tells
-	// the length of such a value but never what it has in common with another
-	// one.
+	// CompressSafe, the default, exposes as much as HPACK does in HTTP/2, or less. It compresses
+	// all header names and the values of well-known headers without secrets, such as user-agent,
+	// accept and server. Every other value, above all :path, set-cookie and authorization, is sent
+	// uncompressed and never enters the context. The length of a block reveals the length of such a
+	// value but no similarity to other values.
 	//
-	// Two kinds of value are compressed if an earlier one of the same kind is
-	// equal to them from the first byte to the last: referer, and the cookies
-	// in a cookie header, each by itself or, if that is less than 20 bytes,
-	// with its neighbours. So the length of a block tells whether it repeats
-	// a complete cookie or referer and about how many bytes ago. Somebody who
-	// knows all of one but a part is told nothing about that part before he
-	// has guessed it whole, and in a header of the same name.
+	// Values of two kinds are compressed if they equal an earlier value of the same kind
+	// completely: the referer, and the cookies in a cookie header. A cookie of less than 20 bytes
+	// is matched only together with neighbouring cookies. So the length of a block reveals whether
+	// the block repeats a complete cookie or referer, and about how many bytes ago. An attacker who
+	// knows all but a part of a value learns nothing about the unknown part without guessing it
+	// completely, in a header of the same name.
 	CompressSafe CompressionPolicy = iota
 
-	// CompressNone sends header blocks as they are. It costs the least time
-	// and needs no memory.
+	// CompressNone sends header blocks uncompressed. It needs the least CPU time and no memory.
 	CompressNone
 
-	// CompressFull compresses everything, to about as few bytes as the library
-	// zlib. Use it only between peers that never send what an attacker has
-	// chosen next to secrets. It takes several times as long as CompressSafe,
-	// and memory for what it looks for matches in: about 13 KiB from a session's
-	// first block on and up to 109 KiB after the first 32 KiB of headers, where
-	// CompressSafe takes up to 11 KiB; and of the peer up to 32 KiB instead of 8.
+	// CompressFull compresses everything, to about as few bytes as the zlib library. Use it only
+	// between peers that never send text chosen by an attacker next to secrets. It needs several
+	// times the CPU time of CompressSafe. Match tables and history use about 13 KiB from a
+	// session's first block on and up to 109 KiB after the first 32 KiB of headers, against at most
+	// 11 KiB with CompressSafe. The peer keeps up to 32 KiB of history instead of 8.
 	CompressFull
 )
 
@@ -58,19 +53,17 @@ func (p CompressionPolicy) String() string {
 	return fmt.Sprintf("CompressionPolicy(%d)", uint8(p))
 }
 
-// The window sizes announced to the peer, which has to keep so much history. A
-// page with all it consists of should fit, so that the next page is matched with
-// it; with CompressFull, whose users trade memory for bytes, as much as deflate
-// can say.
+// The window sizes announced to the peer, which must keep that much history. The safe window holds
+// the headers of a page with all resources, so that the next page matches them. Users of
+// CompressFull trade memory for bytes, so its window is the largest of deflate.
 const (
 	safeWindowBits   = 13
 	fullWindowBits   = 15
-	storedWindowBits = 11 // no matches; what spdylay announces then (SPEC §2.5)
+	storedWindowBits = 11 // no matches; spdylay announces the same size (SPEC §2.5)
 )
 
-// A headerCompressor turns the name/value blocks of one direction of a session
-// into one zlib stream. Blocks have to be sent in the order they were
-// compressed in, and none may be left out (SPEC H13).
+// A headerCompressor compresses the name/value blocks of one direction of a session into one zlib
+// stream. Blocks must be sent in the order of compression, and none may be dropped (SPEC H13).
 type headerCompressor struct {
 	version Version
 	policy  CompressionPolicy
@@ -83,9 +76,8 @@ func newHeaderCompressor(v Version, p CompressionPolicy) *headerCompressor {
 	return &headerCompressor{version: v, policy: p}
 }
 
-// appendBlock appends the compressed form of nv, a name/value block, to dst. It
-// ends in the bytes 00 00 00 FF FF of a sync flush (SPEC H13); the stream is
-// never finished.
+// appendBlock compresses the name/value block nv and appends the result to dst. The result ends
+// with the bytes 00 00 00 FF FF of a sync flush (SPEC H13). The zlib stream is never finished.
 func (c *headerCompressor) appendBlock(dst, nv []byte) []byte {
 	if c.policy == CompressNone {
 		if !c.started {
@@ -114,12 +106,12 @@ func (c *headerCompressor) appendBlock(dst, nv []byte) []byte {
 	return c.encoder.End()
 }
 
-// encodeSafe lets all of nv take part in matches but the values that are not
-// public. The encoder never looks into such a value or across it.
+// encodeSafe compresses nv and excludes non-public values from matching. The encoder never matches
+// text inside such a value or across it.
 func (c *headerCompressor) encodeSafe(nv []byte) {
 	size := c.version.lengthSize()
 	rest := nv
-	public := 0 // length of what was read but not yet encoded
+	public := 0 // start of the bytes read but not yet encoded
 	_, rest, ok := cutLength(rest, size)
 	for ok && len(rest) > 0 {
 		var name, value []byte
@@ -141,11 +133,11 @@ func (c *headerCompressor) encodeSafe(nv []byte) {
 		c.encoder.Match(nv[public:])
 		return
 	}
-	// Not a name/value block; whatever it is, it stays out of matches.
+	// Not a name/value block: exclude the rest from matching.
 	c.encoder.Literal(nv[public:])
 }
 
-// lengthSize is the size of the integers in a name/value block (SPEC §2.1).
+// lengthSize returns the size in bytes of the integers in a name/value block (SPEC §2.1).
 func (v Version) lengthSize() int {
 	if v == SPDY2 {
 		return 2
@@ -171,14 +163,14 @@ func cutField(p []byte, size int) (field, rest []byte, ok bool) {
 	return rest[:n], rest[n:], true
 }
 
-// The fields of a zlib header that matter here (RFC 1950 §2.2).
+// The fields of a zlib header used here (RFC 1950 §2.2).
 const (
 	zlibDeflate          = 8
 	zlibPresetDictionary = 0x20
 )
 
-// appendZlibHeader appends the header of a zlib stream with a preset dictionary:
-// window size and method, flags, Adler-32 of the dictionary.
+// appendZlibHeader appends the header of a zlib stream with a preset dictionary: window size and
+// method, flags, Adler-32 of the dictionary.
 func appendZlibHeader(dst []byte, v Version, windowBits int) []byte {
 	h := uint16(windowBits-8)<<12 | zlibDeflate<<8 | zlibPresetDictionary
 	h += 31 - h%31 // FCHECK makes it a multiple of 31

@@ -6,20 +6,19 @@ import (
 	"github.com/amahi/spdy/internal/deflate"
 )
 
-// isPublic reports whether CompressSafe may match the value of a header. It
-// does so only for headers
+// isPublic reports whether CompressSafe may match the value of a header. Public headers satisfy two
+// conditions:
 //
-//   - whose values are no secrets: they follow from the software at either end
-//     and its configuration, not from the user, the session or the content, and
-//   - that do not normally repeat what a stranger has chosen.
+//   - Their values are no secrets: values depend on the software and configuration of client
+//     or server, not on the user, the session or the content.
+//   - Their values do not normally repeat text chosen by an attacker.
 //
-// That leaves out, besides everything that authenticates (cookie, set-cookie,
-// authorization, www-authenticate with its nonces) and everything unknown:
-// :path, url, referer, location, link, origin, access-control-allow-origin,
-// which tell what a user does; etag, content-length, last-modified and their
-// conditions and ranges, which tell what the content is;
-// content-security-policy, which carries nonces; and x-forwarded-for and via.
-// What becomes of all these is up to encodePrivate.
+// This excludes all unknown headers and all headers that authenticate: cookie, set-cookie,
+// authorization, and www-authenticate with its nonces. It excludes headers that reveal the user's
+// actions: :path, url, referer, location, link, origin and access-control-allow-origin. It excludes
+// headers that reveal the content: etag, content-length, last-modified, and the related conditions
+// and ranges. It excludes content-security-policy, which carries nonces, and x-forwarded-for and
+// via. encodePrivate encodes the excluded values.
 func (c *headerCompressor) isPublic(name, value []byte) bool {
 	switch string(name) {
 	case ":host", "host":
@@ -47,10 +46,9 @@ func (c *headerCompressor) isPublic(name, value []byte) bool {
 	return false
 }
 
-// isFirstHost reports whether value is the first host named in the session. To
-// an origin that is nearly always so. A session with a forward proxy names many
-// hosts, and what a page makes a browser ask for must not tell, letter by
-// letter, what other hosts it has asked for.
+// isFirstHost reports whether value is the first host named in the session. On a session with an
+// origin server nearly every host is. A session with a forward proxy names many hosts: requests
+// triggered by a page must not reveal, letter by letter, the other hosts requested by the browser.
 func (c *headerCompressor) isFirstHost(value []byte) bool {
 	if c.host == nil {
 		c.host = append([]byte{}, value...)
@@ -58,19 +56,18 @@ func (c *headerCompressor) isFirstHost(value []byte) bool {
 	return bytes.Equal(c.host, value)
 }
 
-// The values that are matched with another only if both are equal as a whole, and
-// only with values of the same kind: a cookie must not tell whether it is in a
-// referer.
+// The kinds of values that are matched only as a whole, and only with values of the same kind: a
+// cookie must not reveal whether it occurs in a referer.
 const (
 	wholeCookie deflate.Kind = iota
 	wholeReferer
 )
 
-// encodePrivate encodes the value of a header that is not public. Most are sent as
-// they are and leave no trace. Cookies and the referer, which a client says again
-// and again, may be matched as a whole. What that tells is if a stranger has
-// guessed all of one and can have it sent in the header where it belongs, which
-// scripts and links of other sites cannot.
+// encodePrivate encodes the value of a non-public header. Most values are sent as literals and
+// never become a source of matches. Cookies and the referer, which clients repeat in each request,
+// may be matched as a whole. Such a match confirms an attacker's guess only if the guess is
+// complete and sent in the proper header, and scripts and links of other sites cannot set that
+// header.
 func (c *headerCompressor) encodePrivate(name, value []byte) {
 	switch string(name) {
 	case "cookie":
@@ -86,10 +83,10 @@ func (c *headerCompressor) encodePrivate(name, value []byte) {
 	}
 }
 
-// cookieUnit returns how much of a cookie header's value is matched together: a
-// cookie, with the semicolon and the space behind it, and all the cookies that
-// follow as long as either is too short to stand alone. One that takes only a few
-// values is thus not matched unless all of its unit is guessed.
+// cookieUnit returns the length of the first unit of a cookie header's value that is matched as a
+// whole. A unit is a cookie with the following semicolon and space, extended by the next cookies
+// while either part is too short to stand alone. So a cookie with only a few possible values is
+// matched only if the whole unit is guessed.
 func cookieUnit(value []byte) int {
 	n := firstCookie(value)
 	for n < len(value) {
@@ -102,8 +99,7 @@ func cookieUnit(value []byte) int {
 	return n
 }
 
-// firstCookie returns the length of the first cookie of value and what parts it
-// from the next one.
+// firstCookie returns the length of the first cookie of value, including the separator.
 func firstCookie(value []byte) int {
 	if i := bytes.Index(value, []byte("; ")); i >= 0 {
 		return i + len("; ")

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// counters are the totals of a session. They cost it less than 300 bytes, no
-// allocation before the first RST_STREAM, and no lock that is not held anyway.
+// counters are the totals of a session. They use less than 300 bytes, allocate nothing before the
+// first RST_STREAM, and need no lock of their own.
 type counters struct {
 	// Guarded by Session.mu.
-	opened, accepted uint32 // streams; more than 2^30 ids there are not
+	opened, accepted uint32 // streams; there are at most 2^30 ids
 	sent             frameCounts
 	dataSent         int64
-	dataFrames       uint64 // that came in
+	dataFrames       uint64 // received
 	dataReceived     int64
 	roundTrip        time.Duration // of the latest PING
-	leastTrip        time.Duration // of all PINGs so far, and of answers that came sooner; 0 before the first PING
-	resets           *resetCounts  // nil before the first
-	stalls           uint32        // times that the receiver stopped reading, see awaitRoom
+	leastTrip        time.Duration // shortest of all PINGs, and of responses that arrived faster; 0 before the first PING
+	resets           *resetCounts  // nil before the first RST_STREAM
+	stalls           uint32        // times the receiver stopped reading, see awaitRoom
 	shed             uint32        // streams reset because of their unread bytes, see shed.go
 
-	// Written by the receiver. How many bytes it has read, its reader counts.
-	received                          [len(frameCounts{})]atomic.Uint64 // but not DATA
+	// Written by the receiver. Its reader counts the bytes received.
+	received                          [len(frameCounts{})]atomic.Uint64 // except DATA
 	headersReceived, deflatedReceived atomic.Int64
 
 	// Written by the sender.
@@ -32,10 +32,10 @@ type counters struct {
 
 type frameCounts = FrameCounts
 
-// resetCounts are the RST_STREAM frames of a session.
+// resetCounts counts the RST_STREAM frames of a session.
 type resetCounts struct{ sent, received ResetCounts }
 
-// tripLocked takes note of the round trip of a PING.
+// tripLocked records the round trip of a PING.
 func (c *counters) tripLocked(d time.Duration) {
 	c.roundTrip = d
 	if d = max(d, 1); c.leastTrip == 0 || d < c.leastTrip {
@@ -43,7 +43,7 @@ func (c *counters) tripLocked(d time.Duration) {
 	}
 }
 
-// slot is where frames of a type are counted.
+// slot returns the index of a frame type in a frameCounts.
 func (t FrameType) slot() int {
 	if t > FrameWindowUpdate {
 		return int(FrameNoop)
@@ -51,7 +51,7 @@ func (t FrameType) slot() int {
 	return int(t)
 }
 
-// slot is where a status is counted.
+// slot returns the index of a status in a ResetCounts.
 func (s RstStatus) slot() int {
 	if s > RstFrameTooLarge {
 		return 0
@@ -59,7 +59,7 @@ func (s RstStatus) slot() int {
 	return int(s)
 }
 
-// noteControlLocked counts control frames that are about to leave.
+// noteControlLocked counts control frames about to be sent.
 func (c *counters) noteControlLocked(frames []byte) {
 	for len(frames) >= frameHeaderSize {
 		h := parseFrameHeader(frames)
@@ -67,13 +67,13 @@ func (c *counters) noteControlLocked(frames []byte) {
 		frames = frames[frameHeaderSize+h.length:]
 		c.sent[h.typ.slot()]++
 		if h.typ == FrameRstStream {
-			_, status, _ := parseRstStream(h, p) // our own
+			_, status, _ := parseRstStream(h, p) // our own frame
 			c.resetsLocked().sent[status.slot()]++
 		}
 	}
 }
 
-// noteReceived counts a control frame that has come.
+// noteReceived counts a received control frame.
 func (c *counters) noteReceived(t FrameType, v Version, ours bool) {
 	if !ours || !t.definedIn(v) {
 		t = FrameNoop
@@ -88,10 +88,10 @@ func (c *counters) resetsLocked() *resetCounts {
 	return c.resets
 }
 
-// Stats returns what the session is doing and has done. It may be called at any
-// time, also after the session has ended: then the totals are final, and the gauges
-// are zero as soon as handlers have returned and bodies are read or closed. It holds
-// the session's lock for as long as it takes to look at every open stream.
+// Stats returns the gauges and totals of the session. It may be called at any time, even after the
+// session has ended. Then the totals are final, and the gauges are zero as soon as handlers have
+// returned and bodies are read or closed. Stats holds the session's lock while it visits every open
+// stream.
 func (s *Session) Stats() SessionStats {
 	s = s.made()
 	s.mu.Lock()
@@ -121,7 +121,7 @@ func (s *Session) Stats() SessionStats {
 		IdleFrames:       s.floods.idled.Load(),
 		Flooded:          errors.Is(s.end.err, ErrFlood),
 	}
-	open := s.unaware != nil && s.unaware.credit > 0 // nothing that the peer has granted counts
+	open := s.unaware != nil && s.unaware.credit > 0 // the peer's grants do not count
 	if s.flow.doubt != nil {
 		t.Version = SPDY3
 	} else if s.version.sessionFlowControl() {
@@ -164,7 +164,7 @@ func (s *Session) streamStatesLocked() (n StreamStates) {
 	n.Lingering = s.peerStreams
 	for _, st := range s.streams {
 		if !st.state.ours {
-			n.Lingering-- // it has its slot, and has not ended
+			n.Lingering-- // occupies a slot, but has not ended
 		}
 		switch {
 		case !st.onWire:
@@ -180,7 +180,7 @@ func (s *Session) streamStatesLocked() (n StreamStates) {
 	return n
 }
 
-// unsentLocked is how much DATA has been lent to the sender.
+// unsentLocked returns the number of DATA bytes lent to the sender.
 func (s *Session) unsentLocked() (n int64) {
 	for _, st := range s.streams {
 		n += int64(len(st.loan))

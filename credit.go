@@ -5,39 +5,39 @@ import (
 	"sync/atomic"
 )
 
-// unlimited stands for a window in the versions that have none.
+// unlimited is the window size in versions without flow control.
 const unlimited = 1 << 62
 
-// A credit is the flow-control manager of a session: both windows of the session, the
-// credit that it owes the peer, the initial window of the peer's streams, and the pool
-// from which the windows of streams grow. The flow-control manager of a stream is the
-// inflow in its northbound buffer and the outflow beside its loan.
+// A credit is the flow-control manager of a session. It holds the session's send and receive
+// windows, the credit owed to the peer, the initial window of the peer's streams, and the pool from
+// which stream windows grow. A stream's flow-control manager is the inflow in its northbound buffer
+// and the outflow beside its loan.
 //
-// It is arithmetic: it never waits, so it has no goroutine. Session.mu guards all
-// fields but owed, step and room.
+// A credit only computes and never waits, so it has no goroutine. Session.mu guards all fields
+// except owed, step and room.
 type credit struct {
-	in  inflow  // DATA of the peer, on all streams
-	out outflow // DATA of ours, on all streams
+	in  inflow  // DATA from the peer, on all streams
+	out outflow // our DATA, on all streams
 
-	// owed is credit for bytes that applications have read or discarded, and that no
-	// WINDOW_UPDATE has granted yet.
+	// owed is credit for bytes that applications have read or discarded and that no WINDOW_UPDATE
+	// has granted.
 	owed    atomic.Int64
-	step    atomic.Int64 // owed credit that is worth a WINDOW_UPDATE, see paceLocked
-	granted grantMark    // the WINDOW_UPDATE for the session that waits for the sender
+	step    atomic.Int64 // owed credit that triggers a WINDOW_UPDATE, see paceLocked
+	granted grantMark    // the session's WINDOW_UPDATE waiting for the sender
 
-	limit int64         // unread bytes at which the receiver sheds streams or stops reading; 0 if windows bound them; immutable
-	room  chan struct{} // doorbell for a receiver that has stopped reading, see awaitRoom
+	limit int64         // unread bytes at which the receiver sheds streams or stops reading; 0 if bounded by windows; immutable
+	room  chan struct{} // doorbell for a receiver in awaitRoom
 
 	shortStep int64 // value of step while the window is short; immutable
 
-	// These are bytes that ended streams have left unread, less the first window of those
-	// whose slot is not free. They take up the session's window: first of what windows may
-	// grow by, and then slots of the side that opened the streams.
+	// keptOurs and keptTheirs count unread bytes of ended streams, less the first window of streams
+	// whose slot is not free. Kept bytes occupy the session's window: first the pool for window
+	// growth, then slots of the side that opened the streams.
 	keptOurs, keptTheirs int64
 
 	tuner      windowTuner
 	peerWindow int64  // INITIAL_WINDOW_SIZE of the peer
-	doubt      *doubt // not nil while the peer may speak SPDY/3 or SPDY/3.1
+	doubt      *doubt // not nil while the peer's version is SPDY/3 or SPDY/3.1
 }
 
 func (c *credit) init(conf *Config, v Version) {
@@ -50,16 +50,16 @@ func (c *credit) init(conf *Config, v Version) {
 	if !v.streamFlowControl() {
 		c.peerWindow, c.limit = unlimited, int64(conf.SessionWindow)
 	} else if !v.sessionFlowControl() {
-		c.limit = int64(conf.SessionWindow) + 1 // which streams with windows do not reach
+		c.limit = int64(conf.SessionWindow) + 1 // unreachable by streams with windows
 	}
 	c.tuner = conf.newWindowTuner(v)
 	c.shortStep = min(c.in.size/4, int64(conf.StreamWindow)/2)
 	c.step.Store(c.in.size / 4)
 }
 
-// paceLocked sets step: a quarter of the window saves frames, but unread streams may leave
-// less than that to the others. So half a stream's window is enough while the peer has less
-// than half of the session's window.
+// paceLocked sets step. A quarter of the session's window saves frames, but unread streams may
+// leave less than a quarter to other streams. So the step is half a stream's window while the peer
+// has less than half of the session's window.
 func (c *credit) paceLocked() {
 	if c.in.avail < c.in.size/2 {
 		c.step.Store(c.shortStep)
@@ -68,11 +68,11 @@ func (c *credit) paceLocked() {
 	}
 }
 
-// unreadLocked is the number of DATA bytes that the peer has been charged for, and that
-// no application has read or discarded.
+// unreadLocked returns the number of DATA bytes charged to the peer and neither read nor discarded
+// by an application.
 func (c *credit) unreadLocked() int64 { return c.in.size - c.in.avail - c.owed.Load() }
 
-// spend charges DATA of n bytes that is about to be sent.
+// spend charges n bytes of DATA about to be sent.
 func (c *credit) spend(n int64) {
 	c.out.spend(n)
 	if c.doubt != nil {
@@ -80,17 +80,16 @@ func (c *credit) spend(n int64) {
 	}
 }
 
-// grow adds a WINDOW_UPDATE for the session, which only a peer of SPDY/3.1 sends. It
-// reports false if the delta is 0 or the window would pass 2^31-1 (SPEC W5, W7).
+// grow adds the delta of a WINDOW_UPDATE for the session, sent only by SPDY/3.1 peers. It returns
+// false if the delta is 0 or the window would exceed 2^31-1 (SPEC W5, W7).
 func (c *credit) grow(delta int64) bool {
 	c.resolveLocked()
 	return delta > 0 && c.out.grow(delta)
 }
 
-// chargeLocked charges DATA of n bytes to the session window. It reports false if the peer
-// overran it. If the window becomes short, credit that is owed is granted
-// at once. Bytes are only counted while the peer does not have to know the window: a
-// peer that may speak SPDY/3, or one that may do no flow control.
+// chargeLocked charges n bytes of DATA to the session window. It returns false if the peer overran
+// the window. If the window becomes short, owed credit is granted at once. Bytes are only counted,
+// not limited, for a peer that may speak SPDY/3 or may not support flow control.
 func (s *Session) chargeLocked(n int64) bool {
 	if s.flow.doubt != nil || s.unaware != nil {
 		s.flow.in.avail -= n
@@ -98,7 +97,7 @@ func (s *Session) chargeLocked(n int64) bool {
 		return false
 	}
 	s.flow.paceLocked()
-	if s.flow.owed.Load() >= s.flow.step.Load() { // after the change of step: a reader looks in the other order
+	if s.flow.owed.Load() >= s.flow.step.Load() { // after step changes: readers use the opposite order
 		s.settleLocked()
 		s.ringLocked()
 	}
@@ -112,31 +111,31 @@ func (s *Session) unread() int64 {
 	return s.flow.unreadLocked()
 }
 
-// ringRoom tells a receiver in awaitRoom that bytes have been read.
+// ringRoom wakes a receiver in awaitRoom after bytes have been read.
 func (c *credit) ringRoom() {
 	if c.limit != 0 {
 		ringBell(c.room)
 	}
 }
 
-// spareLocked is what kept bytes leave of what windows may grow by. It is negative if they
-// hold slots.
+// spareLocked returns the part of the growth pool not occupied by kept bytes. The result is
+// negative if kept bytes occupy slots.
 func (c *credit) spareLocked() int64 { return c.tuner.pool - c.keptOurs - c.keptTheirs }
 
-// heldLocked is the number of slots that kept bytes hold, of those of the side whose streams
-// have kept them.
+// heldLocked returns the number of slots occupied by kept bytes, on the side whose streams kept the
+// bytes.
 func (s *Session) heldLocked(kept int64) int { return s.heldBesideLocked(kept, 0) }
 
-// heldBesideLocked is heldLocked if freed bytes of these were not kept any more.
+// heldBesideLocked is heldLocked with freed fewer kept bytes.
 func (s *Session) heldBesideLocked(kept, freed int64) int {
 	window := int64(s.conf.StreamWindow)
 	over := min(kept, -s.flow.spareLocked()) - freed
 	return int((max(over, 0) + window - 1) / window)
 }
 
-// crowdedLocked reports that the windows of the streams which the peer has open, and what its
-// ended ones have left unread, are all that is granted to it. Where handlers read them, what
-// cancelled ones have left unread makes way, see backLocked.
+// crowdedLocked reports whether the peer's whole grant is used up by the windows of its open
+// streams and the unread bytes of its ended streams. On sessions with handlers, unread bytes of
+// cancelled streams are dropped instead, see backLocked.
 func (s *Session) crowdedLocked() bool {
 	return s.handlers == nil && s.flow.keptTheirs > 0 && s.peerStreams >= s.conf.MaxConcurrentStreams-s.heldLocked(s.flow.keptTheirs)
 }
@@ -148,16 +147,16 @@ func (s *Session) crowded() bool {
 	return s.crowdedLocked()
 }
 
-// keepLocked notes the unread bytes of a stream that has ended.
+// keepLocked records the unread bytes of an ended stream.
 func (s *Session) keepLocked(st *Stream) {
 	if s.version.streamFlowControl() {
-		st.settles.Store(true) // before looking: a reader that comes between settles again
+		st.settles.Store(true) // first, so that a concurrent reader settles again
 		s.settleKeptLocked(st)
 	}
 }
 
-// settleKeptLocked takes back what the window of a stream that has ended was given, counts
-// the bytes that it keeps instead, and lets openers in whose windows have become free.
+// settleKeptLocked returns the window growth of an ended stream to the pool, counts the stream's
+// kept bytes, and admits openers whose windows have become free.
 func (s *Session) settleKeptLocked(st *Stream) {
 	s.forgetReadLocked(st)
 	if !st.ended || !s.version.streamFlowControl() {
@@ -168,7 +167,7 @@ func (s *Session) settleKeptLocked(st *Stream) {
 	case s.unaware != nil && n > 0:
 		return
 	case s.unaware == nil:
-		if st.held && (s.handlers == nil || !st.cameToEndLocked()) { // or the peer has another window instead, see backLocked
+		if st.held && (s.handlers == nil || !st.cameToEndLocked()) { // else the peer has a new window for the slot, see backLocked
 			n = max(n-int64(s.conf.StreamWindow), 0)
 		}
 		kept := &s.flow.keptTheirs
@@ -184,8 +183,8 @@ func (s *Session) settleKeptLocked(st *Stream) {
 	s.shed.watchLocked(s)
 }
 
-// sparedLocked lets openers in if kept bytes hold fewer slots than before, when
-// spareLocked was as given.
+// sparedLocked admits openers if kept bytes occupy fewer slots than before. The argument is the
+// earlier result of spareLocked.
 func (s *Session) sparedLocked(before int64) {
 	if before < 0 && s.flow.spareLocked() > before && s.end.err == nil {
 		s.admitOpenersLocked()
@@ -228,7 +227,7 @@ func (s *Session) creditLocked(n int64) {
 	s.flow.ringRoom()
 }
 
-// settleLocked grants the peer all credit that is owed.
+// settleLocked grants the peer all owed credit.
 func (s *Session) settleLocked() {
 	n := s.flow.owed.Swap(0)
 	s.flow.in.avail += n
@@ -243,7 +242,7 @@ func (s *Session) settleLocked() {
 	}
 }
 
-// creditStream grants the peer credit for one stream, if the stream is still open.
+// creditStream grants the peer credit for a stream, if the stream is still open.
 func (s *Session) creditStream(st *Stream, grant int64) {
 	if grant == 0 || !s.version.streamFlowControl() {
 		return
@@ -262,15 +261,15 @@ func (s *Session) creditStream(st *Stream, grant int64) {
 	s.ring()
 }
 
-// A grantMark is the place of a WINDOW_UPDATE among the control frames that wait for the
-// sender, so that its delta can grow. Guarded by Session.mu.
+// A grantMark is the position of a WINDOW_UPDATE among the control frames queued for the sender, so
+// that the delta can be increased. Guarded by Session.mu.
 type grantMark struct {
 	batch uint64 // value of Session.batch when the frame was queued
-	at    int    // offset of its delta in Session.control
+	at    int    // offset of the delta in Session.control
 }
 
-// grantLocked queues credit for a stream, or with id 0 for the session. At most one
-// WINDOW_UPDATE waits for each stream of a peer that does not read.
+// grantLocked queues credit for a stream, or for the session if id is 0. At most one WINDOW_UPDATE
+// per stream is queued while the peer does not read.
 func (s *Session) grantLocked(id uint32, mark *grantMark, n int64) {
 	if mark.batch == s.batch {
 		p := s.control[mark.at:]

@@ -7,19 +7,18 @@ import (
 	"time"
 )
 
-// A limit holds a deadline from its first setting on. Most streams never get one, so it is
-// made then.
+// A limit holds a deadline. Most streams never set a deadline, so the first setting allocates it.
 type limit struct{ atomic.Pointer[deadline] }
 
 var _ limiter = (*limit)(nil)
 
-// err returns os.ErrDeadlineExceeded if there is a deadline and it has passed.
+// err returns os.ErrDeadlineExceeded if a deadline is set and has passed.
 func (l *limit) err() error { return l.Load().err() }
 
-// passed returns the latch of the deadline, nil if none was ever set.
+// passed returns the latch of the deadline, or nil if no deadline was ever set.
 func (l *limit) passed() <-chan struct{} { return l.Load().wait() }
 
-// make returns the deadline, which it makes if there is none.
+// make returns the deadline and allocates it if necessary.
 func (l *limit) make() *deadline {
 	if d := l.Load(); d != nil {
 		return d
@@ -28,33 +27,33 @@ func (l *limit) make() *deadline {
 	return l.Load()
 }
 
-// A deadline is a point in time that a select can wait for and that can be
-// moved at any moment. The zero value never passes.
+// A deadline is a point in time that a select can wait for and that can be moved at any moment. The
+// zero value never passes.
 type deadline struct {
 	mu     sync.Mutex
-	at     time.Time // zero for never
+	at     time.Time // zero means never
 	timer  *time.Timer
-	passed chan struct{} // latch: closed when the time has come
+	passed chan struct{} // latch: closed when the deadline passes
 	closed bool          // passed has been closed
-	moves  uint          // counts set, so that a late timer knows it is out of date
-	then   func()        // called when the time has come; nil if nothing is to be
-	over   bool          // its stream has ended: a timer would keep that
-	shared bool          // a successor of the stream has it too
-	final  bool          // the application moves it no more, see enforce
+	moves  uint          // number of calls of setLocked, to detect an outdated timer
+	then   func()        // called when the deadline passes; may be nil
+	over   bool          // the stream has ended: no timer may keep the stream alive
+	shared bool          // shared with a successor of the stream
+	final  bool          // the application can no longer move the deadline, see enforce
 }
 
-// set moves the deadline; the zero time means never.
+// set moves the deadline. The zero time means never.
 func (d *deadline) set(t time.Time) { d.setThen(t, nil) }
 
-// setThen is set with a function to be called, with no lock held, when the time has
-// come and the deadline has not been moved. That must be in the future.
+// setThen is set with a function then, called without locks when the deadline passes unless the
+// deadline was moved before. If then is not nil, t must be in the future.
 func (d *deadline) setThen(t time.Time, then func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.setLocked(t, then)
 }
 
-// resume continues a deadline whose stream has ended, for the stream that succeeds it.
+// resume continues the deadline of an ended stream for the stream that succeeds it.
 func (d *deadline) resume() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -89,7 +88,7 @@ func (d *deadline) setLocked(t time.Time, then func()) {
 	d.expireLocked()
 }
 
-// expire ends the wait, unless the deadline has been moved since.
+// expire ends the wait unless the deadline has been moved since.
 func (d *deadline) expire(move uint) {
 	d.mu.Lock()
 	var then func()
@@ -103,9 +102,9 @@ func (d *deadline) expire(move uint) {
 	}
 }
 
-// enforce has then called when the deadline passes, if there is one and nothing else is to be
-// done by then: for those who will not wait any more, and whose deadline it stays. One that has
-// passed is put off by grace.
+// enforce makes the deadline final: the application can no longer move it. If a deadline is set and
+// has no other function, enforce makes it call then when it passes. A deadline that has already
+// passed is extended by grace.
 func (d *deadline) enforce(grace time.Duration, then func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -126,8 +125,8 @@ func (d *deadline) expireLocked() {
 	}
 }
 
-// wait returns the latch to select on; nil if there is no deadline. The latch stays the same
-// until the deadline has passed, however often it is moved.
+// wait returns the latch to select on, or nil for a nil deadline. The latch does not change until
+// the deadline has passed, however often the deadline is moved.
 func (d *deadline) wait() <-chan struct{} {
 	if d == nil {
 		return nil
@@ -157,9 +156,8 @@ func (d *deadline) err() error {
 	return nil
 }
 
-// SetReadDeadline makes reads of the peer's bytes fail with
-// os.ErrDeadlineExceeded from t on. The zero time means never. Other streams and
-// the session do not notice.
+// SetReadDeadline makes reads of the peer's bytes fail with os.ErrDeadlineExceeded from t on. The
+// zero time means never. Other streams and the session are not affected.
 func (st *Stream) SetReadDeadline(t time.Time) error {
 	if err := st.unmade(); err != nil {
 		return err
@@ -169,18 +167,18 @@ func (st *Stream) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// SetWriteDeadline makes writes that the peer has left no window for, or the
-// network no room, fail with os.ErrDeadlineExceeded from t on. The zero time
-// means never. Other streams and the session do not notice.
+// SetWriteDeadline makes writes blocked by the peer's window or by the network fail with
+// os.ErrDeadlineExceeded from t on. The zero time means never. Other streams and the session are
+// not affected.
 //
-// The deadline of a handler limits the end of its answer, too: a stream whose last bytes have
-// not been taken by then is reset. It counts as it was when the handler returned.
+// The deadline of a handler also limits the end of its response: the stream is reset if the
+// connection has not accepted the last bytes by then. The deadline at the handler's return applies.
 func (st *Stream) SetWriteDeadline(t time.Time) error {
 	if err := st.unmade(); err != nil {
 		return err
 	}
 	st.session.mu.Lock()
-	// Else nothing is written any more, and limitSilence, limitTail or limitEnd has the timer.
+	// Otherwise nothing more is written, and limitSilence, limitTail or limitEnd uses the timer.
 	if st.unfinished == nil && !st.closing && !st.writeDeadline.Load().isFinal() {
 		st.setDeadline(&st.writeDeadline, t, nil)
 	}
@@ -191,31 +189,31 @@ func (st *Stream) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// setDeadline sets the deadline in p. The caller rings the bells of the waits that p limits
-// afterwards, for it may be their first deadline.
+// setDeadline sets the deadline in p. The caller must ring the bells of the waits limited by p
+// afterwards, because this may be their first deadline.
 func (st *Stream) setDeadline(p *limit, t time.Time, then func()) {
 	d := p.Load()
 	if d == nil {
 		d = p.make()
-		if latched(st.done) { // else finishLocked finds it, and stops it
+		if latched(st.done) { // otherwise finishLocked stops the deadline
 			d.stopUnlessShared()
 		}
 	}
 	d.setThen(t, then)
 }
 
-// limitAnswer resets the stream if it has not ended by t and nobody has moved its
-// write deadline: that of a server's WriteTimeout, which also ends a stream whose
-// handler has returned and whose client does not take the rest.
+// limitAnswer resets the stream at t unless the stream has ended or the write deadline has been
+// moved. It implements a server's WriteTimeout, which also ends a stream whose handler has returned
+// and whose client does not receive the rest.
 func (st *Stream) limitAnswer(t time.Time) {
 	st.setDeadline(&st.writeDeadline, t, func() {
 		st.reset(RstInternalError, "the answer took longer than WriteTimeout", os.ErrDeadlineExceeded)
 	})
 }
 
-// limitEnd has the handler's write deadline limit the end of its answer, for which no goroutine
-// waits. One that passed between the last write and the handler's return does not keep the end
-// from the client, which has leaveTime to take it.
+// limitEnd applies the handler's write deadline to the end of the response, for which no goroutine
+// waits. If the deadline passed between the last write and the handler's return, the client still
+// has leaveTime to receive the end.
 func (st *Stream) limitEnd() {
 	if d := st.writeDeadline.Load(); d != nil {
 		d.enforce(leaveTime, func() {
@@ -224,7 +222,7 @@ func (st *Stream) limitEnd() {
 	}
 }
 
-// isFinal reports whether the application's deadline stays as it is. It may be called on nil.
+// isFinal reports whether the application can no longer move the deadline. It may be called on nil.
 func (d *deadline) isFinal() bool {
 	if d == nil {
 		return false
@@ -234,7 +232,7 @@ func (d *deadline) isFinal() bool {
 	return d.final
 }
 
-// stop releases the timer, and needs no other one from now on.
+// stop releases the timer and prevents new timers.
 func (d *deadline) stop() {
 	if d == nil {
 		return
@@ -244,7 +242,7 @@ func (d *deadline) stop() {
 	d.stopLocked()
 }
 
-// stopUnlessShared is stop for a stream that may have been succeeded meanwhile.
+// stopUnlessShared is stop for a stream that may have a successor.
 func (d *deadline) stopUnlessShared() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

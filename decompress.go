@@ -10,26 +10,24 @@ import (
 // zlibHeaderSize is the size of CMF, FLG and DICTID.
 const zlibHeaderSize = 6
 
-// A headerDecompressor inflates the header blocks of one direction of a
-// session. Every block has to pass through it in the order of the wire,
-// whatever becomes of its stream (SPEC H1). Between blocks it keeps the output
-// so far, as far back as matches can refer to, and nothing else.
+// A headerDecompressor inflates the header blocks of one direction of a session. Every block must
+// be inflated in wire order, even if its stream is refused or reset (SPEC H1). Between blocks a
+// headerDecompressor keeps only the history that matches can refer to.
 type headerDecompressor struct {
 	version Version
 	decoder *deflate.Decoder // nil before the first block
-	err     error            // is final, as the context is lost
-	size    int              // of the latest block, inflated
+	err     error            // sticky: the compression context is lost
+	size    int              // inflated size of the latest block
 }
 
 func newHeaderDecompressor(v Version) *headerDecompressor {
 	return &headerDecompressor{version: v}
 }
 
-// appendBlock appends the inflated form of block to dst. Past limit bytes it
-// goes on without keeping them, because later blocks may refer to them, and
-// reports tooLarge (SPEC H12). Past hardLimit bytes, and if block is not what a
-// sync flush leaves in an open stream, it returns a *SessionError (SPEC H2), and
-// from then on the same error for every block.
+// appendBlock inflates block and appends the result to dst. Past limit bytes it continues to
+// inflate without keeping the output, because later blocks may refer to it, and reports tooLarge
+// (SPEC H12). It returns a *SessionError if the output exceeds hardLimit bytes or block does not
+// end with a sync flush of an open stream (SPEC H2). Every later call returns the same error.
 func (d *headerDecompressor) appendBlock(dst, block []byte, limit, hardLimit int) (nv []byte, tooLarge bool, err error) {
 	if d.err != nil {
 		return dst, false, d.err
@@ -51,7 +49,7 @@ func (d *headerDecompressor) appendBlock(dst, block []byte, limit, hardLimit int
 	return nv, d.size > limit, d.err
 }
 
-// kept is the size, in bytes, of the history that later blocks may refer to.
+// kept returns the size in bytes of the history that later blocks may refer to.
 func (d *headerDecompressor) kept() int {
 	if d.decoder == nil {
 		return 0
@@ -59,7 +57,7 @@ func (d *headerDecompressor) kept() int {
 	return d.decoder.Kept()
 }
 
-// inflateError returns the SessionError for an error of the decoder (SPEC H2, H12).
+// inflateError converts a decoder error to a SessionError (SPEC H2, H12).
 func inflateError(err error, hardLimit int) error {
 	if errors.Is(err, deflate.ErrTooLarge) {
 		return sessionErrorf(GoAwayProtocolError, "header block of more than %d bytes", hardLimit)
@@ -67,8 +65,8 @@ func inflateError(err error, hardLimit int) error {
 	return &SessionError{Status: GoAwayProtocolError, Reason: "header block", Err: err}
 }
 
-// parseZlibHeader checks the header of the stream (RFC 1950 §2.2, SPEC §2.5) and
-// returns the base-two logarithm of the window size.
+// parseZlibHeader checks the zlib stream header (RFC 1950 §2.2, SPEC §2.5) and returns the base-two
+// logarithm of the window size.
 func parseZlibHeader(block []byte, v Version) (windowBits int, err error) {
 	if len(block) < zlibHeaderSize {
 		return 0, sessionErrorf(GoAwayProtocolError, "first header block of %d bytes has no zlib header", len(block))
@@ -88,7 +86,7 @@ func parseZlibHeader(block []byte, v Version) (windowBits int, err error) {
 	return windowBits, nil
 }
 
-// dictionaryHint says what is known about the dictionary id of a peer.
+// dictionaryHint describes a known dictionary id of a peer.
 func dictionaryHint(id uint32) string {
 	switch id {
 	case dictionaryIDSPDY2:

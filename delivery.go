@@ -6,100 +6,98 @@ import (
 	"time"
 )
 
-// ErrDeliveryTimeout is why a session ended whose peer has not confirmed, for
-// Config.DeliveryTimeout, that it has received the end of what was sent. Shutdown returns
-// a *ConnError that wraps it, and that is a net.Error whose Timeout method reports true.
+// ErrDeliveryTimeout ends a session whose peer has not confirmed, within Config.DeliveryTimeout,
+// that it has received everything sent. Shutdown returns a *ConnError that wraps it. The *ConnError
+// is a net.Error whose Timeout method returns true.
 var ErrDeliveryTimeout error = timeoutError("the peer does not confirm that it has received everything")
 
-// A graceful end is a delivery. When the last stream has ended, its bytes are with the
-// kernel, and a connection that is closed then loses those that the peer has not read: a
-// frame of the peer that meets a closed socket draws a reset, which discards them. So the
-// session sends a PING behind its last frame, and closes when the echo has come. The peer's
-// own close does as well.
+// A graceful end is a delivery. When the last stream has ended, the last bytes are in the kernel.
+// Closing the connection then loses unread bytes: a frame from the peer that arrives at a closed
+// socket triggers a TCP reset, which discards them. So the session sends a PING after its last
+// frame, and closes when the echo arrives or the peer closes.
 const (
-	// deliveryGrace is the silence after which our direction is closed although no echo has
-	// come: the peer may answer no PING, and wait for us. It loses the peer nothing.
+	// deliveryGrace is the silence after which we close our direction without an echo: the peer may
+	// not answer PINGs and wait for us. The half close loses no bytes.
 	deliveryGrace = 5 * time.Second
 
-	// mutePeerGrace is deliveryGrace where no PING may be sent. Clients are known that lose
-	// an answer whose last frame is followed by the end of the connection at once.
+	// mutePeerGrace is deliveryGrace where no PING may be sent. Some clients lose a response whose
+	// last frame is followed immediately by the end of the connection.
 	mutePeerGrace = 200 * time.Millisecond
 
-	// maxTrip bounds the round trip that a session lingers besides.
+	// maxTrip bounds the round trip added to the linger time.
 	maxTrip = 10 * time.Second
 
-	// deliveryLooks is how often a delivery looks for progress in DeliveryTimeout.
+	// deliveryLooks is the number of checks for progress in DeliveryTimeout.
 	deliveryLooks = 16
 
-	// maxUnattended bounds the deliveries of a process that no Shutdown waits for. Beyond it
+	// maxUnattended bounds the deliveries of a process for which no Shutdown waits. Beyond it
 	// sessions close without a receipt.
 	maxUnattended = 4096
 )
 
-// epoch is what times are counted from that a session keeps: a time.Time takes three words.
+// epoch is the origin of the times stored by a session: a time.Time needs three words.
 var epoch = time.Now()
 
-// unattended counts the deliveries of the process that no Shutdown waits for.
+// unattended counts the deliveries of the process for which no Shutdown waits.
 var unattended atomic.Int32
 
 // A delivery is the wait for the receipt. Guarded by Session.mu.
 type delivery struct {
-	ping     uint32        // the id of the PING behind the last frame; 0 if none is sent
+	ping     uint32        // the id of the PING after the last frame; 0 if none is sent
 	grace    time.Duration // the silence after which our direction is closed
-	timer    *time.Timer   // looks for progress; ends with the session
-	seen     progress      // at the last look
+	timer    *time.Timer   // checks for progress; stops with the session
+	seen     progress      // progress at the last check
 	began    time.Time
-	trip     time.Duration // how long the echo of the PING took; 0 before it
+	trip     time.Duration // round trip of the PING; 0 before the echo
 	moved    time.Time     // when progress was last seen
-	looks    time.Time     // when the timer looks next
+	looks    time.Time     // when the timer fires next
 	patience time.Duration // the silence that ends the session
-	stale    bool          // the peer had been silent for DeliveryTimeout before, and nothing shows that it lives
+	stale    bool          // the peer was silent for DeliveryTimeout before, without a sign of life since
 	alone    bool          // counted in unattended
-	closes   bool          // the sender is to close our direction
-	closed   bool          // it has
-	whole    bool          // it could not: the connection closes as a whole
-	written  bool          // the last frame is written: seen is what was seen then, or later
+	closes   bool          // the sender must close our direction
+	closed   bool          // the sender has closed our direction
+	whole    bool          // half close is impossible: the whole connection must close
+	written  bool          // the last frame is written, and seen is no older
 }
 
-// farewellSize is more than the last GOAWAY and PING take, in bytes, with the records of TLS.
+// farewellSize is an upper bound for the bytes of the last GOAWAY and PING with their TLS records.
 const farewellSize = 128
 
-// progress is evidence that a peer receives.
+// progress is evidence that the peer receives.
 type progress struct {
-	received, sent int64 // bytes read from the connection, and written to it
-	unacknowledged int   // bytes that the kernel keeps for the peer, 0 if it does not tell
+	received, sent int64 // bytes read from and written to the connection
+	unacknowledged int   // bytes in the kernel's send queue, 0 if unknown
 }
 
-// Unacknowledged returns the number of bytes written to the connection that the system of
-// the peer has not acknowledged. It is known of TCP on Linux, also below TLS and below
-// connections that have a method NetConn() net.Conn; elsewhere it is 0.
+// Unacknowledged returns the number of bytes written to the connection and not acknowledged by the
+// peer's system. It works for TCP on Linux, also below TLS and below connections with a method
+// NetConn() net.Conn. Elsewhere it returns 0.
 func (s *Session) Unacknowledged() int { return unacknowledged(s.made().conn) }
 
-// since reports that the peer has received something since an earlier look. The
-// acknowledgement of the farewell does not count: the system of a peer that is stuck sends
-// that, too.
+// since reports whether the peer has received anything since an earlier check. The acknowledgement
+// of the farewell does not count: the system of a stuck peer sends it, too.
 func (p progress) since(before progress) bool {
 	return p.received != before.received || p.sent != before.sent ||
 		p.unacknowledged < before.unacknowledged-farewellSize
 }
 
-// evidence returns what can be seen of the peer at present.
+// evidence returns the current progress of the peer.
 func (s *Session) evidence() progress {
 	return progress{s.in.total.Load(), s.stats.bytesSent.Load(), unacknowledged(s.conn)}
 }
 
-// A receipt tells whether the peer has received all of the streams that we have ended. PINGs
-// are answered in order, so that the echo of any that was queued later proves it. Guarded by Session.mu.
+// A receipt records whether the peer has confirmed all data of the streams that we ended. PINGs are
+// answered in order, so the echo of any later PING is proof. Guarded by Session.mu.
 type receipt struct {
-	owed      bool   // a FIN, or a RST_STREAM behind data, was sent since the last PING
-	unwritten bool   // one of them is in the batch that the sender writes
-	ping      uint32 // the id of a PING behind those that were sent before; 0 if they are proven
+	owed      bool   // a FIN, or a RST_STREAM after data, was sent since the last PING
+	unwritten bool   // such a frame is in the batch being written
+	ping      uint32 // the id of a PING sent after such frames; 0 if they are confirmed
 }
 
 func (r *receipt) sent() { r.owed, r.unwritten = true, true }
 
-// reset notes that we reset a stream: the peer is to have the part of an answer that was sent,
-// and a raw stream that was opened with FIN, if no reply shows that it has.
+// reset records that we reset a stream. The peer must still receive the part of a response sent
+// before, and a raw stream opened with FIN whose arrival no reply has confirmed.
 func (r *receipt) reset(st *Stream) {
 	ours, opened := st.state.ours, st.raw != nil && st.state.outDone && !st.state.replied
 	if ours && opened || !ours && st.state.replied {
@@ -121,8 +119,8 @@ func (r *receipt) echoed(id uint32) {
 
 func (r *receipt) missing() bool { return r.owed || r.ping != 0 }
 
-// deliverLocked begins the delivery of a session on which nothing is open any more. It
-// reports false if there is nothing to wait for: the session is to end at once.
+// deliverLocked begins the delivery of a session without open streams. It returns false if there is
+// nothing to wait for: the session must end at once.
 func (s *Session) deliverLocked() bool {
 	limit := s.conf.DeliveryTimeout
 	if !s.started || s.end.lost || s.end.farewell != nil || s.end.writeErr != nil ||
@@ -155,8 +153,8 @@ func (s *Session) deliverLocked() bool {
 	return true
 }
 
-// silenceLocked is for how long the peer has been silent: since the last stream ended, or 0 if
-// it has sent anything since.
+// silenceLocked returns how long the peer has been silent since the last stream ended, or 0 if the
+// peer has sent anything since.
 func (s *Session) silenceLocked() time.Duration {
 	if s.in.total.Load() != s.end.heard {
 		return 0
@@ -164,7 +162,7 @@ func (s *Session) silenceLocked() time.Duration {
 	return time.Since(epoch) - s.end.rested
 }
 
-// deliveredLocked takes the echo of a PING, and reports whether it is the receipt.
+// deliveredLocked processes the echo of a PING and reports whether the echo is the receipt.
 func (s *Session) deliveredLocked(ping uint32) bool {
 	s.end.receipt.echoed(ping)
 	d := s.end.delivery
@@ -175,8 +173,8 @@ func (s *Session) deliveredLocked(ping uint32) bool {
 	return true
 }
 
-// linger is how long a session waits for its peer to close, before it does: the peer may
-// have sent a PING as well, and the end of the connection is on its way to it.
+// linger returns how long a session waits for the peer to close before closing the connection. The
+// peer may have sent a PING, too, and then waits for the end of the connection.
 func (d *delivery) linger() time.Duration {
 	if d == nil {
 		return linger
@@ -184,7 +182,7 @@ func (d *delivery) linger() time.Duration {
 	return linger + min(d.trip, maxTrip)
 }
 
-// lookDelivered is what a delivery's timer does.
+// lookDelivered runs when the timer of a delivery fires.
 func (s *Session) lookDelivered() {
 	now, seen := time.Now(), s.evidence()
 	s.mu.Lock()
@@ -196,11 +194,11 @@ func (s *Session) lookDelivered() {
 	switch {
 	case seen.since(d.seen):
 		d.seen, d.moved, d.patience, d.stale = seen, now, s.conf.DeliveryTimeout, false
-	case d.stale && d.outstanding(seen): // all of the time, from the beginning
+	case d.stale && d.outstanding(seen): // restart with the full time
 		d.patience, d.stale = s.conf.DeliveryTimeout, false
 	}
 	if late := now.Sub(d.looks); wasFrozen(late) {
-		d.moved = d.moved.Add(late) // what the peer has sent meanwhile has not been read
+		d.moved = d.moved.Add(late) // bytes from the peer may be unread
 		d.looksIn(now, thawTime)
 		s.mu.Unlock()
 		return
@@ -236,13 +234,13 @@ func (d *delivery) looksIn(now time.Time, wait time.Duration) {
 	d.timer.Reset(wait)
 }
 
-// outstanding reports that more than the farewell has not reached the system of the peer: a
-// reader that pauses may still want it, for however long it has paused before.
+// outstanding reports whether more than the farewell has not reached the peer's system. A paused
+// reader may still want those bytes, however long the pause.
 func (d *delivery) outstanding(seen progress) bool {
 	return !d.written || seen.unacknowledged > farewellSize
 }
 
-// stopLocked ends a delivery with its session. It may be called on nil.
+// stopLocked stops a delivery when the session ends. It may be called on nil.
 func (d *delivery) stopLocked() {
 	if d == nil {
 		return
@@ -253,14 +251,14 @@ func (d *delivery) stopLocked() {
 	}
 }
 
-// closesHalfLocked reports whether the sender is to close our direction now.
+// closesHalfLocked reports whether the sender must close our direction now.
 func (s *Session) closesHalfLocked() bool {
 	d := s.end.delivery
 	return d != nil && d.closes && !d.closed && !d.whole && s.end.err == nil
 }
 
-// closeHalf closes our direction. If that is not possible, the timer looks at once whether the
-// connection can be closed as a whole. Called by the sender.
+// closeHalf closes our direction. If that fails, the timer checks at once whether the whole
+// connection can be closed. Called by the sender.
 func (s *Session) closeHalf() {
 	closed := closeDirection(s.conn)
 	s.mu.Lock()
@@ -272,18 +270,18 @@ func (s *Session) closeHalf() {
 	}
 }
 
-// closesWhole reports whether to end the delivery to a silent peer whose connection has no half
-// close, so that nothing but the end of all can tell it that this was all. Its system has
-// acknowledged every byte, as far as that is known.
+// closesWhole reports whether to close the whole connection to a silent peer because the connection
+// has no half close. Nothing else can signal the end to the peer. As far as known, the peer's
+// system has acknowledged every byte.
 func (d *delivery) closesWhole(silence time.Duration, seen progress) bool {
 	return d.whole && silence >= min(deliveryGrace, d.patience/2) && !d.outstanding(seen)
 }
 
-// halfClosedLocked reports that nothing can be written any more.
+// halfClosedLocked reports whether our direction is closed.
 func (s *Session) halfClosedLocked() bool { return s.end.delivery != nil && s.end.delivery.closed }
 
-// allWritten is called by the sender when nothing is left to write. It closes our direction
-// if that is due.
+// allWritten is called by the sender when nothing is left to write. It closes our direction if that
+// is due.
 func (s *Session) allWritten() {
 	s.mu.Lock()
 	due, first := s.closesHalfLocked(), s.end.delivery != nil && !s.end.delivery.written
@@ -291,7 +289,7 @@ func (s *Session) allWritten() {
 	if due {
 		s.closeHalf()
 	}
-	if first { // our own farewell is no sign of the peer
+	if first { // our own farewell is no sign of life
 		seen := s.evidence()
 		s.mu.Lock()
 		s.end.delivery.written, s.end.delivery.seen = true, seen
@@ -299,7 +297,7 @@ func (s *Session) allWritten() {
 	}
 }
 
-// askLateLocked sends the PING of a delivery that began when none could be sent.
+// askLateLocked sends the PING of a delivery that began when no PING could be sent.
 func (s *Session) askLateLocked() {
 	if d := s.end.delivery; d != nil && d.ping == 0 && !d.closed && s.end.err == nil {
 		d.ping = s.nextPingLocked()
@@ -307,7 +305,7 @@ func (s *Session) askLateLocked() {
 	}
 }
 
-// closeDirection closes our direction of a connection, and reports whether that was possible.
+// closeDirection closes our direction of a connection. It returns false if that is impossible.
 func closeDirection(conn net.Conn) bool {
 	c, ok := conn.(halfCloser)
 	return ok && c.CloseWrite() == nil

@@ -6,22 +6,22 @@ import (
 	"unsafe"
 )
 
-// unacknowledged is the number of bytes written to the connection that the kernel of the
-// peer has not acknowledged. 0 if the connection does not tell.
+// unacknowledged returns the number of bytes written to the connection and not acknowledged by the
+// peer's kernel, or 0 if unknown.
 func unacknowledged(conn net.Conn) int { return queued(conn, syscall.TIOCOUTQ) }
 
-// siocoutqnsd asks for the bytes that the kernel has not sent at all (linux/sockios.h).
+// siocoutqnsd requests the number of bytes in the send queue that the kernel has not sent
+// (linux/sockios.h).
 const siocoutqnsd = 0x894b
 
-// inFlight is the number of bytes that have been sent to the peer, whose kernel has not
-// acknowledged them. It does not count those that wait for the peer's window. 0 if the connection
-// does not tell.
+// inFlight returns the number of bytes sent to the peer and not acknowledged by its kernel, or 0 if
+// unknown. Bytes that wait for the peer's TCP window do not count.
 func inFlight(conn net.Conn) int {
-	unsent := queued(conn, siocoutqnsd) // first: what is sent meanwhile is not in flight yet
+	unsent := queued(conn, siocoutqnsd) // first: bytes sent between the two calls do not count
 	return max(unacknowledged(conn)-unsent, 0)
 }
 
-// queued is a number of bytes in the socket of the connection, 0 if it has none.
+// queued returns a byte count of the connection's socket, or 0 if there is no socket.
 func queued(conn net.Conn, request uintptr) int {
 	for c := range layers(conn) {
 		conn = c

@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-// A dial hook of a Transport or an UpgradeDialer should return when its context ends. Some do not: net.Dial and
-// tls.Dial know no context, and the latter waits for a silent server without a limit. Such a call is left
-// to itself, so that it holds up neither DialTimeout nor the place of a dial in its pool. The
-// connection that it may return later is closed.
+// A dial hook of a Transport or an UpgradeDialer should return when its context ends. Some hooks do
+// not: net.Dial and tls.Dial accept no context, and tls.Dial waits for a silent server without
+// limit. Such a call is abandoned, so that it delays neither DialTimeout nor the dial slot of its
+// pool. A connection returned later is closed.
 
-// hookGrace is how long a hook has to return after the end of its context. Most do at once, and
-// their error says more than the context's.
+// hookGrace is the time a hook has to return after its context ends. Most hooks return at once,
+// with a more specific error than the context's.
 const hookGrace = 100 * time.Millisecond
 
 // A hookCall is a call of a dial hook.
 type hookCall struct {
-	outcome chan hookOutcome // capacity 1, posted unless the call has been left
-	settled atomic.Bool      // the outcome is being posted, or the call has been left
+	outcome chan hookOutcome // capacity 1, posted unless the call was abandoned
+	settled atomic.Bool      // the outcome is being posted, or the call was abandoned
 }
 
-// A hookOutcome is what a dial hook has returned.
+// A hookOutcome is the result of a dial hook.
 type hookOutcome struct {
 	conn net.Conn
 	err  error
 }
 
-// hookedDial is a dial hook that returns at the latest hookGrace after the end of its context.
+// hookedDial wraps a dial hook so that it returns at most hookGrace after its context ends.
 func hookedDial(hook dialFunc) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c := &hookCall{outcome: make(chan hookOutcome, 1)}
@@ -60,6 +60,6 @@ func (c *hookCall) run(ctx context.Context, hook dialFunc, network, addr string)
 		default: // does not happen: nothing else posts
 		}
 	case conn != nil:
-		_ = conn.Close() // an error has no reader
+		_ = conn.Close() // the caller has returned: nothing reads an error
 	}
 }

@@ -1,12 +1,12 @@
 package spdy
 
-// The preset dictionaries of header compression. Every header block of a
-// session is part of one zlib stream that starts with the dictionary of its
-// version (SPDY/2 "Name/Value Header Block Format", SPDY/3.1 §2.6.10.1).
+// The preset dictionaries of header compression. All header blocks of a session direction form one
+// zlib stream, which starts with the dictionary of the session's version (SPDY/2 "Name/Value Header
+// Block Format", SPDY/3.1 §2.6.10.1).
 
-// dictionarySPDY2 ends in a NUL byte: the drafts printed a C string and every
-// implementation took the terminator for a part of it (SPEC §2.6). The misprint
-// "if-unmodifiedsince" is part of it too.
+// dictionarySPDY2 ends with a NUL byte: the drafts print a C string, and every implementation
+// includes the terminator (SPEC §2.6). The misprint "if-unmodifiedsince" is part of the dictionary,
+// too.
 const dictionarySPDY2 = "optionsgetheadpostputdeletetraceaccept" +
 	"accept-charsetaccept-encodingaccept-language" +
 	"authorizationexpectfromhost" +
@@ -34,8 +34,8 @@ const dictionarySPDY2 = "optionsgetheadpostputdeletetraceaccept" +
 	"charset=iso-8859-1utf-8gzipdeflate" +
 	"HTTP/1.1statusversionurl\x00"
 
-// dictionarySPDY3 serves SPDY/3 and SPDY/3.1. The names carry the 32-bit length
-// that precedes them in a name/value block, so that both match at once.
+// dictionarySPDY3 is the dictionary of SPDY/3 and SPDY/3.1. Each name follows its 32-bit length, as
+// in a name/value block, so that both match at once.
 const dictionarySPDY3 = "\x00\x00\x00\x07options\x00\x00\x00\x04head\x00\x00\x00\x04post" +
 	"\x00\x00\x00\x03put\x00\x00\x00\x06delete\x00\x00\x00\x05trace" +
 	"\x00\x00\x00\x06accept\x00\x00\x00\x0eaccept-charset" +
@@ -81,14 +81,13 @@ const dictionarySPDY3 = "\x00\x00\x00\x07options\x00\x00\x00\x04head\x00\x00\x00
 	"charset=utf-8charset=iso-8859-1," +
 	"utf-,*,enq=0."
 
-// The Adler-32 checksums by which zlib names a dictionary on the wire (DICTID,
-// RFC 1950 §2.2).
+// The Adler-32 checksums that identify a dictionary on the wire (DICTID, RFC 1950 §2.2).
 const (
 	dictionaryIDSPDY2 = 0xdfa251b2
 	dictionaryIDSPDY3 = 0xe3c6a7c2
 
-	// dictionaryIDNoNUL is what a peer announces that forgot the NUL at the
-	// end of the SPDY/2 dictionary.
+	// dictionaryIDNoNUL is announced by peers that omit the NUL byte at the end of the SPDY/2
+	// dictionary.
 	dictionaryIDNoNUL = 0x8df051b2
 )
 

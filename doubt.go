@@ -2,26 +2,25 @@ package spdy
 
 import "time"
 
-// A doubt is what a server keeps while it does not know whether its client speaks SPDY/3
-// or SPDY/3.1, which the wire does not say. Only the latter has a window for the session,
-// and shows it by the first WINDOW_UPDATE for it, at the latest when its application has
-// read half of that window. So no more than the window is sent at first. A client speaks
-// SPDY/3, as far as can be told, if it grants a stream credit without the session, which the
-// echo of a PING behind that shows, or if it grants nothing for doubtTime. It
-// is not held to a session window of ours either; our grants are sent all the same:
-// SPDY/3 peers ignore them (SPEC W9), one of SPDY/3.1 may wait for them. Guarded by
-// Session.mu.
+// A doubt is the state of a server while the client's version is unknown: SPDY/3 and SPDY/3.1 look
+// alike on the wire. Only SPDY/3.1 has a session window; a client of SPDY/3.1 shows the window by
+// the first WINDOW_UPDATE for the session, at the latest when the application has read half of the
+// window. So the server at first sends no more than one window. The server assumes SPDY/3 if the
+// client grants credit to a stream without granting any to the session, which the echo of a later
+// PING shows, or if the client grants nothing for doubtTime. During the doubt our own session
+// window is not enforced either. Our grants are sent all the same: SPDY/3 peers ignore session
+// grants (SPEC W9), a SPDY/3.1 peer may wait for grants. Guarded by Session.mu.
 type doubt struct {
 	sent    int64   // DATA bytes sent
-	granted bool    // a stream has been granted credit
-	ping    uint32  // id of the PING behind that; 0 before it is sent
-	timer   *giveUp // ends the wait for a grant; nil before the window is used up; ends with the session
+	granted bool    // the client has granted credit to a stream
+	ping    uint32  // id of the PING after that grant; 0 before the PING is sent
+	timer   *giveUp // ends the wait for a grant; nil before the window is exhausted; stopped with the session
 }
 
-// doubtTime is how long a client may grant nothing when the session's first window is used up.
+// doubtTime is how long a client may grant nothing after the session's first window is exhausted.
 const doubtTime = time.Second
 
-// beCautious makes a session that may have a client of SPDY/3.
+// beCautious starts the doubt on a session whose client may speak SPDY/3.
 func (s *Session) beCautious() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,7 +28,7 @@ func (s *Session) beCautious() {
 	s.flow.limit = int64(s.conf.SessionWindow) + 1
 }
 
-// streamGrantedLocked notes that the client has granted a stream credit.
+// streamGrantedLocked records that the client has granted credit to a stream.
 func (s *Session) streamGrantedLocked() {
 	if d := s.flow.doubt; d != nil {
 		d.granted = true
@@ -37,7 +36,7 @@ func (s *Session) streamGrantedLocked() {
 	}
 }
 
-// askLocked looks for proof, once the first window is used up.
+// askLocked starts the search for proof, once the first window is exhausted.
 func (s *Session) askLocked() {
 	d := s.flow.doubt
 	if d == nil || s.flow.out.avail > 0 || s.end.err != nil {
@@ -57,14 +56,15 @@ func (s *Session) askLocked() {
 	}
 }
 
-// askedLocked takes the echo of a PING of ours.
+// askedLocked handles the echo of one of our PINGs.
 func (s *Session) askedLocked(ping uint32) {
 	if d := s.flow.doubt; d != nil && d.ping == ping && ping != 0 {
 		s.openLocked(d)
 	}
 }
 
-// openLocked has no session window hold back what is sent, unless one has shown meanwhile.
+// openLocked lifts the session window from our sends, unless the client has shown a session window
+// meanwhile.
 func (s *Session) openLocked(d *doubt) {
 	if s.flow.doubt == d && s.flow.out.avail <= 0 {
 		d.stopLocked()
@@ -82,7 +82,7 @@ func (c *credit) resolveLocked() {
 	}
 }
 
-// stopLocked ends the wait for a grant, for good.
+// stopLocked ends the wait for a grant permanently.
 func (d *doubt) stopLocked() {
 	if d != nil && d.timer != nil {
 		d.timer.Stop()

@@ -7,38 +7,38 @@ import (
 	"time"
 )
 
-// linger is how long a session that has said goodbye waits for the peer to take
-// the last frame and to close: closing at once would make TCP throw the GOAWAY
-// away if the peer's bytes are still coming in.
+// linger is how long a session waits, after the last frame, for the peer to read the frame and to
+// close. If we closed at once, TCP would discard the GOAWAY while bytes of the peer are still
+// arriving.
 const linger = time.Second
 
-// ending is how far a session has got to its end, and why. The latches are immutable, all
-// else is guarded by Session.mu.
+// ending is the progress of a session's shutdown, and the reason. The latches are immutable, all
+// other fields are guarded by Session.mu.
 type ending struct {
-	done       chan struct{} // latch: the session has ended, err says why
+	done       chan struct{} // latch: the session has ended, err is the reason
 	senderEnd  chan struct{} // latch: the sender has ended, the conn is closed
 	receiveEnd chan struct{} // latch: the receiver has ended
 
 	err         error       // why the session ended; nil while it lives
-	lost        bool        // the conn is of no more use
+	lost        bool        // the conn is unusable
 	forced      bool        // the context of a Shutdown ended before the session
-	saidGoAway  bool        // we take no new streams
-	heardGoAway bool        // the peer takes no new streams
-	peerClosed  bool        // the peer has closed the connection between two frames, and ended the session by that
-	undelivered bool        // the session ended before the peer had confirmed all, or with open streams
-	peerGoAway  *peerGoAway // what it said, nil if nothing and nobody waits for it
+	saidGoAway  bool        // we accept no new streams
+	heardGoAway bool        // the peer accepts no new streams
+	peerClosed  bool        // the peer ended the session by closing the connection between two frames
+	undelivered bool        // the session ended before the peer had confirmed all bytes, or with open streams
+	peerGoAway  *peerGoAway // contents of the peer's GOAWAY; nil if none was received and no caller waits for a GOAWAY
 	farewell    error       // the error that the peer's GOAWAY reported
-	writeErr    *ConnError  // what has ended the sender, while the receiver may go on, see writeFailed
-	timer       *time.Timer // closes the conn under a peer that does not; before the end, see probeLocked
+	writeErr    *ConnError  // error that ended the sender, while the receiver may continue, see writeFailed
+	timer       *time.Timer // closes the conn if the peer does not; before the end, see probeLocked
 
-	receipt  receipt       // whether the peer has received what was sent
+	receipt  receipt       // whether the peer has received the bytes that were sent
 	delivery *delivery     // the wait for the receipt of the last byte; nil before it
-	waiting  int           // calls of Shutdown that wait
+	waiting  int           // Shutdown calls that are waiting
 	rested   time.Duration // when the last stream ended, since epoch
-	heard    int64         // bytes that had come from the peer by then
+	heard    int64         // bytes received from the peer by then
 }
 
-// newEnding is the ending of a session that has not begun.
+// newEnding returns the ending of a session that has not started.
 func newEnding() ending {
 	return ending{
 		done:       make(chan struct{}),
@@ -50,7 +50,7 @@ func newEnding() ending {
 // Done returns a channel that is closed when the session has ended.
 func (s *Session) Done() <-chan struct{} { return s.made().end.done }
 
-// Err returns why the session ended, or nil while it lives.
+// Err returns the reason why the session ended, or nil while the session lives.
 func (s *Session) Err() error {
 	s = s.made()
 	s.mu.Lock()
@@ -67,12 +67,12 @@ func (s *Session) ended() bool {
 	}
 }
 
-// Close ends the session at once: the peer gets a GOAWAY, every stream fails with
-// ErrSessionClosed, and the connection is closed. What was sent, and has not reached the
-// peer, may be lost: Shutdown waits for it, Close ends such a wait. It waits for
-// the session's goroutines, at most a tenth of a second, but not for handlers.
-// It returns nothing, as in 2015; Err says how the session ended. Called by a hook of
-// a Trace, or by other code that runs on a session's own goroutines, it does not wait.
+// Close ends the session at once: the peer receives a GOAWAY, every stream fails with
+// ErrSessionClosed, and the connection is closed. Bytes that were sent but have not reached the
+// peer may be lost: Shutdown waits for these bytes, Close ends such a wait. Close waits for the
+// session's goroutines, at most a tenth of a second, but not for handlers. Close has no result, as
+// in 2015; Err returns the reason why the session ended. If a Trace hook or other code on the
+// session's own goroutines calls Close, Close does not wait.
 func (s *Session) Close() {
 	s = s.made()
 	if insideSession() {
@@ -82,16 +82,16 @@ func (s *Session) Close() {
 	closeSoon(s)
 }
 
-// haste is how long a session that is out of time gives the peer to hang up, instead
-// of linger, and hasteLimit how long anybody waits for that: a TLS connection whose
-// peer takes nothing may need longer to close.
+// haste replaces linger when a session's shutdown has timed out: the time for the peer to close.
+// hasteLimit is the longest time a caller waits for these sessions: a TLS connection whose peer
+// does not read may need longer to close.
 const (
 	haste      = 50 * time.Millisecond
 	hasteLimit = 75 * time.Millisecond
 )
 
-// closeSoon ends sessions, all at once, and closes their connections without much
-// patience. It reports whether they were gone before it returned.
+// closeSoon ends the sessions, all at once, and closes the connections after haste instead of
+// linger. closeSoon reports whether all sessions were closed before the return.
 func closeSoon(sessions ...*Session) bool {
 	for _, s := range sessions {
 		s.shutdown(ErrSessionClosed)
@@ -113,7 +113,7 @@ func closeSoon(sessions ...*Session) bool {
 	return true
 }
 
-// cutShort is closeSoon for sessions whose Shutdown has run out of time.
+// cutShort is closeSoon for sessions whose Shutdown has timed out.
 func cutShort(sessions ...*Session) bool {
 	for _, s := range sessions {
 		s.mu.Lock()
@@ -123,9 +123,9 @@ func cutShort(sessions ...*Session) bool {
 	return closeSoon(sessions...)
 }
 
-// shutdown is the one way in which a session ends; the first reason stays. Every
-// stream fails with it, the peer is told if there is something to tell, and the
-// sender, which sees the latch, writes what is left and closes the connection.
+// shutdown is the only way to end a session; the first reason wins. Every stream fails with the
+// reason, and a GOAWAY is queued if the peer needs one. The sender sees the latch, writes the
+// remaining frames and closes the connection.
 func (s *Session) shutdown(reason error) {
 	s.mu.Lock()
 	if s.end.err != nil {
@@ -148,7 +148,7 @@ func (s *Session) shutdown(reason error) {
 		s.end.lost = true
 	}
 	s.headers.clear()
-	s.pings = nil // their callers see the latch
+	s.pings = nil // the waiting callers see the latch
 	s.pooled.leaveLocked()
 	ended := make([]*Stream, 0, len(s.streams))
 	for _, st := range s.streams {
@@ -180,7 +180,7 @@ func (s *Session) shutdown(reason error) {
 	}
 }
 
-// stopTimersLocked stops those that end with the session.
+// stopTimersLocked stops the timers that end with the session.
 func (s *Session) stopTimersLocked() {
 	s.end.delivery.stopLocked()
 	s.stopTrialLocked()
@@ -191,7 +191,7 @@ func (s *Session) stopTimersLocked() {
 	s.alive.stop()
 }
 
-// lingerLocked is how long the session waits for its peer to close, before it does.
+// lingerLocked returns how long the session waits for the peer to close first.
 func (s *Session) lingerLocked() time.Duration {
 	switch {
 	case s.end.lost:
@@ -202,7 +202,7 @@ func (s *Session) lingerLocked() time.Duration {
 	return s.end.delivery.linger()
 }
 
-// fail is where the receiver's and the sender's errors end the session.
+// fail ends the session with an error of the receiver or of the sender.
 func (s *Session) fail(err error) {
 	var protocol *SessionError
 	if errors.As(err, &protocol) {
@@ -215,7 +215,7 @@ func (s *Session) fail(err error) {
 	var reason error
 	foreign := asNotSPDY(err)
 	switch {
-	case foreign != nil: // which is why writing may have failed before
+	case foreign != nil: // the likely reason of an earlier write failure
 		s.end.writeErr = nil
 		reason = &ConnError{Err: foreign}
 	case len(s.streams) == 0 && err == io.EOF: // the peer closed between two frames
@@ -231,8 +231,9 @@ func (s *Session) fail(err error) {
 	s.shutdown(reason)
 }
 
-// explainClosed is the error of a request that has found the session ended: that the peer has left, if it
-// has. Otherwise ErrSessionClosed would tell the caller of a Transport that it has closed something.
+// explainClosed returns the error of a request that has found the session ended: the error that the
+// peer has closed the connection, if so. Otherwise ErrSessionClosed would tell a Transport's caller
+// that the caller has closed something.
 func (s *Session) explainClosed(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,14 +248,14 @@ func (s *Session) explainClosed(err error) error {
 	return err
 }
 
-// isTimeout reports that the network gave up, and not the peer.
+// isTimeout reports whether the network timed out, as opposed to an end caused by the peer.
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// reasonLocked is why the session ends, if other is what has just come to light: what the
-// peer's GOAWAY said, what happened to the sender before, or that.
+// reasonLocked returns the reason why the session ends, where other is the latest error: the error
+// of the peer's GOAWAY, else the sender's earlier error, else other.
 func (s *Session) reasonLocked(other error) error {
 	switch {
 	case s.end.farewell != nil:
@@ -265,8 +266,8 @@ func (s *Session) reasonLocked(other error) error {
 	return other
 }
 
-// sameReasonLocked is the reason of a session that ends while it can write no more: the one
-// that calls have returned since, unless the peer breaks a rule.
+// sameReasonLocked returns the end reason of a session that can no longer write: the error that
+// calls have already returned, unless the peer violates the protocol.
 func (s *Session) sameReasonLocked(reason error) error {
 	var protocol *SessionError
 	if s.end.writeErr == nil || errors.As(reason, &protocol) {
@@ -275,10 +276,10 @@ func (s *Session) sameReasonLocked(reason error) error {
 	return s.reasonLocked(reason)
 }
 
-// writeFailed ends a session that can write no more. What its peer had sent before may
-// still be unread, to the end of an answer: the receiver goes on until the connection has
-// no more to give, for the time of linger at most, and its end is the session's. Nothing
-// is written meanwhile, and no stream opened or taken.
+// writeFailed ends a session that can no longer write. Frames that the peer sent earlier, up to the
+// end of a response, may still be unread: the receiver continues until the connection returns no
+// more bytes, for at most the linger time, and then ends the session. Meanwhile nothing is written,
+// and no stream is opened or accepted.
 func (s *Session) writeFailed(err error) {
 	if isTimeout(err) {
 		s.fail(err)
@@ -287,10 +288,10 @@ func (s *Session) writeFailed(err error) {
 	s.mu.Lock()
 	s.end.lost = true
 	lost := s.lostLocked(err)
-	if s.end.delivery == nil || s.end.receipt.unwritten { // else the end of the connection says whether the peer has everything
+	if s.end.delivery == nil || s.end.receipt.unwritten { // else the end of the connection shows whether the peer has received everything
 		s.end.writeErr = lost
 	}
-	s.end.saidGoAway = true // to nobody
+	s.end.saidGoAway = true // without sending a GOAWAY
 	s.headers.flush.wakeLocked()
 	s.openers.failLocked(s.reasonLocked(nil))
 	s.pooled.leaveLocked()
@@ -299,15 +300,14 @@ func (s *Session) writeFailed(err error) {
 	}
 	s.mu.Unlock()
 	s.drain()
-	timer := time.AfterFunc(linger, func() { s.shutdown(lost) }) // a receiver in awaitRoom waits for no network
+	timer := time.AfterFunc(linger, func() { s.shutdown(lost) }) // a receiver in awaitRoom does not wait for the network
 	<-s.end.receiveEnd
 	timer.Stop()
 }
 
-// hangUp says goodbye: it closes our direction, waits for the peer to close its
-// own so that the last frame is not lost, and closes the connection. A session that is
-// abandoned does not wait. The linger
-// timer, which shutdown started, closes it under a peer that does not.
+// hangUp closes our direction, waits for the peer to close the other direction, so that the last
+// frame is not lost, and closes the connection. An abandoned session does not wait. If the peer
+// does not close, the linger timer, which shutdown started, closes the connection.
 func (s *Session) hangUp() {
 	s.mu.Lock()
 	lost, half := s.end.lost || s.abandonedLocked(), s.halfClosedLocked()

@@ -12,15 +12,15 @@ import (
 // RstStatus is the status code of a RST_STREAM frame (SPDY/3.1 §2.6.3, SPEC §3).
 type RstStatus uint32
 
-// The status codes of RST_STREAM. Codes above RstFlowControlError do not exist
-// in SPDY/2, where RstProtocolError stands in for them.
+// The status codes of RST_STREAM. SPDY/2 lacks the codes above RstFlowControlError and uses
+// RstProtocolError instead.
 const (
 	RstProtocolError       RstStatus = 1  // generic error
 	RstInvalidStream       RstStatus = 2  // frame for a stream that is not active
 	RstRefusedStream       RstStatus = 3  // nothing was processed; a retry is safe
 	RstUnsupportedVersion  RstStatus = 4  // SYN_STREAM of another SPDY version
-	RstCancel              RstStatus = 5  // the creator no longer wants the stream
-	RstInternalError       RstStatus = 6  // a failure of the sender of the frame
+	RstCancel              RstStatus = 5  // the stream's creator has cancelled the stream
+	RstInternalError       RstStatus = 6  // an internal failure of the frame's sender
 	RstFlowControlError    RstStatus = 7  // the peer broke flow control
 	RstStreamInUse         RstStatus = 8  // second SYN_REPLY
 	RstStreamAlreadyClosed RstStatus = 9  // a frame after FIN
@@ -42,7 +42,7 @@ var rstNames = [...]string{
 	RstFrameTooLarge:       "FRAME_TOO_LARGE",
 }
 
-// String returns the name the specification gives the code.
+// String returns the code's name in the specification.
 func (s RstStatus) String() string {
 	if int64(s) < int64(len(rstNames)) && rstNames[s] != "" {
 		return rstNames[s]
@@ -50,7 +50,7 @@ func (s RstStatus) String() string {
 	return fmt.Sprintf("RST_STREAM status %d", uint32(s))
 }
 
-// forVersion maps codes that SPDY/2 does not know to PROTOCOL_ERROR (SPEC §3).
+// forVersion maps codes unknown to SPDY/2 to PROTOCOL_ERROR (SPEC §3).
 func (s RstStatus) forVersion(v Version) RstStatus {
 	if v == SPDY2 && s > RstFlowControlError {
 		return RstProtocolError
@@ -58,18 +58,18 @@ func (s RstStatus) forVersion(v Version) RstStatus {
 	return s
 }
 
-// GoAwayStatus is the status code of a GOAWAY frame (SPDY/3.1 §2.6.6). SPDY/2
-// has none on the wire.
+// GoAwayStatus is the status code of a GOAWAY frame (SPDY/3.1 §2.6.6). A GOAWAY of SPDY/2 has no
+// status on the wire.
 type GoAwayStatus uint32
 
 // The status codes of GOAWAY.
 const (
-	GoAwayOK            GoAwayStatus = 0 // the session ends in an orderly way
+	GoAwayOK            GoAwayStatus = 0 // orderly end of the session
 	GoAwayProtocolError GoAwayStatus = 1 // the peer broke the protocol
-	GoAwayInternalError GoAwayStatus = 2 // a failure of the sender of the frame
+	GoAwayInternalError GoAwayStatus = 2 // an internal failure of the frame's sender
 )
 
-// String returns the name the specification gives the code.
+// String returns the code's name in the specification.
 func (s GoAwayStatus) String() string {
 	switch s {
 	case GoAwayOK:
@@ -82,9 +82,9 @@ func (s GoAwayStatus) String() string {
 	return fmt.Sprintf("GOAWAY status %d", uint32(s))
 }
 
-// ErrSessionClosed is what calls on a session return once it has ended without
-// an error: closed by this side, or by the peer between two frames with no
-// stream open. It matches net.ErrClosed.
+// ErrSessionClosed is returned by calls on a session that has ended without an error: this side
+// closed the session, or the peer closed the connection between two frames with no stream open.
+// ErrSessionClosed matches net.ErrClosed.
 var ErrSessionClosed error = closedError{}
 
 type closedError struct{}
@@ -92,16 +92,16 @@ type closedError struct{}
 func (closedError) Error() string        { return "spdy: session closed" }
 func (closedError) Is(target error) bool { return target == net.ErrClosed }
 
-// errGoingAway is why a stream above the last-good id of a GOAWAY failed, and
-// why a draining session opens no more.
+// errGoingAway is the error of streams above the last-good id of a GOAWAY, and of attempts to open
+// a stream on a draining session.
 var errGoingAway = errors.New("spdy: session is going away")
 
-// errInside is what calls that would wait for a session return to those that it
-// calls itself, see insideSession.
+// errInside is returned by calls that would wait for a session, if the session itself makes them on
+// its own goroutines, see insideSession.
 var errInside = errors.New("spdy: cannot wait for a session on one of its own goroutines")
 
-// ErrStreamClosed is returned by calls on a stream that this side has closed.
-// It matches net.ErrClosed.
+// ErrStreamClosed is returned by calls on a stream that this side has closed. ErrStreamClosed
+// matches net.ErrClosed.
 var ErrStreamClosed error = streamClosedError{}
 
 type streamClosedError struct{}
@@ -109,16 +109,16 @@ type streamClosedError struct{}
 func (streamClosedError) Error() string        { return "spdy: stream closed" }
 func (streamClosedError) Is(target error) bool { return target == net.ErrClosed }
 
-// A SessionError ends a session and every stream in it. With Remote set the
-// peer reported it in a GOAWAY; otherwise this side found it and told the peer.
+// A SessionError ends a session and every stream of the session. If Remote is set, the peer
+// reported the error in a GOAWAY; otherwise this side found the error and sent the GOAWAY.
 type SessionError struct {
-	Status GoAwayStatus // as in the GOAWAY
-	Reason string       // what was wrong, in words; "" for an error of the peer's
-	Remote bool         // the peer reported it
+	Status GoAwayStatus // status of the GOAWAY
+	Reason string       // description of the error; "" for an error the peer reported
+	Remote bool         // the peer reported the error
 	Err    error        // cause, may be nil
 }
 
-// Error says who ended the session and why.
+// Error returns the text of the error: the side that ended the session, and the reason.
 func (e *SessionError) Error() string {
 	who := "session error"
 	if e.Remote {
@@ -130,17 +130,17 @@ func (e *SessionError) Error() string {
 // Unwrap returns the cause, if any.
 func (e *SessionError) Unwrap() error { return e.Err }
 
-// A StreamError ends one stream and leaves the session alone. With Remote set
-// the peer reported it in a RST_STREAM; otherwise this side did.
+// A StreamError ends one stream; the session continues. If Remote is set, the peer reported the
+// error in a RST_STREAM; otherwise this side did.
 type StreamError struct {
-	StreamID uint32    // 0 if the stream was never given an id
-	Status   RstStatus // as in the RST_STREAM
-	Reason   string    // what was wrong, in words; "" for an error of the peer's
-	Remote   bool      // the peer reported it
+	StreamID uint32    // 0 if no id was assigned to the stream
+	Status   RstStatus // status of the RST_STREAM
+	Reason   string    // description of the error; "" for an error the peer reported
+	Remote   bool      // the peer reported the error
 	Err      error     // cause, may be nil
 }
 
-// Error says who reset the stream and why.
+// Error returns the text of the error: the side that reset the stream, and the reason.
 func (e *StreamError) Error() string {
 	who := "reset"
 	if e.Remote {
@@ -152,23 +152,23 @@ func (e *StreamError) Error() string {
 // Unwrap returns the cause, if any.
 func (e *StreamError) Unwrap() error { return e.Err }
 
-// Retryable reports that the peer did not process the stream at all, so that
-// the same request may be sent again even if it is not idempotent (SPEC X6, G5).
+// Retryable reports whether the peer did not process the stream at all. The same request may then
+// be sent again even if the method is not idempotent (SPEC X6, G5).
 func (e *StreamError) Retryable() bool {
 	return e.Status == RstRefusedStream
 }
 
-// A ConnError is the loss of the connection under a session: every call on the
-// session and its streams then fails with it. It matches its cause, which is
-// io.ErrUnexpectedEOF if the peer just went away, and a *NotSPDYError if the peer does not
-// speak SPDY.
+// A ConnError reports the loss of a session's connection: every later call on the session and on
+// the session's streams fails with the ConnError. A ConnError matches its cause:
+// io.ErrUnexpectedEOF if the peer closed the connection, a *NotSPDYError if the peer does not speak
+// SPDY.
 type ConnError struct {
-	Err error // what the connection said; never nil
+	Err error // error of the connection; never nil
 }
 
-// Error says that the connection was lost and how.
+// Error returns the text of the error: the connection was lost, and the cause.
 func (e *ConnError) Error() string {
-	if other, ok := e.Err.(*NotSPDYError); ok { // the connection is as it was
+	if other, ok := e.Err.(*NotSPDYError); ok { // the connection still works
 		return other.Error()
 	}
 	return "spdy: connection lost: " + bareText(e.Err)
@@ -177,14 +177,14 @@ func (e *ConnError) Error() string {
 // Unwrap returns the cause.
 func (e *ConnError) Unwrap() error { return e.Err }
 
-// Timeout reports whether the connection was given up because the peer took too
-// long. With Temporary it makes a ConnError a net.Error.
+// Timeout reports whether the connection was closed because the peer timed out. With Temporary it
+// makes a ConnError a net.Error.
 func (e *ConnError) Timeout() bool {
 	t, ok := e.Err.(interface{ Timeout() bool })
 	return ok && t.Timeout()
 }
 
-// Temporary reports what Timeout does.
+// Temporary returns the result of Timeout.
 func (e *ConnError) Temporary() bool { return e.Timeout() }
 
 func describe(what, reason string, cause error) string {
@@ -197,16 +197,16 @@ func describe(what, reason string, cause error) string {
 	return what
 }
 
-// A TruncatedError is what a reader gets when the peer or the network ended a stream before
-// the peer's FIN. It matches io.ErrUnexpectedEOF and whatever ended the stream. Readers of an
-// HTTP body whose stream this side ended get the reason as it is: the error or the cause of
-// the context, os.ErrDeadlineExceeded, ErrSessionClosed. Those of a raw stream get a
-// TruncatedError then, too.
+// A TruncatedError is returned to a reader when the peer or the network ended a stream before the
+// peer's FIN. A TruncatedError matches io.ErrUnexpectedEOF and the error that ended the stream. If
+// this side ended the stream, readers of an HTTP body receive the reason unwrapped: the error or
+// the cause of the context, os.ErrDeadlineExceeded, or ErrSessionClosed. Readers of a raw stream
+// receive a TruncatedError in these cases, too.
 type TruncatedError struct {
 	Err error // *StreamError, *SessionError or *ConnError; on a raw stream also ErrSessionClosed
 }
 
-// Error says that data is missing and why.
+// Error returns the text of the error: data is missing, and the cause.
 func (e *TruncatedError) Error() string {
 	return "spdy: stream ended before its FIN: " + bareText(e.Err)
 }
@@ -214,9 +214,9 @@ func (e *TruncatedError) Error() string {
 // Unwrap returns io.ErrUnexpectedEOF and the cause.
 func (e *TruncatedError) Unwrap() []error { return []error{io.ErrUnexpectedEOF, e.Err} }
 
-// ownCause returns why this side ended a stream: the cause of a reset of ours, such as the
-// error of a context, or ErrSessionClosed. It returns nil if the peer or the network did, or
-// if the peer broke a rule.
+// ownCause returns the reason if this side ended a stream: the cause of our reset, such as the
+// error of a context, or ErrSessionClosed. ownCause returns nil if the peer or the network ended
+// the stream, or if the peer violated the protocol.
 func ownCause(reason error) error {
 	if reason == ErrSessionClosed {
 		return reason
@@ -227,15 +227,15 @@ func ownCause(reason error) error {
 	return nil
 }
 
-// isOwnReset reports that this side reset a stream.
+// isOwnReset reports whether this side reset a stream.
 func isOwnReset(reason error) bool {
 	e, ok := reason.(*StreamError)
 	return ok && !e.Remote
 }
 
-// causeOf returns the cause of the end of a context, nil if it has not ended. A program may
-// cancel with io.EOF, which is the clean end of a stream and of nothing else: then causeOf
-// returns the error of the context.
+// causeOf returns the cause of the context's end, or nil while the context lives. A program may
+// cancel with io.EOF, which is reserved for the clean end of a stream: then causeOf returns the
+// error of the context.
 func causeOf(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	if cause == io.EOF {
@@ -244,9 +244,9 @@ func causeOf(ctx context.Context) error {
 	return cause
 }
 
-// readEnd returns the error of reads on a stream that ended for reason before the peer's FIN.
-// As in net/http, a caller that cancels gets the error of his context as it is. It is never
-// io.EOF, by which a northbound buffer knows the FIN.
+// readEnd returns the error of reads on a stream that ended for reason before the peer's FIN. As in
+// net/http, a caller that cancels receives the error of the caller's context unwrapped. readEnd
+// never returns io.EOF, because a northbound buffer treats io.EOF as the FIN.
 func (st *Stream) readEnd(reason error) error {
 	if cause := ownCause(reason); cause != nil && cause != io.EOF && st.raw == nil {
 		return cause
@@ -272,8 +272,8 @@ func (e causedError) Error() string { return e.text + ": " + bareText(e.err) }
 
 func (e causedError) Unwrap() error { return e.err }
 
-// bareText is the text of an error without the name of the package, for an error that names
-// the package itself.
+// bareText returns the text of an error without the package prefix, for an error text that already
+// has the prefix.
 func bareText(err error) string {
 	if err == nil {
 		return "unknown cause"

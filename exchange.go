@@ -9,56 +9,57 @@ import (
 	"time"
 )
 
-// answerBuffer is how much of an answer a handler can write before it leaves. An
-// answer that fits gets a Content-Length, as in net/http.
+// answerBuffer is the number of response bytes that are buffered before the first is sent. A
+// response that fits receives a Content-Length, as in net/http.
 const answerBuffer = 4 << 10
 
-// An exchange is the HTTP side of a stream that a server answers: it makes the
-// Stream an http.ResponseWriter. As with any http.ResponseWriter, one goroutine of a handler should
-// use it at a time, and none when the handler has returned. One that does otherwise spoils its own
-// answer at most: whoever writes has the turn, which guards all but the first fields.
+// An exchange is the HTTP side of a stream on the server: it makes the Stream an
+// http.ResponseWriter. As with any http.ResponseWriter, only one goroutine of a handler should use
+// the exchange at a time, and none after the handler has returned. A handler that breaks this rule
+// corrupts at most its own response: writers hold the turn, which guards all but the first fields.
 type exchange struct {
-	turn turn // its fate is exchangeOpen or one of the others
+	turn turn // turn.fate is exchangeOpen or another fate
 
 	req  *http.Request
 	body *requestBody
 
 	header http.Header   // the handler's
-	sent   http.Header   // what header was at WriteHeader, nil before
-	frozen *frozenHeader // what sent is part of, nil if it is nobody's or the handler's
+	sent   http.Header   // copy of header at WriteHeader; nil before
+	frozen *frozenHeader // pooled owner of sent; nil if sent is not pooled
 	status int32         // 0 before WriteHeader
 
-	begun    bool // the SYN_REPLY is on its way
-	overrun  bool // a Write was too long for length: what follows it cannot complete the answer
-	replaced bool // the handler's answer could not be sent, and the client got another one
+	begun    bool // the SYN_REPLY has been queued
+	overrun  bool // a Write exceeded length: later writes cannot complete the response
+	replaced bool // the handler's response could not be sent, and the client received a replacement
 	tunnel   bool // the handler may hijack the stream; immutable
 
-	buf      *[]byte // what Write has gathered, from answerPool; nil if nothing
-	length   int64   // the Content-Length that the handler set; -1 if none
+	buf      *[]byte // bytes buffered by Write, from answerPool; nil if none
+	length   int64   // the handler's Content-Length; -1 if none
 	written  int64   // bytes of body that the handler has written
 	trailers []string
-	err      error    // why Write fails from now on
-	push     *promise // the answer is a push, nil if it was asked for; immutable
+	err      error    // error of every later Write
+	push     *promise // set for the response of a push; nil for a requested response; immutable
 }
 
-// The fates of an exchange. One that is not open any more stays as it is.
+// The fates of an exchange. A fate other than exchangeOpen is final.
 const (
 	exchangeOpen     int32 = iota
-	exchangeFinished       // the handler has returned: what it writes later fails
-	exchangeHijacked       // the handler has the stream as a connection
+	exchangeFinished       // the handler has returned: later writes fail
+	exchangeHijacked       // the handler uses the stream as a connection
 )
 
-// ends notes that the handler has returned, and reports whether its answer is still to be completed.
+// ends records that the handler has returned, and reports whether the response still has to be
+// completed.
 func (x *exchange) ends() bool { return x.turn.fate.CompareAndSwap(exchangeOpen, exchangeFinished) }
 
 func (x *exchange) finished() bool { return x.turn.fate.Load() == exchangeFinished }
 
 func (x *exchange) hijacked() bool { return x.turn.fate.Load() == exchangeHijacked }
 
-// Header returns the headers of the answer. Changes after WriteHeader have no
-// effect, except for trailers: keys that were announced by a Trailer header, and
-// keys with http.TrailerPrefix. On a stream made by NewClientStream it returns
-// the headers of the answer once Request has begun to copy it.
+// Header returns the headers of the response. Changes after WriteHeader have no effect, except for
+// trailers: keys announced in a Trailer header, and keys with http.TrailerPrefix. On a stream made
+// by NewClientStream, Header returns the headers of the received response once Request has started
+// to copy the response.
 func (st *Stream) Header() http.Header {
 	x := st.http
 	if x == nil {
@@ -71,9 +72,9 @@ func (st *Stream) Header() http.Header {
 	return x.header
 }
 
-// WriteHeader sets the status of the answer, and freezes its headers. Interim
-// statuses (1xx) are swallowed, since a stream has only one SYN_REPLY (SPEC M11).
-// It panics on codes that are no status, as net/http does.
+// WriteHeader sets the status of the response and freezes the headers. Interim statuses (1xx) are
+// dropped, since a stream has only one SYN_REPLY (SPEC M11). WriteHeader panics if the code is not
+// a valid status, as in net/http.
 func (st *Stream) WriteHeader(status int) {
 	x := st.http
 	if x == nil || x.req == nil {
@@ -91,7 +92,7 @@ func (st *Stream) WriteHeader(status int) {
 	x.freezeCopy(status, st.Header())
 }
 
-// freeze takes over the headers of the answer.
+// freeze fixes the status and the headers of the response.
 func (x *exchange) freeze(status int, header http.Header) {
 	x.status, x.sent, x.length = int32(status), header, -1
 	if values := header["Content-Length"]; len(values) > 0 {
@@ -111,11 +112,11 @@ func (x *exchange) freeze(status int, header http.Header) {
 	}
 }
 
-// Write writes a part of the answer's body, after WriteHeader(200) if the handler
-// has not called that. It fails with http.ErrBodyNotAllowed, http.ErrContentLength,
-// os.ErrDeadlineExceeded, or why the stream has ended. A Write that would exceed the Content-Length
-// writes nothing, and those behind it fail too. On a stream made by
-// NewClientStream it sends bytes of the stream as they are.
+// Write writes a part of the response body. Write first calls WriteHeader(200) if the handler has
+// not called WriteHeader. Errors are http.ErrBodyNotAllowed, http.ErrContentLength,
+// os.ErrDeadlineExceeded, or the reason why the stream has ended. A Write that would exceed the
+// Content-Length writes nothing, and all later writes fail too. On a stream made by
+// NewClientStream, Write sends raw bytes on the stream.
 func (st *Stream) Write(p []byte) (int, error) {
 	x := st.http
 	if st.session == nil {
@@ -153,11 +154,11 @@ func (st *Stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// isHead reports that the body of the answer is only counted and looked at.
+// isHead reports whether the response body is only counted and sniffed, not sent.
 func (x *exchange) isHead() bool { return x.req.Method == http.MethodHead }
 
-// countHead is Write for an answer to HEAD. As those of an answer to GET, its headers are sent when
-// a buffer is full: nothing that the handler writes later changes them.
+// countHead is Write for a response to HEAD. As for GET, the headers are sent once the buffer is
+// full: later writes of the handler do not change the headers.
 func (st *Stream) countHead(p []byte) (int, error) {
 	x := st.http
 	x.keepForSniffing(p)
@@ -165,17 +166,17 @@ func (st *Stream) countHead(p []byte) (int, error) {
 		if err := st.flush(nil); err != nil {
 			return 0, err
 		}
-		if err := st.awaitHeaders(); err != nil { // a panic would keep them from the client
+		if err := st.awaitHeaders(); err != nil { // otherwise a panic would keep the headers from the client
 			return 0, err
 		}
 	}
 	return len(p), nil
 }
 
-// keepForSniffing keeps the beginning of an answer to HEAD, which gets the
-// Content-Type that an answer to GET would get.
+// keepForSniffing keeps the beginning of a response to HEAD, which receives the same Content-Type
+// as a response to GET.
 func (x *exchange) keepForSniffing(p []byte) {
-	const sniffed = 512 // all that http.DetectContentType looks at
+	const sniffed = 512 // http.DetectContentType reads no more
 	if x.begun || len(p) == 0 {
 		return
 	}
@@ -190,7 +191,7 @@ func (x *exchange) keepForSniffing(p []byte) {
 // WriteString is Write for a string.
 func (st *Stream) WriteString(s string) (int, error) { return st.Write([]byte(s)) }
 
-// admit checks that n more bytes of body may be written.
+// admit checks whether n more bytes of body may be written.
 func (x *exchange) admit(st *Stream, n int64) error {
 	switch {
 	case x.finished():
@@ -214,7 +215,7 @@ func (x *exchange) admit(st *Stream, n int64) error {
 	return nil
 }
 
-// writeThrough sends p without buffering it.
+// writeThrough sends p without buffering.
 func (st *Stream) writeThrough(p []byte) (int, error) {
 	if err := st.begin(p, false); err != nil {
 		return 0, err
@@ -226,7 +227,7 @@ func (st *Stream) writeThrough(p []byte) (int, error) {
 	return n, err
 }
 
-// flush sends what is buffered. next is what follows it, for sniffing only.
+// flush sends the buffered bytes. next is the data that follows the buffer, for sniffing only.
 func (st *Stream) flush(next []byte) error {
 	x := st.http
 	first := next
@@ -249,9 +250,8 @@ func (st *Stream) flush(next []byte) error {
 	return err
 }
 
-// begin sends the SYN_REPLY, if it has not been sent. body is what is known of
-// the beginning of the body, and all of it if fin is set: then the reply closes
-// our half.
+// begin sends the SYN_REPLY, unless already sent. body is the known beginning of the body, or the
+// whole body if fin is set: then the reply closes our direction.
 func (st *Stream) begin(body []byte, fin bool) error {
 	x := st.http
 	if x.begun {
@@ -283,7 +283,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 	return nil
 }
 
-// appendBlock appends the block of the SYN_REPLY.
+// appendBlock appends the header block of the SYN_REPLY.
 func (x *exchange) appendBlock(dst []byte, v Version, header http.Header) ([]byte, error) {
 	if x.status != http.StatusSwitchingProtocols {
 		return appendResponseBlock(dst, v, int(x.status), header)
@@ -295,8 +295,9 @@ func (x *exchange) appendBlock(dst []byte, v Version, header http.Header) ([]byt
 	return appendSwitchBlock(dst, v, protocol, header)
 }
 
-// replaceAnswer answers with status 500 instead of the handler, whose headers cannot be
-// sent. Nothing of its answer is sent, and it gets err from its next calls.
+// replaceAnswer sends a response with status 500 instead of the handler's response, whose headers
+// cannot be sent. Nothing of the handler's response is sent, and the handler's later calls return
+// err.
 func (st *Stream) replaceAnswer(err error) {
 	x := st.http
 	x.err, x.replaced = err, true
@@ -317,10 +318,10 @@ func (st *Stream) replaceAnswer(err error) {
 	st.limitEnd()
 	body := getAnswerBuffer()
 	*body = append(*body, text...)
-	_ = st.writeOwned(body) // fails only with the stream
+	_ = st.writeOwned(body) // fails only if the stream has failed
 }
 
-// answerReplaced reports whether the client has got another answer than the handler's.
+// answerReplaced reports whether the client has received a replacement for the handler's response.
 func (st *Stream) answerReplaced() bool {
 	x := st.http
 	if x == nil {
@@ -331,8 +332,9 @@ func (st *Stream) answerReplaced() bool {
 	return x.replaced
 }
 
-// breakOff resets the stream of a handler that has not returned, unless its client has got another
-// answer. A goroutine that writes meanwhile returns upon that, or has the answer replaced.
+// breakOff resets the stream of a handler that has not returned, unless the client has received a
+// replacement response. The reset unblocks a goroutine that is writing, or its response is
+// replaced.
 func (st *Stream) breakOff() {
 	x := st.http
 	busy := !x.turn.try()
@@ -348,8 +350,8 @@ func (st *Stream) breakOff() {
 	x.turn.pass(st.session)
 }
 
-// finish completes the answer after the handler has returned. One that has left a goroutine which
-// writes waits for that.
+// finish completes the response after the handler has returned. If a goroutine of the handler is
+// still writing, finish waits for that goroutine.
 func (st *Stream) finish() {
 	x := st.http
 	st.limitEnd()
@@ -366,13 +368,13 @@ func (st *Stream) finish() {
 	if x.replaced {
 		return
 	}
-	if x.err != nil { // a stream that ended by itself is not reset again
+	if x.err != nil { // a stream that has already ended is not reset again
 		st.reset(RstInternalError, "the answer could not be completed", x.err)
 		return
 	}
 	trailer := x.trailer()
 	countable := x.countable(len(trailer) > 0)
-	if x.isHead() { // trailers come with a body
+	if x.isHead() { // trailers need a body
 		trailer = nil
 	}
 	noBody := x.written == 0 || x.isHead() || !bodyAllowed(int(x.status))
@@ -389,32 +391,33 @@ func (st *Stream) finish() {
 		return
 	}
 	if noBody && len(trailer) == 0 && !x.begun {
-		_ = st.begin(body, true) // a failure is the stream's, which has ended
+		_ = st.begin(body, true) // begin fails only if the stream has ended
 		return
 	}
 	if err := st.begin(body, false); err != nil {
 		return
 	}
-	if x.isHead() { // the reply was all
+	if x.isHead() { // the reply is the whole response
 		x.releaseBuffer()
 		return
 	}
 	st.finishBody(trailer)
 }
 
-// cutShort sends what the handler has written, and then that this is not all of it.
+// cutShort sends the bytes that the handler has written, and then resets the stream because the
+// response is incomplete.
 func (st *Stream) cutShort() {
 	if st.flush(nil) == nil {
-		_ = st.awaitHeaders() // fails only with the stream, or late, which the reset is about to say
+		_ = st.awaitHeaders() // fails only with the stream or at the deadline, before the reset
 	}
 	if !st.http.replaced {
 		st.reset(RstInternalError, "the handler wrote less than its Content-Length", http.ErrContentLength)
 	}
 }
 
-// countable reports whether the answer of a handler that has returned gets a
-// Content-Length. One to HEAD gets it where one to GET would; if the handler has written
-// nothing, it may have known what to leave out.
+// countable reports whether the response of a handler that has returned receives a Content-Length.
+// A response to HEAD receives a Content-Length if a response to GET would. A handler that has
+// written nothing to a HEAD may have omitted the body on purpose: then no Content-Length is set.
 func (x *exchange) countable(trailers bool) bool {
 	switch {
 	case x.begun, x.length >= 0, !bodyAllowed(int(x.status)), trailers, x.sent.Get("Trailer") != "":
@@ -425,13 +428,13 @@ func (x *exchange) countable(trailers bool) bool {
 	return true
 }
 
-// finishBody sends what is buffered, the trailers, and the FIN.
+// finishBody sends the buffered bytes, the trailers, and the FIN.
 func (st *Stream) finishBody(trailer http.Header) {
 	x := st.http
 	if len(trailer) == 0 {
 		if buf := x.buf; buf != nil && len(*buf) > 0 {
 			x.buf = nil
-			_ = st.writeOwned(buf) // fails only with the stream
+			_ = st.writeOwned(buf) // fails only if the stream has failed
 			return
 		}
 		_ = st.closeWrite()
@@ -443,23 +446,23 @@ func (st *Stream) finishBody(trailer http.Header) {
 			return
 		}
 	}
-	_ = st.sendTrailer(trailer) // fails only with the stream
+	_ = st.sendTrailer(trailer) // fails only if the stream has failed
 }
 
-// sendTrailer sends the trailer of an answer, and the FIN. A trailer that cannot be sent resets
-// the stream.
+// sendTrailer sends the trailer of a response, and the FIN. If the trailer cannot be sent, the
+// stream is reset.
 func (st *Stream) sendTrailer(trailer http.Header) error {
 	block := getBlock()
 	b, err := appendTrailerBlock((*block)[:0], st.session.version, trailer)
 	if err := st.session.keepBlock(partTrailers, block, b, err); err != nil {
 		st.session.log.unsentTrailers(st.session, st, err)
-		st.reset(RstInternalError, "the trailers cannot be sent", err) // not FIN: the client would miss nothing
+		st.reset(RstInternalError, "the trailers cannot be sent", err) // after a FIN the client would not notice the missing trailers
 		return err
 	}
 	return st.sendHeaders(FrameHeaders, block, true)
 }
 
-// trailer collects the trailers that the handler has set.
+// trailer returns the trailers that the handler has set.
 func (x *exchange) trailer() http.Header {
 	var t http.Header
 	set := func(key string, values []string) {
@@ -488,12 +491,11 @@ func (x *exchange) releaseBuffer() {
 	}
 }
 
-// Flush sends what has been written so far, headers included, and waits until the
-// session has taken all of it. After that not even a panic of the handler can keep the
-// client from the part that was flushed.
+// Flush sends the headers and all bytes written so far, and waits until the session has accepted
+// all bytes. After Flush not even a panic of the handler can keep the flushed part from the client.
 func (st *Stream) Flush() { _ = st.FlushError() }
 
-// FlushError is Flush with an error, as http.ResponseController wants it.
+// FlushError is Flush with an error result, for http.ResponseController.
 func (st *Stream) FlushError() error {
 	x := st.http
 	if x == nil || x.req == nil {
@@ -510,9 +512,9 @@ func (st *Stream) FlushError() error {
 	return st.awaitHeaders()
 }
 
-// CloseNotify returns a channel that gets a value when the client has gone or has given
-// the request up, and when the handler has returned. It is for handlers that were written
-// for http.CloseNotifier; others look at Request.Context.
+// CloseNotify returns a channel that receives a value when the client has disconnected or has
+// cancelled the request, and when the handler has returned. CloseNotify serves handlers written for
+// http.CloseNotifier; other handlers use Request.Context.
 func (st *Stream) CloseNotify() <-chan bool {
 	gone := make(chan bool, 1)
 	if x := st.http; x != nil && x.req != nil {
@@ -526,12 +528,12 @@ func (st *Stream) CloseNotify() <-chan bool {
 	return gone
 }
 
-// EnableFullDuplex does nothing and succeeds: on a stream reading the request and
-// writing the answer never get in each other's way.
+// EnableFullDuplex does nothing and returns nil: on a stream, reading the request and writing the
+// response are always independent.
 func (st *Stream) EnableFullDuplex() error { return nil }
 
-// ReadFrom copies r into the body of the answer, until it ends, through a pooled
-// buffer. It makes io.Copy to a stream allocate nothing.
+// ReadFrom copies r to the body of the response until r ends, through a pooled buffer. With
+// ReadFrom, io.Copy to a stream allocates nothing.
 func (st *Stream) ReadFrom(r io.Reader) (n int64, err error) {
 	if err := st.unmade(); err != nil {
 		return 0, err

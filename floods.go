@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// floods holds every budget of a session: how much a peer may still make it do that is
-// of no use. A peer that exhausts a budget ends its session, see Budget.
+// floods holds every budget of a session: the amount of useless work that the peer may still cause.
+// A peer that exhausts a budget ends the session, see Budget.
 type floods struct {
-	conf *Config // its limits; immutable
+	conf *Config // limits of the budgets; immutable
 
-	idle  idleBudget    // frames that carry nothing; receiver only
+	idle  idleBudget    // frames without content; receiver only
 	idled atomic.Uint64 // total charged to idle
 	late  atomic.Int64  // frames that peers may still send for streams that we have reset; only the receiver subtracts
 	pings pingRate      // receiver only
@@ -18,56 +18,56 @@ type floods struct {
 	// Guarded by Session.mu.
 	resets   bucket // violations that the peer may still commit
 	charged  uint64 // total of violations and of cancelled streams
-	flooded  bool   // the peer went on after resets was exhausted
-	closed   uint32 // streams that had been opened and closed when idle was last refilled
-	wasted   int    // handlers that run for streams which the peer has cancelled or spoilt
-	replies  int    // bytes in Session.control that the peer made us queue
-	echoes   int    // PINGs of ours whose echo has not been received
+	flooded  bool   // the peer continued after resets was exhausted
+	closed   uint32 // streams that had been opened and closed at the last refill of idle
+	wasted   int    // running handlers whose stream the peer has cancelled or broken
+	replies  int    // bytes in Session.control caused by the peer
+	echoes   int    // our PINGs without a received echo
 	dribbled uint64 // DATA frames sent that the peer's window cut below dribble bytes
 }
 
-// A pingRate counts the PINGs that one read of the connection has returned.
+// A pingRate counts the PINGs in one read of the connection.
 type pingRate struct {
 	read  int64 // value of reader.total after that read
 	count uint32
-	cheap uint32 // PINGs and empty DATA frames that idleCheap has counted, whatever the read
+	cheap uint32 // PINGs and empty DATA frames counted by idleCheap, in all reads
 }
 
-// An idleBudget counts frames that carry nothing.
+// An idleBudget counts frames without content.
 type idleBudget struct {
 	bucket
 	empty  uint64 // DATA frames without bytes
-	earned uint64 // progress that the bucket has been refilled for
+	earned uint64 // progress already credited to the bucket
 }
 
 const (
-	// cheapFrames is the number of empty DATA frames and PINGs that cost as much as one frame where
-	// the peer may be of a library without budgets, see FlowControlPeerUnaware: its programs
-	// send as many as they like. Each of them costs the peer about as much as us, and waits for
-	// nothing; how many replies wait is bounded beside that.
+	// cheapFrames is the number of empty DATA frames and PINGs that cost as much as one frame if
+	// the peer's library may have no budgets, see FlowControlPeerUnaware: programs of such a
+	// library send any number of these frames. Each frame costs the peer about as much as us, and
+	// blocks nothing; the number of queued replies has a limit of its own.
 	cheapFrames = 1 << 10
-	// idleInflate is the number of inflated bytes of a header block without a stream that
-	// cost as much as a frame: about equal in time.
+	// idleInflate is the number of inflated bytes, in a header block without a stream, that cost as
+	// much as a frame: both need about equal time.
 	idleInflate = 4 << 10
-	// idleRatio is the number of inflated bytes that a compressed byte may become free of
-	// charge: inflating them costs us no more than sending them costs the peer.
+	// idleRatio is the number of inflated bytes per compressed byte that are free of charge:
+	// inflating these bytes costs us no more than sending them costs the peer.
 	idleRatio = 16
 	// idleStreams is the number of streams to visit that cost as much as a frame.
 	idleStreams = 16
 	// dribble is the size below which DATA that the peer's window cuts is no progress.
 	dribble = 256
-	// pingsAtOnce is the number of PINGs that are free of charge in one read of the
-	// connection. A peer that sends the next PING when it has received an echo stays below
-	// it, however fast the connection is: each PING costs both ends about the same.
+	// pingsAtOnce is the number of PINGs in one read of the connection that are free of charge. A
+	// peer that sends the next PING after the last echo stays below this number on the fastest
+	// connection: each PING costs both ends about the same.
 	pingsAtOnce = 16
-	// leastIdleBurst is the least value of Config.IdleFrameBurst. An honest peer begins with
-	// SETTINGS and a WINDOW_UPDATE for the session, and announces its settings once more.
+	// leastIdleBurst is the smallest value of Config.IdleFrameBurst. An honest peer starts with
+	// SETTINGS and a WINDOW_UPDATE for the session, and may announce the settings once more.
 	leastIdleBurst = 16
-	// idleByStream is the number of frames that a stream may save of what its progress has
-	// earned, whatever IdleFrameBurst is: WINDOW_UPDATEs for all that we have sent may come
-	// together, one for each of our frames.
+	// idleByStream is the number of earned frames that a stream may save, whatever IdleFrameBurst
+	// is: WINDOW_UPDATEs for all bytes that we have sent may arrive together, a WINDOW_UPDATE for
+	// each of our frames.
 	idleByStream = 32
-	// owingReply is the size of a WINDOW_UPDATE or RST_STREAM that waits for the sender.
+	// owingReply is the size of a queued WINDOW_UPDATE or RST_STREAM.
 	owingReply = frameHeaderSize + 8
 )
 
@@ -77,7 +77,7 @@ func (f *floods) init(conf *Config, now time.Time) {
 	f.idle.bucket = newBucket(conf.IdleFrameBurst, now)
 }
 
-// exhausted is the error of a session whose peer has exhausted a budget.
+// exhausted returns the error of a session whose peer has exhausted budget b.
 func (f *floods) exhausted(b Budget) *SessionError {
 	e := &SessionError{Status: GoAwayProtocolError}
 	limit := f.conf.ResetBurst
@@ -93,10 +93,10 @@ func (f *floods) exhausted(b Budget) *SessionError {
 	return e
 }
 
-// violationLocked charges a stream that we reset or refuse because the peer broke a rule
-// that no honest implementation breaks. Provoking a reset costs a peer 20 bytes and costs
-// us a handler (CVE-2025-8671). While the budget is exhausted new streams are refused; the
-// session ends when the peer breaks as many rules again.
+// violationLocked charges a stream that we reset or refuse because of a violation that no honest
+// implementation commits. Provoking a reset costs a peer 20 bytes and costs us a handler
+// (CVE-2025-8671). While the budget is exhausted, new streams are refused; the session ends when
+// the peer commits as many violations again.
 func (f *floods) violationLocked() {
 	f.charged++
 	if !f.resets.take(1, f.conf.ResetBurst, f.conf.ResetRate, 0) {
@@ -111,24 +111,24 @@ func (s *Session) violation() {
 	s.mu.Unlock()
 }
 
-// overLocked reports that the budget of resets is exhausted.
+// overLocked reports whether the budget of resets is exhausted.
 func (f *floods) overLocked() bool {
 	return f.resets.left < 0 && !f.resets.take(0, f.conf.ResetBurst, f.conf.ResetRate, 0)
 }
 
-// chargeCancelLocked charges a stream that the peer opened and cancels before the response
-// has begun, for as long as its handler runs: opening a stream and resetting it costs a
-// peer 40 bytes and costs us a handler (CVE-2023-44487). A peer that cancels no faster than
-// handlers return is never over its budget. Cancelling a response that has begun is
-// ordinary, and a stream that waits for its handler has cost none.
+// chargeCancelLocked charges a stream that the peer opened and cancels before the response has
+// started, for as long as the stream's handler runs: opening a stream and resetting it costs a peer
+// 40 bytes and costs us a handler (CVE-2023-44487). A peer that cancels no faster than handlers
+// return never exceeds the budget. Cancelling a started response is ordinary, and a stream without
+// a running handler has cost nothing.
 func (s *Session) chargeCancelLocked(st *Stream) {
 	if s.wasteLocked(st) {
 		s.floods.charged++
 	}
 }
 
-// wasteLocked counts the handler of a stream of the peer that ends before its response has
-// begun. It reports false if there is none.
+// wasteLocked counts the handler of a peer's stream that ends before the response has started.
+// wasteLocked returns false if no such handler runs.
 func (s *Session) wasteLocked(st *Stream) bool {
 	if st.state.ours || st.released || st.wasted || st.waits != nil || st.state.replied && st.headerJobs == 0 {
 		return false
@@ -138,7 +138,7 @@ func (s *Session) wasteLocked(st *Stream) bool {
 	return true
 }
 
-// cleanedUpLocked forgets what wasteLocked has counted: the handler has returned.
+// cleanedUpLocked reverts the count of wasteLocked: the handler has returned.
 func (f *floods) cleanedUpLocked(st *Stream) {
 	if st.wasted {
 		st.wasted = false
@@ -146,13 +146,13 @@ func (f *floods) cleanedUpLocked(st *Stream) {
 	}
 }
 
-// expect notes that we have reset or refused a stream. Before the peer knows, it may send
-// a reply or trailers, FIN, a RST_STREAM of its own for that stream and a PING behind that,
-// which are not charged. DATA never is.
+// expect records that we have reset or refused a stream. Until the peer receives the RST_STREAM,
+// the peer may send a reply or trailers, a FIN and a RST_STREAM for the stream, and a PING after
+// them. These frames are not charged. DATA is never charged.
 func (f *floods) expect() { f.late.Add(4) }
 
-// expected reports whether a PING, or a frame for a stream that is not open, may belong to
-// a stream that we have reset or refused, and counts it. Receiver only.
+// expected reports whether a PING, or a frame for a stream that is not open, may belong to a stream
+// that we have reset or refused, and counts the frame. Receiver only.
 func (f *floods) expected() bool {
 	if f.late.Load() == 0 {
 		return false
@@ -161,7 +161,7 @@ func (f *floods) expected() bool {
 	return true
 }
 
-// echoLocked takes the echo of a PING, and reports whether we have asked for one.
+// echoLocked handles the echo of a PING, and reports whether a PING of ours was unanswered.
 func (f *floods) echoLocked() (asked bool) {
 	if asked = f.echoes > 0; asked {
 		f.echoes--
@@ -169,7 +169,7 @@ func (f *floods) echoLocked() (asked bool) {
 	return asked
 }
 
-// freePing counts a PING of the peer and reports whether it is free of charge. read is the
+// freePing counts a PING of the peer and reports whether the PING is free of charge. read is the
 // number of bytes that the session has read. Receiver only.
 func (f *floods) freePing(read int64) bool {
 	if read != f.pings.read {
@@ -179,15 +179,16 @@ func (f *floods) freePing(read int64) bool {
 	return f.pings.count <= pingsAtOnce
 }
 
-// oweLocked charges control frames that the peer made us queue from offset before on.
+// oweLocked charges the control frames in Session.control from offset before on, which the peer
+// made us queue.
 func (s *Session) oweLocked(before int) {
 	s.floods.replies += len(s.control) - before
 	s.ledger.chargeRepliesLocked(cap(s.control))
 }
 
-// floodedLocked is the error that ends a session whose peer causes too many resets, or
-// does not read the replies to its frames; nil as a rule. Every open stream may have a
-// WINDOW_UPDATE waiting besides.
+// floodedLocked returns the error that ends a session whose peer causes too many resets, or does
+// not read the replies to the peer's frames; nil as a rule. In addition, every open stream may have
+// a queued WINDOW_UPDATE.
 func (s *Session) floodedLocked() error {
 	switch f := &s.floods; {
 	case f.flooded:
@@ -200,8 +201,8 @@ func (s *Session) floodedLocked() error {
 	return nil
 }
 
-// idle charges n frames that carry nothing. It returns the error that ends the session,
-// or nil. Receiver only.
+// idle charges n frames without content. idle returns the error that ends the session, or nil.
+// Receiver only.
 func (s *Session) idle(n int) error {
 	f := &s.floods
 	f.idled.Add(uint64(n))
@@ -223,14 +224,14 @@ func (s *Session) idleOverStreams() error {
 	return s.idle(1 + n/idleStreams)
 }
 
-// idleBlock charges a frame whose header block, of n compressed bytes, no stream receives.
-// The block had to be inflated all the same (SPEC H1).
+// idleBlock charges a frame whose header block, of n compressed bytes, belongs to no stream. The
+// block had to be inflated all the same (SPEC H1).
 func (s *Session) idleBlock(n int) error {
 	return s.idle(1 + s.inflateCost(n))
 }
 
-// inflateCost is what the block that the receiver has just read, of n compressed bytes, has
-// cost us in frames beyond what it has cost the peer.
+// inflateCost returns the extra cost of the block that the receiver has just read, of n compressed
+// bytes: our cost beyond the peer's cost, in frames.
 func (s *Session) inflateCost(n int) int { return max(0, s.inflate.size-idleRatio*n) / idleInflate }
 
 // idleEmpty charges an empty DATA frame.
@@ -239,7 +240,7 @@ func (s *Session) idleEmpty() error {
 	return s.idleCheap()
 }
 
-// idleCheap charges a frame that takes next to no time: an empty DATA frame or a PING.
+// idleCheap charges a frame that needs almost no time: an empty DATA frame or a PING.
 func (s *Session) idleCheap() error {
 	if s.unaware == nil {
 		return s.idle(1)
@@ -250,11 +251,11 @@ func (s *Session) idleCheap() error {
 	return s.idle(1)
 }
 
-// progress is the progress since the last call, in idle frames: each DATA frame with a
-// use and each stream allows for the few frames that accompany it, and so do the bytes
-// that we send, because the peer grants credit for them in steps as small as it likes.
-// DATA that the peer's window cuts small allows for nothing. The streams that have been open
-// since then may save so much of that.
+// progress returns the progress since the last call, in idle frames. Each useful DATA frame and
+// each stream allows for the few frames that accompany it. Bytes that we send count too, because
+// the peer grants credit for these bytes in steps of any size. DATA that the peer's window cuts
+// small does not count. saved is the part of the gain that the streams open since the last call may
+// save.
 func (s *Session) progress() (gain int64, saved int) {
 	idle := &s.floods.idle
 	s.mu.Lock()
@@ -271,8 +272,8 @@ func (s *Session) progress() (gain int64, saved int) {
 	return gain, idleByStream * int(streams)
 }
 
-// A bucket holds the rest of a budget: at most burst at once, and rate per second. It
-// reads the clock only when it is empty, so that a charge costs a subtraction.
+// A bucket holds the rest of a budget: at most burst at once, and rate per second. A bucket reads
+// the clock only when empty, so a charge costs a subtraction.
 type bucket struct {
 	left  int64
 	since time.Time // the time up to which the bucket has been refilled
@@ -280,8 +281,8 @@ type bucket struct {
 
 func newBucket(burst int, now time.Time) bucket { return bucket{left: int64(burst), since: now} }
 
-// take charges n and reports whether the bucket had as much, refilled for the time that
-// has passed and by what was earned.
+// take charges n and reports whether the bucket, refilled for the elapsed time and by earned, had
+// that much.
 func (b *bucket) take(n int64, burst, rate int, earned int64) bool {
 	b.left -= n
 	if b.left >= 0 {

@@ -1,6 +1,6 @@
 package spdy
 
-// maxWindow is the largest window either side may grant (SPEC §3, W17).
+// maxWindow is the largest window that either side may grant (SPEC §3, W17).
 const maxWindow = 1<<31 - 1
 
 // defaultWindow is the size of every window before SETTINGS or WINDOW_UPDATE
@@ -11,17 +11,17 @@ const defaultWindow = 64 << 10
 //
 //	unread + avail + owed == size
 //
-// where unread is what the peer sent and nobody has taken yet.
+// where unread is the bytes that the peer has sent and no reader has consumed.
 type inflow struct {
-	size  int64 // what the peer may have in flight or unread at most
-	avail int64 // what the peer may still send
-	owed  int64 // consumed, and not yet granted again
+	size  int64 // bytes that the peer may have in flight or unread at most
+	avail int64 // bytes that the peer may still send
+	owed  int64 // bytes consumed and not yet granted again
 }
 
 func newInflow(size int64) inflow { return inflow{size: size, avail: size} }
 
-// take charges n bytes of DATA to the window. It reports false, and charges
-// nothing, if the peer had no right to send them (SPEC W12, W13).
+// take charges n bytes of DATA to the window. If the bytes exceed the window, take returns false
+// and charges nothing (SPEC W12, W13).
 func (f *inflow) take(n int64) bool {
 	if n > f.avail {
 		return false
@@ -30,9 +30,9 @@ func (f *inflow) take(n int64) bool {
 	return true
 }
 
-// consume notes that n bytes have been taken by the application or discarded.
-// Once a quarter of the window is owed it returns the delta to grant, else 0:
-// late enough to save frames, early enough that the peer never stands still.
+// consume records that the application has consumed n bytes, or that n bytes were discarded. Once a
+// quarter of the window is owed, consume returns the delta to grant, else 0: late enough to save
+// frames, early enough that the peer never blocks.
 func (f *inflow) consume(n int64) (grant int64) {
 	f.owed += n
 	if f.owed < max(f.size/4, 1) {
@@ -41,7 +41,7 @@ func (f *inflow) consume(n int64) (grant int64) {
 	return f.settle()
 }
 
-// settle turns everything owed into credit and returns it.
+// settle turns all owed bytes into credit and returns the credit.
 func (f *inflow) settle() (grant int64) {
 	grant = f.owed
 	f.owed = 0
@@ -49,14 +49,14 @@ func (f *inflow) settle() (grant int64) {
 	return grant
 }
 
-// outflow is a window that the peer grants. It may be negative after the peer
-// lowered INITIAL_WINDOW_SIZE (SPEC T12, W10).
+// outflow is a window that the peer grants. The window may be negative after the peer lowered
+// INITIAL_WINDOW_SIZE (SPEC T12, W10).
 type outflow struct {
 	avail int64
 }
 
-// grow adds a WINDOW_UPDATE or a change of INITIAL_WINDOW_SIZE. It reports
-// false, and changes nothing, if the window would pass 2^31-1 (SPEC W6, W7, T14).
+// grow adds a WINDOW_UPDATE or a change of INITIAL_WINDOW_SIZE. If the window would exceed 2^31-1,
+// grow returns false and changes nothing (SPEC W6, W7, T14).
 func (f *outflow) grow(delta int64) bool {
 	if f.avail+delta > maxWindow {
 		return false

@@ -8,22 +8,23 @@ import (
 	"net"
 )
 
-// A NotSPDYError reports that the peer does not speak SPDY on this connection: its first
-// bytes are those of another protocol, or it has ended the connection, or kept silent, before
-// its first frame. Or it speaks another version, of which a client hears when the server hangs up. It is found with errors.As in what calls on a session return, most
-// often in a *ConnError, in errors of NewClientConn, of a Transport and of
-// UpgradeDialer.Dial, and in what Framer.ReadFrame returns for the first frame.
+// A NotSPDYError reports that the peer does not speak SPDY on this connection: the peer's first
+// bytes belong to another protocol, or the peer has closed the connection, or has stayed silent,
+// before the first frame. Or the peer speaks another version, which a client learns when the server
+// closes the connection. errors.As finds a NotSPDYError in errors of calls on a session, most often
+// in a *ConnError; in errors of NewClientConn, of a Transport and of UpgradeDialer.Dial; and in the
+// error of Framer.ReadFrame for the first frame.
 type NotSPDYError struct {
-	Addr     string // address of the peer, "" if it has none
-	Protocol string // "HTTP/1.1", "HTTP/1.0", "HTTP/2", "TLS", "SSH", "SPDY/2" or "SPDY/3"; "" if it is not known
-	First    []byte // the first bytes that the peer has sent, 64 at most; empty if it has sent none
-	Err      error  // what ended the connection before the peer's first frame; nil if its first bytes tell the protocol
+	Addr     string // address of the peer, "" if there is none
+	Protocol string // "HTTP/1.1", "HTTP/1.0", "HTTP/2", "TLS", "SSH", "SPDY/2" or "SPDY/3"; "" if unknown
+	First    []byte // the first bytes that the peer has sent, 64 at most; empty if none were received
+	Err      error  // error that ended the connection before the peer's first frame; nil if the first bytes identify the protocol
 
-	advice string // what to do, "" for what a client can do
-	wanted string // what the peer should have spoken, "" for SPDY
+	advice string // suggested remedy; "" for the remedy of adviceFor
+	wanted string // the expected protocol, "" for SPDY
 }
 
-// Error says what the peer speaks and what to use instead.
+// Error returns the peer's protocol, if known, and the remedy.
 func (e *NotSPDYError) Error() string {
 	who := "the peer"
 	if e.Addr != "" {
@@ -54,27 +55,28 @@ func (e *NotSPDYError) Error() string {
 	return text
 }
 
-// Unwrap returns what ended the connection, if that is how it was found out.
+// Unwrap returns the error that ended the connection; nil if the first bytes identified the
+// protocol.
 func (e *NotSPDYError) Unwrap() error { return e.Err }
 
-// Timeout reports whether the peer was silent for too long. With Temporary it makes a
-// NotSPDYError a net.Error.
+// Timeout reports whether the peer was silent for too long. With Temporary it makes a NotSPDYError
+// a net.Error.
 func (e *NotSPDYError) Timeout() bool {
 	t, ok := e.Err.(interface{ Timeout() bool })
 	return ok && t.Timeout()
 }
 
-// Temporary reports what Timeout does.
+// Temporary returns the result of Timeout.
 func (e *NotSPDYError) Temporary() bool { return e.Timeout() }
 
-// The names of NotSPDYError.Protocol that are compared.
+// The values of NotSPDYError.Protocol that are compared.
 const (
 	protocolTLS   = "TLS"
 	protocolHTTP2 = "HTTP/2"
 	protocolSSH   = "SSH"
 )
 
-// adviceFor is what a client can do about a server that speaks another protocol.
+// adviceFor returns the remedy for a client whose server speaks another protocol.
 func adviceFor(protocol string) string {
 	switch protocol {
 	case protocolTLS:
@@ -87,18 +89,18 @@ func adviceFor(protocol string) string {
 	return "for a port of HTTP use http.Transport, for one of TLS https"
 }
 
-// adviceServer is what a server can do about clients that speak another protocol.
+// adviceServer is the remedy for a server whose clients speak another protocol.
 const adviceServer = "Server.Serve and ConfigureServer serve HTTP beside SPDY"
 
-// mostFirst is how many of a peer's first bytes a NotSPDYError keeps.
+// mostFirst is the maximum number of the peer's first bytes that a NotSPDYError keeps.
 const mostFirst = 64
 
-// notSPDY makes the error for first bytes that are of another protocol.
+// notSPDY returns the error for first bytes of another protocol.
 func notSPDY(addr, protocol string, first []byte) *NotSPDYError {
 	return &NotSPDYError{Addr: addr, Protocol: protocol, First: bytes.Clone(first[:min(len(first), mostFirst)])}
 }
 
-// firstWords is the text at the beginning of what a peer says, "" if it is not text.
+// firstWords returns the first line of the peer's bytes, or "" if the line is not text.
 func firstWords(p []byte) string {
 	line, _, _ := bytes.Cut(p, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
@@ -118,23 +120,23 @@ func isText(p []byte) bool {
 	return true
 }
 
-// prefaceHTTP2 is how clients of HTTP/2 begin (RFC 9113 §3.4).
+// prefaceHTTP2 is the beginning of the HTTP/2 client preface (RFC 9113 §3.4).
 const prefaceHTTP2 = "PRI * HTTP/2.0\r\n"
 
-// A verdictOnFirst says what the first bytes of a peer are.
+// A verdictOnFirst classifies the first bytes of a peer.
 type verdictOnFirst int
 
 const (
-	firstUnclear verdictOnFirst = iota // too few to tell
-	firstSPDY                          // nothing speaks against SPDY
+	firstUnclear verdictOnFirst = iota // too few bytes to decide
+	firstSPDY                          // consistent with SPDY
 	firstForeign                       // another protocol
 )
 
-// judgeFirst looks at the first bytes of a peer. SPDY begins with a control frame, whose
-// first bit is 1. DATA frames that come first are an error, which is left to the session
-// unless no implementation would send them: as text they are frames of streams above 2^29,
-// as TLS of streams above 2^28, and as the first frame of HTTP/2 an empty frame of a
-// stream that the server has not opened. last says that no more bytes will come.
+// judgeFirst classifies the first bytes of a peer. SPDY starts with a control frame, whose first
+// bit is 1. A DATA frame at the beginning is an error, which the session reports, unless no
+// implementation would send such a frame: as SPDY, text is a frame of a stream above 2^29, TLS is a
+// frame of a stream above 2^28, and the first frame of HTTP/2 is an empty frame of a stream that
+// the server has not opened. last is true if no more bytes will follow.
 func judgeFirst(p []byte, last bool) (verdict verdictOnFirst, protocol string) {
 	switch {
 	case len(p) == 0:
@@ -143,7 +145,7 @@ func judgeFirst(p []byte, last bool) (verdict verdictOnFirst, protocol string) {
 		return firstUnclear, ""
 	case p[0] >= 0x80:
 		return firstSPDY, ""
-	case p[0] >= 0x14 && p[0] <= 0x17: // a record of TLS (RFC 8446 §5.1)
+	case p[0] >= 0x14 && p[0] <= 0x17: // a TLS record (RFC 8446 §5.1)
 		if len(p) < 3 && !last {
 			return firstUnclear, ""
 		}
@@ -164,9 +166,9 @@ func judgeFirst(p []byte, last bool) (verdict verdictOnFirst, protocol string) {
 	return firstForeign, textProtocol(p)
 }
 
-// judgeHTTP2 recognizes the SETTINGS or GOAWAY with which servers of HTTP/2 begin (RFC 9113
-// §4.1), and it needs the whole head of the frame, one byte more than SPDY has.
-// An empty SETTINGS without that byte is taken for a frame of SPDY.
+// judgeHTTP2 recognizes the SETTINGS or GOAWAY that an HTTP/2 server sends first (RFC 9113 §4.1).
+// judgeHTTP2 needs the whole frame header, one byte longer than a SPDY frame header. An empty
+// SETTINGS without that byte is treated as a SPDY frame.
 func judgeHTTP2(p []byte, last bool) (verdictOnFirst, string) {
 	const head = frameHeaderSize + 1
 	settings, goAway := byte(4), byte(7)
@@ -179,7 +181,7 @@ func judgeHTTP2(p []byte, last bool) (verdictOnFirst, string) {
 		return firstSPDY, ""
 	case len(p) < frameHeaderSize, len(p) == frameHeaderSize && !last && p[2] != 0:
 		return firstUnclear, ""
-	case len(p) == frameHeaderSize && p[2] == 0: // a session answers it without more bytes
+	case len(p) == frameHeaderSize && p[2] == 0: // a session handles the frame without more bytes
 		return firstSPDY, ""
 	case p[3] == settings && p[2]%6 != 0, p[3] == goAway && p[2] < 8:
 		return firstSPDY, ""
@@ -187,7 +189,7 @@ func judgeHTTP2(p []byte, last bool) (verdictOnFirst, string) {
 	return firstForeign, protocolHTTP2
 }
 
-// textProtocol names a protocol that begins with text, "" if it is not known.
+// textProtocol names a protocol that starts with text, "" if unknown.
 func textProtocol(p []byte) string {
 	line, _, _ := bytes.Cut(p, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
@@ -209,11 +211,11 @@ func textProtocol(p []byte) string {
 	return ""
 }
 
-// isHangUp reports whether an error of a connection says that the peer has ended it: it is
-// neither a deadline's nor that of a connection which this side has closed.
+// isHangUp reports whether the peer has ended the connection: err is neither a timeout nor the
+// error of a connection that this side has closed.
 func isHangUp(err error) bool { return !isTimeout(err) && !errors.Is(err, net.ErrClosed) }
 
-// addrText is the remote address of a connection, "" if it has none.
+// addrText returns the remote address of a connection, or "" if there is none.
 func addrText(conn net.Conn) string {
 	if conn == nil || conn.RemoteAddr() == nil {
 		return ""

@@ -2,10 +2,10 @@ package spdy
 
 import "net/http"
 
-// This file removes headers and trailers for the next recipient from forwarded messages.
+// This file removes hop-by-hop headers and trailers from forwarded messages.
 
-// forwardedHeader returns the end-to-end headers of h: h itself if there are only such,
-// else a copy.
+// forwardedHeader returns the end-to-end headers of h: h itself if all headers are end-to-end, else
+// a copy.
 func forwardedHeader(h http.Header) http.Header {
 	for key := range h {
 		if reachOf(lowerName(key)) != endToEnd {
@@ -26,15 +26,15 @@ func copyForwarded(dst, src http.Header) {
 	}
 }
 
-// A forwardedTrailer is the trailer of a request that a proxy forwards. The values arrive
-// behind the body.
+// A forwardedTrailer is the trailer of a request that a proxy forwards. The trailer's values arrive
+// after the body.
 type forwardedTrailer struct {
 	from http.Header // trailer of the handler's request
-	to   http.Header // trailer of the forwarded request; names that mayTrail only
+	to   http.Header // trailer of the forwarded request; only names that pass mayTrail
 }
 
-// mayTrail reports whether a trailer of a request is forwarded. Claims are not: some servers of
-// SPDY add trailers to the headers of a request, where a proxy may have claims of its own.
+// mayTrail reports whether a trailer of a request is forwarded. Claims are not forwarded: some SPDY
+// servers add trailers to the headers of a request, where a proxy may have set claims of its own.
 func mayTrail(key string) bool { return validTrailer(key) && !isClaim(key) }
 
 // forwardTrailer returns the trailer to announce.
@@ -51,8 +51,8 @@ func forwardTrailer(from http.Header) forwardedTrailer {
 	return t
 }
 
-// complete adds the values, also of names that were not announced. The goroutine that has
-// read the body calls complete.
+// complete adds the values, also for names that were not announced. The goroutine that has read the
+// body calls complete.
 func (t *forwardedTrailer) complete() {
 	if t.to == nil { // the request ends with its body
 		return

@@ -5,8 +5,8 @@ import "fmt"
 // A FrameType is the type field of a control frame (SPEC §1.2).
 type FrameType uint16
 
-// The control frame types. FrameData stands for DATA, which is not a control
-// frame and carries no type; no dialect assigns 0 to a control frame.
+// The control frame types. FrameData stands for DATA, which is not a control frame and has no type
+// field; no dialect assigns 0 to a control frame.
 const (
 	FrameData         FrameType = 0
 	FrameSynStream    FrameType = 1
@@ -35,7 +35,7 @@ var frameTypeNames = [...]string{
 	FrameCredential:   "CREDENTIAL",
 }
 
-// String returns the name the specification gives the type.
+// String returns the type's name in the specification.
 func (t FrameType) String() string {
 	if int(t) < len(frameTypeNames) {
 		return frameTypeNames[t]
@@ -43,8 +43,8 @@ func (t FrameType) String() string {
 	return fmt.Sprintf("frame type %d", uint16(t))
 }
 
-// definedIn reports whether dialect v has the control frame type t. Frames of
-// any other type are skipped (SPEC F4, F5, F15, W20).
+// definedIn reports whether dialect v has the control frame type t. Frames of other types are
+// skipped (SPEC F4, F5, F15, W20).
 func (t FrameType) definedIn(v Version) bool {
 	switch t {
 	case FrameNoop:
@@ -57,13 +57,13 @@ func (t FrameType) definedIn(v Version) bool {
 	return t >= FrameSynStream && t <= FrameHeaders
 }
 
-// hasHeaderBlock reports whether frames of type t carry a compressed header
-// block, so that the zlib context is lost if one of them is not read.
+// hasHeaderBlock reports whether frames of type t carry a compressed header block. Skipping such a
+// block breaks the zlib context.
 func (t FrameType) hasHeaderBlock() bool {
 	return t == FrameSynStream || t == FrameSynReply || t == FrameHeaders
 }
 
-// The control frame types under the names they had in 2015.
+// The control frame types under the names of 2015.
 const (
 	FRAME_SYN_STREAM    = 1
 	FRAME_SYN_REPLY     = 2
@@ -84,21 +84,21 @@ type FrameFlags = frameFlags
 const (
 	FlagFin            FrameFlags = 0x01 // DATA, SYN_STREAM, SYN_REPLY, HEADERS: the sender's last frame on the stream
 	FlagUnidirectional FrameFlags = 0x02 // SYN_STREAM: the receiver may not answer on the stream
-	FlagClearSettings  FrameFlags = 0x01 // SETTINGS, server to client: forget the stored settings first
+	FlagClearSettings  FrameFlags = 0x01 // SETTINGS, server to client: first discard the stored settings
 )
 
-// The flags of frames under the names they had in 2015.
+// The flags of frames under the names of 2015.
 const (
 	FLAG_NONE FrameFlags = 0
 	FLAG_FIN  FrameFlags = 1
 )
 
-// MAX_DATA_PAYLOAD is the most payload bytes one frame can carry: the length
-// field of the frame header has 24 bits.
+// MAX_DATA_PAYLOAD is the maximum payload of a frame in bytes: the length field of the frame header
+// has 24 bits.
 const MAX_DATA_PAYLOAD = 1<<24 - 1
 
-// A SettingID says what an entry of a SETTINGS frame is about (SPEC §3). It has
-// 24 bits on the wire.
+// A SettingID identifies the setting in an entry of a SETTINGS frame (SPEC §3). A SettingID has 24
+// bits on the wire.
 type SettingID uint32
 
 // The settings.
@@ -112,9 +112,9 @@ const (
 	SettingInitialWindowSize           SettingID = 7 // send window of streams, bytes; SPDY/3 and SPDY/3.1
 	SettingClientCertificateVectorSize SettingID = 8 // slots for client certificates; SPDY/3 only
 
-	// SettingUpgrades is no setting of SPDY but of this library: with the value 1 a client
-	// asks whether the server takes upgrades, and a server that does replies with the same.
-	// See docs/upgrades.md. Other implementations ignore it (SPEC T5).
+	// SettingUpgrades is a setting of this library, not of SPDY: with the value 1 a client asks
+	// whether the server accepts upgrades, and a server that does replies with the same entry. See
+	// docs/upgrades.md. Other implementations ignore the setting (SPEC T5).
 	SettingUpgrades SettingID = 0xF08441
 )
 
@@ -129,7 +129,7 @@ var settingNames = [...]string{
 	SettingClientCertificateVectorSize: "CLIENT_CERTIFICATE_VECTOR_SIZE",
 }
 
-// String returns the name the specification gives the setting.
+// String returns the setting's name in the specification.
 func (id SettingID) String() string {
 	if int64(id) < int64(len(settingNames)) && settingNames[id] != "" {
 		return settingNames[id]
@@ -140,21 +140,20 @@ func (id SettingID) String() string {
 	return fmt.Sprintf("setting %d", uint32(id))
 }
 
-// The flags of one entry of a SETTINGS frame.
+// The flags of an entry of a SETTINGS frame.
 const (
 	FlagPersistValue uint8 = 0x1 // server to client: please store the value
 	FlagPersisted    uint8 = 0x2 // client to server: a value stored earlier
 )
 
-// A Setting is one entry of a SETTINGS frame. Flags are FlagPersistValue and
-// FlagPersisted.
+// A Setting is an entry of a SETTINGS frame. Flags are FlagPersistValue and FlagPersisted.
 type Setting struct {
-	ID    SettingID // what it is about
-	Flags uint8     // what becomes of it between sessions; 0 for nothing
+	ID    SettingID // which setting
+	Flags uint8     // whether the value persists between sessions; 0 if not
 	Value uint32    // in the unit of the ID
 }
 
-// frameHeaderSize is the size of the header every frame begins with (SPEC §1.1).
+// frameHeaderSize is the size of the header of every frame (SPEC §1.1).
 const frameHeaderSize = 8
 
 const (
@@ -162,7 +161,7 @@ const (
 	maxSettingID = 1<<24 - 1
 )
 
-// Sizes of payloads, or of what precedes the header block in them (SPEC §1.2).
+// Sizes of payloads, or of the fields before the header block (SPEC §1.2).
 const (
 	synStreamFixed    = 10
 	rstStreamSize     = 8
@@ -174,7 +173,7 @@ const (
 	maxSettingEntries = (MAX_DATA_PAYLOAD - settingsFixed) / settingSize
 )
 
-// replyFixed is what precedes the header block in SYN_REPLY and HEADERS:
+// replyFixed returns the size of the fields before the header block in SYN_REPLY and HEADERS:
 // SPDY/2 has 16 unused bits after the stream id (SPEC §1.4).
 func replyFixed(v Version) int {
 	if v == SPDY2 {
@@ -183,7 +182,7 @@ func replyFixed(v Version) int {
 	return 4
 }
 
-// goAwaySize is the payload of GOAWAY; SPDY/2 has no status in it (SPEC §1.9).
+// goAwaySize returns the payload size of GOAWAY; SPDY/2 has no status field (SPEC §1.9).
 func goAwaySize(v Version) int {
 	if v == SPDY2 {
 		return 4
@@ -191,8 +190,8 @@ func goAwaySize(v Version) int {
 	return 8
 }
 
-// maxPriority is the least urgent priority that SYN_STREAM can express; 0 is
-// the most urgent in every dialect (SPEC §1.3).
+// maxPriority returns the least urgent priority that SYN_STREAM can express; 0 is the most urgent
+// in every dialect (SPEC §1.3).
 func maxPriority(v Version) uint8 {
 	if v == SPDY2 {
 		return 3
@@ -200,7 +199,7 @@ func maxPriority(v Version) uint8 {
 	return 7
 }
 
-// priorityShift is where the priority sits in byte 8 of SYN_STREAM.
+// priorityShift returns the bit offset of the priority in byte 8 of SYN_STREAM.
 func priorityShift(v Version) uint {
 	if v == SPDY2 {
 		return 6
@@ -208,7 +207,7 @@ func priorityShift(v Version) uint {
 	return 5
 }
 
-// frameHeader is the common header of a frame, taken apart.
+// frameHeader is the parsed common header of a frame.
 type frameHeader struct {
 	control  bool
 	version  uint16    // control frames: version on the wire, 2 or 3
@@ -218,7 +217,7 @@ type frameHeader struct {
 	length   int // payload bytes that follow, at most MAX_DATA_PAYLOAD
 }
 
-// synStream is what precedes the header block in SYN_STREAM.
+// synStream is the parsed fields before the header block of SYN_STREAM.
 type synStream struct {
 	id, assoc uint32
 	priority  uint8 // of the dialect: 0 to 3 in SPDY/2, 0 to 7 otherwise

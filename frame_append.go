@@ -2,12 +2,12 @@ package spdy
 
 import "encoding/binary"
 
-// The functions here append frames to a byte slice and allocate nothing beyond
-// what growing it takes. Reserved and unused bits go out as 0 (SPEC F9).
+// The functions here append frames to a byte slice and allocate only to grow the slice. Reserved
+// and unused bits are sent as 0 (SPEC F9).
 
-// appendHeader appends a frame header whose first word is given. Lengths are
-// counted by this package, so one that does not fit is a bug in it, and a frame
-// cut short by masking would put the whole session out of step.
+// appendHeader appends a frame header with the first word given as word. This package computes all
+// lengths, so a length that does not fit is a bug of this package. A length cut by masking would
+// desynchronize the whole session.
 func appendHeader(dst []byte, word uint32, flags frameFlags, n int) []byte {
 	if uint(n) > MAX_DATA_PAYLOAD {
 		panic("BUG: spdy: frame payload over 2^24-1 bytes")
@@ -26,22 +26,22 @@ func appendDataHeader(dst []byte, id uint32, flags frameFlags, n int) []byte {
 	return appendHeader(dst, id&maxStreamID, flags, n)
 }
 
-// appendRstStream appends a RST_STREAM frame. Codes that SPDY/2 lacks become
-// PROTOCOL_ERROR there (SPEC §3).
+// appendRstStream appends a RST_STREAM frame. Codes that SPDY/2 lacks become PROTOCOL_ERROR in
+// SPDY/2 (SPEC §3).
 func appendRstStream(dst []byte, v Version, id uint32, status RstStatus) []byte {
 	dst = appendControlHeader(dst, v, FrameRstStream, 0, rstStreamSize)
 	dst = binary.BigEndian.AppendUint32(dst, id&maxStreamID)
 	return binary.BigEndian.AppendUint32(dst, uint32(status.forVersion(v)))
 }
 
-// appendSettings appends a SETTINGS frame with the entries in ascending order
-// of their ids, because Chrome closes the session otherwise (SPEC T4). Entries
-// of one id keep their order, as the first one counts (SPEC T2).
+// appendSettings appends a SETTINGS frame with the entries in ascending order of ids, because
+// Chrome closes the session otherwise (SPEC T4). Entries with the same id keep their order, as the
+// first entry counts (SPEC T2).
 func appendSettings(dst []byte, v Version, flags frameFlags, entries []Setting) []byte {
 	start := len(dst) + frameHeaderSize + settingsFixed
 	dst = appendSettingsAsGiven(dst, v, flags, entries)
-	// An insertion sort on the wire form: no session sends more than a handful
-	// of settings, and the caller's slice stays as it is.
+	// An insertion sort on the wire form: no session sends more than a handful of settings, and the
+	// caller's slice stays unchanged.
 	for end := start + settingSize; end < len(dst); end += settingSize {
 		entry := [settingSize]byte(dst[end:])
 		at := end
@@ -64,8 +64,8 @@ func appendSettingsAsGiven(dst []byte, v Version, flags frameFlags, entries []Se
 	return dst
 }
 
-// appendSetting appends one entry. The id is little-endian and precedes the
-// flags in SPDY/2, a slip that every deployed peer kept (SPEC §1.6, T16).
+// appendSetting appends an entry. In SPDY/2 the id is little-endian and precedes the flags, a
+// mistake that every deployed peer kept (SPEC §1.6, T16).
 func appendSetting(dst []byte, v Version, e Setting) []byte {
 	id := uint32(e.ID) & maxSettingID
 	if v == SPDY2 {
@@ -76,19 +76,19 @@ func appendSetting(dst []byte, v Version, e Setting) []byte {
 	return binary.BigEndian.AppendUint32(dst, e.Value)
 }
 
-// appendNoop appends a NOOP frame, which means something in SPDY/2 only.
+// appendNoop appends a NOOP frame, which only SPDY/2 defines.
 func appendNoop(dst []byte, v Version) []byte {
 	return appendControlHeader(dst, v, FrameNoop, 0, 0)
 }
 
-// appendPing appends a PING frame. Its id has all 32 bits (SPEC §1.8).
+// appendPing appends a PING frame. A PING id has all 32 bits (SPEC §1.8).
 func appendPing(dst []byte, v Version, id uint32) []byte {
 	dst = appendControlHeader(dst, v, FramePing, 0, pingSize)
 	return binary.BigEndian.AppendUint32(dst, id)
 }
 
-// appendGoAway appends a GOAWAY frame. The status is left out in SPDY/2, which
-// has no room for one (SPEC §1.9).
+// appendGoAway appends a GOAWAY frame. SPDY/2 has no status field (SPEC §1.9), so the status is
+// omitted.
 func appendGoAway(dst []byte, v Version, lastGood uint32, status GoAwayStatus) []byte {
 	dst = appendControlHeader(dst, v, FrameGoAway, 0, goAwaySize(v))
 	dst = binary.BigEndian.AppendUint32(dst, lastGood&maxStreamID)
@@ -106,10 +106,9 @@ func appendWindowUpdate(dst []byte, v Version, id, delta uint32) []byte {
 	return binary.BigEndian.AppendUint32(dst, delta&(1<<31-1))
 }
 
-// appendSynStreamHeader appends a SYN_STREAM frame up to its header block. The
-// caller appends the compressed block and calls finishFrame. A priority that
-// the dialect cannot express becomes its least urgent one: masking would turn
-// it into some urgent one.
+// appendSynStreamHeader appends a SYN_STREAM frame up to the header block. The caller appends the
+// compressed block and calls finishFrame. A priority that the dialect cannot express becomes the
+// dialect's least urgent priority: masking would make the priority more urgent.
 func appendSynStreamHeader(dst []byte, v Version, f synStream) []byte {
 	dst = appendControlHeader(dst, v, FrameSynStream, f.flags, 0)
 	dst = binary.BigEndian.AppendUint32(dst, f.id&maxStreamID)
@@ -121,14 +120,12 @@ func appendSynStreamHeader(dst []byte, v Version, f synStream) []byte {
 	return append(dst, min(f.priority, maxPriority(v))<<priorityShift(v), slot)
 }
 
-// appendSynReplyHeader appends a SYN_REPLY frame up to its header block; see
-// appendSynStreamHeader.
+// appendSynReplyHeader appends a SYN_REPLY frame up to the header block; see appendSynStreamHeader.
 func appendSynReplyHeader(dst []byte, v Version, id uint32, flags frameFlags) []byte {
 	return appendReplyHeader(dst, v, FrameSynReply, id, flags)
 }
 
-// appendHeadersHeader appends a HEADERS frame up to its header block; see
-// appendSynStreamHeader.
+// appendHeadersHeader appends a HEADERS frame up to the header block; see appendSynStreamHeader.
 func appendHeadersHeader(dst []byte, v Version, id uint32, flags frameFlags) []byte {
 	return appendReplyHeader(dst, v, FrameHeaders, id, flags)
 }
@@ -142,9 +139,9 @@ func appendReplyHeader(dst []byte, v Version, typ FrameType, id uint32, flags fr
 	return dst
 }
 
-// finishFrame writes the length into the header of frame, which is one whole
-// frame. A frame that is too long cannot be taken back once its block has been
-// compressed, so the error ends the session (SPEC H15).
+// finishFrame writes the length into the header of frame, which is a whole frame. A frame that is
+// too long cannot be withdrawn after the block has been compressed, so the error ends the session
+// (SPEC H15).
 func finishFrame(frame []byte) error {
 	n := len(frame) - frameHeaderSize
 	if n > MAX_DATA_PAYLOAD {

@@ -2,13 +2,12 @@ package spdy
 
 import "encoding/binary"
 
-// The functions here take apart the payload of one frame, all of which is in p.
-// They allocate nothing unless they fail, and byte slices they return are parts
-// of p. Every error is a *SessionError with PROTOCOL_ERROR: a frame whose fixed
-// part is wrong leaves nothing to go on with (SPEC F8, F12). Reserved bits and
-// undefined flags are ignored (SPEC F9, F10).
+// The functions here parse the payload of one frame, all of which is in p. They allocate nothing
+// unless parsing fails; returned byte slices are parts of p. Every error is a *SessionError with
+// PROTOCOL_ERROR: the session cannot continue after a frame with a malformed fixed part (SPEC F8,
+// F12). Reserved bits and undefined flags are ignored (SPEC F9, F10).
 
-// parseFrameHeader takes apart the first 8 bytes of a frame.
+// parseFrameHeader parses the first 8 bytes of a frame.
 func parseFrameHeader(b []byte) frameHeader {
 	_ = b[frameHeaderSize-1]
 	word := binary.BigEndian.Uint32(b)
@@ -24,8 +23,8 @@ func parseFrameHeader(b []byte) frameHeader {
 	return h
 }
 
-// parseSynStream takes apart a SYN_STREAM frame. block is the compressed header
-// block; it may be empty, which inflating will find fault with.
+// parseSynStream parses a SYN_STREAM frame. block is the compressed header block; an empty block is
+// accepted here and fails to inflate.
 func parseSynStream(v Version, h frameHeader, p []byte) (f synStream, block []byte, err error) {
 	if len(p) < synStreamFixed {
 		return f, nil, frameSizeError(h, len(p))
@@ -45,12 +44,12 @@ func parseSynStream(v Version, h frameHeader, p []byte) (f synStream, block []by
 	return f, p[synStreamFixed:], nil
 }
 
-// parseSynReply takes apart a SYN_REPLY frame.
+// parseSynReply parses a SYN_REPLY frame.
 func parseSynReply(v Version, h frameHeader, p []byte) (id uint32, block []byte, err error) {
 	return parseReply(v, h, p)
 }
 
-// parseHeaders takes apart a HEADERS frame.
+// parseHeaders parses a HEADERS frame.
 func parseHeaders(v Version, h frameHeader, p []byte) (id uint32, block []byte, err error) {
 	return parseReply(v, h, p)
 }
@@ -67,8 +66,8 @@ func parseReply(v Version, h frameHeader, p []byte) (id uint32, block []byte, er
 	return id, p[fixed:], nil
 }
 
-// parseRstStream takes apart a RST_STREAM frame. Any status passes, 0 and
-// unknown ones too: they end the stream all the same (SPEC X4).
+// parseRstStream parses a RST_STREAM frame. Any status is accepted, also 0 and unknown codes: each
+// ends the stream (SPEC X4).
 func parseRstStream(h frameHeader, p []byte) (id uint32, status RstStatus, err error) {
 	if len(p) != rstStreamSize {
 		return 0, 0, frameSizeError(h, len(p))
@@ -80,8 +79,8 @@ func parseRstStream(h frameHeader, p []byte) (id uint32, status RstStatus, err e
 	return id, RstStatus(binary.BigEndian.Uint32(p[4:])), nil
 }
 
-// settingsCount returns the number of entries in a SETTINGS frame, which is
-// believed only if the payload has exactly that many (SPEC T18).
+// settingsCount returns the number of entries in a SETTINGS frame. The count field must match the
+// payload size exactly (SPEC T18).
 func settingsCount(h frameHeader, p []byte) (int, error) {
 	if len(p) < settingsFixed {
 		return 0, frameSizeError(h, len(p))
@@ -93,8 +92,7 @@ func settingsCount(h frameHeader, p []byte) (int, error) {
 	return int(n), nil
 }
 
-// settingAt returns entry i of a SETTINGS frame, where i is less than what
-// settingsCount returned.
+// settingAt returns entry i of a SETTINGS frame; i is less than the result of settingsCount.
 func settingAt(v Version, p []byte, i int) Setting {
 	e := p[settingsFixed+settingSize*i:][:settingSize]
 	s := Setting{ID: settingIDOf(v, e), Flags: e[0], Value: binary.BigEndian.Uint32(e[4:])}
@@ -104,7 +102,7 @@ func settingAt(v Version, p []byte, i int) Setting {
 	return s
 }
 
-// settingIDOf returns the id in the entry that e begins with; see appendSetting.
+// settingIDOf returns the id in the entry at the beginning of e; see appendSetting.
 func settingIDOf(v Version, e []byte) SettingID {
 	if v == SPDY2 {
 		return SettingID(binary.LittleEndian.Uint32(e) & maxSettingID)
@@ -120,7 +118,7 @@ func parseNoop(h frameHeader, p []byte) error {
 	return nil
 }
 
-// parsePing takes apart a PING frame.
+// parsePing parses a PING frame.
 func parsePing(h frameHeader, p []byte) (id uint32, err error) {
 	if len(p) != pingSize {
 		return 0, frameSizeError(h, len(p))
@@ -128,8 +126,7 @@ func parsePing(h frameHeader, p []byte) (id uint32, err error) {
 	return binary.BigEndian.Uint32(p), nil
 }
 
-// parseGoAway takes apart a GOAWAY frame. In SPDY/2, which has no status, it
-// returns GoAwayOK.
+// parseGoAway parses a GOAWAY frame. In SPDY/2, which has no status, parseGoAway returns GoAwayOK.
 func parseGoAway(v Version, h frameHeader, p []byte) (lastGood uint32, status GoAwayStatus, err error) {
 	if len(p) != goAwaySize(v) {
 		return 0, 0, frameSizeError(h, len(p))
@@ -141,8 +138,8 @@ func parseGoAway(v Version, h frameHeader, p []byte) (lastGood uint32, status Go
 	return lastGood, status, nil
 }
 
-// parseWindowUpdate takes apart a WINDOW_UPDATE frame. A delta of 0 passes: what
-// it costs depends on the stream (SPEC W5).
+// parseWindowUpdate parses a WINDOW_UPDATE frame. A delta of 0 is accepted: the consequence depends
+// on the stream (SPEC W5).
 func parseWindowUpdate(h frameHeader, p []byte) (id, delta uint32, err error) {
 	if len(p) != windowUpdateSize {
 		return 0, 0, frameSizeError(h, len(p))

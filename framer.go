@@ -6,57 +6,55 @@ import (
 	"slices"
 )
 
-// A Framer reads and writes the frames of one end of a session, including the
-// compression of header blocks, and knows nothing of streams, windows or roles.
-// It is for tools and tests; sessions use the same encoders and parsers without
-// a Framer.
+// A Framer reads and writes the frames of one end of a session, including the compression of header
+// blocks. A Framer does not track streams, windows or roles. Framers are for tools and tests;
+// sessions use the same encoders and parsers without a Framer.
 //
-// One goroutine may call ReadFrame while another one writes. The exported
-// fields must be set before the first call.
+// One goroutine may call ReadFrame while another goroutine writes. The exported fields must be set
+// before the first call.
 type Framer struct {
-	// MaxFrameSize is the largest payload that ReadFrame accepts. A larger
-	// frame ends the session. 0 and less mean MAX_DATA_PAYLOAD, which is the largest that
-	// there is. Range: 1 and more.
+	// MaxFrameSize is the largest payload that ReadFrame accepts. A larger frame ends the session.
+	// 0 and less mean MAX_DATA_PAYLOAD, the maximum of the protocol. Range: 1 and more.
 	MaxFrameSize int
 
-	// MaxHeaderBytes is the largest header block that ReadFrame accepts,
-	// counted after inflation. A larger one costs its stream, and one of more
-	// than 16 times this size the session (SPEC H12). 0 and less mean 256 KiB. Range: 1 and more.
+	// MaxHeaderBytes is the largest header block that ReadFrame accepts, counted after inflation. A
+	// larger block is a stream error; a block of more than 16 times this size ends the session
+	// (SPEC H12). 0 and less mean 256 KiB. Range: 1 and more.
 	MaxHeaderBytes int
 
-	// Compression says how header blocks are compressed.
+	// Compression is the policy for compressing header blocks.
 	Compression CompressionPolicy
 
-	// KeepBlocks makes ReadFrame put the compressed header block as it came
-	// into the Block field of frames.
+	// KeepBlocks makes ReadFrame store the compressed header block, as received, in the Block field
+	// of frames.
 	KeepBlocks bool
 
 	version Version
 
 	r       io.Reader
-	readErr error // what ended reading, if anything
+	readErr error // error that ended reading, if any
 	raw     RawFrame
-	read    int64 // bytes read of all frames
+	read    int64 // bytes read, of all frames
 	inflate *headerDecompressor
 	nv      []byte // inflated header block, for reuse
 
 	w        io.Writer
-	writeErr error // what ended writing, if anything
+	writeErr error // error that ended writing, if any
 	deflate  *headerCompressor
-	out      []byte // frame on its way out, for reuse
-	block    []byte // uncompressed header block on its way out, for reuse
+	out      []byte // frame being written, for reuse
+	block    []byte // uncompressed header block being written, for reuse
 }
 
 const (
 	framerHeaderBytes = 256 << 10
 	framerHardLimit   = 16       // times MaxHeaderBytes
-	framerReadAhead   = 4 << 10  // room made for a payload before any of it has come
+	framerReadAhead   = 4 << 10  // initial buffer for a payload, before any payload has arrived
 	framerKeepBuffer  = 64 << 10 // larger buffers are not kept for reuse
 )
 
-// NewFramer returns a Framer that writes frames of dialect v to w and reads them
-// from r. It reads from r no more than the frames it returns and writes each
-// frame with one call to w. Either may be nil if that direction is not used.
+// NewFramer returns a Framer that writes frames of dialect v to w and reads frames from r. The
+// Framer reads no bytes from r beyond the returned frames, and writes each frame with a single call
+// to w. r or w may be nil if the direction is not used.
 func NewFramer(w io.Writer, r io.Reader, v Version) *Framer {
 	return &Framer{version: v, r: r, w: w}
 }
@@ -64,15 +62,14 @@ func NewFramer(w io.Writer, r io.Reader, v Version) *Framer {
 // Version returns the dialect of the Framer.
 func (f *Framer) Version() Version { return f.version }
 
-// ReadFrame reads one frame. The frame and all it refers to belong to the caller.
+// ReadFrame reads one frame. The frame and all referenced memory belong to the caller.
 //
-// At the end of the input ReadFrame returns io.EOF if it is between two frames
-// and io.ErrUnexpectedEOF if it is in one. A header block that is malformed or
-// too large is a *StreamError, after which reading can go on: the compression
-// context is in step. Everything else that breaks the framing or the
-// compression is a *SessionError, which ends reading, as do I/O errors inside a
-// frame: ReadFrame returns the same error from then on. If the first bytes are of another
-// protocol, the error is a *NotSPDYError.
+// At the end of the input ReadFrame returns io.EOF between two frames and io.ErrUnexpectedEOF
+// inside a frame. A malformed or oversized header block is a *StreamError, after which reading can
+// continue: the compression context is still in sync. Every other violation of the framing or the
+// compression is a *SessionError, which ends reading, as do I/O errors inside a frame: ReadFrame
+// returns the same error from then on. If the first bytes belong to another protocol, the error is
+// a *NotSPDYError.
 func (f *Framer) ReadFrame() (Frame, error) {
 	if f.readErr != nil {
 		return nil, f.readErr
@@ -117,31 +114,30 @@ func (f *Framer) ReadFrame() (Frame, error) {
 	return frame, nil
 }
 
-// A RawFrame is a frame as it came, before it was made sense of. It holds what a
-// Frame does not: reserved bits, and what there is of a frame that is none.
+// A RawFrame is a frame as received, before parsing. A RawFrame has the parts that a Frame lacks:
+// reserved bits, and the bytes of an incomplete or malformed frame.
 type RawFrame struct {
-	Offset int64 // where the frame begins, in bytes of input
-	Size   int   // bytes of the frame that have been read, its header of 8 bytes included
+	Offset int64 // offset of the frame in the input, in bytes
+	Size   int   // bytes of the frame that have been read, including the header of 8 bytes
 
-	// The header. All of it is zero if Size is less than 8.
+	// The header. All fields are zero if Size is less than 8.
 	Control bool       // not DATA
 	Version uint16     // control frames
 	Type    FrameType  // FrameData if not a control frame
 	Flags   FrameFlags // as on the wire
-	Length  int        // bytes of payload that the header declares
+	Length  int        // payload length in the header
 
-	Payload []byte // what has been read of it
-	Block   []byte // inflated header block, MaxHeaderBytes of it at most; nil if there is none or it could not be inflated
+	Payload []byte // the payload bytes that have been read
+	Block   []byte // inflated header block, at most MaxHeaderBytes; nil if the frame has none or inflating failed
 }
 
-// Raw returns the frame that the last call of ReadFrame read or failed to read.
-// Its Payload may be shared with the frame that ReadFrame returned; its Block is
-// overwritten by the next call.
+// Raw returns the frame that the last call of ReadFrame read or failed to read. Payload may be
+// shared with the frame that ReadFrame returned; the next call overwrites Block.
 func (f *Framer) Raw() RawFrame { return f.raw }
 
-// readPayload reads what follows the header. The room for it grows as the bytes
-// come in, because a peer can declare 16 MiB and send nothing. With an error it
-// returns what had come.
+// readPayload reads the bytes after the header. The buffer grows as bytes arrive, because a peer
+// can declare 16 MiB and send nothing. With an error, readPayload also returns the bytes that had
+// arrived.
 func (f *Framer) readPayload(h frameHeader) ([]byte, error) {
 	limit := f.MaxFrameSize
 	if limit <= 0 {
@@ -165,7 +161,7 @@ func (f *Framer) readPayload(h frameHeader) ([]byte, error) {
 	return p, nil
 }
 
-// decode makes a frame of its header and payload.
+// decode parses a frame from the header and the payload.
 func (f *Framer) decode(h frameHeader, p []byte) (Frame, error) {
 	if !h.control {
 		if h.streamID == 0 {
@@ -174,7 +170,7 @@ func (f *Framer) decode(h frameHeader, p []byte) (Frame, error) {
 		return &DataFrame{StreamID: h.streamID, Flags: h.flags, Data: p}, nil
 	}
 	if h.version != f.version.wire() && h.typ.hasHeaderBlock() {
-		// The block went through a compression context that we do not have (SPEC F6, F7).
+		// The block used a compression context that we do not have (SPEC F6, F7).
 		return nil, sessionErrorf(GoAwayProtocolError, "%v of SPDY version %d", h.typ, h.version)
 	}
 	if h.version != f.version.wire() || !h.typ.definedIn(f.version) {
@@ -285,7 +281,7 @@ func (f *Framer) readBlock(id uint32, block []byte) (HeaderBlock, error) {
 	return headers, nil
 }
 
-// saturatingMul keeps a limit of the size of an int from becoming a negative one.
+// saturatingMul prevents the overflow of a limit that is near the maximum of int.
 func saturatingMul(a, b int) int {
 	const maxInt = int(^uint(0) >> 1)
 	if a > maxInt/b {
@@ -301,7 +297,7 @@ func (f *Framer) decodeSettings(h frameHeader, p []byte) (Frame, error) {
 	}
 	s := &SettingsFrame{Flags: h.flags}
 	if n > 0 {
-		s.Entries = make([]Setting, n) // n entries are there: settingsCount
+		s.Entries = make([]Setting, n) // settingsCount has checked that n entries are present
 	}
 	for i := range s.Entries {
 		s.Entries[i] = settingAt(f.version, p, i)
@@ -309,12 +305,10 @@ func (f *Framer) decodeSettings(h frameHeader, p []byte) (Frame, error) {
 	return s, nil
 }
 
-// WriteFrame writes frame. Fields that the dialect has no place for are left
-// out, and a value that does not fit its place is an error that leaves
-// everything as it was. Apart from that frames are written as they are given,
-// legal or not. An error of the writer, or a header block that turns out too
-// large once it is compressed, ends writing: the peer's compression context can
-// no longer follow.
+// WriteFrame writes frame. Fields that the dialect lacks are omitted, and a value that does not fit
+// the field is an error that changes nothing. Otherwise frames are written unchanged, legal or not.
+// An error of the writer, or a header block that is too large after compression, ends writing: the
+// peer's compression context is out of sync.
 func (f *Framer) WriteFrame(frame Frame) error {
 	if f.writeErr != nil {
 		return f.writeErr
@@ -332,7 +326,7 @@ func (f *Framer) WriteFrame(frame Frame) error {
 	return f.WriteRaw(b)
 }
 
-// WriteRaw writes b as it is, for frames that WriteFrame cannot express.
+// WriteRaw writes b unchanged, for frames that WriteFrame cannot express.
 func (f *Framer) WriteRaw(b []byte) error {
 	if f.w == nil {
 		return errUnmadeFramer
@@ -343,9 +337,9 @@ func (f *Framer) WriteRaw(b []byte) error {
 	return f.writeErr
 }
 
-// CompressBlock passes an uncompressed header block, malformed or not, through
-// the compression context of the writer. The result has to be sent in the Block
-// field of the next frame with headers that is written.
+// CompressBlock compresses an uncompressed header block, malformed or not, in the compression
+// context of the writer. The result must be sent in the Block field of the next written frame with
+// headers.
 func (f *Framer) CompressBlock(nv []byte) []byte {
 	return f.compressor().appendBlock(nil, nv)
 }
@@ -357,9 +351,8 @@ func (f *Framer) compressor() *headerCompressor {
 	return f.deflate
 }
 
-// appendBlock appends a header block to dst, whose end from start on is a frame
-// without one, and completes the frame. Nothing is compressed before the
-// headers are known to fit (SPEC H14).
+// appendBlock appends a header block to dst and completes the frame; dst[start:] is the frame
+// before the block. Nothing is compressed until the headers are known to fit (SPEC H14).
 func (f *Framer) appendBlock(dst []byte, start int, headers HeaderBlock, block []byte) ([]byte, error) {
 	if block != nil {
 		if n := len(dst) - start - frameHeaderSize + len(block); n > MAX_DATA_PAYLOAD {

@@ -5,114 +5,111 @@ import (
 	"fmt"
 )
 
-// A Frame is one of the frames that a Framer reads and writes: *DataFrame,
-// *SynStreamFrame, *SynReplyFrame, *RstStreamFrame, *SettingsFrame, *NoopFrame,
-// *PingFrame, *GoAwayFrame, *HeadersFrame, *WindowUpdateFrame, *CredentialFrame
-// or *UnknownFrame.
+// A Frame is a frame that a Framer reads and writes: *DataFrame, *SynStreamFrame, *SynReplyFrame,
+// *RstStreamFrame, *SettingsFrame, *NoopFrame, *PingFrame, *GoAwayFrame, *HeadersFrame,
+// *WindowUpdateFrame, *CredentialFrame or *UnknownFrame.
 //
-// Flags are all flags that were set, those without a meaning too. Bits that are
-// reserved are not kept.
+// Flags holds all flags that were set, also undefined flags. Reserved bits are not kept.
 type Frame interface {
 	// FrameType returns the type of the frame, FrameData for DATA.
 	FrameType() FrameType
 
-	// appendTo appends the frame as f writes it.
+	// appendTo appends the frame as written by f.
 	appendTo(dst []byte, f *Framer) ([]byte, error)
 }
 
 // A DataFrame carries bytes of a stream (SPDY/3.1 §2.2.2).
 type DataFrame struct {
-	StreamID uint32     // whose bytes they are
+	StreamID uint32     // stream of the bytes
 	Flags    FrameFlags // FlagFin or 0
 	Data     []byte     // the payload, which may be empty
 }
 
 // A SynStreamFrame opens a stream (SPDY/3.1 §2.6.1).
 type SynStreamFrame struct {
-	StreamID           uint32      // odd if the client opens it; more than that of any stream the same side opened before
-	AssociatedStreamID uint32      // stream that a pushed stream belongs to, or 0
+	StreamID           uint32      // odd if the client opens the stream; larger than the id of every earlier stream of the same side
+	AssociatedStreamID uint32      // parent of a pushed stream, or 0
 	Priority           uint8       // 0 is the most urgent; up to 3 in SPDY/2, up to 7 otherwise
 	Slot               uint8       // SPDY/3 only: index into the client's certificates, or 0
 	Flags              FrameFlags  // FlagFin, FlagUnidirectional, both or 0
-	Headers            HeaderBlock // of a request, or of what is pushed
+	Headers            HeaderBlock // headers of the request, or of the pushed response
 	Block              []byte      // compressed header block, written instead of Headers if not nil; see Framer.KeepBlocks
 }
 
 // A SynReplyFrame accepts a stream (SPDY/3.1 §2.6.2).
 type SynReplyFrame struct {
-	StreamID uint32      // which stream is accepted
+	StreamID uint32      // the accepted stream
 	Flags    FrameFlags  // FlagFin or 0
-	Headers  HeaderBlock // of the answer
+	Headers  HeaderBlock // headers of the response
 	Block    []byte      // compressed header block, written instead of Headers if not nil; see Framer.KeepBlocks
 }
 
 // A HeadersFrame carries more headers of a stream (SPDY/3.1 §2.6.7).
 type HeadersFrame struct {
-	StreamID uint32      // whose headers they are
+	StreamID uint32      // stream of the headers
 	Flags    FrameFlags  // FlagFin or 0
-	Headers  HeaderBlock // trailers, most often
+	Headers  HeaderBlock // usually trailers
 	Block    []byte      // compressed header block, written instead of Headers if not nil; see Framer.KeepBlocks
 }
 
 // A RstStreamFrame ends a stream abnormally (SPDY/3.1 §2.6.3).
 type RstStreamFrame struct {
-	StreamID uint32     // which stream is at its end
-	Status   RstStatus  // why
+	StreamID uint32     // the stream to end
+	Status   RstStatus  // reason
 	Flags    FrameFlags // none is defined
 }
 
-// A SettingsFrame tells the peer about limits and measurements (SPDY/3.1
-// §2.6.4). Entries are written in the order given; send them with ascending ids
-// (SPEC T4).
+// A SettingsFrame sends limits and measurements to the peer (SPDY/3.1 §2.6.4). Entries are written
+// in the given order; send them with ascending ids (SPEC T4).
 type SettingsFrame struct {
 	Flags   FrameFlags // FlagClearSettings or 0
-	Entries []Setting  // in the order of the wire
+	Entries []Setting  // in wire order
 }
 
-// A NoopFrame does nothing (SPDY/2). Other dialects read it as UnknownFrame.
+// A NoopFrame does nothing (SPDY/2). In other dialects a NOOP is read as an UnknownFrame.
 type NoopFrame struct {
 	Flags FrameFlags // none is defined
 }
 
-// A PingFrame is to be sent back by the peer if it comes from the side to which
-// the parity of ID belongs (SPDY/3.1 §2.6.5).
+// A PingFrame is a request or the echo of a request (SPDY/3.1 §2.6.5). The receiver echoes the
+// frame if the parity of ID belongs to the sender.
 type PingFrame struct {
-	ID    uint32     // odd if the client asks, even if the server does
+	ID    uint32     // odd in requests of the client, even in requests of the server
 	Flags FrameFlags // none is defined
 }
 
-// A GoAwayFrame announces the end of the session (SPDY/3.1 §2.6.6). SPDY/2 has
-// no Status on the wire.
+// A GoAwayFrame announces the end of the session (SPDY/3.1 §2.6.6). In SPDY/2, Status is not on the
+// wire.
 type GoAwayFrame struct {
-	LastGoodStreamID uint32       // the last stream of the peer's that the sender has looked at; 0 if none
-	Status           GoAwayStatus // why the session ends
+	LastGoodStreamID uint32       // the last stream of the peer that the frame's sender has processed; 0 if none
+	Status           GoAwayStatus // reason for the end of the session
 	Flags            FrameFlags   // none is defined
 }
 
-// A WindowUpdateFrame lets the peer send Delta more bytes on a stream, or in the
-// session if StreamID is 0 (SPDY/3.1 §2.6.8). SPDY/2 reads it as UnknownFrame.
+// A WindowUpdateFrame lets the peer send Delta more bytes on a stream, or in the session if
+// StreamID is 0 (SPDY/3.1 §2.6.8). In SPDY/2 the frame is read as an UnknownFrame.
 type WindowUpdateFrame struct {
-	StreamID uint32     // whose window grows; 0 for that of the session, in SPDY/3.1
-	Delta    uint32     // by how many bytes; 1 to 2^31-1
+	StreamID uint32     // stream whose window grows; 0 for the session window, in SPDY/3.1
+	Delta    uint32     // increment in bytes; 1 to 2^31-1
 	Flags    FrameFlags // none is defined
 }
 
-// A CredentialFrame carries a client certificate for an origin (SPDY/3 §2.6.9).
-// Other dialects read it as UnknownFrame.
+// A CredentialFrame carries a client certificate for an origin (SPDY/3 §2.6.9). In other dialects
+// the frame is read as an UnknownFrame.
 type CredentialFrame struct {
-	Slot         uint16     // where in its vector the server keeps the certificate
+	Slot         uint16     // index in the server's credential vector
 	Flags        FrameFlags // none is defined
-	Proof        []byte     // that the client has the certificate's key
+	Proof        []byte     // proof that the client has the private key of the certificate
 	Certificates [][]byte   // DER, leaf first
 }
 
-// An UnknownFrame is a control frame whose type or version the dialect does not
-// know. Receivers skip it (SPEC F4, F5, F7).
+// An UnknownFrame is a control frame with a type or version unknown to the dialect. Receivers skip
+// the frame (SPEC F4, F5, F7).
 type UnknownFrame struct {
 	Version uint16     // as on the wire
 	Type    FrameType  // as on the wire
 	Flags   FrameFlags // as on the wire
-	Data    []byte     // all of the payload
+	Data    []byte     // the whole payload
 }
 
 // FrameType returns FrameData.
@@ -194,7 +191,7 @@ func (h *HeadersFrame) appendTo(dst []byte, f *Framer) ([]byte, error) {
 	return f.appendBlock(dst, start, h.Headers, h.Block)
 }
 
-// appendTo sends the status as it is, also one that SPDY/2 lacks.
+// appendTo writes the status unchanged, even if SPDY/2 lacks the status.
 func (r *RstStreamFrame) appendTo(dst []byte, f *Framer) ([]byte, error) {
 	if err := fits(FrameRstStream, r.StreamID, maxStreamID, 0); err != nil {
 		return nil, err
@@ -268,8 +265,7 @@ func (u *UnknownFrame) appendTo(dst []byte, _ *Framer) ([]byte, error) {
 	return append(dst, u.Data...), nil
 }
 
-// fits checks a value against what its field can hold and n against what a
-// frame can.
+// fits checks a value against the maximum of the field, and n against the maximum payload.
 func fits(typ FrameType, value, most uint32, n int) error {
 	if value > most {
 		return fmt.Errorf("spdy: %v: value %#x is over %#x", typ, value, most)
@@ -280,13 +276,13 @@ func fits(typ FrameType, value, most uint32, n int) error {
 	return nil
 }
 
-// withFlags sets the flags of the frame that begins at start.
+// withFlags sets the flags of the frame that starts at start.
 func withFlags(dst []byte, start int, flags frameFlags) []byte {
 	dst[start+4] = byte(flags)
 	return dst
 }
 
-// decodeCredential takes apart a CREDENTIAL frame (SPEC §1.11, C1).
+// decodeCredential parses a CREDENTIAL frame (SPEC §1.11, C1).
 func decodeCredential(h frameHeader, p []byte) (Frame, error) {
 	if len(p) < credentialFixed {
 		return nil, frameSizeError(h, len(p))
@@ -309,7 +305,7 @@ func decodeCredential(h frameHeader, p []byte) (Frame, error) {
 	return c, nil
 }
 
-// cutBytes splits p after the bytes whose 32-bit length it begins with.
+// cutBytes splits p after a byte string that a 32-bit length precedes.
 func cutBytes(p []byte) (b, rest []byte, ok bool) {
 	if len(p) < 4 {
 		return nil, p, false

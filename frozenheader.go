@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// A frozenHeader is the header of an answer as it was when the handler called
-// WriteHeader. It comes from a pool: every answer needs one, for a short time.
+// A frozenHeader is a copy of a response header at the time of WriteHeader. Frozen headers are
+// pooled: every response needs a frozen header for a short time.
 type frozenHeader struct {
 	header http.Header
-	values []string // those of header, and room for those that the answer gets from us
+	values []string // values of header, and space for the values that we add to the response
 }
 
-// A pooled frozenHeader holds at most this many headers and values.
+// maxFrozen is the maximum number of headers, and of values, in a pooled frozenHeader.
 const maxFrozen = 64
 
 var frozenPool = sync.Pool{New: func() any {
 	return &frozenHeader{header: make(http.Header, 8), values: make([]string, 0, 16)}
 }}
 
-// freezeCopy is freeze with a header that the handler may go on changing.
+// freezeCopy is freeze for a header that the handler may still change.
 func (x *exchange) freezeCopy(status int, header http.Header) {
 	f := frozenPool.Get().(*frozenHeader)
 	for key, values := range header {
@@ -41,7 +41,7 @@ func (f *frozenHeader) copied(values []string) []string {
 	return f.values[start:len(f.values):len(f.values)]
 }
 
-// value returns a slice of one string. It may be called on nil.
+// value returns a slice of one string. f may be nil.
 func (f *frozenHeader) value(s string) []string {
 	if f == nil {
 		return []string{s}
@@ -50,7 +50,7 @@ func (f *frozenHeader) value(s string) []string {
 	return f.values[len(f.values)-1 : len(f.values) : len(f.values)]
 }
 
-// thaw gives the frozen header back, once it has been encoded.
+// thaw returns the frozen header to the pool, after encoding.
 func (x *exchange) thaw() {
 	f := x.frozen
 	if f == nil {
@@ -74,7 +74,7 @@ type stampedDate struct {
 
 var latestDate atomic.Pointer[stampedDate]
 
-// dateHeader is a Date header. Answers of the same second share one.
+// dateHeader returns the value of a Date header. Responses of the same second share the string.
 func dateHeader(now time.Time) string {
 	second := now.Unix()
 	if d := latestDate.Load(); d != nil && d.second == second {

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// A gather lets a sender that was woken wait for what others are about to queue, so that one
-// write carries it all: a write costs more than most of what is in it. The others are the
-// goroutines that can run now, and the sender waits for one turn of theirs and no longer. Owned
-// by the sender.
+// A gather lets a woken sender wait for frames that other goroutines are about to queue, so that
+// one write sends all of them: a write costs more than most of its frames. The other goroutines are
+// those that are runnable now; the sender waits for one scheduling turn and no longer. Owned by the
+// sender.
 type gather struct {
-	again time.Time // when it may wait again
+	again time.Time // time of the next permitted wait
 }
 
 const (
-	// longTurn is a turn in which others computed instead of queueing. The processors are busy
-	// then, and a turn costs what is to be sent more time than a write would.
+	// longTurn is the length of a turn in which other goroutines computed instead of queueing. Then
+	// the processors are busy, and a turn delays the queued frames more than a write would.
 	longTurn = 4 * time.Millisecond
-	// turnShare bounds the time that long turns take: one part in turnShare.
+	// turnShare bounds the time spent in long turns: one part in turnShare.
 	turnShare = 32
 )
 
-// wait leaves the processor to the others once, if it may.
+// wait yields the processor once, if due.
 func (g *gather) wait() {
 	if before := time.Now(); g.due(before) {
 		runtime.Gosched()
@@ -29,10 +29,10 @@ func (g *gather) wait() {
 	}
 }
 
-// due reports whether it is time to leave the processor.
+// due reports whether the sender may yield the processor.
 func (g *gather) due(now time.Time) bool { return !now.Before(g.again) }
 
-// took notes how long a turn was that began at before.
+// took records the length of a turn that started at before.
 func (g *gather) took(before time.Time, turn time.Duration) {
 	if turn > longTurn {
 		g.again = before.Add(turnShare * turn)

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// This file makes room in pools that are nearly full. A session carries the requests of many, so a
-// stream pays for what it holds itself: one that holds less than the streams of its session on
-// average never pays for others.
+// This file frees space in pools that are nearly full. A session carries requests of many users, so
+// each stream is charged for the memory that the stream itself holds: a stream that holds less than
+// the session's average is never reset in favour of other streams.
 
-// restTime is for how long no byte of a stream has moved that rests, at least.
+// restTime is the minimum time without any moved byte after which a stream counts as resting.
 const restTime = time.Second
 
-// bareTime is for how long a session is not asked for large streams again that had none.
+// bareTime is the time before a session without large streams is searched again.
 const bareTime = restTime / 10
 
-// askAtOnce is how many sessions are asked for large streams at once.
+// askAtOnce is the number of sessions that are searched for large streams at once.
 const askAtOnce = 8
 
-// relieve has the sessions that hold most give way in the pools that are nearly full: streams
-// that rest while nobody is refused, and large streams, whether they rest or not, when the pool is
-// more than 85 percent full. The receiver calls it before it asks for something, with no lock: the
-// sessions are others as a rule.
+// relieve resets streams of the largest sessions in pools that are nearly full: resting streams
+// while no request is refused, and large streams, resting or not, when the pool is more than 85
+// percent full. The receiver calls relieve before it charges a pool, without a lock: the sessions
+// are usually other sessions.
 func (s *Session) relieve() {
 	if l := s.ledger; l != nil {
 		l.pools.relieve()
@@ -33,7 +33,7 @@ func (p *pools) relieve() {
 	if !p.short.Load() {
 		return
 	}
-	p.short.Store(false) // before looking: who is refused meanwhile sets it again
+	p.short.Store(false) // before the search: a refusal during the search sets short again
 	for r := range p.of {
 		of := &p.of[r]
 		used := of.used.Load()
@@ -57,12 +57,13 @@ func (p *pools) relieve() {
 	}
 }
 
-// giveLarge resets large streams, those first that hold most of a resource, until so much is free
-// or will be when their handlers have returned. Whether bytes of them move does not matter: a
-// peer that sends a byte each second would keep all of a pool. It returns how much they hold.
+// giveLarge resets large streams, the largest holders of resource r first, until over is free or
+// will be free when the handlers have returned. Large streams are reset even if bytes move:
+// otherwise a peer that sends a byte each second would keep a whole pool. giveLarge returns the
+// amount that the reset streams hold.
 func (s *Session) giveLarge(r resource, over int64) (freed int64) {
 	if r > heldUnread {
-		return 0 // no stream holds more than another
+		return 0 // all streams hold the same amount
 	}
 	l, now := s.ledger, time.Now()
 	least := l.pools.of[r].modest
@@ -79,9 +80,9 @@ func (s *Session) giveLarge(r resource, over int64) (freed int64) {
 	return s.giveUp(r, chosen, over)
 }
 
-// giveWay resets streams that rest and hold no less of a resource than the others on average, those
-// first that hold most of it, until so much is free. Each stream has restTime, or more, between two looks. A
-// session ends that has waited as long for more of a large frame.
+// giveWay resets resting streams that hold at least the average of resource r, the largest holders
+// first, until over is free. Two looks at a stream are at least restTime apart. A session that has
+// waited as long for the rest of a large frame ends.
 func (s *Session) giveWay(r resource, over int64) {
 	s.mu.Lock()
 	l, now := s.ledger, time.Now()
@@ -94,15 +95,16 @@ func (s *Session) giveWay(r resource, over int64) {
 	stuck := r == heldBuffers && l.frame > 0 && l.frame == l.stuck
 	l.stuck = l.frame
 	s.mu.Unlock()
-	if stuck { // no reset of a stream frees what has come of a frame
+	if stuck { // resetting a stream does not free the received part of a frame
 		s.fail(l.noRoom())
 		return
 	}
 	s.giveUp(r, chosen, over)
 }
 
-// giveUpUnread makes room for a session whose unread bytes do not fit its pool. If no other gives
-// way, streams of its own are reset: of those that hold most, until a part of its bytes is free.
+// giveUpUnread frees space for a session whose unread bytes do not fit the pool. If no other
+// session yields space, the session's own streams are reset, the largest holders first, until a
+// part of the session's bytes is free.
 func (s *Session) giveUpUnread() {
 	s.relieve()
 	s.mu.Lock()
@@ -116,15 +118,15 @@ func (s *Session) giveUpUnread() {
 	s.giveUp(heldUnread, chosen, max(over, 1))
 }
 
-// A holding is what a stream holds of a resource.
+// A holding is the amount of a resource that a stream holds.
 type holding struct {
 	st   *Stream
 	n    int64
-	mine RstStatus // to reset it with
+	mine RstStatus // status for the reset
 }
 
-// holdersLocked returns the open streams of which something is so, and which hold no less of a
-// resource than the open streams of the session on average, those that hold most first.
+// holdersLocked returns the open streams for which so is true and which hold at least the session's
+// average of resource r, the largest holders first.
 func (s *Session) holdersLocked(r resource, so func(holding) bool) []holding {
 	all, sum := s.holdingsLocked(r), int64(0)
 	for _, h := range all {
@@ -134,8 +136,7 @@ func (s *Session) holdersLocked(r resource, so func(holding) bool) []holding {
 	return slices.DeleteFunc(all, func(h holding) bool { return h.n < average || !so(h) })
 }
 
-// holdingsLocked returns the open streams that hold something of a resource, those that hold most
-// first.
+// holdingsLocked returns the open streams that hold some of resource r, the largest holders first.
 func (s *Session) holdingsLocked(r resource) (all []holding) {
 	for _, st := range s.streams {
 		if n := st.holdsLocked(r); n > 0 {
@@ -146,10 +147,10 @@ func (s *Session) holdingsLocked(r resource) (all []holding) {
 	return all
 }
 
-// holdsLocked is what a stream holds of a resource and can give way with. A stream that waits for
-// its handler runs none.
+// holdsLocked returns the amount of resource r that a reset of the stream would free. A stream in
+// the handler queue has no running handler.
 func (st *Stream) holdsLocked(r resource) int64 {
-	if st.leaving { // it has been chosen before
+	if st.leaving { // already chosen
 		return 0
 	}
 	switch r {
@@ -169,8 +170,8 @@ func (st *Stream) holdsLocked(r resource) int64 {
 	return 1
 }
 
-// giveUpStatusLocked is the status to reset a stream with that gives way. One that waits for its
-// handler has not been processed.
+// giveUpStatusLocked returns the status for resetting a stream to free space. A stream in the
+// handler queue has not been processed.
 func (st *Stream) giveUpStatusLocked() RstStatus {
 	switch {
 	case st.state.ours:
@@ -181,14 +182,15 @@ func (st *Stream) giveUpStatusLocked() RstStatus {
 	return RstInternalError
 }
 
-// restsLocked reports that no byte of a stream has moved since it was asked before.
+// restsLocked reports whether no byte of the stream has moved since the last call.
 func (st *Stream) restsLocked() bool {
 	rests := !st.moves
 	st.moves = false
 	return !st.in.moves() && rests
 }
 
-// giveUp resets streams in order until so much of a resource is free. It returns how much they hold.
+// giveUp resets the chosen streams in order until over is free. giveUp returns the amount that the
+// reset streams hold.
 func (s *Session) giveUp(r resource, chosen []holding, over int64) (freed int64) {
 	const why = "the sessions of this side together keep too much, and this one holds most"
 	p := s.ledger.pools
@@ -212,8 +214,8 @@ func (s *Session) giveUp(r resource, chosen []holding, over int64) (freed int64)
 	return freed
 }
 
-// leaves notes that a stream gives way, and that what its headers take will be free when its handler
-// has returned. It reports false if that is known, or if the stream has ended.
+// leaves marks a stream as chosen for a reset; the memory of the stream's headers will be free when
+// the handler has returned. leaves returns false if the stream is already marked or has ended.
 func (st *Stream) leaves() bool {
 	s := st.session
 	s.mu.Lock()

@@ -4,14 +4,14 @@ import (
 	"context"
 )
 
-// peerGoAway is what the peer has said about its going away, for whoever wants to know.
-// Guarded by Session.mu.
+// peerGoAway is the content of the peer's GOAWAY, for callers that wait for a GOAWAY. Guarded by
+// Session.mu.
 type peerGoAway struct {
-	last  uint32        // the last of our streams that it has looked at
-	heard chan struct{} // latch: the peer has said GOAWAY; nil if nobody waits
+	last  uint32        // the last of our streams that the peer has processed
+	heard chan struct{} // latch: a GOAWAY was received; nil if no caller waits
 }
 
-// heardGoAwayLocked notes the peer's GOAWAY. Of several the last one counts.
+// heardGoAwayLocked records the peer's GOAWAY. Of several GOAWAYs the last counts.
 func (s *Session) heardGoAwayLocked(last uint32) {
 	first := !s.end.heardGoAway
 	s.end.heardGoAway = true
@@ -29,9 +29,9 @@ func (s *Session) peerGoAwayLocked() *peerGoAway {
 	return s.end.peerGoAway
 }
 
-// PeerGoAway returns a channel that is closed when the peer says that it takes no more
-// streams. Those that are open may still come to their end, upon which the session ends
-// too; a session that ends in another way leaves the channel open.
+// PeerGoAway returns a channel that is closed when the peer sends GOAWAY, after which the peer
+// accepts no more streams. Open streams may still finish; then the session ends too. If the session
+// ends without a GOAWAY, the channel stays open.
 func (s *Session) PeerGoAway() <-chan struct{} {
 	s = s.made()
 	s.mu.Lock()
@@ -46,8 +46,8 @@ func (s *Session) PeerGoAway() <-chan struct{} {
 	return g.heard
 }
 
-// PeerLastGood returns the id of the last of our streams that the peer has looked at, as
-// its GOAWAY says, and whether there was one.
+// PeerLastGood returns the id of the last of our streams that the peer has processed, according to
+// the peer's GOAWAY, and whether a GOAWAY was received.
 func (s *Session) PeerLastGood() (id uint32, ok bool) {
 	s = s.made()
 	s.mu.Lock()
@@ -58,17 +58,20 @@ func (s *Session) PeerLastGood() (id uint32, ok bool) {
 	return s.end.peerGoAway.last, true
 }
 
-// Shutdown ends the session gracefully: it sends GOAWAY, takes and opens no new
-// streams, lets the open ones finish, waits until the peer has received what they sent,
-// and closes. The receipt is the echo of a PING, or the peer's own close. A peer that shows
-// no sign of receiving for Config.DeliveryTimeout is given up with ErrDeliveryTimeout; if
-// the connection fails, that error is returned, and ErrSessionClosed if the context of
-// another Shutdown has ended the session. If the context ends first, so
-// does the session, at once: the context's error is returned within a tenth of a
-// second, whether the peer hangs up or not. It is nil instead if the peer had confirmed everything,
-// and has only not hung up. Called by a hook of a Trace, or by other
-// code that runs on a session's own goroutines, it does not wait: it has announced the
-// end, and returns an error that says so.
+// Shutdown ends the session gracefully: it sends GOAWAY, accepts and opens no new streams, lets the
+// open streams finish, waits until the peer has received their bytes, and closes the connection.
+// The receipt is the echo of a PING, or the peer's own close.
+//
+// If the peer shows no sign of receiving for Config.DeliveryTimeout, Shutdown closes the session
+// and returns ErrDeliveryTimeout. If the connection fails, Shutdown returns the connection's error.
+// If the context of another Shutdown has ended the session, Shutdown returns ErrSessionClosed.
+//
+// If the context ends first, the session ends at once: Shutdown returns the context's error within
+// a tenth of a second, whether the peer closes or not. The error is nil instead if the peer had
+// confirmed everything and only the peer's close was missing.
+//
+// If a Trace hook or other code on a session's own goroutines calls Shutdown, Shutdown does not
+// wait: it announces the end and returns an error that reports this.
 func (s *Session) Shutdown(ctx context.Context) (err error) {
 	s = s.made()
 	if insideSession() {
@@ -89,16 +92,16 @@ func (s *Session) Shutdown(ctx context.Context) (err error) {
 	return ctx.Err()
 }
 
-// delivered reports whether the session has ended and its peer has confirmed everything. Then
-// nothing is left but to close the connection.
+// delivered reports whether the session has ended and the peer has confirmed everything. Then only
+// closing the connection remains.
 func (s *Session) delivered() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.end.err != nil && !s.end.undelivered
 }
 
-// failure returns why a session that has ended has not delivered everything, nil if it has,
-// or if Close has ended it.
+// failure returns the reason why an ended session has not delivered everything, or nil if
+// everything was delivered or Close has ended the session.
 func (s *Session) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,8 +111,8 @@ func (s *Session) failure() error {
 	return nil
 }
 
-// wait adds n to the calls that wait for the session's end. When none is left, a delivery
-// counts as unattended.
+// wait adds n to the number of calls that wait for the session's end. If no call is left, a pending
+// delivery is marked as unattended.
 func (s *Session) wait(n int) {
 	s.mu.Lock()
 	s.end.waiting += n
@@ -120,8 +123,8 @@ func (s *Session) wait(n int) {
 	s.mu.Unlock()
 }
 
-// awaitEnd waits for the session and its connection to end, and reports false if the
-// context ended first.
+// awaitEnd waits for the end of the session and of the connection, and returns false if the context
+// ended first.
 func (s *Session) awaitEnd(ctx context.Context) bool {
 	select {
 	case <-s.end.senderEnd:
@@ -136,8 +139,8 @@ func (s *Session) awaitEnd(ctx context.Context) bool {
 	}
 }
 
-// goAway says once that we take no new streams, turns away whoever waits to open
-// one, and ends the session if none is open (SPEC G3, G4, G6).
+// goAway queues one GOAWAY, fails the callers that wait to open a stream, and ends the session if
+// no stream is open (SPEC G3, G4, G6).
 func (s *Session) goAway() {
 	s.mu.Lock()
 	s.goAwayLocked()
@@ -154,14 +157,14 @@ func (s *Session) goAwayLocked() {
 	s.pooled.leaveLocked()
 }
 
-// drain is the part of goAway that needs no lock.
+// drain is the part of goAway that runs without the lock.
 func (s *Session) drain() {
 	s.ring()
 	s.app.goingAway()
 	s.endIfDrained()
 }
 
-// endIfDrained ends a session that is going away once nothing is open on it.
+// endIfDrained ends a draining session once no stream is open.
 func (s *Session) endIfDrained() {
 	s.mu.Lock()
 	drained := s.drainedLocked()
@@ -171,8 +174,7 @@ func (s *Session) endIfDrained() {
 	}
 }
 
-// endDrained ends a session on which nothing is open, when its peer has received
-// everything.
+// endDrained ends a session without open streams once the peer has received everything.
 func (s *Session) endDrained() {
 	s.mu.Lock()
 	waits := s.end.err != nil || s.end.delivery != nil || s.deliverLocked()

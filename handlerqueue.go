@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// A handlerQueue starts the handlers of a session that serves HTTP. At most limit of them run
-// at once, those of cancelled streams included, whose end no peer can see. So a peer may open
-// a stream while all of them are busy: that stream is within the limit by the peer's own
-// count, and its handler begins in turn, when another has returned. A stream that ends before
-// that leaves the queue. A push has a place of its own, or is not made. Guarded by Session.mu.
+// A handlerQueue starts the handlers of a session that serves HTTP. At most limit handlers run at
+// once, including handlers of cancelled streams, whose end the peer cannot see. So a peer may open
+// a stream while all limit handlers are busy: by the peer's own count the stream is within the
+// limit, and the stream's handler starts when another handler has returned. A stream that ends
+// before leaves the queue. A push needs a free slot at once, or is not made. Guarded by Session.mu.
 type handlerQueue struct {
 	limit   int       // Config.MaxConcurrentStreams; immutable
-	running int       // goroutines of handlers, those of pushes included
-	pushing int       // those of pushes
-	waiting list.List // of *Stream, whose handlers have not begun; the first begins first
-	unread  list.List // of *Stream, which were reset with unread bytes while the handler runs; the oldest first
+	running int       // handler goroutines, including those of pushes
+	pushing int       // handler goroutines of pushes
+	waiting list.List // of *Stream whose handlers have not started; first in, first out
+	unread  list.List // of *Stream that were reset with unread bytes while the handler runs; oldest first
 }
 
 // newHandlerQueue returns nil if the application has no handlers.
@@ -26,13 +26,13 @@ func newHandlerQueue(app application, limit int) *handlerQueue {
 	return &handlerQueue{limit: limit}
 }
 
-// beginsLocked takes a place for the handler of a stream. It reports false if there is none:
-// then the stream waits for its turn, and patience, unless 0, is for how long until the
+// beginsLocked acquires a slot for the handler of a stream. If no slot is free, beginsLocked
+// returns false and queues the stream. patience, unless 0, is the time in the queue after which the
 // stream is reset.
 func (q *handlerQueue) beginsLocked(st *Stream, patience time.Duration) bool {
 	if q.running < q.limit {
 		q.running++
-		st.session.ledger.bearLocked(heldHandlers, 1) // there was room a moment ago, see opensLocked
+		st.session.ledger.bearLocked(heldHandlers, 1) // opensLocked has just checked for space
 		return true
 	}
 	if patience > 0 {
@@ -42,10 +42,10 @@ func (q *handlerQueue) beginsLocked(st *Stream, patience time.Duration) bool {
 	return false
 }
 
-// beginsPushLocked takes a place for the handler of a push, and reports false if there is
-// none. A push cannot wait for one: the handler that makes the push waits for that, and may be
-// who has the place. Half of the places are for requests, so that those have their turn
-// however long clients leave pushes unread.
+// beginsPushLocked acquires a slot for the handler of a push, and returns false if no slot is free.
+// A push cannot wait for a slot: the handler that makes the push would wait too, and may itself
+// hold the slot. Half of the slots are reserved for requests, so requests are served however long
+// clients leave pushes unread.
 func (q *handlerQueue) beginsPushLocked(l *ledger) bool {
 	if q.running >= q.limit || q.pushing >= q.limit/2 {
 		return false
@@ -58,7 +58,7 @@ func (q *handlerQueue) beginsPushLocked(l *ledger) bool {
 	return true
 }
 
-// waitingLocked is the number of streams that wait.
+// waitingLocked returns the number of queued streams.
 func (q *handlerQueue) waitingLocked() int {
 	if q == nil {
 		return 0
@@ -66,8 +66,8 @@ func (q *handlerQueue) waitingLocked() int {
 	return q.waiting.Len()
 }
 
-// nextLocked gives the place of a handler that has returned to the next stream, nil if none
-// waits.
+// nextLocked passes the slot of a handler that has returned to the next stream, and returns the
+// stream; nil if the queue is empty.
 func (q *handlerQueue) nextLocked() *Stream {
 	first := q.waiting.Front()
 	if first == nil {
@@ -79,10 +79,10 @@ func (q *handlerQueue) nextLocked() *Stream {
 	return st
 }
 
-// endedLocked takes note of a stream that has ended. One that waits leaves the queue: no
-// handler will read what has come. The unread bytes of one that was reset are remembered.
-// Those of one that came to its end are a request which nobody has cancelled: the reply to
-// HEAD ends a stream while the handler still reads.
+// endedLocked handles the end of a stream. A queued stream leaves the queue: no handler will read
+// the received bytes. If the stream was reset, the unread bytes are recorded. If the stream ended
+// normally, the unread bytes are a request that was not cancelled: the reply to HEAD ends a stream
+// while the handler still reads.
 func (s *Session) endedLocked(st *Stream) {
 	q := s.handlers
 	switch {
@@ -96,10 +96,11 @@ func (s *Session) endedLocked(st *Stream) {
 	}
 }
 
-// cameToEndLocked reports that both sides have ended the stream, and neither has reset it.
+// cameToEndLocked reports whether both sides have ended the stream and neither has reset the
+// stream.
 func (st *Stream) cameToEndLocked() bool { return st.ended && st.err == ErrStreamClosed }
 
-// forgetUnreadLocked forgets the unread bytes of a stream whose handler has returned.
+// forgetUnreadLocked removes the record of the unread bytes of a stream whose handler has returned.
 func (q *handlerQueue) forgetUnreadLocked(st *Stream) {
 	if st.keeps != nil {
 		q.unread.Remove(st.keeps)
@@ -107,9 +108,9 @@ func (q *handlerQueue) forgetUnreadLocked(st *Stream) {
 	}
 }
 
-// backLocked frees the unread bytes of cancelled streams, the oldest first, which stand in
-// for windows of streams that the peer has opened since. SessionWindow covers the windows of
-// limit streams.
+// backLocked frees the unread bytes of cancelled streams, oldest first, to make space for the
+// windows of streams that the peer has opened since. SessionWindow covers the windows of limit
+// streams.
 func (s *Session) backLocked() {
 	q := s.handlers
 	for q != nil && q.unread.Len() > 0 && s.peerOpen+q.unread.Len() > q.limit {
@@ -120,8 +121,8 @@ func (s *Session) backLocked() {
 	}
 }
 
-// start starts the handler of a stream, or has the stream wait for that. A stream that has
-// ended meanwhile, with its session, gets none.
+// start starts the handler of a stream, or queues the stream. A stream that has meanwhile ended
+// with the session receives no handler.
 func (a *httpServerApp) start(st *Stream) {
 	s := st.session
 	s.mu.Lock()
@@ -136,7 +137,7 @@ func (a *httpServerApp) start(st *Stream) {
 	}
 }
 
-// handOver gives the place of a handler that has returned to the next stream.
+// handOver passes the slot of a handler that has returned to the next stream.
 func (a *httpServerApp) handOver(s *Session, how beginning) (taken bool) {
 	s.mu.Lock()
 	if how == asPush {
@@ -154,11 +155,11 @@ func (a *httpServerApp) handOver(s *Session, how beginning) (taken bool) {
 	return true
 }
 
-// How a handler comes to begin.
+// beginning is the way in which a handler starts.
 type beginning int
 
 const (
-	atOnce beginning = iota // when its stream opened
-	inTurn                  // after waiting in a handlerQueue, in the place of another handler
+	atOnce beginning = iota // when the stream opened
+	inTurn                  // after waiting in a handlerQueue, in the slot of another handler
 	asPush                  // for a push, at once
 )

@@ -5,9 +5,8 @@ import (
 	"sync"
 )
 
-// A headerJob is a header block that waits for the sender. The block is encoded
-// when it is queued, so the caller's header map is never shared, and compressed
-// when its turn has come.
+// A headerJob is a header block in the queue of the sender. The block is encoded when the caller
+// queues it, so the caller's header map is never shared, and compressed when the sender writes it.
 type headerJob struct {
 	st    *Stream
 	typ   FrameType
@@ -19,7 +18,7 @@ type headerJob struct {
 	parent *Stream
 }
 
-// payer is the stream whose share of the connection a block is part of.
+// payer returns the stream whose share of the connection is charged for the block.
 func (j *headerJob) payer() *Stream {
 	if j.parent != nil {
 		return j.parent
@@ -27,15 +26,15 @@ func (j *headerJob) payer() *Stream {
 	return j.st
 }
 
-// leastBlockCost is what a block of a stream that waits counts at least, in bytes: it is in a
-// buffer of blockPool, however small it is.
+// leastBlockCost is the minimum charge, in bytes, for a queued block of a stream: even a small
+// block occupies a buffer of blockPool.
 const leastBlockCost = 1 << 10
 
-// kept is what a block counts while it waits.
+// kept returns the charge for a queued block.
 func (j *headerJob) kept() int32 { return int32(max(len(*j.block), leastBlockCost)) }
 
-// waits adds a job to those that DATA of its streams has to wait for, or with sign -1 takes
-// it out again.
+// waits adds a job to the jobs that DATA of the job's streams must wait for, or removes the job if
+// sign is -1.
 func (j *headerJob) waits(sign int32) {
 	payer := j.payer()
 	payer.headerBytes += sign * j.kept()
@@ -51,39 +50,40 @@ func (j *headerJob) waits(sign int32) {
 // A queuedJob is a headerJob in a headerQueue.
 type queuedJob struct {
 	headerJob
-	begins uint64     // the time at which its stream has had its share of what was sent before
-	turn   uint64     // what the queue goes by
-	seq    uint32     // and then this
-	at     int        // its place in the heap
-	next   *queuedJob // the next one of the same stream
+	begins uint64     // clock time at which the stream has received the share for all earlier blocks
+	turn   uint64     // primary sort key of the queue
+	seq    uint32     // secondary sort key
+	at     int        // index in the heap
+	next   *queuedJob // the next job of the same stream
 }
 
 var queuedJobPool = sync.Pool{New: func() any { return new(queuedJob) }}
 
-// A headerQueue says which header block the sender takes next. It shares the connection among
-// the streams whose blocks wait: by bytes, as a weighted fair queue does, since a block cannot
-// be cut. The clock counts the bytes that each stream would have been sent if they took turns by
-// single bytes: it advances by what is sent, divided among the streams that wait and those that
-// are ahead, because a large block of theirs was sent whole. A block's turn comes at the time at which its stream had its share sent, and
-// that of a block of more than turnQuantum bytes later, by the rest of them: so large blocks
-// of one stream cost another one no more than the block under way. Small ones of streams that
-// have sent nothing lately go in the order in which they came.
+// A headerQueue selects the next header block for the sender. The queue shares the connection among
+// the streams with queued blocks, by bytes, as a weighted fair queue does, since a block cannot be
+// split. The clock counts the bytes that each stream would have sent if the streams alternated byte
+// by byte: the clock advances by the bytes sent, divided by the number of streams that wait or are
+// ahead. A stream is ahead after a large block was sent whole. The turn of a block is the clock
+// time at which the stream has received the share for all earlier blocks. The turn of a block of
+// more than turnQuantum bytes is later, by the bytes beyond turnQuantum: so large blocks of a
+// stream delay another stream by no more than the block being written. Small blocks of streams that
+// have sent nothing recently are sent in order of arrival.
 //
-// The turns of a stream's blocks rise, and so do those of all SYN_STREAMs: stream ids are
-// given when these are queued, and have to rise on the wire (SPEC S2). A push is part of what
-// its parent may send. Guarded by Session.mu.
+// The turns of a stream's blocks increase, and so do the turns of all SYN_STREAMs: stream ids are
+// assigned when SYN_STREAMs are queued, and must increase on the wire (SPEC S2). A push counts
+// against the share of the parent. Guarded by Session.mu.
 type headerQueue struct {
 	jobs  headerHeap
-	ahead *aheadHeap // until when streams are ahead of the clock; nil if none is
+	ahead *aheadHeap // clock times until which streams are ahead; nil if none are
 	clock uint64
-	open  uint64 // the turn of the SYN_STREAM that was queued last
+	open  uint64 // turn of the last queued SYN_STREAM
 	seq   uint32 // of the last job
 
-	flush flushers // who waits for the network; here because every session has a queue
+	flush flushers // callers that wait for the network; here because every session has a queue
 }
 
-// openLag is how far ahead of the clock the turn of a SYN_STREAM may be: others wait for it
-// that are not to blame.
+// openLag is the maximum distance from the clock to the turn of a SYN_STREAM: other streams, which
+// did not cause the delay, wait for the SYN_STREAM.
 const openLag = 4 * turnQuantum
 
 func (q *headerQueue) empty() bool { return len(q.jobs) == 0 }
@@ -94,18 +94,18 @@ func (q *headerQueue) push(j headerJob) {
 	job.waits(1)
 	q.giveTurn(job)
 	if q.seq++; q.empty() {
-		q.seq = 0 // so that it never comes round
+		q.seq = 0 // prevents an overflow
 	}
 	job.seq = q.seq
 	last := &j.st.jobs
-	for *last != nil { // one, as a rule: whoever could queue many waits
+	for *last != nil { // usually one job: a caller that could queue many jobs waits
 		last = &(*last).next
 	}
 	*last = job
 	heap.Push(&q.jobs, job)
 }
 
-// giveTurn gives a block its turn, and charges the stream for it.
+// giveTurn sets the turn of a block and charges the stream.
 func (q *headerQueue) giveTurn(job *queuedJob) {
 	payer, size := job.payer(), uint64(len(*job.block)+frameHeaderSize)
 	job.begins = max(q.clock, payer.turned)
@@ -135,8 +135,8 @@ func (q *headerQueue) pop() headerJob {
 	return q.leave(job)
 }
 
-// runAhead is the number of streams that are ahead of the clock. Those that were sent small
-// blocks only do not count.
+// runAhead returns the number of streams that are ahead of the clock. Streams with only small
+// blocks do not count.
 func (q *headerQueue) runAhead() int {
 	if q.ahead == nil {
 		return 0
@@ -147,10 +147,10 @@ func (q *headerQueue) runAhead() int {
 	return len(*q.ahead)
 }
 
-// size is the size of the next block in bytes. The queue must not be empty.
+// size returns the size of the next block in bytes. The queue must not be empty.
 func (q *headerQueue) size() int { return len(*q.jobs[0].block) }
 
-// leave takes note of a job that has left the heap.
+// leave updates the stream of a job that has left the heap.
 func (q *headerQueue) leave(job *queuedJob) headerJob {
 	at := &job.st.jobs
 	for *at != job {
@@ -170,11 +170,11 @@ func (q *headerQueue) leave(job *queuedJob) headerJob {
 	return j
 }
 
-// queueKept is how many places a queue that is empty may keep.
+// queueKept is the largest capacity that an empty queue keeps.
 const queueKept = 64
 
-// drop removes what a stream has queued. The blocks have not been compressed, so
-// nothing is lost (SPEC §2.5).
+// drop removes the queued blocks of a stream. The blocks have not been compressed, so the
+// compression context stays valid (SPEC §2.5).
 func (q *headerQueue) drop(st *Stream) {
 	if st.raw != nil {
 		st.raw.dropHeldLocked()
@@ -199,7 +199,7 @@ func (q *headerQueue) clear() {
 	q.jobs = nil
 }
 
-// A headerHeap has the job at the top whose turn is next.
+// A headerHeap is a heap with the next job at the top.
 type headerHeap []*queuedJob
 
 // The methods are for package heap.
@@ -234,7 +234,7 @@ func (h *headerHeap) Pop() any {
 	return job
 }
 
-// An aheadHeap has at the top the time of the clock that comes first.
+// An aheadHeap is a heap with the earliest clock time at the top.
 type aheadHeap []uint64
 
 // The methods are for package heap.
@@ -252,15 +252,15 @@ func (h *aheadHeap) Pop() any {
 	return t
 }
 
-// mostQueued is how many bytes of header blocks a stream, with its pushes, may have wait for
-// the sender; a single one may be larger. It fills a batch: a stream with less would leave the
-// rest of the batch to others whose turn has not come.
+// mostQueued is the maximum number of queued header-block bytes of a stream, including the stream's
+// pushes; a single block may be larger. mostQueued fills a batch: with less, a stream would leave
+// the rest of the batch to streams whose turn is later.
 const mostQueued = batchSize
 
-// lockForBlock locks Session.mu for a caller that is about to queue a header block of size
-// bytes, for the stream or for a push that accompanies it. If waits is set it waits first while
-// too many bytes wait already: for the sender, the write deadline or the end of the stream.
-// If it fails nothing is locked.
+// lockForBlock locks Session.mu for a caller that is about to queue a header block of size bytes,
+// for the stream or for an accompanying push. If waits is set and too many bytes are queued,
+// lockForBlock first waits for the sender, the write deadline or the end of the stream. On failure
+// nothing is locked.
 func (st *Stream) lockForBlock(waits bool, size int) (err error) {
 	look := func() (bell chan struct{}) {
 		bell, err = st.lookForRoom(waits, size)
@@ -271,7 +271,8 @@ func (st *Stream) lockForBlock(waits bool, size int) (err error) {
 	return err
 }
 
-// lookForRoom is a look of lockForBlock. It returns the bell to wait for, with nothing locked.
+// lookForRoom is a single check of lockForBlock. It returns the bell to wait for, with nothing
+// locked.
 func (st *Stream) lookForRoom(waits bool, size int) (bell chan struct{}, err error) {
 	s := st.session
 	s.mu.Lock()
@@ -284,7 +285,7 @@ func (st *Stream) lookForRoom(waits bool, size int) (bell chan struct{}, err err
 		err = st.writeDeadline.err()
 	}
 	if err != nil {
-		ringBell(st.room) // it may have been rung for us, and others wait
+		ringBell(st.room) // the bell may have been consumed by this caller, and other callers wait
 		return nil, err
 	}
 	if st.room == nil {
@@ -293,28 +294,28 @@ func (st *Stream) lookForRoom(waits bool, size int) (bell chan struct{}, err err
 	return st.room, nil
 }
 
-// A headerTurn divides the connection between header blocks and DATA while both wait, so
-// that no series of large header blocks starves the bodies. Blocks are sent before
-// DATA, but after a large one DATA gets as many bytes, and after small ones of turnQuantum
-// bytes together likewise. Bodies are written in pieces, so DATA that has been sent in this
-// batch or the one before counts as waiting. Guarded by Session.mu.
+// A headerTurn divides the connection between header blocks and DATA while both wait, so that large
+// header blocks do not starve the bodies. Blocks are sent before DATA, but after a large block DATA
+// may send as many bytes, and likewise after small blocks of turnQuantum bytes together. Bodies are
+// written in pieces, so DATA counts as waiting if this batch or the previous batch has sent any.
+// Guarded by Session.mu.
 type headerTurn struct {
-	large, small int32  // bytes of header frames that DATA has not matched
-	last         uint64 // the latest batch with bytes of DATA
+	large, small int32  // bytes of header frames not yet matched by DATA
+	last         uint64 // the latest batch with DATA bytes
 }
 
-// turnQuantum is how many bytes of small header frames go before DATA, and the size in
-// bytes up to which a header block is small.
+// turnQuantum is the number of bytes of small header frames that are sent before DATA, and the size
+// in bytes up to which a header block is small.
 const turnQuantum = maxDataFrame
 
 // busy reports whether bodies are being sent.
 func (t *headerTurn) busy(batch uint64) bool { return t.last != 0 && batch-t.last <= 1 }
 
-// leastMatch is what DATA matches at least in a batch that it makes header blocks wait for:
-// a writer of single bytes would hold them up for long.
+// leastMatch is the minimum that DATA is considered to match in a batch that makes header blocks
+// wait: otherwise a writer of single bytes would delay header blocks for long.
 const leastMatch = 4 << 10
 
-// yields reports whether a header block of the given size has to wait for DATA.
+// yields reports whether a header block of the given size must wait for DATA.
 func (t *headerTurn) yields(size int) bool {
 	if size > turnQuantum {
 		return t.large > 0
@@ -322,8 +323,8 @@ func (t *headerTurn) yields(size int) bool {
 	return t.small >= turnQuantum
 }
 
-// sent notes a header frame of n bytes with a block of the given size. waiting says that
-// bodies are being sent.
+// sent records a header frame of n bytes with a block of the given size. waiting is true if bodies
+// are being sent.
 func (t *headerTurn) sent(size, n int, waiting bool) {
 	switch {
 	case !waiting:
@@ -335,7 +336,7 @@ func (t *headerTurn) sent(size, n int, waiting bool) {
 	}
 }
 
-// matched notes n bytes of DATA.
+// matched records n bytes of DATA.
 func (t *headerTurn) matched(n int64, batch uint64) {
 	if n > 0 {
 		t.last = batch

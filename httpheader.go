@@ -10,11 +10,11 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// This file holds what requests, answers and trailers have in common when they
-// are converted between http.Header and a header block (SPEC §2.2 to §2.4).
+// This file holds the code that requests, responses and trailers share for conversions between
+// http.Header and a header block (SPEC §2.2 to §2.4).
 
-// A pseudoHeader is one of the names that stand for the first line of an
-// HTTP/1.1 message (SPEC §2.4).
+// A pseudoHeader is a name that stands for a part of the first line of an HTTP/1.1 message (SPEC
+// §2.4).
 type pseudoHeader uint8
 
 const (
@@ -24,19 +24,19 @@ const (
 	pseudoHost
 	pseudoScheme
 	pseudoStatus
-	pseudoProtocol      // of an upgrade: the value of Upgrade
-	pseudoUpgradeMethod // the method of a request that asks for an upgrade; GET if there is none
+	pseudoProtocol      // value of Upgrade in an upgrade
+	pseudoUpgradeMethod // method of a request for an upgrade; GET if absent
 	pseudoCount
 )
 
-// The pseudo headers that each kind of message may have, as bits.
+// The pseudo headers allowed in each kind of message, as bits.
 const (
 	requestPseudos  = 1<<pseudoMethod | 1<<pseudoPath | 1<<pseudoVersion | 1<<pseudoHost | 1<<pseudoScheme
 	responsePseudos = 1<<pseudoStatus | 1<<pseudoVersion
 	trailerPseudos  = 0 // SPEC M14
 
-	// Those of a request for an upgrade, and of the answer that grants it, besides. No header
-	// of HTTP can have their names, in SPDY/2 neither.
+	// Additional pseudo headers of an upgrade request, and of the response that grants the upgrade.
+	// No HTTP header can have these names, not even in SPDY/2.
 	upgradePseudos = 1<<pseudoProtocol | 1<<pseudoUpgradeMethod
 	switchPseudos  = 1 << pseudoProtocol
 )
@@ -46,7 +46,7 @@ var (
 	pseudoNames2 = [pseudoCount]string{"method", "url", "version", "host", "scheme", "status", ":protocol", ":upgrade-method"}
 )
 
-// name is the pseudo header's name on the wire.
+// name returns the pseudo header's name on the wire.
 func (p pseudoHeader) name(v Version) string {
 	if v == SPDY2 {
 		return pseudoNames2[p]
@@ -54,7 +54,7 @@ func (p pseudoHeader) name(v Version) string {
 	return pseudoNames3[p]
 }
 
-// lookupPseudo finds the pseudo header that name stands for.
+// lookupPseudo returns the pseudo header with the given name.
 func lookupPseudo(v Version, name string) (pseudoHeader, bool) {
 	names := &pseudoNames3
 	if v == SPDY2 {
@@ -70,24 +70,24 @@ func lookupPseudo(v Version, name string) (pseudoHeader, bool) {
 	return 0, false
 }
 
-// A headerReach is how far a header travels.
+// A headerReach is the distance that a header travels.
 type headerReach uint8
 
 const (
 	// endToEnd headers reach the other end, through any number of proxies.
 	endToEnd headerReach = iota
 
-	// hopOnly headers are for the next recipient. A block carries them, a proxy
-	// does not forward them.
+	// hopOnly headers are for the next recipient. A block carries these headers, but a proxy does
+	// not forward them.
 	hopOnly
 
-	// connectionOnly headers describe an HTTP/1.1 connection. They neither enter a
-	// block nor leave one (SPEC §2.3, H16, H17).
+	// connectionOnly headers describe an HTTP/1.1 connection. They are neither added to a block nor
+	// copied from a block (SPEC §2.3, H16, H17).
 	connectionOnly
 )
 
-// reachOf returns the reach of a header with a lower-case name. It is the library's only
-// list of hop-by-hop headers (RFC 9110 §7.6.1, §11.7, RFC 7540 §3.2.1).
+// reachOf returns the reach of a header with a lower-case name. reachOf is the library's only list
+// of hop-by-hop headers (RFC 9110 §7.6.1, §11.7, RFC 7540 §3.2.1).
 func reachOf(name string) headerReach {
 	switch name {
 	case "connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade":
@@ -98,24 +98,23 @@ func reachOf(name string) headerReach {
 	return endToEnd
 }
 
-// A messageError says why a request or an answer of this side cannot be sent.
-// Nothing of it has been.
+// A messageError is the reason why a request or a response of this side cannot be sent. No part of
+// the message has been sent.
 type messageError struct{ text string }
 
-// Error says what is wrong; it never shows a header's value.
+// Error describes the error and never shows a header's value.
 func (e *messageError) Error() string { return "spdy: " + e.text }
 
-// headerGroups walks over an http.Header in a fixed order and hands out the
-// keys that differ only in case together: in a block they are one name, which
-// may occur once only (SPEC H6). The order makes equal messages equal on the
-// wire, which header compression thrives on.
+// headerGroups iterates over an http.Header in a fixed order and groups the keys that differ only
+// in case: in a block these keys are the same name, which may occur only once (SPEC H6). Because of
+// the fixed order, equal messages are equal on the wire, which improves header compression.
 type headerGroups struct {
 	h    http.Header
 	keys []string
 }
 
-// groupHeader starts a walk over h. A short h is sorted in keys, which the
-// caller keeps on its stack.
+// groupHeader starts an iteration over h. A short h is sorted in keys, which the caller keeps on
+// the stack.
 func groupHeader(keys []string, h http.Header) headerGroups {
 	for k := range h {
 		keys = append(keys, k)
@@ -139,8 +138,7 @@ func (g *headerGroups) next() (key string, values []string, ok bool) {
 	return key, values, true
 }
 
-// compareFold orders strings without regard to the case of ASCII letters, and
-// those that are equal then by their bytes.
+// compareFold orders strings without regard to the case of ASCII letters, and then by bytes.
 func compareFold(a, b string) int {
 	for i := 0; i < len(a) && i < len(b); i++ {
 		if x, y := lowerByte(a[i]), lowerByte(b[i]); x != y {
@@ -153,8 +151,7 @@ func compareFold(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// equalFold is strings.EqualFold for ASCII only: a Kelvin sign must not make a
-// header name equal to one with a k.
+// equalFold is strings.EqualFold for ASCII only: a Kelvin sign must not equal a k in a header name.
 func equalFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false
@@ -174,8 +171,8 @@ func lowerByte(c byte) byte {
 	return c
 }
 
-// headerValues returns the values of all keys that are name in some case. The result
-// may share memory with h.
+// headerValues returns the values of all keys that equal name in any case. The result may share
+// memory with h.
 func headerValues(h http.Header, name string) []string {
 	var all []string
 	for k, values := range h {
@@ -190,8 +187,7 @@ func headerValues(h http.Header, name string) []string {
 	return all
 }
 
-// trimmed reports whether no value begins or ends with white space, which
-// HTTP/1.1 takes off.
+// trimmed reports whether no value starts or ends with white space, which HTTP/1.1 strips.
 func trimmed(values []string) bool {
 	for _, s := range values {
 		if s != "" && (isSpace(s[0]) || isSpace(s[len(s)-1])) {
@@ -203,8 +199,8 @@ func trimmed(values []string) bool {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
-// trimValues returns the values without white space around them. The caller's
-// slice is left as it is.
+// trimValues returns the values without surrounding white space. The caller's slice stays
+// unchanged.
 func trimValues(values []string) []string {
 	if trimmed(values) {
 		return values
@@ -226,8 +222,8 @@ func validValues(values []string) bool {
 	return true
 }
 
-// sendableValues returns the trimmed values without those that may not be sent.
-// A server drops them, because a handler has no way to learn of an error.
+// sendableValues returns the trimmed values, without values that may not be sent. A server drops
+// such values, because a handler cannot receive an error.
 func sendableValues(values []string) []string {
 	if !validValues(values) {
 		values = slices.DeleteFunc(slices.Clone(values), func(s string) bool {
@@ -243,8 +239,8 @@ func addInt(w *nameValueWriter, name string, n int64) {
 	w.add(name, string(strconv.AppendInt(buf[:0], n, 10)))
 }
 
-// addCookies adds the values of Cookie as the one line they are: unlike those of
-// other headers they are joined by semicolons (SPEC §2.2).
+// addCookies adds the values of Cookie as a single line: unlike the values of other headers,
+// cookies are joined by semicolons (SPEC §2.2).
 func addCookies(w *nameValueWriter, values []string) {
 	size := 0
 	for _, s := range values {
@@ -267,7 +263,7 @@ func addCookies(w *nameValueWriter, values []string) {
 	}
 }
 
-// A parsedMessage is a header block taken apart.
+// A parsedMessage is a parsed header block.
 type parsedMessage struct {
 	pseudo [pseudoCount]string
 	seen   uint // pseudo headers in the block, as bits
@@ -275,12 +271,12 @@ type parsedMessage struct {
 	values []string // backs the slices in header
 }
 
-// has reports whether the block had the pseudo header.
+// has reports whether the block contains the pseudo header.
 func (m *parsedMessage) has(p pseudoHeader) bool { return m.seen&(1<<p) != 0 }
 
-// parse fills m from a block in which the pseudo headers given as bits may
-// occur. It returns what is wrong with the block, or "". It does not rely on
-// the block having been checked when it was decoded: raw streams take any names.
+// parse fills m from a block that may contain the allowed pseudo headers, given as bits. parse
+// returns a description of the block's error, or "". parse does not rely on checks during decoding:
+// raw streams accept any names.
 func (m *parsedMessage) parse(v Version, h HeaderBlock, allowed uint) string {
 	pieces, fields := 0, 0
 	for i := range h {
@@ -307,9 +303,8 @@ func (m *parsedMessage) parse(v Version, h HeaderBlock, allowed uint) string {
 		case isPseudo && allowed == trailerPseudos:
 			return "misplaced " + shortName(name)
 		default:
-			// Elsewhere a name that is of no use as a pseudo header may be an
-			// ordinary one in SPDY/2, as "url" in an answer; in SPDY/3 its colon
-			// rules that out.
+			// Elsewhere a name that is no pseudo header of this message may be an ordinary name in
+			// SPDY/2, such as "url" in a response; in SPDY/3 the colon rules that out.
 			if reason := m.addField(v, name, value); reason != "" {
 				return reason
 			}
@@ -354,7 +349,7 @@ func (m *parsedMessage) addField(v Version, name, value string) string {
 	return ""
 }
 
-// joinCookies makes one value of several, in place (SPEC §2.2).
+// joinCookies joins several values into a single value, in place (SPEC §2.2).
 func joinCookies(values []string) []string {
 	some := slices.DeleteFunc(values, func(s string) bool { return s == "" })
 	values[0] = strings.Join(some, "; ")
@@ -371,9 +366,8 @@ func validLowerName(name string) bool {
 	return httpguts.ValidHeaderFieldName(name)
 }
 
-// announcedTrailers takes the Trailer header out of h and returns its names as
-// the keys of a header without values, as net/http shows them. Names that may
-// not be trailers are left out.
+// announcedTrailers removes the Trailer header from h and returns the listed names as the keys of a
+// header without values, as net/http does. Names that may not be trailers are omitted.
 func announcedTrailers(h http.Header) http.Header {
 	values, ok := h["Trailer"]
 	if !ok {
@@ -396,15 +390,14 @@ func announcedTrailers(h http.Header) http.Header {
 	return trailer
 }
 
-// validTrailer reports whether a header may follow the body: no header that frames,
-// routes or authenticates the message may (RFC 9110 §6.5.1), and none that ends at the
-// next recipient.
+// validTrailer reports whether a header may follow the body. Headers that frame, route or
+// authenticate the message may not (RFC 9110 §6.5.1), nor may hop-by-hop headers.
 func validTrailer(name string) bool {
 	return httpguts.ValidTrailerHeader(name) && reachOf(lowerName(name)) == endToEnd
 }
 
-// parseLength reads the values of a Content-Length header as net/http does: -1
-// if there is none, and false if it is not a number.
+// parseLength parses the values of a Content-Length header as net/http does: -1 if there is none,
+// and false if the value is not a number.
 func parseLength(values []string) (int64, bool) {
 	if len(values) == 0 {
 		return -1, true

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// outgoingHost is the value of :host: the request's Host or the URL's, in ASCII
-// and without an IPv6 zone (RFC 6874 §4).
+// outgoingHost returns the value of :host: the request's Host, or else the URL's host, in ASCII and
+// without an IPv6 zone (RFC 6874 §4).
 func outgoingHost(req *http.Request, o *requestOptions) (string, error) {
 	host := cmpOr(req.Host, req.URL.Host, o.host)
 	if host == "" {
@@ -26,8 +26,8 @@ func outgoingHost(req *http.Request, o *requestOptions) (string, error) {
 	return ascii, nil
 }
 
-// withoutZone takes the zone off an IPv6 address in brackets: it means something on
-// this machine only.
+// withoutZone removes the zone from a bracketed IPv6 address, because zones have a meaning only on
+// the local machine.
 func withoutZone(host string) string {
 	if host[0] != '[' {
 		return host
@@ -42,19 +42,18 @@ func withoutZone(host string) string {
 
 var errNotUTF8 = errors.New("the host is not UTF-8")
 
-// asciiHostPort is a host, with or without a port, in ASCII (RFC 5891 §4). It is
-// mapped as for a lookup: a name that looks different in the URL and is the same to
-// the resolver is the same in the request too. A host that is ASCII already stays as
-// it is.
+// asciiHostPort converts a host with an optional port to ASCII (RFC 5891 §4). The name is mapped as
+// for a lookup, so two spellings that resolve to the same name are sent as the same name. An ASCII
+// host is returned unchanged.
 func asciiHostPort(v string) (string, error) {
 	if isASCII(v) {
 		return v, nil
 	}
-	if !utf8.ValidString(v) { // would become a name of U+FFFD
+	if !utf8.ValidString(v) { // ToASCII would turn invalid bytes into U+FFFD
 		return "", errNotUTF8
 	}
 	host, port, err := net.SplitHostPort(v)
-	if err != nil { // it has none
+	if err != nil { // v has no port
 		host, port = v, ""
 	}
 	if host, err = idna.Lookup.ToASCII(host); err != nil {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// commonNames are the header names that nearly all messages are made of, so
-// that converting them between HTTP and SPDY spelling allocates nothing.
+// commonNames are the header names used by nearly all messages. Converting a common name between
+// the HTTP and the SPDY spelling allocates nothing.
 var commonNames = [...]string{
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Accept-Ranges",
 	"Access-Control-Allow-Credentials", "Access-Control-Allow-Headers",
@@ -49,7 +49,7 @@ func canonicalName(lower string) string {
 	return http.CanonicalHeaderKey(lower)
 }
 
-// lowerName is the key of an http.Header as a block spells it.
+// lowerName returns an http.Header key in the spelling of a header block.
 func lowerName(key string) string {
 	if name, ok := lowerNames[key]; ok {
 		return name

@@ -9,21 +9,21 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// requestOptions are what the sender of a request knows beside the request.
+// requestOptions are the facts about an outgoing request that are not in the http.Request.
 type requestOptions struct {
-	scheme string // when the URL has none; "http" if empty
-	host   string // when neither the request nor its URL names one
-	gzip   bool   // add Accept-Encoding: gzip unless the request has one
-	expect bool   // send "Expect: 100-continue" if the request has it
-	proxy  bool   // the peer is a forward proxy: SPDY/2 then sends the URL whole (SPEC §2.4)
+	scheme string // used when the URL has none; "http" if empty
+	host   string // used when neither the request nor the URL has a host
+	gzip   bool   // add Accept-Encoding: gzip unless the request has the header
+	expect bool   // send "Expect: 100-continue" if the request has the header
+	proxy  bool   // the peer is a forward proxy: SPDY/2 then sends the absolute URL (SPEC §2.4)
 
-	upgrade string // the protocol to ask for by an extended CONNECT; "" for none
-	limit   int    // the largest block that is sent, in bytes; 0 for any
+	upgrade string // the protocol requested by an extended CONNECT; "" for none
+	limit   int    // the largest block to send, in bytes; 0 for no limit
 }
 
-// userAgent is the User-Agent of requests that neither name one nor suppress
-// it with an empty value: like net/http's "Go-http-client/1.1", the language
-// and the protocol.
+// userAgent is the User-Agent of requests that neither set a User-Agent nor suppress the header
+// with an empty value. Like net/http's "Go-http-client/1.1", the value names the language and the
+// protocol.
 func userAgent(v Version) string {
 	switch v {
 	case SPDY2:
@@ -34,17 +34,16 @@ func userAgent(v Version) string {
 	return "Go-spdy-client/3.1"
 }
 
-// appendRequestBlock appends the uncompressed header block of a request to dst.
-// The request is not changed. On an error, of type *messageError or
-// *headerError, dst is returned as it was.
+// appendRequestBlock appends the uncompressed header block of a request to dst. The request is not
+// changed. On an error, of type *messageError or *headerError, dst is returned unchanged.
 //
-// What goes out is what net/http's Transport would send over HTTP/1.1, with
-// these differences: an invalid host is an error, as in HTTP/2; headers of an HTTP/1.1
-// connection are left out (SPEC §2.3), while those that Connection names are sent, since
-// a proxy may have added them to a client's request; several Cookie lines become one; and
-// unless the options say that the body waits, "Expect: 100-continue" is dropped, since no
-// interim answer can be expressed and the body is sent at once (SPEC M11). As there,
-// credentials in the URL are not sent: making an Authorization header of them is http.Client's part.
+// The block contains the headers that net/http's Transport would send over HTTP/1.1, with these
+// differences. An invalid host is an error, as in HTTP/2. Headers of an HTTP/1.1 connection are
+// dropped (SPEC §2.3), but headers named by Connection are sent, since a proxy may have added them
+// to a client's request. Several Cookie lines are joined into a single line. "Expect: 100-continue"
+// is dropped unless the options make the body wait, since SPDY has no interim responses and the
+// body is sent at once (SPEC M11). As in net/http's Transport, credentials in the URL are not sent:
+// http.Client turns them into an Authorization header.
 func appendRequestBlock(dst []byte, v Version, req *http.Request, o requestOptions) ([]byte, error) {
 	t, err := outgoingTarget(v, req, &o)
 	if err != nil {
@@ -89,8 +88,8 @@ func (t *requestTarget) addRequest(w *nameValueWriter, v Version, req *http.Requ
 	return addTrailerNames(w, req.Trailer)
 }
 
-// requestLength is the length of the body that will be sent, -1 if it is not
-// known. As in net/http a length of 0 with a body means unknown.
+// requestLength returns the length of the body to send, -1 if unknown. As in net/http, a length of
+// 0 with a body means unknown.
 func requestLength(req *http.Request) (int64, error) {
 	switch {
 	case req.Body == nil && req.ContentLength != 0:
@@ -103,18 +102,18 @@ func requestLength(req *http.Request) (int64, error) {
 	return req.ContentLength, nil
 }
 
-// sendsLength reports whether net/http would send a Content-Length: also one of
-// 0 for the methods that usually have a body.
+// sendsLength reports whether net/http would send a Content-Length. Methods that usually have a
+// body send a length of 0, too.
 func sendsLength(method string, length int64) bool {
 	return length > 0 || length == 0 && (method == "POST" || method == "PUT" || method == "PATCH")
 }
 
-// A requestTarget is what the pseudo headers of a request say.
+// A requestTarget holds the values of a request's pseudo headers.
 type requestTarget struct {
 	method string
 	prefix string // scheme and authority, for SPDY/2 to a proxy
 	path   string
-	query  string // with hasQuery, goes behind the path and a question mark
+	query  string // sent after the path and a question mark if hasQuery
 	host   string
 	scheme string // empty for CONNECT
 
@@ -129,7 +128,7 @@ func outgoingTarget(v Version, req *http.Request, o *requestOptions) (t requestT
 	if t.method == "" {
 		t.method = "GET"
 	}
-	if !httpguts.ValidHeaderFieldName(t.method) { // both are tokens
+	if !httpguts.ValidHeaderFieldName(t.method) { // methods and header names are both tokens
 		return t, &messageError{fmt.Sprintf("invalid method %q", t.method)}
 	}
 	if t.host, err = outgoingHost(req, o); err != nil {
@@ -161,8 +160,8 @@ func cmpOr(a, b, c string) string {
 	return c
 }
 
-// outgoingPath sets path and query to what URL.RequestURI returns, in two parts
-// so that nothing has to be built.
+// outgoingPath sets path and query to the two parts of URL.RequestURI, without building the joined
+// string.
 func (t *requestTarget) outgoingPath(req *http.Request) {
 	u := req.URL
 	t.query, t.hasQuery = u.RawQuery, u.ForceQuery || u.RawQuery != ""
@@ -177,9 +176,8 @@ func (t *requestTarget) outgoingPath(req *http.Request) {
 	}
 }
 
-// opaquePath is the path in an opaque URL, which keeps its spelling. Before the
-// path it may name the host that the request goes to; if it names another the
-// result is empty.
+// opaquePath returns the path in an opaque URL, with its spelling preserved. The URL may name the
+// request's host before the path. If the URL names a different host, the result is empty.
 func opaquePath(opaque, scheme, host string) string {
 	if opaque == "*" || opaque[0] == '/' && !strings.HasPrefix(opaque, "//") {
 		return opaque
@@ -192,8 +190,8 @@ func opaquePath(opaque, scheme, host string) string {
 	return path
 }
 
-// validPath reports whether path and query fit into a request line, and begin
-// as they must (SPEC §2.4).
+// validPath reports whether path and query fit into a request line, and whether the path begins as
+// required (SPEC §2.4).
 func (t *requestTarget) validPath() bool {
 	if t.path == "" || !validTarget(t.path) || !validTarget(t.query) {
 		return false
@@ -209,8 +207,8 @@ func (t *requestTarget) validPath() bool {
 	return false
 }
 
-// validTarget reports whether s can be part of a request line: white space would
-// end it there.
+// validTarget reports whether s can be part of a request line, where white space would end the
+// target.
 func validTarget(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] <= ' ' || s[i] == 0x7f {
@@ -220,7 +218,7 @@ func validTarget(s string) bool {
 	return true
 }
 
-// validScheme reports whether s is a scheme as RFC 3986 §3.1 has it.
+// validScheme reports whether s is a scheme as defined in RFC 3986 §3.1.
 func validScheme(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := lowerByte(s[i])
@@ -252,7 +250,7 @@ func (t *requestTarget) addPath(w *nameValueWriter, v Version) {
 	}
 }
 
-// addRequestHeader adds all headers but the pseudo ones and Trailer.
+// addRequestHeader adds all headers except the pseudo headers and Trailer.
 func addRequestHeader(w *nameValueWriter, v Version, req *http.Request, method string, length int64, o requestOptions) error {
 	gzip := o.gzip
 	var keys [24]string
@@ -289,9 +287,9 @@ func addRequestHeader(w *nameValueWriter, v Version, req *http.Request, method s
 	return nil
 }
 
-// notForRequest reports whether a header of a request stays behind: those of an
-// HTTP/1.1 connection, those made from other fields of the request, and in SPDY/2 those that
-// would be taken for pseudo headers.
+// notForRequest reports whether a header is omitted from a request block: headers of an HTTP/1.1
+// connection, headers derived from other fields of the request, and in SPDY/2 headers that would
+// collide with pseudo headers.
 func notForRequest(v Version, name string) bool {
 	switch name {
 	case "host", "content-length", "trailer":
@@ -304,7 +302,7 @@ func notForRequest(v Version, name string) bool {
 
 func addRequestField(w *nameValueWriter, name string, values []string, expect bool) {
 	switch name {
-	case "user-agent": // one at most, and none if it is empty, as in net/http
+	case "user-agent": // at most a single value, and none if empty, as in net/http
 		if values[0] != "" {
 			w.add(name, values[0])
 		}

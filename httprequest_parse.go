@@ -9,34 +9,33 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// A requestError says why a peer's request is not given to a handler. It costs
-// the peer an answer with the status and nothing else (SPEC M2).
+// A requestError is the reason why a peer's request does not reach a handler. The peer gets a
+// response with the status; the session continues (SPEC M2).
 type requestError struct {
-	Status int // 400, or 505 for an HTTP version we do not speak
+	Status int // 400, or 505 for an unsupported HTTP version
 	Reason string
 }
 
-// Error says what is wrong with the request; it never shows a header's value.
+// Error describes the fault in the request; the text never contains a header's value.
 func (e *requestError) Error() string { return "spdy: bad request: " + e.Reason }
 
 func badRequest(reason string) *requestError {
 	return &requestError{Status: http.StatusBadRequest, Reason: reason}
 }
 
-// parseRequestBlock makes the request that net/http's server would have made of
-// the same request sent as HTTP/1.1, without Body, RemoteAddr and TLS.
-// ContentLength is -1 if the peer announced none: the caller knows whether a
-// body follows. Errors are of type *requestError.
+// parseRequestBlock returns the request that net/http's server would have parsed from the same
+// request over HTTP/1.1, without Body, RemoteAddr and TLS. ContentLength is -1 if the peer
+// announced none: the caller knows whether a body follows. Errors are of type *requestError.
 //
-// It is stricter than net/http where another reading of the request could make
-// two of it further on: a Content-Length must occur once, "*" needs OPTIONS, an
-// absolute target must be http or https, and that of CONNECT an authority.
+// The parser is stricter than net/http wherever a second reading of the request could split it in
+// two downstream. A Content-Length must occur once, "*" needs OPTIONS, an absolute target must be
+// http or https, and the target of CONNECT must be an authority.
 func parseRequestBlock(ctx context.Context, v Version, h HeaderBlock) (*http.Request, error) {
 	return parseRequest(ctx, v, h, requestPseudos)
 }
 
-// parseRequest is parseRequestBlock for requests that may have other pseudo headers, given as
-// bits.
+// parseRequest is parseRequestBlock for requests with additional pseudo headers; allowed holds
+// their bits.
 func parseRequest(ctx context.Context, v Version, h HeaderBlock, allowed uint) (*http.Request, error) {
 	var m parsedMessage
 	if reason := m.parse(v, h, allowed); reason != "" {
@@ -48,8 +47,8 @@ func parseRequest(ctx context.Context, v Version, h HeaderBlock, allowed uint) (
 	return m.request(ctx)
 }
 
-// request makes a request of a message that checkRequest has let pass. It is a function of
-// its own because a request on the stack of parse would double that of every receiver.
+// request builds an http.Request from a message that checkRequest accepted. It is a separate
+// function because a request on the stack of parse would double the stack of every receiver.
 func (m *parsedMessage) request(ctx context.Context) (*http.Request, error) {
 	req := http.Request{
 		Method:     m.method(),
@@ -71,7 +70,7 @@ func (m *parsedMessage) request(ctx context.Context) (*http.Request, error) {
 	}
 	req.ContentLength = n
 	if httpguts.HeaderValuesContainsToken(m.header["Expect"], "100-continue") {
-		delete(m.header, "Expect") // nothing can be done about it (SPEC M11)
+		delete(m.header, "Expect") // 100 Continue cannot be sent (SPEC M11)
 	}
 	req.Trailer = announcedTrailers(m.header)
 	if m.has(pseudoProtocol) {
@@ -82,7 +81,7 @@ func (m *parsedMessage) request(ctx context.Context) (*http.Request, error) {
 	return req.WithContext(ctx), nil
 }
 
-// checkRequest checks the pseudo headers one by one.
+// checkRequest checks the pseudo headers individually.
 func (m *parsedMessage) checkRequest(v Version) error {
 	required := [...]pseudoHeader{pseudoMethod, pseudoPath, pseudoVersion, pseudoHost, pseudoScheme}
 	need := required[:]
@@ -96,7 +95,7 @@ func (m *parsedMessage) checkRequest(v Version) error {
 			return badRequest("no " + p.name(v))
 		}
 	}
-	if !httpguts.ValidHeaderFieldName(m.pseudo[pseudoMethod]) { // both are tokens
+	if !httpguts.ValidHeaderFieldName(m.pseudo[pseudoMethod]) { // methods and header names are both tokens
 		return badRequest("invalid method")
 	}
 	if reason := m.checkUpgrade(); reason != "" {
@@ -119,8 +118,7 @@ func (m *parsedMessage) checkRequest(v Version) error {
 	}
 }
 
-// parseTarget sets URL, and Host if the target names one, from Method and
-// RequestURI.
+// parseTarget sets URL from Method and RequestURI, and sets Host if the target names a host.
 func parseTarget(req *http.Request) error {
 	target := req.RequestURI
 	if !validTarget(target) {
@@ -145,7 +143,8 @@ func parseTarget(req *http.Request) error {
 	if u.Scheme == "" {
 		return nil
 	}
-	// An absolute target overrides :host, as it does a Host line (RFC 9112 §3.2.2).
+	// An absolute target overrides :host, as an absolute target overrides a Host line (RFC 9112
+	// §3.2.2).
 	if u.Host == "" || !httpguts.ValidHostHeader(u.Host) {
 		return badRequest("invalid host in absolute path")
 	}

@@ -9,13 +9,12 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// appendResponseBlock appends the uncompressed header block of an answer to
-// dst. Headers that may not be sent are left out: those of an HTTP/1.1 connection and
-// those that Connection names, invalid names and values, those for trailers
-// (http.TrailerPrefix), a Content-Length that is no number, and the ones that net/http
-// takes from answers without a body. On an error, of type *messageError or *headerError, dst is returned as
-// it was; a status below 200 is one, since there is a single SYN_REPLY to a
-// stream (SPEC M11).
+// appendResponseBlock appends the uncompressed header block of a response to dst. These headers are
+// omitted: headers of an HTTP/1.1 connection, headers named by Connection, invalid names and
+// values, trailers (http.TrailerPrefix), a Content-Length that is not a number, and headers that
+// net/http removes from responses without a body. On an error, of type *messageError or
+// *headerError, dst is returned unchanged. A status below 200 is an error, since a stream has a
+// single SYN_REPLY (SPEC M11).
 func appendResponseBlock(dst []byte, v Version, status int, h http.Header) ([]byte, error) {
 	if status < 200 || status > 999 {
 		return dst, &messageError{fmt.Sprintf("status %d cannot be sent", status)}
@@ -29,20 +28,20 @@ func appendResponseBlock(dst []byte, v Version, status int, h http.Header) ([]by
 	return out, nil
 }
 
-// addResponse adds the headers of an answer.
+// addResponse adds the headers of a response.
 func addResponse(w *nameValueWriter, v Version, status int, h http.Header) {
 	var buf [64]byte
 	w.add(pseudoStatus.name(v), string(appendStatus(buf[:0], status)))
 	w.add(pseudoVersion.name(v), "HTTP/1.1")
 	var keys [24]string
 	groups := groupHeader(keys[:0], h)
-	connection := headerValues(h, "connection") // of the handler, as all of h
+	connection := headerValues(h, "connection") // set by the handler, like all of h
 	for {
 		key, values, ok := groups.next()
 		if !ok {
 			break
 		}
-		if !httpguts.ValidHeaderFieldName(key) { // a trailer's has a colon
+		if !httpguts.ValidHeaderFieldName(key) { // the name of a trailer has a colon
 			continue
 		}
 		name := lowerName(key)
@@ -73,7 +72,7 @@ func appendStatus(dst []byte, status int) []byte {
 	return dst
 }
 
-// notForResponse reports whether a header of an answer stays behind.
+// notForResponse reports whether a header is omitted from a response.
 func notForResponse(v Version, status int, name string) bool {
 	switch name {
 	case "content-length":
@@ -81,18 +80,18 @@ func notForResponse(v Version, status int, name string) bool {
 	case "content-type":
 		return status == http.StatusNotModified // as in net/http's HTTP/1.1 server
 	case "status", "version":
-		return v == SPDY2 // would be taken for pseudo headers
+		return v == SPDY2 // would collide with pseudo headers
 	}
 	return reachOf(name) == connectionOnly
 }
 
-// bodyAllowed reports whether an answer with this status may have a body (RFC
-// 9110 §6.4.1, SPEC M12).
+// bodyAllowed reports whether a response with this status may have a body (RFC 9110 §6.4.1, SPEC
+// M12).
 func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// responseLength reads a Content-Length that may have been given several times.
+// responseLength parses a Content-Length that may occur several times.
 func responseLength(values []string) (int64, bool) {
 	for _, s := range values[1:] {
 		if s != values[0] {
@@ -102,16 +101,16 @@ func responseLength(values []string) (int64, bool) {
 	return parseLength(values[:1])
 }
 
-// parseResponseBlock makes the response that net/http would have made of the
-// same answer sent as HTTP/1.1 with a chunked body, without Body. req is the
-// request it answers and may be nil. ContentLength is -1 if it is not known.
-// Errors are of type *StreamError; its StreamID is left to the caller (SPEC M4).
+// parseResponseBlock returns the response that net/http would have parsed from the same response
+// over HTTP/1.1 with a chunked body, without Body. req is the corresponding request and may be nil.
+// ContentLength is -1 if unknown. Errors are of type *StreamError; the caller sets the StreamID
+// (SPEC M4).
 func parseResponseBlock(v Version, h HeaderBlock, req *http.Request) (*http.Response, error) {
 	return parseResponse(v, h, req, responsePseudos)
 }
 
-// parseResponse is parseResponseBlock for answers that may have other pseudo headers, given as
-// bits. An answer that grants an upgrade gets the status 101.
+// parseResponse is parseResponseBlock for responses with additional pseudo headers; allowed holds
+// their bits. A response that grants an upgrade gets the status 101.
 func parseResponse(v Version, h HeaderBlock, req *http.Request, allowed uint) (*http.Response, error) {
 	var m parsedMessage
 	if reason := m.parse(v, h, allowed); reason != "" {
@@ -138,8 +137,8 @@ func parseResponse(v Version, h HeaderBlock, req *http.Request, allowed uint) (*
 	return res, nil
 }
 
-// parseStatus takes the value of :status apart: three digits and, after a space,
-// a reason. Where there is no reason, status gets the usual one.
+// parseStatus splits the value of :status into three digits and, after a space, a reason. Without a
+// reason, status gets the standard reason.
 func parseStatus(value string) (code int, status string, ok bool) {
 	digits, reason, _ := strings.Cut(value, " ")
 	if len(digits) != 3 || digits[0] == '0' {
@@ -157,8 +156,8 @@ func parseStatus(value string) (code int, status string, ok bool) {
 	return code, value, true
 }
 
-// setResponseLength sets ContentLength from the header, and reports false if
-// that is not a number or several (net/http fails likewise).
+// setResponseLength sets ContentLength from the header. It reports false if the header is not a
+// number or has several different values (net/http fails likewise).
 func setResponseLength(res *http.Response) bool {
 	res.ContentLength = -1
 	if values := res.Header["Content-Length"]; len(values) > 0 {
@@ -183,9 +182,9 @@ func setResponseLength(res *http.Response) bool {
 	return true
 }
 
-// appendTrailerBlock appends the uncompressed block of trailers to dst, for a
-// HEADERS frame after the body (SPEC M14). Names that may not be trailers and
-// values that may not be sent are left out. On an error dst is returned as it was.
+// appendTrailerBlock appends the uncompressed block of trailers to dst, for a HEADERS frame after
+// the body (SPEC M14). Names that are not allowed as trailers and values that are not allowed on
+// the wire are omitted. On an error dst is returned unchanged.
 func appendTrailerBlock(dst []byte, v Version, t http.Header) ([]byte, error) {
 	w := beginNameValue(dst, v)
 	var keys [8]string
@@ -213,9 +212,9 @@ func appendTrailerBlock(dst []byte, v Version, t http.Header) ([]byte, error) {
 	return out, nil
 }
 
-// parseTrailerBlock makes an http.Header of a HEADERS block that came after the
-// body. Names that may not be trailers are left out; what remains may be
-// nothing. Errors are of type *StreamError; its StreamID is left to the caller.
+// parseTrailerBlock returns the trailers in a HEADERS block that followed the body. Names that are
+// not allowed as trailers are omitted; the result may be empty. Errors are of type *StreamError;
+// the caller sets the StreamID.
 func parseTrailerBlock(v Version, h HeaderBlock) (http.Header, error) {
 	var m parsedMessage
 	if reason := m.parse(v, h, trailerPseudos); reason != "" {

@@ -9,11 +9,11 @@ import (
 // An httpServerApp serves HTTP on the streams of a session.
 type httpServerApp struct {
 	server     *http.Server
-	override   http.Handler  // instead of the server's, if not nil
-	states     *connReporter // nil if nobody wants to know
-	lastAnswer func() bool   // reports that the session ends with the next answer; may be nil
+	override   http.Handler  // replaces the server's handler if not nil
+	states     *connReporter // nil if the server has no ConnState
+	lastAnswer func() bool   // reports whether the session ends after the next response; may be nil
 
-	base     context.Context // of every request on the session
+	base     context.Context // parent of all request contexts of the session
 	prepared bool            // base and peer are complete; receiver only
 	peer     string          // RemoteAddr of all requests
 }
@@ -25,11 +25,11 @@ func newHTTPServerApp(server *http.Server) *httpServerApp {
 	return &httpServerApp{server: server, base: context.Background()}
 }
 
-// handler returns who answers a request. That of "OPTIONS *" is about the server, not
-// about a resource, so it is not for the user's handler, as in net/http.
+// handler returns the handler for a request. "OPTIONS *" asks about the server, not about a
+// resource, and does not reach the user's handler, as in net/http.
 func (a *httpServerApp) handler(req *http.Request) http.Handler {
 	switch {
-	case a.override != nil: // net/http's own, which does what follows
+	case a.override != nil: // net/http's own handler, which implements the cases below
 		return a.override
 	case req.RequestURI == "*" && req.Method == http.MethodOptions && !a.server.DisableGeneralOptionsHandler:
 		return http.HandlerFunc(answerOptions)
@@ -39,11 +39,11 @@ func (a *httpServerApp) handler(req *http.Request) http.Handler {
 	return http.DefaultServeMux
 }
 
-// answerOptions says that the server is there.
+// answerOptions sends an empty response.
 func answerOptions(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Length", "0") }
 
-// accept makes a request of a stream that the client opened and starts its
-// handler. A request that is none gets an answer without a handler (SPEC M2).
+// accept turns a stream opened by the client into a request and starts the handler. A malformed
+// request gets a response without a handler (SPEC M2).
 func (a *httpServerApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	if st.assoc != 0 || st.oneWay { // SPEC S11
 		return streamErrorf(st.id, RstProtocolError, "a request must be a bidirectional stream of its own")
@@ -51,7 +51,7 @@ func (a *httpServerApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	a.prepare(st.session)
 	ctx, cancel := context.WithCancelCause(a.base)
 	allowed := uint(requestPseudos)
-	upgrades := st.session.upgrades.has(upgradesTaken) // the receiver alone sets it
+	upgrades := st.session.upgrades.has(upgradesTaken) // only the receiver sets the flag
 	if upgrades {
 		allowed |= upgradePseudos
 	}
@@ -68,9 +68,8 @@ func (a *httpServerApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	return nil
 }
 
-// prepare completes the context of all requests before the first of them. By then
-// something has come from the client: asking for an address may have to wait for that
-// if a proxy announces it.
+// prepare completes the base context before the first request. The client has sent bytes by then:
+// asking for an address earlier might block if a proxy announces the address.
 func (a *httpServerApp) prepare(s *Session) {
 	if a.prepared {
 		return
@@ -82,11 +81,12 @@ func (a *httpServerApp) prepare(s *Session) {
 	a.base = context.WithValue(ctx, sessionContextKey{}, s)
 }
 
-// begin is called by the goroutine of a handler before that, end after it. ReadTimeout counts
-// from here: a client cannot send more than a window while its stream waits. WriteTimeout
-// counts from the request, as in net/http, and has begun if the stream has waited.
+// begin runs on the handler's goroutine before the handler, and end after the handler. ReadTimeout
+// counts from begin: a client cannot send more than a window while the stream is queued.
+// WriteTimeout counts from the request, as in net/http, and is already running if the stream was
+// queued.
 func (a *httpServerApp) begin(st *Stream, how beginning) {
-	if how != inTurn { // then the handler before has not said that it ended
+	if how != inTurn { // in turn, the previous handler has not reported its end
 		a.states.begin()
 	}
 	if d := a.server.ReadTimeout; d > 0 && st.http.body != nil {
@@ -106,16 +106,16 @@ func (a *httpServerApp) end(st *Stream, how beginning) {
 	}
 }
 
-// A requestEnd is the cause of the context of a request that the server has ended: because of a
-// limit, a rule that the client has broken, or a Close. It matches context.Canceled as well.
+// A requestEnd is the context cause of a request that the server ended because of a limit, a
+// protocol violation by the client, or a Close. It also matches context.Canceled.
 type requestEnd struct{ reason error }
 
 func (e requestEnd) Error() string   { return e.reason.Error() }
 func (e requestEnd) Unwrap() []error { return []error{context.Canceled, e.reason} }
 
-// contextCause returns the cause of the context of a stream that has ended for a reason. A client
-// that has left is no cause for its handler, as in net/http: transports return the cause of a
-// context as it is, and httputil.ReverseProxy logs every error but context.Canceled.
+// contextCause returns the context cause of a stream that ended for a reason. A disconnected client
+// yields plain context.Canceled, as in net/http: transports return the cause of a context
+// unchanged, and httputil.ReverseProxy logs every error except context.Canceled.
 func (st *Stream) contextCause(reason error) error {
 	switch _, serves := st.session.app.(*httpServerApp); {
 	case !serves, reason == context.Canceled:
@@ -126,8 +126,8 @@ func (st *Stream) contextCause(reason error) error {
 	return requestEnd{reason}
 }
 
-// clientLeft reports whether a request has ended because its client cancelled it, ended the
-// session, or lost the connection. A push ends with the request that it accompanies.
+// clientLeft reports whether a request ended because the client cancelled the request, ended the
+// session, or lost the connection. A push ends with its associated request.
 func clientLeft(reason error) bool {
 	switch e := reason.(type) {
 	case *StreamError:
@@ -140,7 +140,7 @@ func clientLeft(reason error) bool {
 	return false
 }
 
-// complete fills in what only the session knows of a request.
+// complete sets the request fields that only the session knows.
 func (a *httpServerApp) complete(st *Stream, req *http.Request) {
 	s := st.session
 	req.RemoteAddr = a.peer
@@ -162,13 +162,13 @@ func (a *httpServerApp) complete(st *Stream, req *http.Request) {
 	}
 }
 
-// A servedStream is a stream that a client has opened, with its exchange.
+// A servedStream is a stream opened by a client, with its exchange.
 type servedStream struct {
 	st Stream
 	x  exchange
 }
 
-// newServedStream makes a stream that is not open yet.
+// newServedStream returns a stream that is not open yet.
 func newServedStream(s *Session, priority uint8) *Stream {
 	served := new(servedStream)
 	served.st.init(s, priority)
@@ -176,7 +176,7 @@ func newServedStream(s *Session, priority uint8) *Stream {
 	return &served.st
 }
 
-// refuse answers a request that no handler could make sense of.
+// refuse responds to a malformed request without a handler.
 func (a *httpServerApp) refuse(st *Stream, err error) {
 	status := http.StatusBadRequest
 	if e, ok := err.(*requestError); ok {
@@ -191,11 +191,11 @@ func (a *httpServerApp) refuse(st *Stream, err error) {
 	st.stopReading()
 }
 
-// headers has nothing to do for a request: its trailers are read with its body.
+// headers does nothing for a request: trailers are read with the body.
 func (a *httpServerApp) headers(*Stream, HeaderBlock) {}
 
-// goingAway has nothing to do: what has been asked for is answered.
+// goingAway does nothing: received requests still get responses.
 func (a *httpServerApp) goingAway() {}
 
-// makeRoom can do nothing: what is unread is for handlers.
+// makeRoom does nothing: unread bytes belong to the handlers.
 func (a *httpServerApp) makeRoom() bool { return false }

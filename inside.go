@@ -5,13 +5,12 @@ import (
 	"runtime"
 )
 
-// insideSession reports whether its caller runs on one of the two goroutines of a
-// session: whether it has been called, that is, by a hook of a Trace, by a slog.Handler
-// or by other code of the user that a session calls. To wait there for a session to
-// end, this one or another one whose hooks do the same, would be to wait for oneself.
+// insideSession reports whether the caller runs on one of a session's two goroutines: inside a hook
+// of a Trace, a slog.Handler, or other user code called by a session. Waiting there for a session
+// to end would deadlock, for the same session as well as for any session whose hooks do likewise.
 //
-// The answer is on the stack. It takes a few microseconds, so it is for calls that are
-// made once in the life of a session.
+// The function inspects the stack, which costs a few microseconds. It is meant for calls that occur
+// once in the life of a session.
 func insideSession() bool {
 	pcs := make([]uintptr, 64)
 	n := runtime.Callers(2, pcs)
@@ -31,8 +30,8 @@ func insideSession() bool {
 	}
 }
 
-// The names on the stack of the goroutine that is the sender, and of the one that runs
-// Serve, which is the receiver.
+// senderName and serveName are the function names on the stacks of the sender's goroutine and of
+// the goroutine of Serve, which is the receiver.
 var (
 	senderName = functionName((*Session).sender)
 	serveName  = functionName((*Session).Serve)

@@ -2,23 +2,23 @@ package spdy
 
 import "time"
 
-// This file deals with interim answers (1xx). A stream of SPDY has one SYN_REPLY
-// (SPDY/3.1 §2.6.2), so that no server that follows the specification sends them.
-// Some do, node-spdy for one: as a SYN_REPLY that another one follows, or HEADERS
-// with the final status. A client swallows them (SPEC M11).
+// This file handles interim responses (1xx). A SPDY stream has a single SYN_REPLY (SPDY/3.1
+// §2.6.2), so a conforming server sends no interim responses. Some servers do, for example
+// node-spdy: as a SYN_REPLY followed by a second SYN_REPLY, or by HEADERS with the final status.
+// The client discards interim responses (SPEC M11).
 
-// A stream may have interimBurst interim answers at once and interimRate more each second.
-// A larger one counts as several, so that those at once have at most MaxHeaderBytes
-// together, as an answer has. They are not charged to a budget of the session: the origin that
-// sends them may be behind the server, and the streams of others are on the session, too.
+// A stream may receive a burst of interimBurst interim responses and interimRate more per second. A
+// large interim response counts as several, so a burst has at most MaxHeaderBytes in total, like a
+// final response. Interim responses are not charged to a budget of the session: the origin that
+// sends them may be behind the server, and other users' streams share the session.
 const (
 	interimBurst = 100
 	interimRate  = 10
 )
 
-// replyLocked takes the header block of a SYN_REPLY, or of what follows an interim
-// one, which the receiver has just read, to whoever waits for the answer. The result
-// is why the stream has to be reset, if it cannot be an answer.
+// replyLocked delivers the header block that the receiver has just read, from a SYN_REPLY or from a
+// frame after an interim response, to the waiting request. If the block is not a valid response,
+// the result is the reason to reset the stream.
 func (st *Stream) replyLocked(h HeaderBlock, fin bool) *StreamError {
 	if app, ok := st.session.app.(*httpClientApp); ok && app != nil {
 		status, has := h.Get(pseudoStatus.name(st.session.version))
@@ -44,7 +44,7 @@ func (st *Stream) replyLocked(h HeaderBlock, fin bool) *StreamError {
 	return nil
 }
 
-// takeInterimLocked counts an interim answer. It reports false if that is one too many.
+// takeInterimLocked charges an interim response. It reports false if the limit is exceeded.
 func (st *Stream) takeInterimLocked() bool {
 	s, late := st.session, st.makeLateLocked()
 	if late.interims == nil {
@@ -55,13 +55,13 @@ func (st *Stream) takeInterimLocked() bool {
 	return late.interims.take(1+size, interimBurst, interimRate, 0)
 }
 
-// isInterim reports whether a value of :status is one of 1xx.
+// isInterim reports whether a value of :status is 1xx.
 func isInterim(value string) bool {
 	code, _, ok := parseStatus(value)
 	return ok && code < 200
 }
 
-// ringInterim tells an upload that waits for it that there was an interim answer.
+// ringInterim wakes an upload that waits for an interim response.
 func (st *Stream) ringInterim() {
 	ringBell(st.interim)
 }

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// ErrPingTimeout is why a session ended whose peer answered nothing to a PING for
-// Config.PingTimeout. Calls fail with a *ConnError that wraps it, and that is a
-// net.Error whose Timeout method reports true.
+// ErrPingTimeout is the reason for the end of a session whose peer sent nothing for
+// Config.PingTimeout after a PING. Calls fail with a *ConnError that wraps ErrPingTimeout. The
+// *ConnError is a net.Error whose Timeout method reports true.
 var ErrPingTimeout error = timeoutError("the peer does not answer a PING")
 
-// ErrWriteTimeout is why a session ended whose connection took no bytes for
-// Config.WriteTimeout. Calls fail with a *ConnError that wraps it, and that is a
+// ErrWriteTimeout is the reason for the end of a session whose connection accepted no bytes for
+// Config.WriteTimeout. Calls fail with a *ConnError that wraps ErrWriteTimeout. The *ConnError is a
 // net.Error whose Timeout method reports true.
 var ErrWriteTimeout error = timeoutError("the connection takes no bytes")
 
-// errFrameTimeout is why a session cut a peer that did not complete a frame.
+// errFrameTimeout is the reason for disconnecting a peer that did not complete a frame.
 var errFrameTimeout error = timeoutError("the peer does not complete a frame")
 
 // A timeoutError is a net.Error.
@@ -26,11 +26,10 @@ func (e timeoutError) Error() string { return "spdy: timeout: " + string(e) }
 func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
-// What a session that watches its writes writes at once, in bytes. A piece is the
-// least progress that can be seen, so on a slow connection pieces are small; on a
-// fast one they are as large as a record of TLS, so that they cost next to nothing.
-// The connection's own deadlines would not do: a tls.Conn is broken by a Write
-// that timed out, whatever it had written.
+// The sizes in bytes of the writes of a session with a write timeout or PINGs. A piece is the
+// smallest observable progress, so pieces are small on a slow connection. On a fast connection
+// pieces are as large as a TLS record, at negligible cost. Write deadlines of the connection are no
+// alternative: a tls.Conn is broken after a Write that timed out, even if the Write made progress.
 const (
 	minPiece = 1 << 10
 	maxPiece = 16 << 10
@@ -38,61 +37,61 @@ const (
 	maxProofPiece = 64 << 10
 )
 
-// A keepalive watches over a session by the clock: is the peer still there, does
-// the connection take what we write, is the session of use to anybody. It has no
-// goroutine, only a timer for each thing that is to be watched, and a session whose
-// Config watches nothing has no keepalive. Its methods may be called on nil.
+// A keepalive enforces the timeouts of a session: whether the peer still responds, whether the
+// connection accepts our writes, and whether the session is in use. It has no goroutine, only a
+// timer for each timeout. A session whose Config has no timeouts has no keepalive. Methods may be
+// called on nil.
 //
-// Bytes only move a mark, which costs a look at the clock; the timers look at the
-// marks when they fire and wait for what is left.
+// Traffic only moves a mark, which costs a reading of the clock. When a timer fires, it compares
+// the mark with the limit and waits for the remainder.
 type keepalive struct {
 	s    *Session
-	born time.Time // what marks count from
+	born time.Time // origin of the marks
 
 	quiet watch // PingInterval since the peer's last byte
-	echo  watch // PingTimeout since our PING was queued, or came closer to the wire
-	write watch // WriteTimeout since the write under way began, or got on
-	idle  watch // IdleTimeout since the last stream went
+	echo  watch // PingTimeout since our PING was queued, or moved closer to the wire
+	write watch // WriteTimeout since the current write began, or made progress
+	idle  watch // IdleTimeout since the last stream ended
 	frame watch // FirstFrameTimeout since the peer began a frame
 
-	// unsent is where our PING is until it has been written.
+	// unsent is the place of our PING until the PING is written.
 	unsent atomic.Int32
 
-	// acked is how many bytes the peer's system had acknowledged at the last look, see
+	// acked is the number of bytes acknowledged by the peer's system at the last check, see
 	// Config.PingProof.
 	acked atomic.Int64
 
-	// holding says that the receiver waits for an application, see awaitRoom: the
-	// peer may talk as much as it likes, nobody listens.
+	// holding is true while the receiver waits for an application, see awaitRoom: nothing that the
+	// peer sends is read.
 	holding atomic.Bool
 
 	greeted bool // the peer has completed its first frame; receiver only
 
 	// Sender only.
 	inPieces bool
-	piece    int   // how much to write at once
+	piece    int   // size of the next write
 	most     int   // the largest piece
-	slow     int64 // a piece that takes as long is too large
+	slow     int64 // a piece is too large if its write is slower
 
 	lastPing uint32 // id of the latest PING of ours; guarded by Session.mu
 }
 
-// The states of keepalive.unsent. Only the timer sets pingQueued and only the
-// sender the others.
+// The states of keepalive.unsent. Only the timer sets pingQueued and only the sender sets the other
+// states.
 const (
-	pingNone   = iota // there is none, or it is on its way
-	pingQueued        // among the control frames
-	pingTaken         // in the batch that is being written
+	pingNone   = iota // there is no PING, or it has been written
+	pingQueued        // among the queued control frames
+	pingTaken         // in the batch being written
 )
 
-// newKeepalive returns what watches over s, nil if nothing is to be watched.
+// newKeepalive returns the keepalive of s, nil if s has no timeouts.
 func newKeepalive(s *Session) *keepalive {
 	c := s.conf
 	if c.PingInterval <= 0 && c.WriteTimeout <= 0 && c.IdleTimeout <= 0 && c.FirstFrameTimeout <= 0 {
 		return nil
 	}
 	a := &keepalive{s: s, born: time.Now(), piece: minPiece, most: maxPiece}
-	if c.PingProof { // which knows of less progress
+	if c.PingProof { // PingProof detects less progress
 		a.most = maxProofPiece
 	}
 	patience := c.WriteTimeout
@@ -110,10 +109,10 @@ func newKeepalive(s *Session) *keepalive {
 	return a
 }
 
-// now is the time since the keepalive was made, never 0.
+// now returns the time since the keepalive was made, never 0.
 func (a *keepalive) now() int64 { return int64(time.Since(a.born)) + 1 }
 
-// start begins to watch, when the session begins to run.
+// start starts the timers when the session starts.
 func (a *keepalive) start() {
 	if a == nil {
 		return
@@ -124,7 +123,7 @@ func (a *keepalive) start() {
 	a.frame.beginOnce(now)
 }
 
-// stop ends all watching, when the session has ended.
+// stop stops all timers when the session has ended.
 func (a *keepalive) stop() {
 	if a == nil {
 		return
@@ -134,8 +133,7 @@ func (a *keepalive) stop() {
 	}
 }
 
-// deliver leaves it to the delivery at the session's end to find out whether the peer is
-// there.
+// deliver stops the peer and idle timers. The delivery at the session's end detects a dead peer.
 func (a *keepalive) deliver() {
 	if a != nil {
 		a.quiet.stop()
@@ -144,7 +142,7 @@ func (a *keepalive) deliver() {
 	}
 }
 
-// heard notes that the peer has sent something. Called by the receiver.
+// heard records that the peer has sent something. Called by the receiver.
 func (a *keepalive) heard() {
 	if a == nil || a.quiet.limit == 0 {
 		return
@@ -155,8 +153,8 @@ func (a *keepalive) heard() {
 	}
 }
 
-// hold says that the receiver begins, or ends, to wait for an application, in
-// which time the peer cannot be heard.
+// hold records that the receiver starts or stops waiting for an application. Meanwhile the peer
+// cannot be heard.
 func (a *keepalive) hold(on bool) {
 	if a == nil {
 		return
@@ -167,7 +165,7 @@ func (a *keepalive) hold(on bool) {
 	}
 }
 
-// ping asks a peer that has been quiet for a sign of life (SPDY/3.1 §2.6.5).
+// ping sends a PING to a quiet peer (SPDY/3.1 §2.6.5).
 func (a *keepalive) ping() {
 	if a.holding.Load() {
 		a.heard()
@@ -178,14 +176,14 @@ func (a *keepalive) ping() {
 		a.lookAcked()
 	}
 	s.mu.Lock()
-	if s.end.err != nil || s.hushed() || s.silent { // a PING would not leave
+	if s.end.err != nil || s.hushed() || s.silent { // a PING would not be sent
 		s.mu.Unlock()
-		a.quiet.begin(a.now()) // does nothing once the session has ended
+		a.quiet.begin(a.now()) // no effect once the session has ended
 		return
 	}
-	a.echo.beginOnce(a.now())          // before the echo can come, which takes the mark away
-	if a.unsent.Load() != pingQueued { // one in the batch under way may have been answered already
-		delete(s.pings, a.lastPing) // a peer that never answers must not make the map grow
+	a.echo.beginOnce(a.now())          // before the echo can arrive, which clears the mark
+	if a.unsent.Load() != pingQueued { // a PING in the current batch may have an answer already
+		delete(s.pings, a.lastPing) // bounds the map if the peer never answers
 		a.lastPing = s.quietPingLocked(newPingWaiter())
 		a.unsent.Store(pingQueued)
 	}
@@ -193,21 +191,20 @@ func (a *keepalive) ping() {
 	s.ring()
 }
 
-// noEcho ends the session of a peer that gave no sign of life.
+// noEcho ends the session of a peer that did not respond.
 func (a *keepalive) noEcho() {
 	if a.holding.Load() {
 		a.heard()
 		return
 	}
 	if a.mayNotRead() {
-		a.echo.begin(a.now()) // one PING is enough: others would fill the queues of the peer
+		a.echo.begin(a.now()) // a single PING suffices: more would fill the queues of the peer
 		return
 	}
 	a.s.shutdown(&ConnError{Err: ErrPingTimeout})
 }
 
-// mayNotRead reports whether a peer that does not answer may be one that does not read, see
-// Config.PingProof.
+// mayNotRead reports whether an unresponsive peer may just not be reading, see Config.PingProof.
 func (a *keepalive) mayNotRead() bool {
 	s := a.s
 	if !s.conf.PingProof {
@@ -215,13 +212,13 @@ func (a *keepalive) mayNotRead() bool {
 	}
 	before := a.acked.Load()
 	progress, flying := a.lookAcked()-before, inFlight(s.conn)
-	if s.FlowControl() != FlowControlPeerUnaware { // its receiver always reads
+	if s.FlowControl() != FlowControlPeerUnaware { // the peer's receiver always reads
 		return progress >= minPiece
 	}
 	return progress > 0 || flying == 0
 }
 
-// lookAcked notes how many bytes the peer's system has acknowledged.
+// lookAcked records and returns the number of bytes acknowledged by the peer's system.
 func (a *keepalive) lookAcked() int64 {
 	acked := a.s.stats.bytesSent.Load() - int64(unacknowledged(a.s.conn))
 	a.acked.Store(acked)
@@ -236,29 +233,28 @@ func (a *keepalive) noFrame() {
 	a.s.shutdown(reason)
 }
 
-// takenLocked notes that the sender has taken the control frames into its batch.
+// takenLocked records that the sender has moved the control frames into a batch.
 func (a *keepalive) takenLocked() {
 	if a != nil {
 		a.unsent.CompareAndSwap(pingQueued, pingTaken)
 	}
 }
 
-// writeOut writes a batch so that its progress can be seen: a PING that waits for a
-// slow write to end has all the time it needs, one that waits for a write that is
-// stuck has not.
+// writeOut writes a batch in pieces, so that progress is observable. A PING behind a slow write
+// does not time out, but a PING behind a stuck write does.
 func (a *keepalive) writeOut(b []byte) error {
-	if !a.inPieces { // nobody looks
+	if !a.inPieces { // progress is not observed
 		return a.s.writeConn(b)
 	}
 	a.write.begin(a.now())
 	for len(b) > 0 {
 		n := len(b)
-		if n > a.piece+a.piece/4 { // no short rest by itself
+		if n > a.piece+a.piece/4 { // avoid a short last piece
 			n = a.piece
 		}
 		start := a.now()
 		if err := a.s.writeConn(b[:n]); err != nil {
-			a.write.end() // the connection does not take bytes slowly, but none
+			a.write.end() // the connection failed, and is not just slow
 			return err
 		}
 		now := a.now()
@@ -274,7 +270,7 @@ func (a *keepalive) writeOut(b []byte) error {
 	return nil
 }
 
-// pace fits the pieces to the speed of the connection.
+// pace adapts the size of pieces to the speed of the connection.
 func (a *keepalive) pace(n int, took int64) {
 	switch {
 	case took > a.slow:
@@ -284,22 +280,22 @@ func (a *keepalive) pace(n int, took int64) {
 	}
 }
 
-// restLocked notes that the last stream may have gone. The caller holds Session.mu.
+// restLocked records that the last stream may have ended. The caller holds Session.mu.
 func (a *keepalive) restLocked() {
 	if a != nil && a.idle.limit != 0 && a.s.restingLocked() {
 		a.idle.begin(a.now())
 	}
 }
 
-// restingLocked reports that nothing is open on the session and nobody waits to
-// open anything.
+// restingLocked reports whether the session has no open streams and no callers waiting to open a
+// stream.
 func (s *Session) restingLocked() bool {
 	return len(s.streams) == 0 && s.peerStreams == 0 && s.activeLocked() == 0 && len(s.openers) == 0
 }
 
-// goIdle ends a session that nobody uses. One that is used now is looked at again,
-// at the latest when its last stream has gone for as long. The mark that made the
-// timer call may be old: the last stream may have gone since, and set a new one.
+// goIdle ends an idle session. A session in use is checked again, at the latest IdleTimeout after
+// the last stream ends. The mark behind this call may be old: the last stream may have ended since,
+// and set a new mark.
 func (a *keepalive) goIdle() {
 	a.s.mu.Lock()
 	resting := a.s.restingLocked()
@@ -315,8 +311,8 @@ func (a *keepalive) goIdle() {
 	}
 }
 
-// frameBegun notes that a part of a frame has come, frameDone that all of it has.
-// Called by the receiver.
+// frameBegun records that a part of a frame has arrived, frameDone that the whole frame has
+// arrived. Called by the receiver.
 func (a *keepalive) frameBegun() {
 	if a != nil && a.frame.limit != 0 {
 		a.frame.beginOnce(a.now())
@@ -330,19 +326,19 @@ func (a *keepalive) frameDone() {
 	}
 }
 
-// frameProgress is how many bytes of a control frame are progress: one with a large header
-// block takes its time on a slow connection, and must not end the session of others.
+// frameProgress is the number of bytes of a control frame that count as progress: a frame with a
+// large header block is slow on a slow connection, and must not end a shared session.
 const frameProgress = 4 << 10
 
-// frameMoved notes that frameProgress more bytes of a frame have come. The first frame gets
-// no more time. Called by the receiver.
+// frameMoved records that frameProgress more bytes of a frame have arrived. The first frame gets no
+// extension. Called by the receiver.
 func (a *keepalive) frameMoved() {
 	if a != nil && a.greeted {
 		a.frame.moved(a.now())
 	}
 }
 
-// awaitFrameSince says since when the first frame is due, before Serve.
+// awaitFrameSince sets the time from which the first frame is due, before Serve.
 func (a *keepalive) awaitFrameSince(t time.Time) {
 	if a == nil || a.frame.limit == 0 {
 		return
@@ -352,16 +348,15 @@ func (a *keepalive) awaitFrameSince(t time.Time) {
 	a.frame.arm(a.frame.limit - elapsed)
 }
 
-// A watch calls fire when a mark has not been moved for the time of limit. Its
-// timer is armed by the first to begin and then looks after itself, so that moving
-// the mark is all that it usually costs.
+// A watch calls fire when a mark has not moved for the duration limit. The first call of begin arms
+// the timer, which then rearms itself, so moving the mark is usually the only cost.
 type watch struct {
 	a     *keepalive
-	limit int64 // 0: nothing is watched, every method does nothing
+	limit int64 // 0: no timeout, every method does nothing
 	fire  func()
 	timer *time.Timer
-	since atomic.Int64 // the mark, as keepalive.now; 0 if nothing is to be watched
-	armed atomic.Bool  // the timer runs; whoever sets this starts it
+	since atomic.Int64 // the mark, as keepalive.now; 0 without a mark
+	armed atomic.Bool  // the timer is running; the goroutine that sets armed starts the timer
 	over  atomic.Bool  // the session has ended
 }
 
@@ -383,36 +378,36 @@ func (w *watch) begin(now int64) {
 	w.arm(w.limit)
 }
 
-// beginOnce sets the mark unless there is one.
+// beginOnce sets the mark unless a mark is set.
 func (w *watch) beginOnce(now int64) {
 	if w.limit != 0 && w.since.CompareAndSwap(0, now) {
 		w.arm(w.limit)
 	}
 }
 
-// moved moves the mark if there is one.
+// moved moves the mark if a mark is set.
 func (w *watch) moved(now int64) {
 	if old := w.since.Load(); old != 0 {
 		w.since.CompareAndSwap(old, now)
 	}
 }
 
-// end takes the mark away.
+// end clears the mark.
 func (w *watch) end() {
 	if w.limit != 0 {
 		w.since.Store(0)
 	}
 }
 
-// arm starts the timer unless it runs. What has set the mark before is seen by
-// check, which says that the timer is off before it looks at the mark.
+// arm starts the timer unless it is running. check sees a mark set before arm, because check clears
+// armed before it reads the mark.
 func (w *watch) arm(wait int64) {
 	if !w.over.Load() && w.armed.CompareAndSwap(false, true) {
 		w.timer.Reset(time.Duration(wait))
 	}
 }
 
-// check is what the timer does.
+// check is the timer's function.
 func (w *watch) check() {
 	w.armed.Store(false)
 	since := w.since.Load()
@@ -424,10 +419,10 @@ func (w *watch) check() {
 		w.arm(left)
 		return
 	}
-	// The mark has not been moved since the timer was armed, which was for this time.
+	// The mark has not moved since the timer was armed for this time.
 	if late := now - since - w.limit; wasFrozen(time.Duration(late)) {
 		more := min(w.limit, int64(thawTime))
-		w.since.CompareAndSwap(since, cmp.Or(now-w.limit+more, 1)) // 0 is no mark
+		w.since.CompareAndSwap(since, cmp.Or(now-w.limit+more, 1)) // 0 means no mark
 		w.arm(more)
 		return
 	}

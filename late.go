@@ -2,21 +2,21 @@ package spdy
 
 import "slices"
 
-// lateHeaders are what HEADERS frames and interim answers have brought for a stream. Most
-// streams have none, so that a stream makes them when the first come, see makeLateLocked.
+// lateHeaders hold the headers from HEADERS frames and the state of interim responses of a stream.
+// Most streams have none, so they are allocated on first use, see makeLateLocked.
 type lateHeaders struct {
 	// Guarded by Session.mu.
 	block    HeaderBlock // of HEADERS frames
-	bytes    int         // of their encoded blocks, of a raw stream only of those that wait
-	interims *bucket     // interim answers that may still come; nil before the first
+	bytes    int         // total of the encoded blocks; for a raw stream only the waiting blocks
+	interims *bucket     // interim responses still allowed; nil before the first
 
-	// The names that have come in HEADERS frames of a stream of HTTP. Receiver only.
+	// The names in the HEADERS frames of an HTTP stream. Receiver only.
 	count int
-	seen  map[string]struct{} // nil while few names can be compared with each other
+	seen  map[string]struct{} // nil while the names are few enough for pairwise comparison
 }
 
-// makeLateLocked returns the late headers of the stream. Only the receiver makes them, so
-// that it may look at them without the lock.
+// makeLateLocked returns the late headers of the stream, and allocates them if necessary. Only the
+// receiver calls it, so the receiver may read st.late without the lock.
 func (st *Stream) makeLateLocked() *lateHeaders {
 	if st.late == nil {
 		st.late = new(lateHeaders)
@@ -24,7 +24,7 @@ func (st *Stream) makeLateLocked() *lateHeaders {
 	return st.late
 }
 
-// lateBlockLocked returns what HEADERS frames have brought so far.
+// lateBlockLocked returns the headers from HEADERS frames so far.
 func (st *Stream) lateBlockLocked() HeaderBlock {
 	if st.late == nil {
 		return nil
@@ -32,11 +32,11 @@ func (st *Stream) lateBlockLocked() HeaderBlock {
 	return st.late.block
 }
 
-// fewLateNames is the number of names up to which a stream keeps no set of them.
+// fewLateNames is the maximum number of names that a stream compares without a set.
 const fewLateNames = 32
 
-// checkLate says what is wrong with the names in a HEADERS frame, nil if nothing. Only the
-// receiver changes what they are compared with, so it needs no lock for that.
+// checkLate returns an error if the names in a HEADERS frame are invalid. Only the receiver changes
+// the known names, so the comparison needs no lock.
 func (s *Session) checkLate(id uint32, h HeaderBlock) *StreamError {
 	s.mu.Lock()
 	st := s.streams[id]
@@ -57,8 +57,8 @@ func (s *Session) checkLate(id uint32, h HeaderBlock) *StreamError {
 	return nil
 }
 
-// repeatsName reports whether a name of h, in which each is unique, has come in HEADERS of
-// the stream before, or in the SYN_STREAM of a push (SPEC U10). Receiver only.
+// repeatsName reports whether a name of h has occurred in an earlier HEADERS frame of the stream,
+// or in the SYN_STREAM of a push (SPEC U10). The names in h are unique. Receiver only.
 func (st *Stream) repeatsName(h HeaderBlock) bool {
 	late, pushed := st.late.block, HeaderBlock(nil)
 	if st.oneWay {
@@ -86,9 +86,8 @@ func (st *Stream) repeatsName(h HeaderBlock) bool {
 	return len(seen) < known+len(h)
 }
 
-// addLateLocked keeps the pairs of the HEADERS frame that the receiver has just read, whose
-// names checkLate has looked at. Their size is that of the encoded blocks, as a sender
-// counts it.
+// addLateLocked stores the pairs of the HEADERS frame that the receiver has just read and checkLate
+// has checked. Sizes are those of the encoded blocks, as a sender counts them.
 func (st *Stream) addLateLocked(h HeaderBlock) *StreamError {
 	s, late := st.session, st.makeLateLocked()
 	limit := s.sideHeaderLimit()

@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// This file is where everything is charged that a session keeps for its peer. A charge counts
-// for the stream, for the session and for the pools of its Server or Transport at once, and is
-// given back when nothing of ours keeps it any more. Most streams stay within what their
-// session has of the pools already, and touch nothing that sessions share.
+// This file accounts for everything that a session keeps for its peer. A charge counts for the
+// stream, for the session and for the pools of the Server or Transport at once. It is released when
+// the library no longer keeps the resource. Most streams fit into the session's current lease and
+// touch no state shared between sessions.
 
-// A ledger is what a session holds of the pools. Sessions without pools have none, nil.
-// Guarded by Session.mu, but for low.
+// A ledger is a session's account with the pools, nil for a session without pools. Guarded by
+// Session.mu, except low.
 type ledger struct {
 	s     *Session // immutable
 	pools *pools   // immutable
 
-	used    [resources]int64   // what is kept
-	lease   [resources]int64   // what the session has of the pools for that
-	holders [resources]*holder // its places there; nil where it has always held little
-	looked  time.Time          // when giveWay last looked for streams that rest
+	used    [resources]int64   // amounts in use
+	lease   [resources]int64   // amounts leased from the pools
+	holders [resources]*holder // the session's entries in the pools; nil while the lease has always been small
+	looked  time.Time          // when giveWay last searched for resting streams
 	bare    [2]time.Time       // when giveLarge last found no large stream; of heldHeaders and heldUnread
-	closed  bool               // the session itself takes nothing any more
-	frame   int64              // what of heldBuffers is a frame that is coming in; the receiver may look without mu
-	stuck   int64              // what frame was when giveWay last looked
-	history int64              // what of heldBuffers is for inflating; the receiver may look without mu
-	replies int64              // what of heldBuffers are control frames that wait for the sender, or their buffer
-	broke   bool               // there was no room for more of them
+	closed  bool               // the session itself acquires nothing any more
+	frame   int64              // the part of heldBuffers for an incoming frame; the receiver may read it without mu
+	stuck   int64              // the value of frame when giveWay last looked
+	history int64              // the part of heldBuffers for inflating; the receiver may read it without mu
+	replies int64              // the part of heldBuffers for the buffer of control frames that wait for the sender
+	broke   bool               // there was no room for more replies
 
-	// low is the value of credit.owed at which so much has been read that the lease of
-	// unread bytes should shrink.
+	// low is the value of credit.owed at which enough has been read to shrink the lease of unread
+	// bytes.
 	low atomic.Int64
 }
 
@@ -47,18 +47,20 @@ func newLedger(s *Session, p *pools) *ledger {
 	return l
 }
 
-// byLocked is who asks for more of a resource, for a stream that will hold so much of it, or for
-// the session if that is 0.
+// byLocked returns the asker for more of a resource: a stream that will hold the amount will, or
+// the session if will is 0.
 func (l *ledger) byLocked(r resource, will int64) asker {
 	average := l.lease[r] / int64(max(len(l.s.streams), 1))
 	return asker{held: l.lease[r], modest: will > 0 && will <= average/modestPart}
 }
 
-// modestPart is the part of what the streams of a session hold on average that a modest one holds
-// at most. Streams of a session that are all alike are not modest: then it is the session that pays.
+// modestPart is the divisor for modest streams: a modest stream holds at most 1/modestPart of the
+// average holding of the session's streams. Streams that are all alike are not modest: then the
+// session pays.
 const modestPart = 4
 
-// admit makes room for a new session. It returns why there is none, even if others give way.
+// admit makes room for a new session. It returns an error if there is no room, even after other
+// sessions give way.
 func (p *pools) admit() *PoolError {
 	p.relieve()
 	if of := &p.of[heldBuffers]; of.used.Load() > of.limit-sessionTakes {
@@ -68,15 +70,15 @@ func (p *pools) admit() *PoolError {
 	return nil
 }
 
-// What it takes, in bytes, to keep a value of a header block besides its text, and a name
-// with its first value: they become strings in an array, and a key and a slice in a map.
+// The memory in bytes for a value of a header block besides the text, and for a name with the first
+// value: they become strings in an array, and a key and a slice in a map.
 const (
 	valueOverhead = 32
 	nameOverhead  = 96
 )
 
-// headerCost is how many bytes it takes to keep h, the block that the receiver has just read.
-// The names in Trailer are names of a header of their own.
+// headerCost returns the memory in bytes for h, the block that the receiver has just read. The
+// names in Trailer count as separate header names.
 func (s *Session) headerCost(h HeaderBlock) int64 {
 	cost := s.inflate.size + nameOverhead*len(h)
 	for i := range h {
@@ -88,17 +90,17 @@ func (s *Session) headerCost(h HeaderBlock) int64 {
 	return int64(min(cost, math.MaxInt32/2))
 }
 
-// needs is how much of a pool a session has to have that keeps so much.
+// needs returns the lease that a session needs to use the given amount.
 func (k *resourceKind) needs(used int64) int64 {
 	return max(used-k.free+k.grain-1, 0) / k.grain * k.grain
 }
 
 // takeLocked charges the session itself with n more of a resource. It reports false, and charges
-// nothing, if the session does not get it.
+// nothing, if the pool refuses.
 func (l *ledger) takeLocked(r resource, n int64) bool { return l.takeForLocked(r, n, 0) }
 
-// takeForLocked is takeLocked for a stream that will hold so much of the resource, 0 for the
-// session itself.
+// takeForLocked is takeLocked for a stream that will hold the amount will, or 0 for the session
+// itself.
 func (l *ledger) takeForLocked(r resource, n, will int64) bool {
 	if l == nil {
 		return true
@@ -128,7 +130,7 @@ func (l *ledger) fitsLocked(r resource, n int64) bool {
 	return true
 }
 
-// bearLocked is takeLocked for what cannot be refused any more.
+// bearLocked is takeLocked for a charge that cannot be refused any more.
 func (l *ledger) bearLocked(r resource, n int64) {
 	if l == nil {
 		return
@@ -140,7 +142,7 @@ func (l *ledger) bearLocked(r resource, n int64) {
 	}
 }
 
-// giveLocked gives n of a resource back.
+// giveLocked releases n of a resource.
 func (l *ledger) giveLocked(r resource, n int64) {
 	if l == nil || n == 0 {
 		return
@@ -149,8 +151,8 @@ func (l *ledger) giveLocked(r resource, n int64) {
 	l.returnLocked(r)
 }
 
-// returnLocked returns what the session has of a pool and does not need. A session that
-// is busy keeps slackGrains of it.
+// returnLocked returns the unneeded part of a lease to the pool. A busy session keeps slackGrains
+// of slack.
 func (l *ledger) returnLocked(r resource) {
 	k := &resourceKinds[r]
 	need := k.needs(l.used[r])
@@ -175,14 +177,14 @@ func (l *ledger) setLeaseLocked(r resource, n int64) {
 	}
 }
 
-// opensLocked charges a new stream of the peer with its header block. It returns why the
-// stream is refused if the session does not get that.
+// opensLocked charges a new stream of the peer with the header block. If the charge does not fit,
+// it returns the reason to refuse the stream.
 func (l *ledger) opensLocked(headers int64) *PoolError {
 	if l == nil {
 		return nil
 	}
 	if q := l.s.handlers; q != nil && q.running < q.limit && !l.fitsLocked(heldHandlers, 1) {
-		return l.pools.full(heldHandlers) // beginsLocked takes the place
+		return l.pools.full(heldHandlers) // beginsLocked acquires the place
 	}
 	if !l.takeLocked(heldBuffers, streamTakes) {
 		return l.pools.full(heldBuffers)
@@ -194,8 +196,8 @@ func (l *ledger) opensLocked(headers int64) *PoolError {
 	return nil
 }
 
-// chargeHeadersLocked charges a stream that is open with the header block that the receiver
-// has just read. It returns why the stream has to be reset if the session does not get that.
+// chargeHeadersLocked charges an open stream with the header block that the receiver has just read.
+// If the charge does not fit, it returns the reason to reset the stream.
 func (st *Stream) chargeHeadersLocked(h HeaderBlock) *StreamError {
 	l := st.session.ledger
 	if l == nil {
@@ -218,7 +220,8 @@ func (st *Stream) chargeHeadersLocked(h HeaderBlock) *StreamError {
 	return nil
 }
 
-// outgrows returns why a stream cannot be kept whose header blocks take so much, nil if it can be.
+// outgrows returns the reason to reset a stream whose header blocks exceed the stream's share of
+// the pool, or nil.
 func (l *ledger) outgrows(id uint32, cost int64) *StreamError {
 	if l == nil || cost <= l.pools.of[heldHeaders].share() {
 		return nil
@@ -227,9 +230,9 @@ func (l *ledger) outgrows(id uint32, cost int64) *StreamError {
 	return &StreamError{StreamID: id, Status: RstFrameTooLarge, Reason: why, Err: causedError{"spdy: " + why, l.pools.full(heldHeaders)}}
 }
 
-// returnHeadersLocked gives back what the headers of a stream have been charged with when
-// nothing of ours keeps them: a handler keeps those of its request, and a client those of a
-// push until it has a request for it.
+// returnHeadersLocked releases the header charge of a stream once the library keeps no headers: a
+// handler keeps the headers of its request, and a client keeps the headers of a push until a
+// request claims the push.
 func (st *Stream) returnHeadersLocked() {
 	kept := !st.ended || !st.state.ours && (!st.released || st.session.client && !st.claimed)
 	if st.headerCharge == 0 || kept {
@@ -243,9 +246,9 @@ func (st *Stream) returnHeadersLocked() {
 	st.headerCharge = 0
 }
 
-// keepsLocked charges n more bytes of header blocks that wait for the program of a raw session, or
-// gives them back if n is negative, for a stream that will hold so much. It reports false if the
-// session does not get them. What waits when the session has ended is the program's.
+// keepsLocked charges n more bytes of header blocks that wait for the program of a raw session, for
+// a stream that will hold the amount will. A negative n releases bytes. It reports false if the
+// charge does not fit. Blocks that wait after the end of the session belong to the program.
 func (l *ledger) keepsLocked(n, will int) bool {
 	switch {
 	case l == nil || l.closed:
@@ -257,7 +260,7 @@ func (l *ledger) keepsLocked(n, will int) bool {
 	return true
 }
 
-// settleClaim notes that a push has been given to a request, or that nobody will have it.
+// settleClaim records that a request has claimed a push, or that no request will.
 func (st *Stream) settleClaim() {
 	s := st.session
 	s.mu.Lock()
@@ -266,9 +269,9 @@ func (st *Stream) settleClaim() {
 	s.mu.Unlock()
 }
 
-// chargeUnreadLocked charges the session's unread bytes, as the flow-control manager counts them.
-// It reports false if the session does not get that. Read bytes are looked at when there are
-// few left, see credit.
+// chargeUnreadLocked charges the session's unread bytes, as counted by the flow-control manager. It
+// reports false if the charge does not fit. Reads are accounted for only when few unread bytes are
+// left, see credit.
 func (l *ledger) chargeUnreadLocked() (fits bool) {
 	if l == nil {
 		return true
@@ -278,10 +281,10 @@ func (l *ledger) chargeUnreadLocked() (fits bool) {
 		c := &l.s.flow
 		came := c.in.size - c.in.avail
 		now := max(came-c.owed.Load(), 0)
-		if l.closed && (l.s.client || l.s.isRaw()) { // what is left is the program's, see closeLocked
+		if l.closed && (l.s.client || l.s.isRaw()) { // the program owns the rest, see closeLocked
 			now = 0
 		}
-		l.used[heldUnread] = now // also if there is no room: streams are reset then
+		l.used[heldUnread] = now // even without room: streams are reset then
 		if more := resourceKinds[heldUnread].needs(now) - l.lease[heldUnread]; more > 0 {
 			fits = l.pools.of[heldUnread].take(l.pools, l.byLocked(heldUnread, 0), more)
 			if fits {
@@ -301,13 +304,12 @@ func (l *ledger) chargeUnreadLocked() (fits bool) {
 	}
 }
 
-// isLow reports whether the lease of unread bytes should shrink, now that so much credit is
-// owed.
+// isLow reports whether the lease of unread bytes should shrink when the given credit is owed.
 func (l *ledger) isLow(owed int64) bool { return l != nil && owed >= l.low.Load() }
 
-// closeLocked gives back what the session itself takes, when its goroutines have ended. What
-// its streams keep is given back by those who have them, but for unread answers: a program that
-// gives one up without closing it would keep a part of the Transport's pool for ever.
+// closeLocked releases the charges of the session itself after its goroutines have ended. The
+// owners of the streams release the rest, except unread responses: a program that abandons a
+// response without closing it would occupy a part of the Transport's pool forever.
 func (l *ledger) closeLocked() {
 	if l == nil || l.closed {
 		return
@@ -318,22 +320,22 @@ func (l *ledger) closeLocked() {
 	}
 	l.giveLocked(heldBuffers, sessionTakes+l.history+l.replies)
 	l.history, l.replies = 0, 0
-	if k := l.s.rawKept; k != nil { // of streams that nobody has accepted
+	if k := l.s.rawKept; k != nil { // of streams that were not accepted
 		l.giveLocked(heldHeaders, k.bytes)
 	}
 	l.chargeUnreadLocked()
 }
 
-// lend charges n bytes of a buffer that a session has for a moment, or gives them back if n is
-// negative. No lock is held.
+// lend charges n bytes of a buffer that a session uses briefly, or releases them if n is negative.
+// Called without locks.
 func (l *ledger) lend(n int64) {
 	if l != nil {
 		l.pools.of[heldBuffers].used.Add(n)
 	}
 }
 
-// takeFrame charges a frame that is coming in and takes n bytes by now. It returns the error
-// that ends the session if there is no room. Receiver only.
+// takeFrame charges an incoming frame that occupies n bytes so far. It returns the error that ends
+// the session if there is no room. Receiver only.
 func (l *ledger) takeFrame(n int) error {
 	if l == nil || int64(n) <= l.frame {
 		return nil
@@ -348,9 +350,8 @@ func (l *ledger) takeFrame(n int) error {
 	return nil
 }
 
-// takeHistory charges what the session keeps for inflating, which is n bytes by now. It returns
-// the error that ends the session if there is no room: without it no later block can be read.
-// Receiver only.
+// takeHistory charges the memory for inflating, which is n bytes so far. It returns the error that
+// ends the session if there is no room, because no later block could be read. Receiver only.
 func (l *ledger) takeHistory(n int) error {
 	if l == nil || int64(n) <= l.history {
 		return nil
@@ -365,7 +366,7 @@ func (l *ledger) takeHistory(n int) error {
 }
 
 // chargeRepliesLocked charges the buffer of the control frames that wait for the sender, which
-// takes n bytes by now.
+// occupies n bytes so far.
 func (l *ledger) chargeRepliesLocked(n int) {
 	const covered = 1 << 10 // by sessionTakes
 	if l == nil || n <= covered && l.replies == 0 {
@@ -381,12 +382,12 @@ func (l *ledger) chargeRepliesLocked(n int) {
 	l.replies = int64(n)
 }
 
-// noRoom is the error of a session that has no room for what it cannot do without.
+// noRoom returns the error of a session without room for indispensable memory.
 func (l *ledger) noRoom() *SessionError {
 	return &SessionError{Status: GoAwayInternalError, Reason: "no room for what the session has to keep", Err: l.pools.full(heldBuffers)}
 }
 
-// giveFrame gives that back: the frame is done with. Receiver only.
+// giveFrame releases the charge of a processed frame. Receiver only.
 func (l *ledger) giveFrame() {
 	if l == nil || l.frame == 0 {
 		return
@@ -397,21 +398,21 @@ func (l *ledger) giveFrame() {
 	l.s.mu.Unlock()
 }
 
-// closeLedger is closeLocked for callers that do not hold mu.
+// closeLedger is closeLocked for callers without mu.
 func (s *Session) closeLedger() {
 	s.mu.Lock()
 	s.ledger.closeLocked()
 	s.mu.Unlock()
 }
 
-// takesCall takes a place for a call of Config.AcceptPush, which counts as a handler.
+// takesCall acquires a place for a call of Config.AcceptPush, which counts as a handler.
 func (s *Session) takesCall() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ledger.takeLocked(heldHandlers, 1)
 }
 
-// endsCall gives that back.
+// endsCall releases the place.
 func (s *Session) endsCall() {
 	s.mu.Lock()
 	s.ledger.giveLocked(heldHandlers, 1)

@@ -9,19 +9,19 @@ import (
 	"github.com/amahi/spdy/internal/shown"
 )
 
-// This file is about header fields that HTTP does not allow, and that spdystream passes all
-// the same, see Config.LenientHeaders.
+// This file handles header fields that HTTP does not allow but spdystream accepts, see
+// Config.LenientHeaders.
 
-// pairRules say what the names and values of a header block may be.
+// pairRules are the rules for the names and values of a header block.
 type pairRules uint8
 
 const (
-	httpPairs pairRules = iota // SPEC §4.2: what HTTP can carry
-	anyPairs                   // what spdystream passes
+	httpPairs pairRules = iota // SPEC §4.2: fields that HTTP can carry
+	anyPairs                   // fields that spdystream accepts
 )
 
-// valuesPerField times MaxHeaderFields is how many values a block of anyPairs may have. Empty
-// ones are allowed there, and take 16 bytes in memory for one on the wire.
+// valuesPerField times MaxHeaderFields is the maximum number of values in a block of anyPairs.
+// Empty values are allowed there, and occupy 16 bytes in memory for a single byte on the wire.
 const valuesPerField = 16
 
 // pairs returns the rules for the header blocks of the session.
@@ -32,7 +32,7 @@ func (s *Session) pairs() pairRules {
 	return httpPairs
 }
 
-// check checks one name and value by themselves.
+// check checks a single name and value.
 func (rules pairRules) check(v Version, name, value []byte) *headerError {
 	if rules == httpPairs {
 		return checkPair(v, name, value)
@@ -45,13 +45,13 @@ func (rules pairRules) check(v Version, name, value []byte) *headerError {
 			return headerErrorf("H5", "byte %#02x in a name", c)
 		}
 	}
-	if text := string(name); strings.ToLower(text) != text { // nor is it valid UTF-8, maybe
+	if text := string(name); strings.ToLower(text) != text { // the name may also be invalid UTF-8
 		return headerErrorf("H5", "a name that is not in lower case")
 	}
 	return nil
 }
 
-// checkValues counts the values in a block that is in order otherwise.
+// checkValues checks the number of values in an otherwise valid block.
 func (rules pairRules) checkValues(values, maxPairs int) error {
 	if rules == anyPairs && maxPairs > 0 && values > valuesPerField*maxPairs {
 		e := headerErrorf("H12", "%d values are more than the limit of %d", values, valuesPerField*maxPairs)
@@ -61,17 +61,17 @@ func (rules pairRules) checkValues(values, maxPairs int) error {
 	return nil
 }
 
-// countValues returns how many values a pair has.
+// countValues returns the number of values of a pair.
 func countValues(value []byte) int { return bytes.Count(value, []byte{0}) + 1 }
 
-// isHTTP reports that a field could be one of an HTTP message, or a pseudo header. Only such
-// fields get into an http.Header or a log.
+// isHTTP reports whether a field is valid in an HTTP message, or is a pseudo header. Other fields
+// never reach an http.Header or a log.
 func (f *HeaderField) isHTTP() bool {
 	return httpguts.ValidHeaderFieldName(strings.TrimPrefix(f.Name, ":")) &&
 		httpguts.ValidHeaderFieldValue(strings.ReplaceAll(f.Value, "\x00", ""))
 }
 
-// withoutForeign replaces in h, which it changes, the fields that HTTP does not allow by their sizes.
+// withoutForeign replaces the fields of h that HTTP does not allow by their sizes, in place.
 func withoutForeign(h HeaderBlock) HeaderBlock {
 	for i := range h {
 		if f := &h[i]; !f.isHTTP() {

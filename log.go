@@ -8,19 +8,18 @@ import (
 	"sync/atomic"
 )
 
-// packageLogger is where sessions without a logger of their own log; nil means
-// slog.Default.
+// packageLogger is the logger of sessions without a separate logger; nil means slog.Default.
 var packageLogger atomic.Pointer[slog.Logger]
 
-// SetLog makes the package log to w, as text. Servers, clients and sessions with
-// a Config.Logger do not use it. Without a call the package logs to
-// slog.Default. It may be called at any time; w must be safe for concurrent use
-// or tolerate one Write a line, which is how it is called.
+// SetLog makes the package log to w, as text. Servers, clients and sessions with a Config.Logger
+// are not affected. Without a call of SetLog the package logs to slog.Default. SetLog may be called
+// at any time. The package writes each line with a single, serialized call of w.Write. w must be
+// safe for concurrent use if other code, or a second SetLog, writes to w.
 func SetLog(w io.Writer) {
 	packageLogger.Store(slog.New(slog.NewTextHandler(w, nil)))
 }
 
-// A logSink says what a session has to say.
+// A logSink logs the events of a session.
 type logSink struct {
 	own *slog.Logger
 }
@@ -37,18 +36,18 @@ func (l *logSink) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// sessionError reports the peer's breach that ends a session.
+// sessionError logs the peer's protocol violation that ends a session.
 func (l *logSink) sessionError(s *Session, err *SessionError) {
 	l.logger().Warn("spdy: session error", "peer", peerName(s), "error", err)
 }
 
-// foreign reports a peer that does not speak SPDY, which ends its session.
+// foreign logs a peer that does not speak SPDY, which ends the session.
 func (l *logSink) foreign(s *Session, err *NotSPDYError) {
 	l.logger().Warn("spdy: not SPDY", "peer", peerName(s), "error", err)
 }
 
-// streamError reports a stream that we reset because of what the peer did. It is
-// a debug message: a hostile peer can cause any number of them.
+// streamError logs a stream that we reset because of an error of the peer. The level is debug: a
+// hostile peer can cause any number of such resets.
 func (l *logSink) streamError(s *Session, err *StreamError) {
 	logger := l.logger()
 	if logger.Enabled(context.Background(), slog.LevelDebug) {
@@ -56,23 +55,23 @@ func (l *logSink) streamError(s *Session, err *StreamError) {
 	}
 }
 
-// stalled reports, once, that a session has stopped reading its connection.
+// stalled logs, once, that a session has stopped reading the connection.
 func (l *logSink) stalled(s *Session) {
 	l.logger().Warn("spdy: too much is unread, and the peer does no flow control: all streams of the session wait until some is read",
 		"peer", peerName(s), "budget", s.flow.limit)
 }
 
-// replaced reports an answer that could not be sent, so that the client got status 500.
+// replaced logs a response that could not be sent, so that the client received status 500.
 func (l *logSink) replaced(s *Session, st *Stream, err error) {
 	l.logger().Warn("spdy: the headers of an answer cannot be sent", "peer", peerName(s), "stream", st.id, "error", err)
 }
 
-// unsentTrailers reports trailers that could not be sent, which cost their stream.
+// unsentTrailers logs trailers that could not be sent, which resets the stream.
 func (l *logSink) unsentTrailers(s *Session, st *Stream, err error) {
 	l.logger().Warn("spdy: the trailers of an answer cannot be sent", "peer", peerName(s), "stream", st.id, "error", err)
 }
 
-// panicked reports a handler's panic.
+// panicked logs a handler's panic.
 func (l *logSink) panicked(s *Session, st *Stream, value any, stack []byte) {
 	l.logger().Error("spdy: panic serving", "peer", peerName(s), "stream", st.id,
 		"panic", fmt.Sprint(value), "stack", string(stack))

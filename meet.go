@@ -7,31 +7,31 @@ import (
 	"time"
 )
 
-// This file is about a peer's first frame: whether it speaks SPDY at all, and for how long a
+// This file handles a peer's first frame: whether the peer speaks SPDY at all, and how long a
 // client waits to find out.
 
-// How long a client of HTTP waits for a server's first frame, from its first request on. A
-// server that speaks SPDY answers a PING at once, whatever its handlers do; 30 seconds are for
-// one that accepts connections late. After half a second without a byte the client sends the
-// PING: most servers begin before that, with their SETTINGS.
+// The time for which an HTTP client waits for a server's first frame, from the first request on. A
+// SPDY server answers a PING at once, regardless of its handlers; 30 seconds allow for a server
+// that accepts connections late. After half a second without a frame the client sends the PING.
+// Most servers send their SETTINGS earlier.
 const (
 	defaultFirstAnswer = 30 * time.Second
 	probeAfter         = 500 * time.Millisecond
 )
 
-// lateWake is how much later than planned a timer fires if the process was stopped meanwhile,
-// and how long the receiver then has for the frames that have come in that time.
+// lateWake is the delay of a timer that indicates that the process was stopped, and the time that
+// the receiver then gets for frames received meanwhile.
 const lateWake = time.Second
 
-// errNoFrame is why a client gave up a server that has never sent a frame.
+// errNoFrame is the reason for abandoning a server that has never sent a frame.
 var errNoFrame error = timeoutError(fmt.Sprintf("no frame has come for %v since the first request", defaultFirstAnswer))
 
-// probePing is the id of the PING to a server that has not sent anything. A server of HTTP/1.1
-// reads line by line, so it waits for the end of the line that a session begins with. The id
-// holds two line ends, so that such a server answers at once.
+// probePing is the id of the PING to a server that has not sent anything. An HTTP/1.1 server reads
+// line by line, so it waits for the end of the line that the session began. The id contains two
+// line ends, so such a server answers at once.
 const probePing = 0x0D0A0D0B
 
-// meet waits for the peer's first frame and ends the session of a peer that speaks another
+// meet waits for the peer's first frame and ends the session if the peer speaks a different
 // protocol. Called by the receiver.
 func (s *Session) meet() error {
 	verdict, protocol, err := s.in.first()
@@ -50,15 +50,15 @@ func (s *Session) meet() error {
 	}
 	s.mu.Lock()
 	s.met = true
-	if s.end.err == nil { // else the timer is that of the end
+	if s.end.err == nil { // otherwise the timer belongs to the session's end
 		s.stopProbeLocked()
 	}
 	s.mu.Unlock()
 	return nil
 }
 
-// probeLocked begins to wait for a server's first frame, with the first request of a client of
-// HTTP. The timer is that of the session's end.
+// probeLocked starts the wait for a server's first frame, with the first request of an HTTP client.
+// It uses the timer of the session's end.
 func (s *Session) probeLocked() {
 	if s.met || s.probed {
 		return
@@ -76,10 +76,10 @@ type probe struct {
 	s     *Session
 	begun time.Time
 	asked bool // the PING has been sent
-	late  bool // the process was stopped, and has had lateWake since
+	late  bool // the process was stopped, and the receiver has had lateWake since
 }
 
-// look is what the timer does.
+// look is the timer's function.
 func (p *probe) look() {
 	s := p.s
 	s.mu.Lock()
@@ -88,7 +88,7 @@ func (p *probe) look() {
 		return
 	}
 	waited := time.Since(p.begun)
-	limited := s.conf.FirstFrameTimeout == 0 // else the keepalive watches, or nothing does
+	limited := s.conf.FirstFrameTimeout == 0 // otherwise the keepalive enforces the limit, or there is none
 	switch {
 	case !p.asked:
 		p.asked = true
@@ -117,8 +117,8 @@ func (s *Session) stopProbeLocked() {
 	}
 }
 
-// lostLocked is the reason for the end of a session whose connection has ended with err. A
-// server that has sent nothing until then may not speak SPDY.
+// lostLocked returns the reason for the end of a session whose connection ended with err. A server
+// that has sent nothing until then may not speak SPDY.
 func (s *Session) lostLocked(err error) *ConnError {
 	_, http := s.app.(*httpClientApp)
 	if !http || s.met || s.agreed || !isHangUp(err) && err != errNoFrame && err != errFrameTimeout {
@@ -127,9 +127,9 @@ func (s *Session) lostLocked(err error) *ConnError {
 	return &ConnError{Err: &NotSPDYError{Addr: addrText(s.conn), Err: err}}
 }
 
-// explainEnd is the error of a connection that has ended. A server of another version of SPDY
-// skips the client's frames, or hangs up, and so does the client: without TLS nothing else tells
-// of it. Called by the receiver.
+// explainEnd returns the error of a connection that has ended. A server of a different SPDY version
+// skips the client's frames, or closes the connection, and so does the client: without TLS there is
+// no other indication. Called by the receiver.
 func (s *Session) explainEnd(err error) error {
 	theirs := s.in.dialect
 	var protocol *SessionError
@@ -142,8 +142,8 @@ func (s *Session) explainEnd(err error) error {
 	}
 }
 
-// asNotSPDY is the error about a peer that speaks another protocol in an error, nil if it is
-// about anything else.
+// asNotSPDY returns the error within err about a peer of a different protocol, nil if err has a
+// different cause.
 func asNotSPDY(err error) *NotSPDYError {
 	var e *NotSPDYError
 	if errors.As(err, &e) && e.Err == nil {

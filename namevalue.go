@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// This file converts header blocks to and from their uncompressed form, a count
-// of pairs and then length, name, length, value for each. The integers have 16
-// bits in SPDY/2 and 32 in the later dialects (SPEC §2.1).
+// This file converts header blocks to and from the uncompressed form: a count of pairs, then
+// length, name, length, value for each pair. The integers have 16 bits in SPDY/2 and 32 in the
+// later dialects (SPEC §2.1).
 
-// A headerError says what is wrong with an uncompressed header block. Such a
-// block costs the stream, not the session, because inflating it has already
-// kept the zlib context in step (SPEC H3).
+// A headerError describes the fault of an uncompressed header block. A faulty block costs the
+// stream, not the session, because inflating the block has already kept the zlib context in step
+// (SPEC H3).
 type headerError struct {
 	rule     string // of SPEC §4.2
 	text     string
 	tooLarge bool
 
-	size, limit int  // of a block that cannot be sent: what has size, and may have limit bytes
+	size, limit int  // of an unsendable block: the size of the offending part, and the limit in bytes
 	names       bool // size and limit count names
 	whole       bool // size and limit are those of the block
 }
@@ -29,8 +29,8 @@ func (e *headerError) Error() string {
 	return "spdy: header block: " + e.text + " (" + e.rule + ")"
 }
 
-// status is the code to reset the stream with (SPEC F3, H12). SPDY/2 has another one on
-// the wire, see RstStatus.forVersion.
+// status returns the code to reset the stream with (SPEC F3, H12). SPDY/2 has another code on the
+// wire, see RstStatus.forVersion.
 func (e *headerError) status() RstStatus {
 	if e.tooLarge {
 		return RstFrameTooLarge
@@ -42,7 +42,7 @@ func headerErrorf(rule, format string, args ...any) *headerError {
 	return &headerError{rule: rule, text: fmt.Sprintf(format, args...)}
 }
 
-// nvIntSize is the size of the integers in an uncompressed header block.
+// nvIntSize returns the size of the integers in an uncompressed header block.
 func nvIntSize(v Version) int {
 	if v == SPDY2 {
 		return 2
@@ -50,9 +50,8 @@ func nvIntSize(v Version) int {
 	return 4
 }
 
-// A nameValueWriter appends an uncompressed header block pair by pair. It does
-// not judge names and values: that is for the HTTP layer, and a test peer has
-// to be able to send bad ones.
+// A nameValueWriter appends an uncompressed header block pair by pair. The writer does not check
+// names and values: the HTTP layer does, and a test peer must be able to send invalid pairs.
 type nameValueWriter struct {
 	dst   []byte
 	start int // of the block in dst
@@ -60,15 +59,15 @@ type nameValueWriter struct {
 	v     Version
 	err   error
 
-	// With a limit the rest of a block of more than mostUncounted bytes is counted and not
-	// appended: to build megabytes that are then refused would cost the others their time.
-	limit  int // the largest block that may be sent, in bytes; 0 for any
+	// With a limit, the rest of a block of more than mostUncounted bytes is counted and not
+	// appended: building megabytes only to refuse them would delay other streams.
+	limit  int // the largest block allowed, in bytes; 0 for any
 	size   int // of the block, in bytes; without the first count
 	counts bool
 }
 
-// mostUncounted is the size of a block, in bytes, up to which a nameValueWriter appends it without
-// knowing that it is not too large.
+// mostUncounted is the size of a block, in bytes, up to which a nameValueWriter appends the block
+// without knowing whether the block is too large.
 const mostUncounted = 32 << 10
 
 // beginNameValue starts a header block at the end of dst.
@@ -78,7 +77,7 @@ func beginNameValue(dst []byte, v Version) nameValueWriter {
 	return w
 }
 
-// add appends a pair. value is as on the wire, with NULs between several values.
+// add appends a pair. value has the wire format: NULs separate several values.
 func (w *nameValueWriter) add(name, value string) {
 	if !w.begin(name, len(value)) {
 		return
@@ -86,9 +85,8 @@ func (w *nameValueWriter) add(name, value string) {
 	w.dst = append(w.dst, value...)
 }
 
-// addValues appends a pair whose value is the values joined by NULs. Empty ones
-// are left out, since nothing may stand between two NULs (SPEC H7); if nothing
-// is left the value is empty.
+// addValues appends a pair whose value is the values joined by NULs. Empty values are left out,
+// since two NULs may not be adjacent (SPEC H7); if all values are empty, so is the result.
 func (w *nameValueWriter) addValues(name string, values []string) {
 	size := 0
 	for _, s := range values {
@@ -111,8 +109,8 @@ func (w *nameValueWriter) addValues(name string, values []string) {
 	}
 }
 
-// begin appends a pair up to its value and reports whether the value is to be appended, for
-// which there has to be room.
+// begin appends a pair up to the value, if the value fits, and reports whether the caller is to
+// append the value.
 func (w *nameValueWriter) begin(name string, valueSize int) bool {
 	if w.err != nil {
 		return false
@@ -134,8 +132,8 @@ func (w *nameValueWriter) begin(name string, valueSize int) bool {
 	return true
 }
 
-// unfit says why a pair does not fit into the block, whose lengths and count have only
-// 16 bits in SPDY/2; nil if it does.
+// unfit returns why a pair does not fit into the block, or nil. Lengths and the count have only 16
+// bits in SPDY/2.
 func (w *nameValueWriter) unfit(name string, valueSize int) (e *headerError) {
 	limit := w.maxInt()
 	switch {
@@ -152,10 +150,9 @@ func (w *nameValueWriter) unfit(name string, valueSize int) (e *headerError) {
 	return e
 }
 
-// finish completes the block and returns dst with it, or as it was before
-// beginNameValue and an error if something did not fit: lengths and the count
-// have only 16 bits in SPDY/2, and that must come out before anything is
-// compressed (SPEC H14).
+// finish completes the block and returns dst with the block appended. If a pair did not fit, finish
+// returns dst as of beginNameValue, and an error. Lengths and the count have only 16 bits in
+// SPDY/2, and an overflow must be detected before compression (SPEC H14).
 func (w *nameValueWriter) finish() ([]byte, error) {
 	if w.err == nil && w.counts { // and again did not help
 		w.err = &headerError{rule: "H15", text: "too large", tooLarge: true, size: w.total(), limit: w.limit, whole: true}
@@ -167,11 +164,11 @@ func (w *nameValueWriter) finish() ([]byte, error) {
 	return w.dst, nil
 }
 
-// total is the size of the block, in bytes.
+// total returns the size of the block, in bytes.
 func (w *nameValueWriter) total() int { return nvIntSize(w.v) + w.size }
 
-// again reports whether the block has only been counted, and is not too large. The writer is
-// at the beginning of the block again, and appends all of it from then on.
+// again reports whether the block has only been counted and is not too large. If so, again rewinds
+// the writer to the beginning of the block, and from then on the writer appends all pairs.
 func (w *nameValueWriter) again() bool {
 	if !w.counts || w.err != nil || w.total() > w.limit {
 		return false
@@ -204,10 +201,9 @@ func appendNameValue(dst []byte, v Version, h HeaderBlock) ([]byte, error) {
 	return w.finish()
 }
 
-// parseNameValue takes apart an uncompressed header block and checks it by the
-// rules H3 to H11. With maxPairs above 0 a block of more pairs is too large.
-// The result holds no reference to p, and all that is not a well-known name
-// shares one allocation. Errors are of type *headerError.
+// parseNameValue parses an uncompressed header block and checks the rules H3 to H11. With maxPairs
+// above 0, a block of more pairs is too large. The result holds no reference to p, and all text
+// except well-known names shares one allocation. Errors are of type *headerError.
 func parseNameValue(v Version, p []byte, maxPairs int) (HeaderBlock, error) {
 	return parsePairs(v, p, maxPairs, httpPairs)
 }
@@ -236,9 +232,8 @@ func parsePairs(v Version, p []byte, maxPairs int, rules pairRules) (HeaderBlock
 	return h, nil
 }
 
-// scanNameValue checks a block without building anything. It returns the number
-// of pairs, known to be there, and the bytes of text in them that have to be
-// kept.
+// scanNameValue checks a block without allocating. It returns the number of pairs, all verified to
+// be present, and the bytes of text to be kept.
 func scanNameValue(v Version, p []byte, maxPairs int, rules pairRules) (count, size int, err error) {
 	n := nvIntSize(v)
 	if len(p) < n {
@@ -278,9 +273,9 @@ func scanNameValue(v Version, p []byte, maxPairs int, rules pairRules) (count, s
 	return count, size, rules.checkValues(values, maxPairs)
 }
 
-// A nameValueReader walks over the pairs of a block.
+// A nameValueReader iterates over the pairs of a block.
 type nameValueReader struct {
-	p []byte // what is left
+	p []byte // the unread rest
 	v Version
 }
 
@@ -305,7 +300,7 @@ func (r *nameValueReader) bytes() ([]byte, bool) {
 	return b, true
 }
 
-// nvInt returns the integer that p begins with.
+// nvInt returns the integer at the start of p.
 func nvInt(v Version, p []byte) uint64 {
 	if v == SPDY2 {
 		return uint64(binary.BigEndian.Uint16(p))
@@ -313,14 +308,14 @@ func nvInt(v Version, p []byte) uint64 {
 	return uint64(binary.BigEndian.Uint32(p))
 }
 
-// appendText adds b to the text and returns it as a part of the text.
+// appendText appends b to text and returns the appended part.
 func appendText(text *strings.Builder, b []byte) string {
 	start := text.Len()
 	text.Write(b)
 	return text.String()[start:]
 }
 
-// checkPair checks one name and value by themselves.
+// checkPair checks a single name and value.
 func checkPair(v Version, name, value []byte) *headerError {
 	if len(name) == 0 {
 		return headerErrorf("H4", "empty name")
@@ -337,9 +332,9 @@ func checkPair(v Version, name, value []byte) *headerError {
 	return checkValue(v, name, value)
 }
 
-// checkValue checks the bytes of a value and the NULs between its pieces. A
-// piece may not be empty (SPEC H7), but SPDY/2 peers do send empty values, so
-// only a doubled NUL counts there (SPEC H8, H9).
+// checkValue checks the bytes of a value and the NULs between the pieces. A piece may not be empty
+// (SPEC H7). SPDY/2 peers do send empty values, so there only a doubled NUL is an error (SPEC H8,
+// H9).
 func checkValue(v Version, name, value []byte) *headerError {
 	nulBefore := v != SPDY2
 	for i, c := range value {
@@ -362,9 +357,9 @@ func checkValue(v Version, name, value []byte) *headerError {
 	return nil
 }
 
-// checkUnique looks for a name that occurs twice (SPEC H6). Comparing each with
-// each is the fastest for ordinary blocks; large ones get a map, so that a
-// hostile peer cannot make the work grow with the square of the count.
+// checkUnique returns an error if a name occurs twice (SPEC H6). Comparing all pairs of names is
+// fastest for ordinary blocks. Large blocks use a map, so that a hostile peer cannot cause
+// quadratic work.
 func checkUnique(h HeaderBlock) error {
 	const few = 32
 	if len(h) > few {
@@ -387,8 +382,8 @@ func checkUnique(h HeaderBlock) error {
 	return nil
 }
 
-// shortName quotes a name for an error message. Values never get into one: they
-// may be secrets.
+// shortName quotes a name for an error message. Values never appear in error messages: they may be
+// secrets.
 func shortName(name string) string {
 	const most = 64
 	if len(name) > most {
@@ -397,7 +392,8 @@ func shortName(name string) string {
 	return fmt.Sprintf("%q", name)
 }
 
-// nameInError is shortName with a word before it. A name that HTTP does not allow is not shown.
+// nameInError is shortName with a word before the name. Names that HTTP does not allow are not
+// shown.
 func nameInError(name string) string {
 	if !(&HeaderField{Name: name}).isHTTP() {
 		return fmt.Sprintf("a name of %d bytes", len(name))
@@ -422,8 +418,8 @@ var byteClass = func() (t [256]uint8) {
 	return t
 }()
 
-// wellKnownName returns name as a constant if it is one of the names that most
-// blocks are made of, and "" otherwise.
+// wellKnownName returns name as a constant if it is among the most frequent header names, and ""
+// otherwise.
 func wellKnownName(name []byte) string {
 	switch string(name) {
 	case ":host":

@@ -5,31 +5,29 @@ import (
 	"sync"
 )
 
-// A northbound buffer holds the bytes that have arrived on a stream until the
-// application, which lies to the north of the session, takes them. Its bound is
-// the stream's receive window: the receiver appends only what the window
-// allowed, and therefore never waits for the application.
+// A northbound buffer holds the received bytes of a stream for the application, to the north of the
+// session. The stream's receive window bounds the buffer: the receiver appends only bytes allowed
+// by the window, and therefore never waits for the application.
 //
-// The receiver appends and finishes; the application reads. Nothing waits while
-// holding mu.
+// The receiver appends and finishes; the application reads. No goroutine blocks while holding mu.
 type northbound struct {
-	// bell is a doorbell: "look again". The receiver rings it for bytes, for the
-	// end and for an error; whoever takes it and leaves work behind rings again. It is
-	// made under mu when somebody first waits.
+	// bell means "look again". The receiver rings the bell for bytes, for the end and for an error.
+	// A reader that consumes the ring and leaves data behind rings again. The bell is made under mu
+	// when a reader first waits.
 	bell chan struct{}
 
 	mu         sync.Mutex
 	flow       inflow
 	head, tail *chunk
 	unread     int64     // bytes in the list
-	total      int64     // bytes that have ever come
-	end        error     // io.EOF after FIN; why it ended otherwise; nil while open
-	lent       uint32    // bytes in views that are out, and count
-	discarding bool      // the application wants no more: bytes are thrown away
-	freed      bool      // what has come counts no more, and nothing comes any more, see uncharge
-	passed     bool      // bytes have been consumed since rests was called
-	moved      bool      // the same, since moves was called
-	marks      *marks    // where DATA frames end, nil if that is not kept
+	total      int64     // bytes ever received
+	end        error     // io.EOF after FIN; otherwise the reason for the end; nil while open
+	lent       uint32    // bytes in charged views that are not yet returned
+	discarding bool      // the application has stopped reading: bytes are discarded
+	freed      bool      // received bytes are no longer charged, and no more will arrive, see uncharge
+	passed     bool      // bytes have been consumed since the last call of rests
+	moved      bool      // bytes have been consumed since the last call of moves
+	marks      *marks    // where DATA frames end; nil if boundaries are not recorded
 	pace       *readPace // nil unless streams are shed
 }
 
@@ -42,7 +40,7 @@ func (b *northbound) ring() {
 	b.mu.Unlock()
 }
 
-// ringLocked rings the bell, if anybody has ever waited for it.
+// ringLocked rings the bell, if a reader has ever waited.
 func (b *northbound) ringLocked() {
 	select {
 	case b.bell <- struct{}{}:
@@ -50,25 +48,22 @@ func (b *northbound) ringLocked() {
 	}
 }
 
-// nothingLocked makes sure that there is a bell for whoever has found nothing, and
-// waits now.
+// nothingLocked makes the bell if needed, for a reader about to wait for data.
 func (b *northbound) nothingLocked() {
 	if b.bell == nil {
 		b.bell = make(chan struct{}, 1)
 	}
 }
 
-// widen makes the window one that cannot be used up, for a stream on which nothing has
-// been received.
+// widen makes the window practically unlimited, for a stream on which no bytes have been received.
 func (b *northbound) widen() {
 	b.mu.Lock()
 	b.flow = newInflow(unlimited)
 	b.mu.Unlock()
 }
 
-// narrow makes a wide window one of the given size, with all bytes counted that have
-// come, and returns the credit for those that have been read. What has come may be more
-// than the window.
+// narrow reduces a widened window to the given size, with all received bytes counted, and returns
+// the credit for the bytes already read. The received bytes may exceed the window.
 func (b *northbound) narrow(window int64) (grant int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,7 +72,7 @@ func (b *northbound) narrow(window int64) (grant int64) {
 	return b.flow.settle()
 }
 
-// admitAll is admit for a peer that is not held to its window.
+// admitAll is admit for a peer that need not respect the window.
 func (b *northbound) admitAll(n int64) (wanted bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,8 +84,8 @@ func (b *northbound) admitAll(n int64) (wanted bool) {
 	return true
 }
 
-// admit charges a DATA frame of n bytes to the window. With ok false the peer
-// overran it. With wanted false the bytes are to be discarded.
+// admit charges a DATA frame of n bytes to the window. ok is false if the peer overran the window.
+// wanted is false if the bytes are to be discarded.
 func (b *northbound) admit(n int64) (ok, wanted bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -104,8 +99,8 @@ func (b *northbound) admit(n int64) (ok, wanted bool) {
 	return true, true
 }
 
-// append stores bytes that admit has let in. It returns how many of them were
-// discarded because the application closed its side meanwhile.
+// append stores bytes accepted by admit. It returns the number of bytes discarded because the
+// application has closed the receiving side in the meantime.
 func (b *northbound) append(p []byte) (discarded int) {
 	b.mu.Lock()
 	if b.discarding || b.end != nil {
@@ -129,7 +124,7 @@ func (b *northbound) append(p []byte) (discarded int) {
 	return 0
 }
 
-// adopt is append for bytes that are in a chunk already, which becomes the buffer's.
+// adopt is append for bytes already in a chunk. The buffer takes ownership of the chunk.
 func (b *northbound) adopt(c *chunk) (discarded int) {
 	n := c.w - c.r
 	b.mu.Lock()
@@ -146,14 +141,14 @@ func (b *northbound) adopt(c *chunk) (discarded int) {
 	return 0
 }
 
-// cameLocked counts n bytes that have come.
+// cameLocked counts n received bytes.
 func (b *northbound) cameLocked(n int64) {
 	b.unread += n
 	b.total += n
 	b.pace.noteLocked(b.heldLocked(), n)
 }
 
-// heldLocked is how many bytes no consumer has taken yet.
+// heldLocked returns the number of bytes not yet consumed.
 func (b *northbound) heldLocked() int64 { return b.unread + int64(b.lent) }
 
 func (b *northbound) linkLocked(c *chunk) {
@@ -165,10 +160,9 @@ func (b *northbound) linkLocked(c *chunk) {
 	b.tail = c
 }
 
-// finish ends the buffer: with io.EOF after the peer's FIN, else with the
-// reason. The first end stays. Unread bytes remain readable before it, unless
-// drop is set and the end is not a clean one: then they are freed, and their
-// number is returned so that the session gets its credit back.
+// finish ends the buffer: with io.EOF after the peer's FIN, else with the reason. The first end
+// stays. Unread bytes remain readable, unless drop is set and the end is not io.EOF: then finish
+// frees the bytes and returns their number, so that the caller can return the session credit.
 func (b *northbound) finish(end error, drop bool) (dropped int64) {
 	b.mu.Lock()
 	if b.end == nil {
@@ -182,8 +176,8 @@ func (b *northbound) finish(end error, drop bool) (dropped int64) {
 	return dropped
 }
 
-// spoil ends the buffer with an error although the peer's FIN may have come, frees unread
-// bytes and returns their number. Bytes that count for no window are in nobody's way, and stay.
+// spoil ends the buffer with an error even after the peer's FIN, frees unread bytes and returns
+// their number. Bytes not charged to a window stay: they block no other stream.
 func (b *northbound) spoil(end error) (dropped int64) {
 	b.mu.Lock()
 	if b.end != nil && b.chargedLocked() > 0 {
@@ -197,8 +191,8 @@ func (b *northbound) spoil(end error) (dropped int64) {
 	return dropped
 }
 
-// discard is the application's "no more": it frees what is unread and returns its
-// number. Later bytes are refused by append and admit.
+// discard ends reading by the application: it frees the unread bytes and returns their number.
+// append and admit refuse later bytes.
 func (b *northbound) discard() (dropped int64) {
 	b.mu.Lock()
 	b.discarding = true
@@ -208,9 +202,10 @@ func (b *northbound) discard() (dropped int64) {
 	return dropped
 }
 
-// uncharge has the unread bytes of a buffer that has ended count no more: they stay readable,
-// and their memory is that of whoever keeps the stream. It returns their number, so that the
-// session gets its credit back, once: read, advance and discard return none for them.
+// uncharge stops charging the unread bytes of a buffer that has ended. The bytes stay readable, and
+// from then on their memory is accounted to the holder of the stream. uncharge returns their
+// number, once, so that the caller can return the session credit: read, advance and discard return
+// no credit for them.
 func (b *northbound) uncharge() (freed int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -220,7 +215,7 @@ func (b *northbound) uncharge() (freed int64) {
 	return b.freeLocked()
 }
 
-// chargedLocked is how many bytes count for the windows.
+// chargedLocked returns the number of bytes charged to the windows.
 func (b *northbound) chargedLocked() int64 {
 	if b.freed {
 		return 0
@@ -228,8 +223,8 @@ func (b *northbound) chargedLocked() int64 {
 	return b.heldLocked()
 }
 
-// freeLocked has what has come count no more, also what is in views, and returns the number of
-// bytes. Nothing more may come.
+// freeLocked stops charging the received bytes, including those in views, and returns their number.
+// No more bytes may arrive afterwards.
 func (b *northbound) freeLocked() (freed int64) {
 	freed = b.chargedLocked()
 	b.flow.owed += freed
@@ -250,9 +245,9 @@ func (b *northbound) dropLocked() (dropped int64) {
 	return dropped
 }
 
-// read copies unread bytes into p. With n == 0 and a nil error there is nothing
-// to read yet: wait for the bell. charged is what counts for the session's credit: n, or 0
-// if uncharge has returned that. grant is stream credit to announce.
+// read copies unread bytes into p. If n is 0 and err is nil, the buffer is empty: wait for the
+// bell. charged is the session credit to return: n, or 0 if uncharge has returned the credit. grant
+// is stream credit to announce.
 func (b *northbound) read(p []byte) (n int, charged, grant int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -288,7 +283,7 @@ func (b *northbound) read(p []byte) (n int, charged, grant int64, err error) {
 	return 0, 0, 0, nil
 }
 
-// popLocked takes the oldest chunk out of the list.
+// popLocked removes the oldest chunk from the list.
 func (b *northbound) popLocked() {
 	b.head = b.head.next
 	if b.head == nil {
@@ -296,8 +291,8 @@ func (b *northbound) popLocked() {
 	}
 }
 
-// consumeLocked returns how many of n more consumed bytes were charged, and the stream credit
-// to announce for them: none once the peer has finished (SPEC W15).
+// consumeLocked counts n consumed bytes. It returns the number of them that were charged, and the
+// stream credit to announce: none once the peer has finished (SPEC W15).
 func (b *northbound) consumeLocked(n int64) (charged, grant int64) {
 	b.passed, b.moved = true, true
 	b.pace.passLocked(b.heldLocked(), n)
@@ -311,11 +306,11 @@ func (b *northbound) consumeLocked(n int64) (charged, grant int64) {
 	return n, grant
 }
 
-// A view is what one consumer has been lent. The bytes are his alone until he returns it, whoever
-// else reads the stream or ends it meanwhile.
+// A view is a chunk lent to one consumer. The bytes belong to that consumer until the view is
+// returned, even if others read or end the stream in the meantime.
 type view struct{ c *chunk }
 
-// bytes is what is in the view.
+// bytes returns the contents of the view.
 func (v view) bytes() []byte {
 	if v.c == nil {
 		return nil
@@ -323,9 +318,8 @@ func (v view) bytes() []byte {
 	return v.c.data[v.c.r:v.c.w]
 }
 
-// view lends the oldest unread bytes without copying them, until they are returned with
-// advance. They count for the windows as long. An empty view with a nil error
-// means wait for the bell.
+// view returns the oldest unread bytes without copying. The caller returns them with advance; until
+// then they are charged to the windows. An empty view with a nil error means: wait for the bell.
 func (b *northbound) view() (v view, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -354,9 +348,8 @@ func (b *northbound) view() (v view, err error) {
 	return view{}, nil
 }
 
-// advance returns a view; the consumer has taken all of it. consumed is what
-// counts for the session's credit: 0 if the bytes were freed meanwhile, since
-// whoever did that has returned their credit.
+// advance returns a view whose bytes have all been consumed. consumed is the session credit to
+// return: 0 if the bytes were freed in the meantime, since their credit has already been returned.
 func (b *northbound) advance(v view) (consumed, grant int64) {
 	n := int64(len(v.bytes()))
 	putChunk(v.c)
@@ -368,8 +361,8 @@ func (b *northbound) advance(v view) (consumed, grant int64) {
 	return b.consumeLocked(n)
 }
 
-// resize changes the window by n bytes, which the peer is told of, or not told of
-// bytes that were to be granted to it.
+// resize changes the window by n bytes: an increase announced to the peer, or a decrease by
+// withholding credit.
 func (b *northbound) resize(n int64) {
 	b.mu.Lock()
 	b.flow.size += n
@@ -377,33 +370,33 @@ func (b *northbound) resize(n int64) {
 	b.mu.Unlock()
 }
 
-// available is how much the peer may still send.
+// available returns the number of bytes the peer may still send.
 func (b *northbound) available() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.flow.avail
 }
 
-// exhausted reports that the peer may send nothing more until it gets credit.
+// exhausted reports whether the peer may send no bytes until we grant credit.
 func (b *northbound) exhausted() bool { return b.available() <= 0 }
 
-// atEnd reports that the peer has finished and nothing is left to read.
+// atEnd reports whether the peer has finished and no bytes are left to read.
 func (b *northbound) atEnd() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.end == io.EOF && b.heldLocked() == 0
 }
 
-// readable reports that a read would not have to wait.
+// readable reports whether a read would not block.
 func (b *northbound) readable() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.nothingLocked() // in case there is nothing
+	b.nothingLocked() // in case the buffer is empty
 	return b.unread > 0 || b.end != nil || b.discarding
 }
 
-// ending is how the buffer has ended: nil if it has not, io.EOF after the peer's
-// FIN even if bytes are unread.
+// ending returns how the buffer ended: nil if it is open, io.EOF after the peer's FIN even if bytes
+// are unread.
 func (b *northbound) ending() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -413,15 +406,15 @@ func (b *northbound) ending() error {
 	return b.end
 }
 
-// isDiscarding reports that the application wants no more.
+// isDiscarding reports whether the application has stopped reading.
 func (b *northbound) isDiscarding() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.discarding
 }
 
-// rests reports that nothing has come since the last call, and that the reader does not hold
-// the peer up: it had taken all by then.
+// rests reports whether no bytes were consumed since the last call and none are unread, so that the
+// reader does not hold up the peer.
 func (b *northbound) rests() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -430,7 +423,7 @@ func (b *northbound) rests() bool {
 	return rests
 }
 
-// moves reports that bytes have been consumed since the last call.
+// moves reports whether bytes have been consumed since the last call.
 func (b *northbound) moves() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -439,14 +432,14 @@ func (b *northbound) moves() bool {
 	return moves
 }
 
-// buffered is the number of unread bytes that count for the windows.
+// buffered returns the number of unread bytes charged to the windows.
 func (b *northbound) buffered() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.chargedLocked()
 }
 
-// received is the number of bytes that have ever come for the application.
+// received returns the number of bytes ever received for the application.
 func (b *northbound) received() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,18 +7,18 @@ import (
 	"slices"
 )
 
-// This file holds how a dialect is agreed on. TLS does it by ALPN (RFC 7301); NPN,
-// which the specification names, is gone from crypto/tls. Without TLS both sides
-// have to know. The names are the same in NPN, so that a TLS stack that still has
-// it can be used: whatever conn it makes, ask it what was negotiated.
+// This file negotiates the dialect. TLS uses ALPN (RFC 7301); crypto/tls no longer supports NPN,
+// which the specification names. Without TLS, both sides must know the dialect in advance. The
+// names are the same in NPN, so any TLS stack with NPN works: the session asks the conn for the
+// negotiated protocol.
 
-// protocolHTTP11 is what HTTPS clients without SPDY negotiate.
+// protocolHTTP11 is the protocol of HTTPS clients without SPDY.
 const protocolHTTP11 = "http/1.1"
 
-// protocols lists the dialects that are offered and accepted, best first (SPEC §7).
+// protocols lists the offered and accepted dialects, best first (SPEC §7).
 var protocols = []Version{SPDY31, SPDY3, SPDY2}
 
-// versionOf returns the dialect that a protocol name stands for.
+// versionOf returns the dialect for a protocol name.
 func versionOf(protocol string) (Version, bool) {
 	for _, v := range protocols {
 		if v.String() == protocol {
@@ -28,9 +28,9 @@ func versionOf(protocol string) (Version, bool) {
 	return 0, false
 }
 
-// agree completes the TLS handshake of a connection that has one, which says what to
-// speak. Where it is complete already, the caller knows what he does: an HTTP/1.1
-// connection that was upgraded has negotiated http/1.1.
+// agree completes the TLS handshake, if conn has one, and so selects the protocol. If the handshake
+// is already complete, agree accepts any protocol: an upgraded HTTP/1.1 connection has negotiated
+// http/1.1.
 func (c *Config) agree(conn net.Conn) error {
 	h, ok := conn.(interface{ HandshakeContext(context.Context) error })
 	if state := connectionState(conn); !ok || state != nil && state.HandshakeComplete {
@@ -49,8 +49,8 @@ func (c *Config) agree(conn net.Conn) error {
 	return nil
 }
 
-// dialect says what to speak on a connection: what its TLS handshake has
-// negotiated, else what the configuration says, else SPDY/3.1.
+// dialect returns the dialect to speak on a connection: the dialect negotiated by TLS, else the
+// configured version, else SPDY/3.1.
 func (c *Config) dialect(conn net.Conn) Version {
 	if state := connectionState(conn); state != nil {
 		if v, ok := versionOf(state.NegotiatedProtocol); ok {
@@ -72,9 +72,9 @@ func protocolNames() []string {
 	return names
 }
 
-// withProtocols returns a copy of a TLS configuration, which may be nil, that
-// negotiates SPDY before whatever it negotiated already, and then also. If it names a
-// dialect already it stays the user's choice which ones there are, and in what order.
+// withProtocols returns a copy of c, which may be nil, that negotiates SPDY first, then the
+// protocols already in c, then also. If c already names a dialect, the user's choice and order of
+// dialects remain.
 func withProtocols(c *tls.Config, also ...string) *tls.Config {
 	if c == nil {
 		c = &tls.Config{}

@@ -5,29 +5,29 @@ import (
 	"time"
 )
 
-// A readPace tells how fast the application reads a stream, compared to the peer, and for how
-// long bytes have waited for it. Guarded by northbound.mu. Times are since epoch.
+// A readPace measures how fast the application reads a stream, compared to the peer's sending, and
+// how long received bytes have waited unread. Guarded by northbound.mu. Times are since epoch.
 type readPace struct {
 	born  time.Duration // immutable
-	moved time.Duration // when the application last read, or the first unread byte arrived behind that
-	read  int64         // bytes that the application has read
+	moved time.Duration // when the application last read, or when the first byte arrived in an empty buffer after that
+	read  int64         // bytes read by the application
 
-	// Bytes that were received before due have arrived by the time of arrived. As long as some
-	// of them are unread they have waited since then.
+	// All bytes below offset due had arrived by the time arrived. While some of them are unread,
+	// they have waited since arrived.
 	due     int64
 	arrived time.Duration
 
-	// The latest bytes count, between one and two times step of them.
-	step       int64    // a quarter of the session's limit; 0 if there is none; immutable
-	from, next paceMark // where they begin; where they will, a step later
+	// Only the latest bytes count: between one and two times step.
+	step       int64    // a quarter of the session's limit; 0 if there is no limit; immutable
+	from, next paceMark // where the counted range begins; where it will begin one step later
 }
 
-// A paceMark is how far a stream had come.
+// A paceMark is the progress of a stream at some point.
 type paceMark struct {
 	received, read int64
 }
 
-// newReadPace returns what a stream has to count, nil if nothing.
+// newReadPace returns the counters for a new stream, or nil if streams need none.
 func (s *Session) newReadPace() *readPace {
 	if s.flow.limit == 0 && s.shed == nil {
 		return nil
@@ -36,7 +36,7 @@ func (s *Session) newReadPace() *readPace {
 	return &readPace{born: now, moved: now, step: s.flow.limit / 4}
 }
 
-// noteLocked looks at n bytes that have been received, of unread ones.
+// noteLocked records n received bytes; unread is the new number of unread bytes.
 func (p *readPace) noteLocked(unread, n int64) {
 	if p == nil {
 		return
@@ -53,7 +53,7 @@ func (p *readPace) noteLocked(unread, n int64) {
 	}
 }
 
-// passLocked counts n bytes that the application has read, and left others unread.
+// passLocked records n bytes read by the application; unread is the new number of unread bytes.
 func (p *readPace) passLocked(unread, n int64) {
 	if p == nil {
 		return
@@ -65,27 +65,28 @@ func (p *readPace) passLocked(unread, n int64) {
 	}
 }
 
-// keepsUpLocked reports whether the application has read one byte while part bytes came.
+// keepsUpLocked reports whether the application has read at least one byte for every part bytes
+// received.
 func (p *readPace) keepsUpLocked(unread, part int64) bool {
 	return part*(p.read-p.from.read) >= p.read+unread-p.from.received
 }
 
-// A backlog is what a stream has unread.
+// A backlog is the unread data of a stream.
 type backlog struct {
 	st     *Stream
 	unread int64
 	waited time.Duration // for which the oldest unread byte has waited at least
 }
 
-// freshBytes is the time for which all bytes count as having waited besides, so that of those
-// that have just arrived the most weigh most.
+// freshBytes is added to the waiting time of all bytes, so that among new backlogs the largest
+// weighs most.
 const freshBytes = 10 * time.Millisecond
 
-// weight is how much a backlog is in the way of others: its bytes, times the time they take up
-// the room. One that is read as fast as it comes has little, however often bytes are unread.
+// weight returns how much a backlog obstructs other streams: bytes times waiting time. A stream
+// read as fast as it arrives has little weight, however often bytes are unread.
 func (b backlog) weight() float64 { return float64(b.unread) * (b.waited + freshBytes).Seconds() }
 
-// backlog returns what is unread, and counts for the windows.
+// backlog returns the unread bytes charged to the windows.
 func (b *northbound) backlog(st *Stream, now time.Duration) (l backlog) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -96,8 +97,8 @@ func (b *northbound) backlog(st *Stream, now time.Duration) (l backlog) {
 	return l
 }
 
-// keepsUp reports whether the application reads what comes. Lately is compared to the reads of
-// other streams, not to the clock: a process that has stood still has read nothing.
+// keepsUp reports whether the application reads the stream as fast as it arrives. Recent reading is
+// compared to the reads of other streams, not to the clock: a suspended process has read nothing.
 func (b *northbound) keepsUp(by lineup) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,10 +110,10 @@ func (b *northbound) keepsUp(by lineup) bool {
 	return idle < shedWait || idle < stallPeriod && !by.hurry
 }
 
-// neverRead is before every time.
+// neverRead is earlier than any time.
 const neverRead = math.MinInt64 / 2
 
-// lastRead is when the application last read, since epoch, or neverRead.
+// lastRead returns when the application last read, since epoch, or neverRead.
 func (b *northbound) lastRead() (at time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

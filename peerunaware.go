@@ -6,59 +6,57 @@ import (
 	"time"
 )
 
-// The library that carries Kubernetes speaks SPDY/3.1 without its flow control: it
-// grants no credit and looks at none, takes a GOAWAY for the end of the connection,
-// loses what comes before it has replied, and as a client may lose what a server
-// says first. A raw session in the mode of this file bears with all of that, and
-// finds out when its peer is better than that.
+// The SPDY/3.1 library of Kubernetes has no flow control. It grants no credit and ignores granted
+// credit, treats a GOAWAY as the end of the connection, loses frames that arrive before it has
+// replied, and as a client may lose the first frames of a server. A raw session in the mode of this
+// file tolerates all of these faults, and detects peers that do flow control.
 
-// FlowControl says what a raw session takes its peer for.
+// FlowControl is the kind of peer a raw session assumes.
 type FlowControl uint8
 
 const (
-	// FlowControlStandard is what the protocol says: each side sends no more than the
-	// other has granted, and a stream that is not read holds up itself only.
+	// FlowControlStandard follows the protocol: each side sends no more than the other has granted,
+	// and a stream that is not read blocks only itself.
 	FlowControlStandard FlowControl = iota
 
-	// FlowControlPeerUnaware is for peers that do no flow control, as
-	// github.com/moby/spdystream and with it all of Kubernetes. In this mode, as long as the
-	// peer has not granted any credit,
+	// FlowControlPeerUnaware is for peers that do no flow control, as github.com/moby/spdystream
+	// and with it all of Kubernetes. In this mode, as long as the peer has not granted any credit,
 	//
-	//   - what we send is limited by the network and by deadlines only;
-	//   - the peer may send what it likes. When all unread bytes of the session
-	//     reach Config.UnreadBudget, the session stops reading its connection until
-	//     some have been read, which holds up all of its streams; or, with
-	//     Config.ResetOverBudget, resets streams, first those that nobody reads;
-	//   - a server sends nothing, and a client no SETTINGS, WINDOW_UPDATE or PING,
-	//     before the peer's first frame has come;
-	//   - on a stream of ours no bytes and no HEADERS are sent before the peer has
-	//     replied: a Write waits for the reply;
-	//   - Session.Shutdown refuses new streams one by one and sends its GOAWAY last,
-	//     and no GOAWAY goes out while a stream is open, unless the session ends for
-	//     another reason: then RST_STREAM for each open stream goes before it;
-	//   - what the peer sends on a stream after its FIN is dropped in silence;
-	//   - what came on a stream before the peer reset it stays readable, and holds its
-	//     part of the session's window, or budget, until it is read or the stream is
-	//     closed: Kubernetes ends streams so that it has written to their end;
-	//   - up to 4096 streams of the peer are taken, and any number of ours opened,
-	//     unless Config.MaxConcurrentStreams or the peer's SETTINGS say otherwise.
+	//   - only the network and deadlines limit the data sent;
+	//   - the peer may send any amount. When all unread bytes of the session reach
+	//     Config.UnreadBudget, the session stops reading the connection until some have been read,
+	//     which blocks all streams; or, with Config.ResetOverBudget, resets streams, first streams
+	//     without a reader;
+	//   - a server sends nothing, and a client no SETTINGS, WINDOW_UPDATE or PING, before the
+	//     peer's first frame has arrived;
+	//   - on a stream of ours no DATA and no HEADERS are sent before the peer has replied: a Write
+	//     waits for the reply;
+	//   - Session.Shutdown refuses new streams individually and sends its GOAWAY last. No GOAWAY is
+	//     sent while a stream is open, unless the session ends for another reason: then RST_STREAM
+	//     for each open stream precedes the GOAWAY;
+	//   - frames on a stream after the peer's FIN are dropped silently;
+	//   - bytes received before the peer reset a stream stay readable, and remain charged to the
+	//     session's window, or budget, until read or until the stream is closed: Kubernetes resets
+	//     completely written streams;
+	//   - up to 4096 streams of the peer are accepted, and any number of ours opened, unless
+	//     Config.MaxConcurrentStreams or the peer's SETTINGS set another limit.
 	//
-	// Once the peer's first frame has come, a server announces its windows, which such
-	// peers ignore, and sends a PING. It grants no credit beyond that before the peer has: what is
-	// sent to a client that has hung up makes the client's system throw away the end of an
-	// upload. A client that has half of a window left or less, and sends nothing more for a second,
-	// may wait for credit and gets it; one that sends more than its window holds never does. A peer that grants credit itself, by a
-	// WINDOW_UPDATE or an initial window, is not one of them: a client answers with
-	// windows of its own, and from then on both ends do standard flow control, with
-	// all bytes counted that were sent before. Until it knows, by the answer to its
-	// PING or after a second without, a server keeps to the 64 KiB that the protocol
-	// grants to begin with. So two sessions in this mode have full flow control from
-	// the first byte on. That the peer overran a window is no error in this mode.
+	// Once the peer's first frame has arrived, a server announces its windows, which unaware peers
+	// ignore, and sends a PING. The server grants no further credit before the peer has granted
+	// some: frames sent to a client with a closed connection make the client's system discard the
+	// end of an upload. A client that has half of a window left or less, and sends nothing for a
+	// second, may be waiting for credit and receives it. A client that overruns the window receives
+	// none. A peer that grants credit, by a WINDOW_UPDATE or an initial window, is aware of flow
+	// control: a client then answers with windows, and from then on both ends do standard flow
+	// control, and count all bytes sent before. Until the PING is answered, or a second has passed
+	// without an answer, a server sends no more than the protocol's initial 64 KiB. So two sessions
+	// in this mode have full flow control from the first byte on. A window overrun by the peer is
+	// no error in this mode.
 	FlowControlPeerUnaware
 )
 
-// The defaults of Config for peers that do no flow control. Kubernetes opens two
-// streams for each connection that it forwards and tries none of them again.
+// The defaults of Config for peers that do no flow control. Kubernetes opens two streams for each
+// forwarded connection, and retries neither.
 const (
 	defaultUnawareServerWindow = 1 << 20  // SessionWindow
 	defaultUnawareClientWindow = 32 << 20 // SessionWindow
@@ -66,35 +64,33 @@ const (
 	defaultUnawareMaxStreams   = 4096
 )
 
-// blindCredit is added to every window that we send in when the peer can be taken to
-// grant none. It is more than any session sends, and is taken off again if credit
-// counts after all.
+// blindCredit is added to every send window while the peer is assumed to grant no credit. No
+// session sends as much, and the credit is subtracted again if the peer does grant credit.
 const blindCredit = 1 << 60
 
-// trialTime is how long a server waits for the answer to the PING behind its windows
-// before it takes the client for one that has none.
+// trialTime is how long a server waits for the answer to the PING sent after the windows before
+// assuming a client without flow control.
 const trialTime = time.Second
 
-// unawareness is what a session keeps of a peer that may do no flow control. Guarded by
-// Session.mu; the receiver alone changes hushed, announced and aware, and may look at
-// them without.
+// unawareness is the state of a session whose peer may do no flow control. Guarded by Session.mu.
+// Only the receiver changes hushed, announced and aware, so it may read them without the lock.
 type unawareness struct {
-	hushed    bool    // the peer's first frame has not come
+	hushed    bool    // the peer's first frame has not arrived
 	announced bool    // our windows have been announced
 	aware     bool    // the peer has granted credit
 	refusing  bool    // new streams are refused, a GOAWAY will follow
-	credit    int64   // what has been added to the windows that we send in
-	ping      uint32  // of a server, on trial; 0 if there is none or its echo has come
+	credit    int64   // added to the send windows
+	ping      uint32  // of a server, on trial; 0 if none is sent or the echo has arrived
 	trial     *giveUp // ends the trial without an echo
 	kept      withholding
 
-	resets      uint64 // streams that were reset instead
-	strayFrames uint64 // frames that came after the FIN of their stream
-	strayBytes  uint64 // their DATA
+	resets      uint64 // streams reset to stay within the budget
+	strayFrames uint64 // frames received after the FIN of their stream
+	strayBytes  uint64 // the DATA bytes of strayFrames
 }
 
-// unawareDefaults fits the windows into the budget: what they grant must not stop the
-// session.
+// unawareDefaults fits the windows into the budget: a peer must not stop the session without
+// overrunning a window.
 func (c *Config) unawareDefaults(client bool) {
 	orDefault(&c.UnreadBudget, defaultUnreadBudget)
 	orDefault(&c.MaxConcurrentStreams, defaultUnawareMaxStreams)
@@ -119,15 +115,15 @@ func (s *Session) beUnaware() {
 	s.unaware = &unawareness{hushed: true}
 	s.flow.limit = int64(s.conf.UnreadBudget)
 	s.peerLimit = maxStreamID
-	if s.client { // it sends nothing before the server had its chance to grant credit
+	if s.client { // sends nothing before the server had a chance to grant credit
 		s.goBlindLocked()
 	}
 }
 
-// goBlindLocked opens the windows that we send in.
+// goBlindLocked opens the send windows.
 func (s *Session) goBlindLocked() { s.shiftBlindLocked(blindCredit) }
 
-// shiftBlindLocked adds to the windows that we send in what the peer has not granted.
+// shiftBlindLocked adds delta, which the peer has not granted, to the send windows.
 func (s *Session) shiftBlindLocked(delta int64) {
 	s.unaware.credit += delta
 	if !s.version.streamFlowControl() {
@@ -144,8 +140,8 @@ func (s *Session) shiftBlindLocked(delta int64) {
 	s.ringLocked()
 }
 
-// beginTrialLocked sends a PING behind the windows that we have just announced. A peer
-// that answers it without having granted credit first does not do flow control.
+// beginTrialLocked sends a PING after the newly announced windows. A peer that answers the PING
+// without having granted credit first does not do flow control.
 func (s *Session) beginTrialLocked() {
 	if !s.version.streamFlowControl() {
 		return
@@ -160,7 +156,7 @@ func (s *Session) beginTrialLocked() {
 	})
 }
 
-// endTrialLocked ends the trial for the echo of its PING, or in its stead.
+// endTrialLocked ends the trial when the PING is echoed or times out.
 func (s *Session) endTrialLocked(ping uint32) {
 	u := s.unaware
 	if u == nil || u.ping == 0 || u.ping != ping {
@@ -179,9 +175,9 @@ func (s *Session) stopTrialLocked() {
 	}
 }
 
-// FlowControl returns what the session takes its peer for at present:
-// FlowControlStandard unless Config.FlowControl said otherwise and the peer has not
-// granted any credit.
+// FlowControl returns the kind of peer the session assumes at present: FlowControlPeerUnaware if
+// Config.FlowControl is FlowControlPeerUnaware and the peer has not granted any credit, else
+// FlowControlStandard.
 func (s *Session) FlowControl() FlowControl {
 	s = s.made()
 	s.mu.Lock()
@@ -192,19 +188,19 @@ func (s *Session) FlowControl() FlowControl {
 	return FlowControlStandard
 }
 
-// blind reports that nothing is known of the peer's windows.
+// blind reports whether the session runs in unaware mode and the peer has granted no credit.
 func (s *Session) blind() bool { return s.unaware != nil && !s.unaware.aware }
 
-// hushed reports that the peer has not said anything.
+// hushed reports whether the peer has not sent a frame yet.
 func (s *Session) hushed() bool { return s.unaware != nil && s.unaware.hushed }
 
-// silencedLocked reports that nothing may go to the network yet: a client that has
-// just been told of the upgrade may drop what comes with it.
+// silencedLocked reports whether we may not send yet: right after the upgrade response a client may
+// drop frames.
 func (s *Session) silencedLocked() bool {
 	return s.silent || s.hushed() && !s.client && !s.conf.SpeakFirst
 }
 
-// holdsPings reports that a PING has to wait for the peer's first frame.
+// holdsPings reports whether PINGs have to wait for the peer's first frame.
 func (s *Session) holdsPings() bool { return s.silent || s.hushed() && !s.conf.SpeakFirst }
 
 // heard is called by the receiver for the peer's first frame.
@@ -232,8 +228,7 @@ func (s *Session) heard() {
 	s.ring()
 }
 
-// announceLateLocked announces our windows, which from now on include what has been
-// received.
+// announceLateLocked announces our windows, which from now on count the bytes already received.
 func (s *Session) announceLateLocked() {
 	u := s.unaware
 	u.announced = true
@@ -249,7 +244,7 @@ func (s *Session) announceLateLocked() {
 	}
 }
 
-// appendGrant appends as many WINDOW_UPDATE frames as n bytes of credit take.
+// appendGrant appends as many WINDOW_UPDATE frames as n bytes of credit need.
 func appendGrant(dst []byte, v Version, id uint32, n int64) []byte {
 	for n > 0 {
 		delta := min(n, maxWindow)
@@ -259,8 +254,8 @@ func appendGrant(dst []byte, v Version, id uint32, n int64) []byte {
 	return dst
 }
 
-// credited is called by the receiver when the peer grants credit. From the first time
-// on what it grants counts, and what we have sent until then does too.
+// credited is called by the receiver when the peer grants credit. From the first grant on, grants
+// count, and so do all bytes sent before.
 func (s *Session) credited() {
 	if !s.blind() {
 		return
@@ -271,8 +266,7 @@ func (s *Session) credited() {
 	s.ring()
 }
 
-// creditedLocked is credited for a caller that changes windows before the sender may look at
-// them.
+// creditedLocked is credited for a caller that changes windows before the sender may read them.
 func (s *Session) creditedLocked() {
 	if !s.blind() {
 		return
@@ -290,7 +284,7 @@ func (s *Session) creditedLocked() {
 	}
 }
 
-// enterUnawareLocked prepares a stream that has just been opened, by either side.
+// enterUnawareLocked prepares a stream that either side has just opened.
 func (s *Session) enterUnawareLocked(st *Stream) {
 	u := s.unaware
 	if u == nil {
@@ -302,14 +296,14 @@ func (s *Session) enterUnawareLocked(st *Stream) {
 	}
 }
 
-// unmuteLocked lets out what a stream had to say before the peer replied to it.
+// unmuteLocked queues the HEADERS held back until the peer's reply, and lets the stream send.
 func (s *Session) unmuteLocked(st *Stream) {
 	if !st.muted {
 		return
 	}
 	st.muted = false
 	for _, job := range st.raw.held {
-		st.headerBytes -= job.kept() // which is counted again
+		st.headerBytes -= job.kept() // charged again below
 		s.queueHeadersLocked(job)
 	}
 	st.raw.held = nil
@@ -317,7 +311,7 @@ func (s *Session) unmuteLocked(st *Stream) {
 	s.ringLocked()
 }
 
-// dropHeldLocked drops what a stream that has ended was not to say before the peer's reply.
+// dropHeldLocked drops the HEADERS of a stream that ended before the peer replied.
 func (r *RawStream) dropHeldLocked() {
 	for _, job := range r.held {
 		r.st.headerBytes -= job.kept()
@@ -326,14 +320,14 @@ func (r *RawStream) dropHeldLocked() {
 	r.held = nil
 }
 
-// forgives reports that a frame which broke a rule is dropped without a word: what
-// comes after a FIN, and a reply to a stream that is unidirectional.
+// forgives reports whether an invalid frame is dropped silently: a frame after a FIN, or a reply to
+// a unidirectional stream.
 func (s *Session) forgives(st *Stream, h frameHeader, status RstStatus) bool {
 	return s.blind() && (status == RstStreamAlreadyClosed ||
 		st.state.oneWay && st.state.ours && h.control && h.typ == FrameSynReply)
 }
 
-// stray counts a frame that was dropped without a word.
+// stray counts a frame that was dropped silently.
 func (s *Session) stray(bytes int) {
 	if s.unaware == nil {
 		return
@@ -344,8 +338,8 @@ func (s *Session) stray(bytes int) {
 	s.mu.Unlock()
 }
 
-// refuseQuietlyLocked begins to drain a session without saying GOAWAY. It reports false
-// if the peer bears one.
+// refuseQuietlyLocked begins to drain a session without sending a GOAWAY. It reports false if the
+// peer tolerates a GOAWAY.
 func (s *Session) refuseQuietlyLocked() bool {
 	if !s.blind() {
 		return false
@@ -354,14 +348,14 @@ func (s *Session) refuseQuietlyLocked() bool {
 	return true
 }
 
-// refusingLocked reports that a session takes and opens no new streams although it has
-// not said so.
+// refusingLocked reports whether a session accepts and opens no new streams although it has sent no
+// GOAWAY.
 func (s *Session) refusingLocked() bool { return s.unaware != nil && s.unaware.refusing }
 
-// breakOffLocked resets the streams of a session that ends although they are open. A peer that does
-// flow control fails them by our GOAWAY. Another one keeps its connection for ever unless a GOAWAY
-// tells it to close that; it reads on to the end of what came before. The status is not CANCEL,
-// with which programs end what is complete.
+// breakOffLocked resets the open streams of a session that ends. A peer with flow control fails the
+// streams on our GOAWAY. An unaware peer keeps the connection for ever unless a GOAWAY requests the
+// close, and first reads all earlier frames. The status is not CANCEL, with which programs end
+// complete streams.
 func (s *Session) breakOffLocked() {
 	if !s.blind() {
 		return
@@ -373,7 +367,7 @@ func (s *Session) breakOffLocked() {
 	}
 }
 
-// countStall notes that the receiver stops reading.
+// countStall counts that the receiver has stopped reading.
 func (s *Session) countStall() {
 	s.mu.Lock()
 	s.stats.stalls++
@@ -384,7 +378,7 @@ func (s *Session) countStall() {
 	}
 }
 
-// unawareStats says what a peer that does no flow control has brought about.
+// unawareStats holds the statistics of a session whose peer may do no flow control.
 type unawareStats struct {
 	blind                   bool  // the peer has granted no credit
 	unread, budget          int64 // bytes

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// PingContext measures a round trip to the peer (SPDY/3.1 §2.6.5). Any number may
-// be under way at once. It fails with the context's error, or with why the
-// session ended.
+// PingContext measures a round trip to the peer (SPDY/3.1 §2.6.5). Any number of calls may run at
+// once. PingContext fails with the context's error, or with the session's error.
 func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	s = s.made()
 	w := newPingWaiter()
@@ -28,7 +27,7 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.pings, id)
-	if err := causeOf(ctx); err != nil { // which may have ended before the session
+	if err := causeOf(ctx); err != nil { // the context may have ended before the session
 		return 0, err
 	}
 	return 0, s.end.err
@@ -37,7 +36,7 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 // nextPingLocked returns the id of our next PING.
 func (s *Session) nextPingLocked() uint32 {
 	id := s.nextPing
-	s.nextPing += 2 // wraps after 2^31 of them, keeping its parity (SPEC P3)
+	s.nextPing += 2 // wraps after 2^31 PINGs, keeping the parity (SPEC P3)
 	if s.nextPing == 0 {
 		s.nextPing = 2
 	}
@@ -49,14 +48,14 @@ func newPingWaiter() pingWaiter {
 	return pingWaiter{sent: time.Now(), verdict: make(chan time.Duration, 1)}
 }
 
-// pingLocked queues a PING, whose id it returns, for somebody who waits.
+// pingLocked queues a PING for a waiter and returns the id of the PING.
 func (s *Session) pingLocked(w pingWaiter) (id uint32) {
 	id = s.nextPingLocked()
 	s.awaitPingLocked(id, w)
 	return id
 }
 
-// quietPing is in the ids of the PINGs of a keepalive with Config.PingProof.
+// quietPing is set in the ids of keepalive PINGs with Config.PingProof.
 const quietPing = 1 << 30
 
 // quietPingLocked is pingLocked for the keepalive.
@@ -70,13 +69,13 @@ func (s *Session) quietPingLocked(w pingWaiter) (id uint32) {
 	return id
 }
 
-// awaitPingLocked queues a PING.
+// awaitPingLocked registers a waiter and queues the PING.
 func (s *Session) awaitPingLocked(id uint32, w pingWaiter) {
 	if s.pings == nil {
 		s.pings = make(map[uint32]pingWaiter)
 	}
 	s.pings[id] = w
-	if !s.holdsPings() { // otherwise heard sends it
+	if !s.holdsPings() { // otherwise heard sends the PING
 		s.sendPingLocked(id)
 	}
 }
@@ -87,7 +86,7 @@ func (s *Session) sendPingLocked(id uint32) {
 	s.floods.echoes++
 }
 
-// Ping sends a PING and reports whether its echo came within d.
+// Ping sends a PING and reports whether the echo arrived within d.
 func (s *Session) Ping(d time.Duration) (pinged bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
@@ -95,11 +94,10 @@ func (s *Session) Ping(d time.Duration) (pinged bool) {
 	return err == nil
 }
 
-// SendGoaway sends a GOAWAY frame with the given payload of 8 bytes, the last
-// good stream id and the status, and begins to drain the session: no new streams
-// are taken, and it ends when the open ones have. GOAWAY has no flags; f is
-// ignored. A payload of another length is replaced by the session's own last good
-// id and the status OK. Shutdown does the same and waits.
+// SendGoaway sends a GOAWAY frame with the given payload of 8 bytes, the last good stream id and
+// the status, and begins to drain the session: new streams are refused, and the session ends when
+// the open streams have ended. GOAWAY has no flags; f is ignored. A payload of another length is
+// replaced by the session's own last good id and the status OK. Shutdown does the same and waits.
 func (s *Session) SendGoaway(f FrameFlags, dat []byte) {
 	s = s.made()
 	if len(dat) == 8 {

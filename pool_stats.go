@@ -6,15 +6,15 @@ import (
 	"math"
 )
 
-// ErrPoolFull is what errors match that come of a pool of a Server or a Transport being
-// full, see Pools.
+// ErrPoolFull is matched by errors caused by a full pool of a Server or a Transport, see Pools.
 var ErrPoolFull = errors.New("spdy: a pool is full")
 
-// A PoolError says which pool was full for a session. It matches ErrPoolFull. Streams that end
-// because of it fail with a *StreamError, and sessions with a *SessionError, that wraps it.
+// A PoolError names the pool that was full for a session. It matches ErrPoolFull. A stream that
+// ends because of a full pool fails with a *StreamError wrapping the PoolError, and a session with
+// a *SessionError wrapping the PoolError.
 type PoolError struct {
 	Pool  string // name of the field of Pools
-	Limit int64  // what the pool has, in the unit of that field
+	Limit int64  // size of the pool, in the unit of the field
 }
 
 // Error names the pool.
@@ -25,28 +25,28 @@ func (e *PoolError) Error() string {
 // Is reports whether target is ErrPoolFull.
 func (e *PoolError) Is(target error) bool { return target == ErrPoolFull }
 
-// full is the error of a session that does not get more of a resource.
+// full returns the error for a session refused more of a resource.
 func (p *pools) full(r resource) *PoolError {
 	return &PoolError{Pool: resourceKinds[r].name, Limit: p.of[r].limit}
 }
 
-// PoolStats says what is used of each of the Pools.
+// PoolStats is the current use of each of the Pools.
 type PoolStats struct {
 	HeaderBytes, UnreadBytes, BufferBytes PoolUse // in bytes
 	Handlers                              PoolUse // in handlers
 }
 
-// A PoolUse says what is used of one pool. Sessions take bytes in steps of a few KiB and
-// keep a little while they are busy, so Used may be somewhat more than there is. What a session
-// holds of its own besides, up to 6 KiB, is in BufferBytes.
+// A PoolUse is the current use of one pool. Sessions acquire bytes in steps of a few KiB and keep a
+// small reserve while they are busy, so Used may be somewhat more than the bytes in use. The fixed
+// memory of a session besides, up to 6 KiB, is in BufferBytes.
 type PoolUse struct {
 	Limit   int64  // -1 if the pool has no bound
-	Used    int64  // gauge; 0 when nothing is kept
-	Refused uint64 // total: times that a session did not get what its peer wanted it to keep
-	Reset   uint64 // total: streams that were reset to make room
+	Used    int64  // gauge; 0 when all pool memory is released
+	Refused uint64 // total: times a session was refused room for peer data
+	Reset   uint64 // total: streams reset to make room
 }
 
-// stats returns what is used; nothing of pools that were never made.
+// stats returns the current use; zero values if the pools were never made.
 func (p *pools) stats() (t PoolStats) {
 	if p == nil {
 		return t

@@ -6,64 +6,67 @@ import (
 	"sync/atomic"
 )
 
-// Pools bounds what all sessions of a Server together, or all sessions of a Transport, keep
-// for their peers. Config bounds one session; a thousand of them would still be too much.
-// The defaults suit a machine with 1 GiB of memory. In each field 0 means the default, and a
-// negative value that there is no bound; a value between 0 and the range of the field counts as the
-// least one in it.
+// Pools bounds the memory and handlers held for peers by all sessions of a Server together, or by
+// all sessions of a Transport. Config bounds one session; a thousand sessions could still exhaust
+// memory. The defaults suit a machine with 1 GiB of memory. In each field 0 means the default, and
+// a negative value means no bound; a value between 0 and the range of the field counts as the least
+// value of the range.
 //
-// Of each pool a tenth is kept for sessions that hold little of it, and what holds most gives
-// way first. When a pool is more than 85 percent full, the session that holds most of it, and those that
-// hold more than half as much, get no more: their new streams are refused with
-// REFUSED_STREAM, header blocks and DATA beyond it cost their streams a RST_STREAM, and
-// a header block that is coming in and would need it ends the session. Other sessions get their share up to 90 percent, and
-// those that hold little up to the whole pool, of BufferBytes up to 95 percent: the rest is for new
-// sessions. Only when that is used up too, a Server closes new connections, and dials of a
-// Transport fail, with a *PoolError.
-// While less than half of a pool is used, a session may have all of the rest.
+// Of each pool a tenth is reserved for sessions that hold little of the pool, and the largest
+// holders are refused first. When a pool is more than 85 percent full, the largest holder, and
+// sessions holding more than half as much, are refused more: their new streams are refused with
+// REFUSED_STREAM, header blocks and DATA beyond the limit cost their streams a RST_STREAM, and a
+// header block still being received that would need more ends the session. Other sessions may
+// acquire up to 90 percent of the pool, and sessions that hold little up to the whole pool, of
+// BufferBytes up to 95 percent: the rest is for new sessions. Only when that rest is used up too, a
+// Server closes new connections, and dials of a Transport fail, with a *PoolError. While less than
+// half of a pool is used, a session may acquire all of the rest.
 //
-// A session may carry the requests of many users, so within it each stream pays for what it holds
-// itself. A stream whose headers take less than a quarter of what the streams of its session hold on
-// average is not refused for the others: it is treated like one of another session. What
-// gives way are streams that hold no less than the average of their session, those that hold most
-// first, until three quarters of the pool are used: streams of the session that holds most of which no byte has moved
-// in either direction for a second; and, in the pools of HeaderBytes and UnreadBytes when they are more than 85 percent
-// full, all streams of the sessions that hold most which hold more than 64 KiB, less where a pool
-// has less than 16 MiB, whether bytes of them move or not. The headers of one stream may take an eighth of
-// HeaderBytes: a request that needs more is answered with status 431, and an answer, a push or
-// late headers cost their stream a RST_STREAM(FRAME_TOO_LARGE), and its caller a *PoolError.
+// A session may carry the requests of many users, so within a session each stream is charged for
+// its own memory. A stream whose headers take less than a quarter of the average of the session's
+// streams is not refused because of the others: the pool treats the stream like a stream of another
+// session. Streams that hold no less than the average of their session are reset, largest first,
+// until three quarters of the pool are used. Candidates are streams of the largest session on which
+// no byte has moved in either direction for a second; and, in the pools of HeaderBytes and
+// UnreadBytes when they are more than 85 percent full, all streams of the largest sessions that
+// hold more than 64 KiB (less where a pool has less than 16 MiB), whether their bytes move or not.
+// The headers of one stream may use an eighth of HeaderBytes: a request that needs more is answered
+// with status 431, and an answer, a push or late headers cost their stream a
+// RST_STREAM(FRAME_TOO_LARGE), and the caller receives a *PoolError.
 //
-// Each Server and each Transport has pools of its own, also if they share a Config. The sessions of
-// an Upgrader are in the pools of the Server whose handler has called it, or of ConfigureServer,
-// whatever the Pools in the Upgrader's Config, unless the Upgrader is Detached; then, like sessions
-// that were made without a Server or a Transport, as those of an UpgradeDialer, of Config.RawSession
-// and of TrackSession, they are in no pool: nothing that has pools knows of them when they begin. What goes
-// over HTTP/1.1 is in no pool either. Streams that a program opens on a raw session are its own cost.
-// Server.Stats and Transport.PoolStats tell what is used.
+// Each Server and each Transport has separate pools, even with a shared Config. The sessions of an
+// Upgrader are in the pools of the Server whose handler has called the Upgrader, or of
+// ConfigureServer, whatever the Pools in the Upgrader's Config, unless the Upgrader is Detached.
+// Detached sessions, like sessions made without a Server or a Transport, as those of an
+// UpgradeDialer, of Config.RawSession and of TrackSession, are in no pool: no pool owner knows of
+// them when they begin. HTTP/1.1 traffic is in no pool either. Streams that a program opens on a
+// raw session are not charged to a pool. Server.Stats and Transport.PoolStats report the use of the
+// pools.
 type Pools struct {
-	// HeaderBytes are header blocks of peers, as they are kept: their bytes, 96 for each name
-	// with its first value, and 32 for each further value. Those of a request count until its stream
-	// has ended and its handler has returned, of an answer until its stream has ended, of a
-	// push until a request gets it or it is dropped. Default 128 MiB. Range: 64 KiB and more; 0 and less
-	// see above.
+	// HeaderBytes is the size of received header blocks as stored: their bytes, 96 for each name
+	// with its first value, and 32 for each further value. Headers of a request count until the
+	// stream has ended and the handler has returned, of an answer until the stream has ended, of a
+	// push until a request claims the push or the push is dropped. Default 128 MiB. Range: 64 KiB
+	// and more; 0 and less see above.
 	HeaderBytes int
 
-	// UnreadBytes is DATA that no application has read; answers until their session, or the
-	// context of their request, has ended. Default 256 MiB. Range: 64 KiB and more; 0 and less
+	// UnreadBytes is received DATA that no application has read; for answers until the session, or
+	// the context of the request, has ended. Default 256 MiB. Range: 64 KiB and more; 0 and less
 	// see above.
 	UnreadBytes int
 
-	// BufferBytes is what else sessions take: 14 KiB for each, 4 KiB for each stream of the peer with
-	// its handler, and the memory of frames that are coming in. Default 192 MiB. Range: 64 KiB and
-	// more; 0 and less see above.
+	// BufferBytes is the other memory of sessions: 14 KiB for each session, 4 KiB for each stream
+	// of the peer including the handler, and the memory of frames being received. Default 192 MiB.
+	// Range: 64 KiB and more; 0 and less see above.
 	BufferBytes int
 
-	// Handlers is the number of handlers that run at once, and of calls of
-	// Config.AcceptPush. Default 16,384. Range: 1 and more; 0 and less see above.
+	// Handlers is the number of handlers that run at once, and of calls of Config.AcceptPush.
+	// Default 16,384. Range: 1 and more; 0 and less see above.
 	Handlers int
 }
 
-// A resource is what sessions keep for their peers, and what there is a pool of.
+// A resource is a kind of memory, or the handlers, held by sessions for their peers. Each resource
+// has a pool.
 type resource uint8
 
 // The resources, in the order of the fields of Pools.
@@ -75,16 +78,16 @@ const (
 	resources
 )
 
-// A resourceKind is what differs between resources. All sizes are in bytes, or in handlers.
+// A resourceKind holds the parameters of a resource. All sizes are in bytes, or in handlers.
 type resourceKind struct {
 	name     string // of the field of Pools
 	standard int64  // the default
 	least    int64  // the smallest pool
-	little   int64  // what a session that holds little may hold at least
-	free     int64  // what a session has without the pool: sessionTakes covers it
-	grain    int64  // the steps in which a session takes from the pool
-	idle     int64  // what a session may keep of the pool although it does not use it
-	spares   bool   // a part of the pool is kept for new sessions
+	little   int64  // lower bound of the amount up to which a session holds little
+	free     int64  // held by a session without the pool: sessionTakes covers it
+	grain    int64  // the steps in which a session acquires from the pool
+	idle     int64  // the unused amount that a session may keep of the pool
+	spares   bool   // a part of the pool is reserved for new sessions
 }
 
 var resourceKinds = [resources]resourceKind{
@@ -95,52 +98,52 @@ var resourceKinds = [resources]resourceKind{
 }
 
 const (
-	// sessionTakes is what a session takes while nothing comes: its state, the history of its
-	// decompressor, the stacks of its goroutines and what it has free of each pool.
+	// sessionTakes is the memory of an idle session: state, decompressor history, goroutine stacks
+	// and the free amounts of each pool.
 	sessionTakes = 14 << 10
-	// streamTakes is what a stream of the peer takes without its headers and its bytes, with
-	// the stack of its handler.
+	// streamTakes is the memory of a stream of the peer without headers and body, with the stack of
+	// the handler.
 	streamTakes = 4 << 10
-	// slackGrains is how many grains of a pool a busy session keeps although it does not use
-	// them, so that few streams touch what all sessions share.
+	// slackGrains is the number of unused grains of a pool that a busy session keeps, so that few
+	// streams touch the shared counters.
 	slackGrains = 4
 )
 
 // pools are the pools of a Server or of a Transport.
 type pools struct {
-	of    [resources]pool // immutable but for what is in each
+	of    [resources]pool // the array is immutable, the pools in it are not
 	short atomic.Bool     // a pool may be nearly full, see Session.relieve
 }
 
-// A pool is what all sessions together may have of a resource.
+// A pool is the amount of a resource that all sessions together may hold.
 type pool struct {
-	limit  int64 // immutable; math.MaxInt64 if there is none
-	little int64 // what a session holds little by; immutable
-	modest int64 // a stream that holds more than that is large; immutable
-	spare  int64 // what is kept for new sessions; immutable
+	limit  int64 // immutable; math.MaxInt64 if there is no limit
+	little int64 // a session that holds up to this amount holds little; immutable
+	modest int64 // a stream that holds more is large; immutable
+	spare  int64 // reserved for new sessions; immutable
 
 	used    atomic.Int64
-	leaving atomic.Int64  // what of used are headers of streams that have been reset to make room, see Stream.leaving
-	refused atomic.Uint64 // times that somebody did not get what he asked for
-	reset   atomic.Uint64 // streams that were reset to make room
+	leaving atomic.Int64  // the headers in used whose streams were reset to make room, see Stream.leaving
+	refused atomic.Uint64 // times an asker was refused
+	reset   atomic.Uint64 // streams reset to make room
 
 	mu    sync.Mutex
-	ranks [maxRank + 1]*holder // those that hold more than little, by the logarithm of how much; rings; guarded by mu
+	ranks [maxRank + 1]*holder // holders of more than little, by the logarithm of their size; rings; guarded by mu
 }
 
 // maxRank is the highest rank of a holder.
 const maxRank = 62
 
-// A holder is the place of a session in a pool of which it has once held more than little.
+// A holder is the entry of a session in a pool, made once the session has held more than little.
 type holder struct {
 	s    *Session
-	size atomic.Int64 // what the session holds
-	rank atomic.Int32 // that of the ring it is in, 0 if it is in none; pool.mu is held when it changes
+	size atomic.Int64 // amount the session holds
+	rank atomic.Int32 // of the holder's ring, 0 if in none; pool.mu is held when rank changes
 
-	next, prev *holder // in that ring; guarded by pool.mu
+	next, prev *holder // in the holder's ring; guarded by pool.mu
 }
 
-// newPools makes pools with their defaults.
+// newPools makes the pools with the sizes of c, or with the defaults.
 func newPools(c *Config) *pools {
 	var conf Pools
 	if c != nil {
@@ -169,23 +172,23 @@ func (p *pool) init(k *resourceKind, limit int64) {
 	p.modest = min(max(p.limit/256, p.little), mostModest)
 }
 
-// mostModest is what a stream may hold of any pool without being large.
+// mostModest is the most a stream may hold of any pool without being large.
 const mostModest = 64 << 10
 
-// share is what the headers of one stream may take of the pool: they cost their own stream then,
-// and not those of others.
+// share is the part of the pool that the headers of one stream may use. Beyond that part the
+// headers cost their own stream, not other streams.
 func (p *pool) share() int64 { return p.limit / 8 }
 
-// crowdedAt is how much of the pool is used when it is nearly full.
+// crowdedAt is the use above which the pool is nearly full.
 func (p *pool) crowdedAt() int64 { return p.limit - p.limit/20*3 - p.limit%20*3/20 }
 
-// An asker is who asks for more of a pool.
+// An asker describes a request for more of a pool.
 type asker struct {
-	held   int64 // what its session has of the pool
-	modest bool  // it is for a stream that holds much less than the others of the session
+	held   int64 // amount the asker's session holds of the pool
+	modest bool  // for a stream that holds much less than the other streams of the session
 }
 
-// take takes n more. It reports false if the asker does not get it.
+// take acquires n more. It reports false if the asker is refused.
 func (p *pool) take(shared *pools, by asker, n int64) bool {
 	after := p.used.Add(n)
 	if after <= p.crowdedAt() {
@@ -198,7 +201,7 @@ func (p *pool) take(shared *pools, by asker, n int64) bool {
 		limit = p.limit
 	case by.held+n <= p.little:
 		limit = p.limit - p.spare
-	case by.modest: // large streams of its session give way, see Session.relieve
+	case by.modest: // large streams of its session are reset, see Session.relieve
 	case rankOf(by.held+n) >= p.topRank():
 		limit = p.crowdedAt()
 	}
@@ -210,7 +213,7 @@ func (p *pool) take(shared *pools, by asker, n int64) bool {
 	return false
 }
 
-// rankOf is the rank of a session that holds so much.
+// rankOf returns the rank of a session that holds size.
 func rankOf(size int64) (rank int) {
 	for size > 1 {
 		size >>= 1
@@ -219,7 +222,7 @@ func rankOf(size int64) (rank int) {
 	return rank
 }
 
-// topRank is the rank of the session that holds most; 0 if all hold little.
+// topRank returns the rank of the largest session; 0 if all sessions hold little.
 func (p *pool) topRank() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -232,8 +235,8 @@ func (p *pool) topRank() int {
 	return 0
 }
 
-// most returns sessions that hold most, none if all hold little; the first ones hold half as much as
-// any other, or more. Each of those of a rank has its turn.
+// most returns at most atMost of the largest sessions, none if all hold little. The first of them
+// hold at least half as much as any other session. Sessions of equal rank take turns.
 func (p *pool) most(atMost int) (all []*Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -254,9 +257,8 @@ func (p *pool) most(atMost int) (all []*Session) {
 	return all
 }
 
-// settleLocked moves holders of the highest rank down that hold less by now. That a session takes
-// more is noted at once, and that it gives something back only here, so that streams which come and go touch
-// nothing that sessions share.
+// settleLocked moves shrunken holders of the highest rank down. Growth is recorded at once, and
+// shrinking only here, so that short-lived streams touch no shared state.
 func (p *pool) settleLocked() {
 	const atMost = 32
 	moves := 0
@@ -271,7 +273,7 @@ func (p *pool) settleLocked() {
 	}
 }
 
-// rankOf is the rank that a holder should have, 0 if it holds little.
+// rankOf returns the rank of a holder by size, 0 if the holder holds little.
 func (p *pool) rankOf(h *holder) int {
 	if size := h.size.Load(); size > p.little {
 		return rankOf(size)
@@ -279,8 +281,8 @@ func (p *pool) rankOf(h *holder) int {
 	return 0
 }
 
-// hold notes what a session holds by now. h is what the last call returned for it, nil before the
-// first.
+// hold records the current amount of a session. h is the result of the last call for the session,
+// nil before the first.
 func (p *pool) hold(s *Session, h *holder, size int64) *holder {
 	if h == nil {
 		if size <= p.little {
@@ -298,7 +300,7 @@ func (p *pool) hold(s *Session, h *holder, size int64) *holder {
 	return h
 }
 
-// forget takes out what a session holds that has ended: it cannot give way.
+// forget removes the entry of an ended session, which can release nothing more.
 func (p *pool) forget(h *holder) {
 	if h != nil {
 		p.mu.Lock()
@@ -307,8 +309,8 @@ func (p *pool) forget(h *holder) {
 	}
 }
 
-// placeLocked puts a holder, which is in no ring, where it belongs. Its session may take more
-// meanwhile, and relies on the rank then.
+// placeLocked puts a holder, which is in no ring, into the ring of its rank. The session may grow
+// concurrently and rely on the stored rank, so placeLocked checks the rank again.
 func (p *pool) placeLocked(h *holder) {
 	for {
 		rank := p.rankOf(h)
@@ -322,7 +324,7 @@ func (p *pool) placeLocked(h *holder) {
 	}
 }
 
-// linkLocked enters a holder into a ring.
+// linkLocked adds a holder to a ring.
 func (p *pool) linkLocked(h *holder, rank int) {
 	h.rank.Store(int32(rank))
 	first := p.ranks[rank]
@@ -335,7 +337,7 @@ func (p *pool) linkLocked(h *holder, rank int) {
 	h.prev.next, h.next.prev = h, h
 }
 
-// unlinkLocked takes a holder out of its ring, if it is in one.
+// unlinkLocked removes a holder from its ring, if any.
 func (p *pool) unlinkLocked(h *holder) {
 	rank := h.rank.Swap(0)
 	switch {

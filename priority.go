@@ -12,23 +12,22 @@ const (
 	priorityStyle
 	priorityScript
 	priorityFont
-	priorityImage // and what is not known
+	priorityImage // and unknown extensions
 	priorityMedia
-	priorityPaper // documents to be read elsewhere
+	priorityPaper // documents for other programs
 	priorityDownload
 )
 
-// defaultPriority is that of requests for which the program asks for none. It is the same
-// for all, since whoever chooses the URL or the headers of a request may be a stranger to
-// those who share its session.
+// defaultPriority is the priority of requests without WithPriority. All these requests share one
+// priority, since the URL or the headers of a request may be chosen by a stranger to the other
+// users of the session.
 const defaultPriority = priorityImage
 
-// PriorityFor returns a priority for a request, 0 being the most
-// urgent and 7 the least, by what its URL's path looks like. What a page cannot
-// be shown without comes before what fills it in, and what is large and fetched
-// for its own sake comes last. No request gets that priority by itself: it is for
-// programs whose requests are all their own, as a browser's are, and not for those that
-// send requests for others, who would choose their priority with the path:
+// PriorityFor returns a priority for a request, 0 being the most urgent and 7 the least, by the
+// extension of the URL's path. Resources that block rendering rank before the rest of the page, and
+// large downloads rank last. No request gets this priority automatically: PriorityFor is for
+// programs whose requests are all their own, such as a browser. A program that sends requests for
+// others would let them choose the priority with the path:
 //
 //	req = req.WithContext(spdy.WithPriority(req.Context(), spdy.PriorityFor(req.URL)))
 //
@@ -46,8 +45,7 @@ const defaultPriority = priorityImage
 //	7  downloads: zip, gz, tgz, bz2, xz, zst, 7z, rar, tar, iso, img, dmg, exe, msi,
 //	   apk, ipa, deb, rpm, jar, bin, torrent
 //
-// Upper and lower case are the same. A nil URL has the priority of what is not
-// known, 4.
+// Upper and lower case are the same. A nil URL has the priority of unknown extensions, 4.
 func PriorityFor(u *url.URL) uint8 {
 	if u == nil {
 		return priorityImage
@@ -78,8 +76,8 @@ func PriorityFor(u *url.URL) uint8 {
 	return priorityImage
 }
 
-// extension appends the extension of the last element of path in lower case to
-// dst. It reports false if it is longer than dst can hold, and so not in the table.
+// extension appends the extension of the last element of path in lower case to dst. It reports
+// false if the extension does not fit in dst, and so is not in the table.
 func extension(dst []byte, path string) ([]byte, bool) {
 	for i := len(path) - 1; i >= 0 && path[i] != '/'; i-- {
 		if path[i] != '.' {
@@ -97,24 +95,24 @@ func extension(dst []byte, path string) ([]byte, bool) {
 	return dst, true
 }
 
-// priorityKey is where WithPriority keeps its value.
+// priorityKey is the context key of WithPriority.
 type priorityKey struct{}
 
-// WithPriority returns a context for requests that are to be sent with the given
-// priority, 0 (most urgent) to 7. Larger values mean 7. SPDY/2, which has four
-// priorities, sends half of it. Requests for which nobody asks have priority 4, whatever
-// their URL and, in a proxy, whatever their client asked for.
+// WithPriority returns a context for requests that are to be sent with the given priority, 0 (most
+// urgent) to 7. Larger values mean 7. SPDY/2, which has four priorities, sends half the value.
+// Requests without WithPriority have priority 4, whatever their URL and, in a proxy, whatever
+// priority the client requested.
 //
-// Of the streams of a session that have something to send, in either direction, the more
-// urgent ones go first. But they go in rounds, in each of which a stream of priority 0
-// sends at most 32 KiB, and one of priority 7 at most 16 KiB: so a priority decides who
-// waits, and changes by no more than a factor of two how much of a busy session a stream
-// gets. A peer that is not of this package may treat priorities otherwise.
+// Of the streams of a session with data to send, in either direction, the more urgent ones send
+// first. But streams send in rounds: in each round a stream of priority 0 sends at most 32 KiB, and
+// a stream of priority 7 at most 16 KiB. So a priority decides which streams wait, and changes a
+// stream's share of a busy session by no more than a factor of two. Peers without this package may
+// treat priorities otherwise.
 func WithPriority(ctx context.Context, priority uint8) context.Context {
 	return context.WithValue(ctx, priorityKey{}, min(priority, priorities-1))
 }
 
-// priorityOf is the priority to send a request with.
+// priorityOf returns the priority to send a request with.
 func priorityOf(req *http.Request) uint8 {
 	if p, ok := req.Context().Value(priorityKey{}).(uint8); ok {
 		return p

@@ -9,30 +9,28 @@ import (
 	"os"
 )
 
-// NewClientStream makes a stream for one request, see Stream.Request. The stream
-// is opened when the request is sent.
+// NewClientStream makes a stream for one request, see Stream.Request. The stream is opened when the
+// request is sent.
 func (s *Session) NewClientStream() *Stream { return s.made().newLocalStream(0) }
 
-// NewStreamProxy sends r, a request that a handler got, down the session and
-// writes the answer to w as it arrives, flushing whenever it has nothing more to
-// write. Bodies stream in both directions at once; nothing is buffered whole.
+// NewStreamProxy sends r, a request received by a handler, over the session and streams the answer
+// to w, flushing whenever no more data is pending. Bodies stream in both directions at once; no
+// body is buffered whole.
 //
-// What it adds: a User-Agent if r has none, and a host if r has none, as HTTP/1.0 allows: the
-// address that the client has connected to, since SPDY/3 requires one. It says nothing of
-// where the request came from. Its scheme is that of r.URL, which a client can choose by a whole
-// URL as its target, or else tells whether r came over TLS. RemoteAddr of the other server's
-// request is the address of the session's other end, not that of the client. Session.Proxy with
-// ProxyOptions.XForwarded sets X-Forwarded-For, -Host and -Proto, and the scheme, so that the
-// client has no say in them.
+// NewStreamProxy adds a User-Agent if r has none. SPDY/3 requires a host, so NewStreamProxy adds a
+// host if r has none, as HTTP/1.0 allows: the address the client has connected to. NewStreamProxy
+// adds nothing about the sender of the request. The scheme is the scheme of r.URL, which a client
+// can choose by sending an absolute URL as the target; if r.URL has no scheme, the scheme shows
+// whether r arrived over TLS. RemoteAddr of the other server's request is the address of the
+// session's other end, not of the client. Session.Proxy with ProxyOptions.XForwarded sets
+// X-Forwarded-For, -Host and -Proto, and the scheme, beyond the client's influence.
 //
-// Headers for the next recipient only are forwarded in neither direction: Connection,
-// Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade, HTTP2-Settings,
-// Proxy-Authenticate, Proxy-Authentication-Info and Proxy-Authorization. The same holds
-// for trailers that RFC 9110 §6.5.1 forbids, and for those of a request that are called
-// Forwarded, X-Forwarded-For, -Host or -Proto. Headers that r's Connection names are
-// forwarded, since NewStreamProxy cannot tell those of the client from those that the
-// handler has added. A handler that adds headers should first delete the named ones, as
-// httputil.ReverseProxy does:
+// Hop-by-hop headers are forwarded in neither direction: Connection, Keep-Alive, Proxy-Connection,
+// TE, Transfer-Encoding, Upgrade, HTTP2-Settings, Proxy-Authenticate, Proxy-Authentication-Info and
+// Proxy-Authorization. Nor are trailers forbidden by RFC 9110 §6.5.1, nor request trailers named
+// Forwarded, X-Forwarded-For, -Host or -Proto. Headers named by r's Connection are forwarded, since
+// NewStreamProxy cannot distinguish headers from the client from headers added by the handler. A
+// handler that adds headers should first delete the named headers, as httputil.ReverseProxy does:
 //
 //	for _, line := range r.Header["Connection"] {
 //		for name := range strings.SplitSeq(line, ",") {
@@ -42,47 +40,45 @@ func (s *Session) NewClientStream() *Stream { return s.made().newLocalStream(0) 
 //		}
 //	}
 //
-// A request for an upgrade, of WebSocket for one, is forwarded as such if the other server takes
-// upgrades, see docs/upgrades.md, and if w can be hijacked. When the other server grants it,
-// NewStreamProxy hijacks the client's connection and passes bytes in both directions until
-// both have ended. A half close passes, and if either side is cut off, or the context of r ends,
-// the other is cut off too. A CONNECT of HTTP/1 opens a tunnel in the same way. An
-// upgrade to h2c is not forwarded: the requests in it would pass unseen. A handler that takes
-// no upgrades uses ProxyOptions.DisableUpgrades.
+// A request for an upgrade, for instance to WebSocket, is forwarded as such if the other server
+// accepts upgrades, see docs/upgrades.md, and if w can be hijacked. When the other server accepts
+// the upgrade, NewStreamProxy hijacks the client's connection and copies bytes in both directions
+// until both have ended. A half close is forwarded. If either side is cut off, or the context of r
+// ends, the other side is cut off too. A CONNECT of HTTP/1 opens a tunnel in the same way. An
+// upgrade to h2c is not forwarded: the proxy could not inspect the requests in it. A handler
+// without upgrades uses ProxyOptions.DisableUpgrades.
 //
-// A request that the other server refuses (REFUSED_STREAM, SPEC X6), which is how a
-// server reports that it is short of streams, is sent again on the same session, ten
-// times in all, within the request's context. The pauses begin as those of a Transport and
-// double on, to 25 seconds in all. The request's body must not have been read, or
-// Request.GetBody has to return another one.
+// A request refused by the other server (REFUSED_STREAM, SPEC X6) for lack of streams is sent again
+// on the same session, ten times in all, within the request's context. The pauses begin like those
+// of a Transport and keep doubling, to 25 seconds in all. The request's body must not have been
+// read, or Request.GetBody has to return another body.
 //
-// The request has the priority that WithPriority gave its context, or that of all requests:
-// what a client of SPDY chose on its own session is not handed on.
+// The request has the priority set by WithPriority on its context, or the default priority: a SPDY
+// client's priority on the client's session is not forwarded.
 //
-// If there is no answer, w gets one that says why: 502 Bad Gateway if the other
-// server failed or its headers are too large, 503 Service Unavailable if the session
-// takes no requests or has refused this one for the last time, 504 Gateway Timeout if a
-// deadline passed, 431 Request Header Fields Too Large if the headers of r are too large
-// to be sent, or for the other server. Once the answer has begun, a failure
-// aborts it, so that the client cannot take a part for the whole: the part that has
-// come is flushed, and the stream reset or the connection closed. If w allows neither, NewStreamProxy panics
-// with http.ErrAbortHandler. In every case the error is returned, also when it was
-// w that failed. A nil error means that w has taken the whole answer, and that a
-// connection of HTTP/1 has passed it to the network.
+// If there is no answer, w receives an error response: 502 Bad Gateway if the other server failed
+// or sent too large headers, 503 Service Unavailable if the session accepts no requests or has
+// refused this request for the last time, 504 Gateway Timeout if a deadline passed, 431 Request
+// Header Fields Too Large if the headers of r are too large to be sent, or for the other server.
+// Once the answer has begun, a failure aborts the answer, so that the client cannot mistake a part
+// for the whole: the received part is flushed, and the stream reset or the connection closed. If w
+// allows neither, NewStreamProxy panics with http.ErrAbortHandler. In every case NewStreamProxy
+// returns the error, also when w failed. After a nil error, w has accepted the whole answer, and an
+// HTTP/1 connection has passed the answer to the network.
 //
-// A client of HTTP/1 that is still sending its request when the answer has been written
-// keeps NewStreamProxy waiting for half a second, or five if it continues to send. After
-// that its connection ends, as behind a handler that does not read its request.
+// If a client of HTTP/1 is still sending the request when the answer has been written,
+// NewStreamProxy waits for half a second, or five seconds if the client continues to send. After
+// that the connection is closed, as after a handler with an unread request.
 func (s *Session) NewStreamProxy(r *http.Request, w http.ResponseWriter) (err error) {
 	return s.NewClientStream().Request(r, w)
 }
 
-// errUsedStream is what a second request on a stream gets.
+// errUsedStream is the error of a second request on a stream.
 var errUsedStream = errors.New("spdy: the stream has carried its request already")
 
-// Request sends one request and writes its answer to writer; see
-// Session.NewStreamProxy for how. If the request is sent again, another stream carries
-// it, with the deadlines of this one. A second call fails.
+// Request sends one request and writes the answer to writer; see Session.NewStreamProxy for
+// details. If the request is sent again, another stream carries it, with the deadlines of this
+// stream. A second call fails.
 func (st *Stream) Request(request *http.Request, writer http.ResponseWriter) (err error) {
 	return st.proxy(writer, request, ProxyOptions{})
 }
@@ -99,7 +95,7 @@ func (st *Stream) proxy(writer http.ResponseWriter, request *http.Request, o Pro
 	}
 	st.priority = priorityOf(request)
 	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil && request.ContentLength != 0 &&
-		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs it
+		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs full duplex
 	out := st.session.proxiedRequest(request)
 	if o.XForwarded {
 		out.Header = o.ownClaims(out.Header, request)
@@ -126,7 +122,7 @@ func (st *Stream) proxy(writer http.ResponseWriter, request *http.Request, o Pro
 		return err
 	}
 	if back, ok := res.Body.(*tunnel); ok {
-		front.whole = true // the connection is not net/http's any more
+		front.whole = true // net/http no longer owns the connection
 		return joinTunnel(writer, request, res, back)
 	}
 	defer res.Body.Close()
@@ -145,8 +141,8 @@ func (st *Stream) proxy(writer http.ResponseWriter, request *http.Request, o Pro
 	return err
 }
 
-// claim takes a stream for its one request. It fails for a stream that has had
-// one, and for one that the peer opened.
+// claim reserves a stream for its request. It fails for a claimed stream, and for a stream opened
+// by the peer.
 func (st *Stream) claim() bool {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
@@ -157,7 +153,7 @@ func (st *Stream) claim() bool {
 	return true
 }
 
-// proxiedRequest copies what goes on of a request that a handler got.
+// proxiedRequest copies the forwarded parts of a request received by a handler.
 func (s *Session) proxiedRequest(r *http.Request) *http.Request {
 	out := r.WithContext(r.Context())
 	if r.URL == nil {
@@ -175,7 +171,7 @@ func (s *Session) proxiedRequest(r *http.Request) *http.Request {
 	out.Header = forwardedHeader(r.Header)
 	trailer := forwardTrailer(r.Trailer)
 	out.Trailer = trailer.to
-	none := r.ContentLength == 0 && r.RequestURI != "" // outside servers a length of 0 may stand for an unknown one
+	none := r.ContentLength == 0 && r.RequestURI != "" // outside servers a length of 0 may stand for an unknown length
 	if r.Body == nil || r.Body == http.NoBody || none {
 		out.Body = http.NoBody
 	} else {
@@ -184,8 +180,7 @@ func (s *Session) proxiedRequest(r *http.Request) *http.Request {
 	return out
 }
 
-// announceTrailers announces trailers that are known to come, and returns how
-// many there are.
+// announceTrailers announces the trailers known in advance, and returns their number.
 func announceTrailers(dst, trailer http.Header) int {
 	for key := range trailer {
 		dst.Add("Trailer", key)
@@ -193,7 +188,7 @@ func announceTrailers(dst, trailer http.Header) int {
 	return len(trailer)
 }
 
-// writeTrailers hands trailers on, those that nobody announced too.
+// writeTrailers forwards trailers, including unannounced trailers.
 func writeTrailers(dst, trailer http.Header, announced int) {
 	prefix := ""
 	if len(trailer) != announced {
@@ -206,11 +201,11 @@ func writeTrailers(dst, trailer http.Header, announced int) {
 	}
 }
 
-// copyProxiedBody writes the body of an answer as it arrives: the stream's
-// northbound buffer is emptied into w by the caller's goroutine.
+// copyProxiedBody writes the body of an answer while it arrives: the caller's goroutine drains the
+// stream's northbound buffer into w.
 func copyProxiedBody(w http.ResponseWriter, res *http.Response) error {
 	body, ok := res.Body.(*responseBody)
-	if !ok { // there is none
+	if !ok { // there is no body
 		return nil
 	}
 	flusher := http.NewResponseController(w)
@@ -221,14 +216,14 @@ func copyProxiedBody(w http.ResponseWriter, res *http.Response) error {
 	return err
 }
 
-// refuseProxied answers a request that could not be handed on. It does so also
-// when the request was cancelled: that need not mean that the client has gone.
+// refuseProxied answers a request that could not be forwarded, even if the request was cancelled: a
+// cancelled request may still have a client waiting.
 func refuseProxied(w http.ResponseWriter, err error) {
 	status := proxyStatus(err)
 	http.Error(w, http.StatusText(status), status)
 }
 
-// proxyStatus says by its cause why there is no answer.
+// proxyStatus returns the status for a missing answer, by the cause.
 func proxyStatus(err error) int {
 	var (
 		timeout net.Error
@@ -259,11 +254,11 @@ func proxyStatus(err error) int {
 	return http.StatusBadGateway
 }
 
-// abort cuts an answer off that has begun and cannot be completed. The client gets the part
-// that the origin has sent.
+// abort cuts off an answer that has begun and cannot be completed. The client receives the part
+// sent by the origin.
 func (f *proxyFront) abort(r *http.Request, cause error) {
 	w := f.writer
-	_ = http.NewResponseController(w).Flush() // if w has failed, it fails again
+	_ = http.NewResponseController(w).Flush() // if w has failed, Flush fails again
 	if st := streamOf(w); st != nil {
 		if !st.answerReplaced() {
 			st.reset(RstInternalError, "the proxied answer was cut off", cause)
@@ -281,8 +276,9 @@ func (f *proxyFront) abort(r *http.Request, cause error) {
 	}
 }
 
-// cutConn closes a connection by a reset, which no client takes for the end of an answer. The
-// lowest layer ends first: TLS above it has no way left to say goodbye, which would be an end.
+// cutConn closes a connection with a reset, which no client mistakes for the end of an answer. The
+// lowest layer closes first: TLS above can then not send a close_notify, the mark of an orderly
+// end.
 func cutConn(conn net.Conn) {
 	lowest, depth := conn, 0
 	for c := range layers(conn) {
@@ -294,7 +290,7 @@ func cutConn(conn net.Conn) {
 	}
 	lowest.Close()
 	if depth > 1 {
-		conn.Close() // those above it keep accounts, perhaps
+		conn.Close() // the layers above may do accounting
 	}
 }
 

@@ -6,36 +6,34 @@ import (
 	"strings"
 )
 
-// ProxyOptions say how Session.Proxy forwards a request. The zero value is that of
+// ProxyOptions are the options of Session.Proxy. The zero value is the behaviour of
 // Session.NewStreamProxy.
 type ProxyOptions struct {
-	// XForwarded tells the origin where the request came from, as
-	// httputil.ProxyRequest.SetXForwarded does: X-Forwarded-For is the address of the
-	// client, without the port, X-Forwarded-Host the host that it asked for, and
-	// X-Forwarded-Proto "https" if it came over TLS, else "http". These headers of r, and
-	// Forwarded, are not forwarded, whoever has set them, so that the client has no say in
-	// them; that its Connection names them has no effect. If RemoteAddr of r is no
-	// host:port, there is no X-Forwarded-For. The request's scheme is that of
-	// X-Forwarded-Proto too, unless the handler has set another one in r.URL.
+	// XForwarded tells the origin who sent the request, as httputil.ProxyRequest.SetXForwarded
+	// does: X-Forwarded-For is the address of the client, without the port, X-Forwarded-Host the
+	// requested host, and X-Forwarded-Proto "https" if the request arrived over TLS, else "http".
+	// Existing headers of these names in r, and Forwarded, are not forwarded, whoever has set them,
+	// beyond the client's influence; a Connection header naming them has no effect. If RemoteAddr
+	// of r is no host:port, there is no X-Forwarded-For. The request's scheme equals
+	// X-Forwarded-Proto, unless the handler has set another scheme in r.URL.
 	XForwarded bool
 
-	// AppendForwardedFor makes XForwarded append the client's address to X-Forwarded-For of
-	// r instead of replacing that. It is for a proxy that is reached by way of another
-	// proxy only, which it trusts.
+	// AppendForwardedFor makes XForwarded append the client's address to X-Forwarded-For of r
+	// instead of replacing the header. Use it only for a proxy behind another, trusted proxy.
 	AppendForwardedFor bool
 
-	// DisableUpgrades forwards a request for an upgrade without that, and a CONNECT as any
-	// other request.
+	// DisableUpgrades forwards an upgrade request without the upgrade, and a CONNECT as an ordinary
+	// request.
 	DisableUpgrades bool
 }
 
-// Proxy is NewStreamProxy with options. Like that of a handler, the order of its parameters is
-// the writer and the request.
+// Proxy is NewStreamProxy with options. The parameters have the order of a handler's: the writer,
+// then the request.
 func (s *Session) Proxy(w http.ResponseWriter, r *http.Request, o ProxyOptions) error {
 	return s.NewClientStream().proxy(w, r, o)
 }
 
-// claims are the headers that say where a request came from, in lower case.
+// claims are the headers that describe the sender of a request, in lower case.
 var claims = [...]string{"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
 
 func isClaim(key string) bool {
@@ -47,8 +45,8 @@ func isClaim(key string) bool {
 	return false
 }
 
-// ownClaims returns a copy of h, the header that is forwarded of a request, with what this side
-// says of where the request came from.
+// ownClaims returns a copy of h, the forwarded header of a request, with this proxy's own claims
+// about the sender.
 func (o *ProxyOptions) ownClaims(h http.Header, r *http.Request) http.Header {
 	out := make(http.Header, len(h)+3)
 	for key, values := range h {
@@ -67,7 +65,7 @@ func (o *ProxyOptions) ownClaims(h http.Header, r *http.Request) http.Header {
 	return out
 }
 
-// schemeOf returns the scheme of the connection that a request has come by.
+// schemeOf returns the scheme of the connection on which a request arrived.
 func schemeOf(r *http.Request) string {
 	if r.TLS != nil {
 		return "https"
@@ -75,15 +73,15 @@ func schemeOf(r *http.Request) string {
 	return "http"
 }
 
-// clientSetsScheme reports whether the scheme of r.URL is from the client, whose target was a
-// whole URL.
+// clientSetsScheme reports whether the scheme of r.URL was sent by the client, in an absolute URL
+// as the target.
 func clientSetsScheme(r *http.Request) bool {
 	scheme, _, ok := strings.Cut(r.RequestURI, ":")
 	return ok && r.URL != nil && scheme != "" && equalFold(scheme, r.URL.Scheme)
 }
 
-// defaultHost is the host of a forwarded request that names none, as HTTP/1.0 allows, since
-// SPDY/3 requires one: the address that its client has connected to, or else the address of the
+// defaultHost returns the host of a forwarded request without a host, as HTTP/1.0 allows, since
+// SPDY/3 requires a host: the address the client has connected to, or else the address of the
 // session's peer; "localhost" for addresses that are no host.
 func (s *Session) defaultHost(r *http.Request) string {
 	host := ""
@@ -92,7 +90,7 @@ func (s *Session) defaultHost(r *http.Request) string {
 	} else if addr := s.RemoteAddr(); addr != nil {
 		host = addr.String()
 	}
-	if host == "" || strings.ContainsAny(host, "/@\\") { // that of a socket of Unix
+	if host == "" || strings.ContainsAny(host, "/@\\") { // the address of a Unix socket
 		return "localhost"
 	}
 	return host

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// This file joins a tunnel of a session with the connection of a client that asked a proxy for
-// it: by an upgrade, or by a CONNECT of HTTP/1.1.
+// This file joins a tunnel of a session to the connection of the requesting client of a proxy: by
+// an upgrade, or by a CONNECT of HTTP/1.1.
 
 // canHijack reports whether the connection under a chain of ResponseWriters can be hijacked.
 func canHijack(w http.ResponseWriter) bool {
@@ -28,9 +28,9 @@ func canHijack(w http.ResponseWriter) bool {
 	}
 }
 
-// askTunnel has out, the request that is forwarded of r, ask for the tunnel that r asks for, if w
-// can be hijacked for it. h2c is not forwarded: the requests in it would pass the proxy unseen. In
-// HTTP/1.0 there are no upgrades (RFC 9110 §7.8).
+// askTunnel adds the tunnel request of r, if any, to the forwarded request out, if w can be
+// hijacked. h2c is not forwarded: the proxy could not inspect the requests in it. HTTP/1.0 has no
+// upgrades (RFC 9110 §7.8).
 func (st *Stream) askTunnel(w http.ResponseWriter, r, out *http.Request) {
 	switch {
 	case out.Body != http.NoBody || !canHijack(w):
@@ -50,21 +50,21 @@ func (st *Stream) askTunnel(w http.ResponseWriter, r, out *http.Request) {
 	}
 }
 
-// A junction is a tunnel and the connection of the client that it is joined with.
+// A junction is a tunnel joined to the connection of the client.
 type junction struct {
 	front net.Conn
 	back  *tunnel
 
 	mu     sync.Mutex
 	err    error     // why both were cut off; nil if neither was
-	last   time.Time // until when the client may go on sending to an origin that has ended both directions; zero before
-	left   bool      // the client's connection, which has no half close, was closed at the origin's end
-	lost   error     // why the client takes nothing any more; nil if it does
+	last   time.Time // how long the client may still send after the origin has ended both directions; zero before that
+	left   bool      // the client's connection has no half close and was closed at the origin's end
+	lost   error     // why the client reads no more; nil while it reads
 	upOver bool      // up has returned
 }
 
-// joinTunnel passes the answer that opened a tunnel to the client, and then the bytes of both
-// directions, until both have ended. If either is cut off, so is the other.
+// joinTunnel writes the answer that opened the tunnel to the client, and then copies bytes in both
+// directions until both have ended. If either side is cut off, so is the other.
 func joinTunnel(w http.ResponseWriter, r *http.Request, res *http.Response, back *tunnel) error {
 	if protocol := res.Header.Get("Upgrade"); protocol != "" && !offersAll(upgradeIn(r), protocol) {
 		err := &messageError{"the answer switches to a protocol that the client has not offered"}
@@ -95,15 +95,15 @@ func joinTunnel(w http.ResponseWriter, r *http.Request, res *http.Response, back
 		j.endUp()
 	}()
 	j.down()
-	ends := wait{end: back.st.done} // by both FINs, or by an origin that reads no more
+	ends := wait{end: back.st.done} // closed by both FINs, or by an origin that reads no more
 	ends.sleep(nil)
 	j.linger()
 	up.Wait()
 	return j.failure()
 }
 
-// tunnelHead returns the head of the answer of HTTP/1.1 that opens a tunnel, with the headers
-// that the handler has added.
+// tunnelHead returns the head of the HTTP/1.1 answer that opens a tunnel, with the headers added by
+// the handler.
 func tunnelHead(res *http.Response, added http.Header) []byte {
 	var head bytes.Buffer
 	head.WriteString("HTTP/1.1 " + res.Status + "\r\n")
@@ -113,12 +113,13 @@ func tunnelHead(res *http.Response, added http.Header) []byte {
 	header := make(http.Header, len(added)+len(res.Header))
 	copyForwarded(header, withoutLength(added))
 	copyForwarded(header, withoutLength(res.Header))
-	_ = header.Write(&head) // a buffer takes everything
+	_ = header.Write(&head) // a bytes.Buffer never fails
 	head.WriteString("\r\n")
 	return head.Bytes()
 }
 
-// A clientReader reads from the client's connection. It tells its errors from those of the tunnel.
+// A clientReader reads from the client's connection. It keeps client errors apart from tunnel
+// errors.
 type clientReader struct {
 	j   *junction
 	err error
@@ -135,27 +136,28 @@ func (c *clientReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// up passes what the client sends. An origin that has closed its connection reads no more, but
-// its last bytes may still be on their way to the client: then the rest of what the client sends is
-// dropped.
+// up copies bytes from the client to the origin. An origin reads no more once it has closed the
+// connection, but the last bytes may still be in flight to the client: then the remaining bytes of
+// the client are discarded.
 func (j *junction) up(read *bufio.Reader) {
 	client := &clientReader{j: j}
 	_, err := j.back.Write(peekAll(read))
 	if err == nil {
 		_, err = copyPooled(j.back, client)
 	}
-	if err == nil && !j.isLost() { // behind a failed write the kernel reports a reset as an end
+	if err == nil && !j.isLost() { // after a failed write the kernel reports a reset as EOF
 		err = j.back.CloseWrite()
 	}
 	if err != nil && client.err == nil {
-		_, _ = copyPooled(io.Discard, client) // down finds out how the tunnel has ended
+		_, _ = copyPooled(io.Discard, client) // down reports how the tunnel has ended
 	}
 	if client.err != nil && j.lastWord().IsZero() {
 		j.cut(client.err)
 	}
 }
 
-// A clientWriter writes to the client's connection. It tells its errors from those of the tunnel.
+// A clientWriter writes to the client's connection. It keeps client errors apart from tunnel
+// errors.
 type clientWriter struct {
 	j   *junction
 	err error
@@ -167,27 +169,27 @@ func (c *clientWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// down passes what the origin sends. A client whose connection has no half close is left at the
-// origin's end.
+// down copies bytes from the origin to the client. If the client's connection has no half close,
+// the connection is closed at the origin's end.
 func (j *junction) down() {
 	client := &clientWriter{j: j}
 	_, err := io.Copy(client, j.back)
 	switch {
 	case client.err != nil:
 		j.lose(client.err)
-		_, _ = io.Copy(io.Discard, j.back) // until up has ended: an origin that waits for it would not read
+		_, _ = io.Copy(io.Discard, j.back) // until up has ended: an origin whose writes block would not read
 	case err != nil:
 		j.cut(err)
-	case j.failed(): // the end is our own
+	case j.failed(): // we ended the tunnel ourselves
 	case !closeDirection(j.front):
 		j.leave()
 	}
 }
 
-// lose is called when the client takes nothing any more. What it sent before it left is still to
-// be passed on, as far as the origin reads it within drainLimit: a client that closes its
-// connection while it has unread bytes resets it, and may have said its last word just before.
-// When up has ended, both sides are cut off.
+// lose is called when the client reads no more. Bytes sent by the client before are still
+// forwarded, as far as the origin reads them within drainLimit: a client that closes a connection
+// with unread bytes resets the connection, and may have sent the last bytes just before. When up
+// has ended, both sides are cut off.
 func (j *junction) lose(reason error) {
 	until := time.Now().Add(drainLimit)
 	j.mu.Lock()
@@ -201,7 +203,7 @@ func (j *junction) lose(reason error) {
 	case over:
 		j.cut(reason)
 	case first:
-		_ = j.back.SetWriteDeadline(until) // these fail if they are closed
+		_ = j.back.SetWriteDeadline(until) // these fail if the connections are closed
 		_ = j.front.SetReadDeadline(until)
 	}
 }
@@ -223,8 +225,8 @@ func (j *junction) endUp() {
 	}
 }
 
-// contextEnds is called when the context of the client's request ends. That of a client of
-// another session ends when its stream is reset, too, which may follow bytes that are unread.
+// contextEnds is called when the context of the client's request ends. The context of a client on
+// another session also ends when the stream is reset, possibly with bytes still unread.
 func (j *junction) contextEnds(cause error) {
 	if front, ok := j.front.(*tunnel); ok && clientLeft(front.st.endReason()) {
 		j.lose(cause)
@@ -233,10 +235,10 @@ func (j *junction) contextEnds(cause error) {
 	j.cut(cause)
 }
 
-// linger waits for the client to close its connection behind the origin's end, within the limits of
-// (*proxyFront).hangUp: the kernel would reset a connection that is closed while bytes of the client
-// are unread, or on their way, and the client would lose what it has not read. A tunnel of another
-// session loses nothing.
+// linger waits for the client to close the connection after the origin's end, within the limits of
+// (*proxyFront).hangUp: if a connection is closed while bytes of the client are unread or in
+// flight, the kernel resets it, and the client loses unread bytes. A tunnel of another session
+// loses nothing.
 func (j *junction) linger() {
 	until := time.Now().Add(drainLimit)
 	j.mu.Lock()
@@ -249,13 +251,13 @@ func (j *junction) linger() {
 	j.expectSilence(until)
 }
 
-// expectSilence ends reading from the client when it has been silent for drainTime, and at until.
+// expectSilence stops reading from the client once it has sent nothing for drainTime, or at until.
 func (j *junction) expectSilence(until time.Time) {
 	next := time.Now().Add(drainTime)
 	if next.After(until) {
 		next = until
 	}
-	_ = j.front.SetReadDeadline(next) // fails if it is closed
+	_ = j.front.SetReadDeadline(next) // fails if the connection is closed
 }
 
 func (j *junction) lastWord() time.Time {
@@ -264,7 +266,7 @@ func (j *junction) lastWord() time.Time {
 	return j.last
 }
 
-// leave closes the client's connection, which ends up, too.
+// leave closes the client's connection, so that up returns too.
 func (j *junction) leave() {
 	j.mu.Lock()
 	j.left = true
@@ -292,8 +294,8 @@ func (j *junction) cut(reason error) {
 	}
 }
 
-// failure is why the tunnel was cut off. That the client cannot go on sending on a connection
-// without half close is no failure: all that the origin has sent has been passed.
+// failure returns why the tunnel was cut off. The end of sending on a connection without half close
+// is no failure: all bytes from the origin have been forwarded.
 func (j *junction) failure() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

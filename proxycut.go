@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// This file ends a connection of HTTP/1 whose answer is cut off, and whose handler returns: one
-// that panics instead leaves that to net/http.
+// This file ends an HTTP/1 connection whose answer is cut off, and whose handler returns. If the
+// handler panics instead, net/http ends the connection.
 
-// showsCut reports whether the framing of an answer of HTTP/1 with these headers shows a cut:
-// there are chunks without a last one, or fewer bytes than the Content-Length. Then the
-// connection can end in an orderly way, and the client gets all that was written.
+// showsCut reports whether the framing of an HTTP/1 answer with these headers shows a cut: the last
+// chunk is missing, or the body is shorter than the Content-Length. Then the connection can be
+// closed in an orderly way, and the client receives all bytes that were written.
 func showsCut(r *http.Request, header http.Header) bool {
 	if header.Get("Content-Length") != "" {
 		return true
@@ -19,16 +19,16 @@ func showsCut(r *http.Request, header http.Header) bool {
 	return r.ProtoAtLeast(1, 1) && header.Get("Transfer-Encoding") == "" // else net/http sends no chunks
 }
 
-// hangUp closes a hijacked connection behind the part of an answer. While bytes of the client
-// are unread, or on their way, the kernel would reset it, and the part would be lost. So the
-// rest of the request is read, within the limits of linger.
+// hangUp closes a hijacked connection after a partial answer. While bytes of the client are unread
+// or in flight, closing would make the kernel reset the connection, and the partial answer would be
+// lost. So hangUp reads the rest of the request, within the limits of linger.
 func (f *proxyFront) hangUp(conn net.Conn) {
 	defer conn.Close()
 	b, ok := f.body.(*proxiedBody)
 	if !ok || b.isWhole() {
 		return
 	}
-	closeDirection(conn) // without it the client learns from the framing alone that this is all
+	closeDirection(conn) // without a half close, only the framing shows the client the end
 	end := time.Now().Add(drainLimit)
 	buf := make([]byte, readBufferSize)
 	for left := drainBytes; left > 0; {

@@ -16,27 +16,27 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// This file opens connections by way of proxies, for everything here that dials, and
-// holds the one HTTP/1.1 exchange that precedes a protocol which is not HTTP/1.1.
+// This file opens connections through proxies, for all dialling code of this package, and holds the
+// one HTTP/1.1 exchange that precedes another protocol.
 
-// The bounds of what is read from a proxy or server before it has agreed to anything.
+// The limits for reading from a proxy or server before it accepts the request.
 const (
 	maxAnswerHeader  = 1 << 20          // status line and header of one answer, in bytes
-	maxRefusalBody   = 64 << 10         // what is kept of the body of a refusal, in bytes
-	refusalPatience  = time.Second      // how long the body of a refusal may take; net/http does not wait for it at all
-	dialTimeout      = 30 * time.Second // how long a connection may take, as in http.DefaultTransport
-	proxyTimeout     = time.Minute      // how long a proxy may take to make a tunnel, as for CONNECT in net/http
-	maxInterimAnswer = 5                // answers of 1xx before the one that counts
+	maxRefusalBody   = 64 << 10         // stored part of the body of a refusal, in bytes
+	refusalPatience  = time.Second      // time limit for the body of a refusal; net/http does not wait for it at all
+	dialTimeout      = 30 * time.Second // time limit for a connection, as in http.DefaultTransport
+	proxyTimeout     = time.Minute      // time limit for a proxy to open a tunnel, as for CONNECT in net/http
+	maxInterimAnswer = 5                // number of answers read, 1xx and final
 )
 
-// A dialFunc opens a connection, as the method DialContext of net.Dialer does.
+// A dialFunc opens a connection, like the method DialContext of net.Dialer.
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// A proxyDialer opens connections to a server, by way of a proxy if there is one.
+// A proxyDialer opens connections to a server, through a proxy if there is one.
 type proxyDialer struct {
-	dial   dialFunc    // opens TCP connections; nil means that of a net.Dialer
+	dial   dialFunc    // opens TCP connections; nil means a net.Dialer
 	tls    *tls.Config // for proxies whose URL is https; nil means the defaults
-	header http.Header // goes out with CONNECT; may be nil
+	header http.Header // sent with CONNECT; may be nil
 }
 
 // A ProxyError is the refusal of an HTTP proxy to connect to a server.
@@ -46,7 +46,7 @@ type ProxyError struct {
 	StatusCode int         // 407, for instance
 	Status     string      // "407 Proxy Authentication Required"
 	Header     http.Header // of the answer, with Proxy-Authenticate
-	Body       []byte      // its first 64 KiB
+	Body       []byte      // first 64 KiB of the body
 }
 
 // Error names the proxy, the server and the status.
@@ -54,10 +54,10 @@ func (e *ProxyError) Error() string {
 	return fmt.Sprintf("spdy: proxy %s does not connect to %s: %s", e.Proxy, e.Target, e.Status)
 }
 
-// dialContext connects to addr, which is host:port, directly if via is nil. The scheme
-// of via is http or https for a proxy that knows CONNECT, socks5 or socks5h for SOCKS5
-// (RFC 1928, RFC 1929), which looks the host's name up in both cases. When ctx ends,
-// so does dialling, in every phase; no connection is left behind then.
+// dialContext connects to addr, which is host:port, directly if via is nil. The scheme of via is
+// http or https for a proxy that supports CONNECT, socks5 or socks5h for SOCKS5 (RFC 1928, RFC
+// 1929). With both SOCKS5 schemes the proxy resolves the host's name. When ctx ends, dialling ends
+// in every phase and leaves no connection open.
 func (d *proxyDialer) dialContext(ctx context.Context, via *url.URL, addr string) (net.Conn, error) {
 	dial := d.dial
 	if dial == nil {
@@ -79,10 +79,10 @@ func (d *proxyDialer) dialContext(ctx context.Context, via *url.URL, addr string
 	return nil, fmt.Errorf("spdy: proxy %s: its scheme is not http, https, socks5 or socks5h", proxyName(via))
 }
 
-// proxyName is a proxy's URL without what must not get into logs.
+// proxyName returns a proxy's URL without secrets.
 func proxyName(via *url.URL) string { return via.Scheme + "://" + via.Host }
 
-// A forwardDialer makes a dialFunc what package proxy takes.
+// A forwardDialer adapts a dialFunc to package proxy.
 type forwardDialer dialFunc
 
 // Dial connects without a context.
@@ -95,8 +95,8 @@ func (f forwardDialer) DialContext(ctx context.Context, network, addr string) (n
 	return f(ctx, network, addr)
 }
 
-// within calls f, which heeds its context, with a limit of time. Only a positive limit is one.
-// late is the error of an f that takes longer, unless that says by itself what took too long.
+// within calls f, which honours its context, with a time limit. Only a positive limit applies. If f
+// times out, within returns late, unless the error of f already names the operation.
 func within(ctx context.Context, limit time.Duration, late timeoutError, f func(context.Context) error) error {
 	if limit <= 0 {
 		return f(ctx)
@@ -111,9 +111,9 @@ func within(ctx context.Context, limit time.Duration, late timeoutError, f func(
 	return err
 }
 
-// shakeHands calls a TLS handshake with a limit of time. A handshake heeds its context, but not while it
-// runs the user's code, such as VerifyConnection: then it is left to itself, as a dial hook is. After
-// an error the caller closes the connection.
+// shakeHands calls a TLS handshake with a time limit. A handshake honours its context, except in
+// the user's code, such as VerifyConnection: then shakeHands abandons the handshake, like a dial
+// hook. After an error the caller closes the connection.
 func shakeHands(ctx context.Context, limit time.Duration, handshake func(context.Context) error) error {
 	hook := hookedDial(func(ctx context.Context, _, _ string) (net.Conn, error) { return nil, handshake(ctx) })
 	return within(ctx, limit, errHandshakeTimeout, func(ctx context.Context) error {
@@ -122,7 +122,7 @@ func shakeHands(ctx context.Context, limit time.Duration, handshake func(context
 	})
 }
 
-// dialSOCKS connects by way of a SOCKS5 proxy.
+// dialSOCKS connects through a SOCKS5 proxy.
 func dialSOCKS(ctx context.Context, dial dialFunc, via *url.URL, addr string) (net.Conn, error) {
 	var auth *proxy.Auth
 	if user := via.User; user != nil {
@@ -133,7 +133,7 @@ func dialSOCKS(ctx context.Context, dial dialFunc, via *url.URL, addr string) (n
 	if err != nil {
 		return nil, err
 	}
-	conn, err := dial(ctx, "tcp", server) // what package proxy wraps it in cannot close one direction
+	conn, err := dial(ctx, "tcp", server) // the wrapper of package proxy cannot close one direction
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func dialSOCKS(ctx context.Context, dial dialFunc, via *url.URL, addr string) (n
 		return conn, nil
 	}
 	conn.Close()
-	// Package proxy gives the connection the deadline, which may pass before the context's.
+	// Package proxy sets the deadline on the connection, where it may pass before the context's.
 	switch deadline, ok := ctx.Deadline(); {
 	case ctx.Err() != nil:
 		err = causeOf(ctx)
@@ -167,7 +167,7 @@ func dialSOCKS(ctx context.Context, dial dialFunc, via *url.URL, addr string) (n
 	return nil, err
 }
 
-// dialHTTP connects by way of an HTTP proxy, with CONNECT (RFC 9110 §9.3.6).
+// dialHTTP connects through an HTTP proxy, with CONNECT (RFC 9110 §9.3.6).
 func (d *proxyDialer) dialHTTP(ctx context.Context, dial dialFunc, via *url.URL, addr string) (conn net.Conn, err error) {
 	port := "80"
 	if via.Scheme == "https" {
@@ -208,13 +208,13 @@ func (d *proxyDialer) dialHTTP(ctx context.Context, dial dialFunc, via *url.URL,
 	return withReadAhead(conn, rest), nil
 }
 
-// connectRequest is what asks an HTTP proxy for a connection to addr.
+// connectRequest returns the CONNECT request for addr.
 func (d *proxyDialer) connectRequest(via *url.URL, addr string) *http.Request {
 	header := d.header.Clone()
 	if header == nil {
 		header = make(http.Header)
 	}
-	if user := via.User; user != nil { // as in net/http, whatever the header says
+	if user := via.User; user != nil { // as in net/http, whatever the header contains
 		password, _ := user.Password()
 		pair := user.Username() + ":" + password
 		header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
@@ -222,8 +222,8 @@ func (d *proxyDialer) connectRequest(via *url.URL, addr string) *http.Request {
 	return &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: addr}, Host: addr, Header: header}
 }
 
-// handshake speaks TLS on conn with the server at addr, and HTTP/1.1 over it: nothing
-// else can be upgraded, or asked to connect in the way of ask.
+// handshake performs TLS on conn with the server at addr, offering only HTTP/1.1: no other protocol
+// supports Upgrade, or CONNECT in the way of ask.
 func handshake(ctx context.Context, conn net.Conn, c *tls.Config, addr string) (*tls.Conn, error) {
 	if c == nil {
 		c = new(tls.Config)
@@ -244,9 +244,8 @@ func handshake(ctx context.Context, conn net.Conn, c *tls.Config, addr string) (
 	return secure, nil
 }
 
-// ask sends a request without a body and reads the answer up to its body. rest is
-// what has been read beyond the header: the beginning of the body, or of what comes
-// after the switch to another protocol.
+// ask sends a request without a body and reads the answer up to the body. rest holds the bytes read
+// beyond the header: the beginning of the body, or of the protocol after the switch.
 func ask(conn net.Conn, req *http.Request) (res *http.Response, rest []byte, err error) {
 	if err := req.Write(conn); err != nil {
 		return nil, nil, err
@@ -264,15 +263,15 @@ func ask(conn net.Conn, req *http.Request) (res *http.Response, rest []byte, err
 		}
 		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
 			bounded.left = -1
-			rest, _ = r.Peek(r.Buffered()) // cannot fail: it is there
+			rest, _ = r.Peek(r.Buffered()) // cannot fail: the bytes are buffered
 			return res, rest, nil
 		}
 	}
 	return nil, nil, fmt.Errorf("more than %d interim answers", maxInterimAnswer-1)
 }
 
-// notHTTP is the error of an answer that could not be read: a *NotSPDYError if its first bytes
-// are of a protocol that cannot be upgraded, and that of the parser else.
+// notHTTP returns the error of an unreadable answer: a *NotSPDYError if the first bytes belong to a
+// protocol without Upgrade, else the parser's error.
 func notHTTP(conn net.Conn, first []byte, err error) error {
 	verdict, protocol := judgeFirst(first, true)
 	if verdict == firstForeign && (protocol == protocolTLS || protocol == protocolHTTP2 || protocol == protocolSSH) {
@@ -283,10 +282,10 @@ func notHTTP(conn net.Conn, first []byte, err error) error {
 	return err
 }
 
-// errAnswerHeader ends an answer whose header does not.
+// errAnswerHeader is the error of an answer with an oversized header.
 var errAnswerHeader = fmt.Errorf("the header of the answer is larger than %d bytes", maxAnswerHeader)
 
-// A headerReader bounds what is read of an answer's header.
+// A headerReader limits the bytes read for an answer's header.
 type headerReader struct {
 	r    io.Reader
 	left int // bytes; negative for any number
@@ -294,7 +293,7 @@ type headerReader struct {
 	first []byte // the first bytes, mostFirst at most
 }
 
-// Read fails once the bound is used up.
+// Read fails once the limit is used up.
 func (h *headerReader) Read(p []byte) (int, error) {
 	if h.left < 0 {
 		return h.r.Read(p)
@@ -308,8 +307,8 @@ func (h *headerReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// refusalBody reads what is of use of the body of an answer that says no. A body that
-// does not come in time is not waited for: the status says enough.
+// refusalBody reads the first part of the body of a refusal. A body that does not arrive in time is
+// left out: the status is enough.
 func refusalBody(conn net.Conn, res *http.Response) []byte {
 	defer res.Body.Close()
 	if conn.SetReadDeadline(time.Now().Add(refusalPatience)) != nil {
@@ -319,29 +318,29 @@ func refusalBody(conn net.Conn, res *http.Response) []byte {
 	return body
 }
 
-// isRefusal reports whether a server or a proxy has answered that it does not do what it was asked
-// for.
+// isRefusal reports whether a server or a proxy has answered with a refusal of the request.
 func isRefusal(err error) bool {
 	var proxy *ProxyError
 	var server *UpgradeError
 	return errors.As(err, &proxy) || errors.As(err, &server) && server.StatusCode != 0
 }
 
-// A connGuard closes a connection that is being set up when the context ends.
+// A connGuard closes a connection if the context ends during the setup.
 type connGuard struct {
 	ctx  context.Context
 	conn net.Conn
 	stop func() bool
 }
 
-// guardConn starts a guard, which release ends.
+// guardConn starts a guard; release ends the guard.
 func guardConn(ctx context.Context, conn net.Conn) *connGuard {
 	return &connGuard{ctx, conn, context.AfterFunc(ctx, func() { conn.Close() })}
 }
 
-// release takes the outcome of the setup. It closes the connection unless all is well,
-// and makes the context's end the reason of a failure that it has caused. A refusal it has
-// not caused, since its body was waited for; whoever cancels does not want to know it.
+// release ends the guard with the outcome of the setup. It closes the connection unless err is nil.
+// If the context ended and caused the failure, release returns the context's error. A refusal is
+// not caused by the context, whose end only cut the reading of the body short; but after a
+// cancellation the caller does not need the refusal.
 func (g *connGuard) release(err error) error {
 	if !g.stop() && (!isRefusal(err) || g.ctx.Err() == context.Canceled) {
 		err = causeOf(g.ctx)
@@ -352,7 +351,7 @@ func (g *connGuard) release(err error) error {
 	return err
 }
 
-// withReadAhead returns a connection whose first bytes have been read already.
+// withReadAhead returns a connection whose Reads return first before further bytes of conn.
 func withReadAhead(conn net.Conn, first []byte) net.Conn {
 	if len(first) == 0 {
 		return conn
@@ -360,7 +359,7 @@ func withReadAhead(conn net.Conn, first []byte) net.Conn {
 	return readAhead(conn, append([]byte(nil), first...), false)
 }
 
-// urlAddr is the host and the port of a URL, the given port if it has none, with an
+// urlAddr returns the host and the port of a URL, or the given port if the URL has none, with an
 // ASCII host (RFC 5891 §4).
 func urlAddr(u *url.URL, port string) (string, error) {
 	if u.Hostname() == "" {

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// This file is the seam to HTTP/1.1: it leaves the connection of the client behind
-// NewStreamProxy as net/http leaves it for a handler that did not read its request.
+// This file is the seam to HTTP/1.1: it leaves the client's connection after NewStreamProxy in the
+// state left by net/http after a handler with an unread request.
 
-// The rest of a request is read behind its answer until the client has sent nothing for
-// drainTime, for drainLimit at most, and drainBytes at most, which is net/http's limit. It is
-// read in pieces of drainPiece: a Read of chunks returns when its buffer is full, and says
-// nothing of what has come before.
+// The rest of a request is read after the answer until the client has sent nothing for drainTime,
+// for at most drainLimit, and at most drainBytes, which is net/http's limit. The reads are in
+// pieces of drainPiece: a Read of chunked data returns only with a full buffer, and reports no
+// progress before.
 const (
 	drainTime  = 500 * time.Millisecond
 	drainLimit = 5 * time.Second
@@ -23,23 +23,23 @@ const (
 	drainPiece = 1 << 10
 )
 
-// briskTime is how soon a Read of chunks has filled its buffer if the next one may be larger.
+// briskTime is the time within which a Read of chunked data must fill the buffer for the next Read
+// to be larger.
 const briskTime = drainTime / 20
 
-// A proxyFront is the client's side of a proxied request. Only the handler's goroutine uses
-// it.
+// A proxyFront is the client's side of a proxied request. Only the handler's goroutine uses it.
 type proxyFront struct {
 	writer http.ResponseWriter
 	body   io.ReadCloser // of the forwarded request, a *proxiedBody if there is one
-	duplex bool          // the client speaks HTTP/1 and net/http does not wait for its request
+	duplex bool          // the client speaks HTTP/1 and net/http does not wait for the request
 	last   bool          // the connection ends with the answer
-	whole  bool          // the answer has been written to its end
+	whole  bool          // the answer has been written completely
 }
 
-// closeAfterPart makes an answer of HTTP/1 the last one of its connection, unless all of
-// the request has been read. net/http sees to that itself, but not in full duplex: there
-// it would take the rest of the body, or what follows chunks that are none, for the next
-// request, and so let the client speak in the name of others.
+// closeAfterPart makes an HTTP/1 answer the last of the connection, unless the whole request has
+// been read. net/http does so itself, but not in full duplex. There net/http would parse the rest
+// of the body, or the bytes after invalid chunks, as the next request, and so let the client forge
+// requests of others.
 func (f *proxyFront) closeAfterPart() {
 	if b, ok := f.body.(*proxiedBody); ok && f.duplex && !b.isWhole() {
 		f.writer.Header().Set("Connection", "close")
@@ -47,10 +47,10 @@ func (f *proxyFront) closeAfterPart() {
 	}
 }
 
-// deliver passes the answer to the client's connection and reports a failure of that
-// connection. A stream or HTTP/2 has no error to report until the handler has returned, and
-// would lose the Content-Length of a short answer; flush is set for an answer that must not
-// have one.
+// deliver flushes the answer to the client's connection and reports a failure of the connection. A
+// stream or HTTP/2 reports errors only after the handler has returned, and a flush would remove the
+// Content-Length of a short answer; flush is true for an answer that must not have a
+// Content-Length.
 func (f *proxyFront) deliver(r *http.Request, flush bool) error {
 	if r.ProtoMajor == 1 || flush {
 		err := http.NewResponseController(f.writer).Flush()
@@ -58,26 +58,25 @@ func (f *proxyFront) deliver(r *http.Request, flush bool) error {
 			return causedError{"spdy: proxied answer", err}
 		}
 	}
-	if r.Context().Err() != nil { // the client has gone
+	if r.Context().Err() != nil { // the client has disconnected
 		return causedError{"spdy: proxied answer", causeOf(r.Context())}
 	}
 	return nil
 }
 
-// end closes the body of a proxied request. The connection's deadline must not be set if all of
-// the body has been read, or if none of its reads is under way and the connection carries other
-// requests: behind a request whose body is through, net/http reads ahead in the background, and
-// takes a deadline that passes there for the loss of the client, of which the connection's later
-// requests would hear.
+// end closes the body of a proxied request. The connection's deadline must not be set if the body
+// has been read completely, or if no Read of the body is running and the connection carries further
+// requests. After the end of a body, net/http reads ahead in the background, and treats an expired
+// deadline there as the loss of the client, which would fail later requests on the connection.
 func (f *proxyFront) end() {
 	b, ok := f.body.(*proxiedBody)
 	if !ok {
-		_ = f.body.Close() // its error has no reader
+		_ = f.body.Close() // the error has no reader
 		return
 	}
 	idle, due := b.finish()
 	switch whole := b.isWhole(); {
-	case whole, idle == nil && !f.last: // a Close that is under way waits for nothing
+	case whole, idle == nil && !f.last: // a running Close does not block
 	case f.last && f.whole:
 		f.linger(b, idle, due)
 	default: // Close would wait for the read
@@ -86,11 +85,11 @@ func (f *proxyFront) end() {
 	_ = b.ReadCloser.Close()
 }
 
-// linger leaves the connection to net/http in a way that keeps the answer: a connection that
-// is closed while bytes of the client are unread, or on their way, is reset by the kernel,
-// and the client loses what it has not read. So the rest of the request is read, within
-// limits, and net/http half-closes the connection and waits before it closes it. idle and due
-// are those of (*proxiedBody).finish.
+// linger hands the connection to net/http without losing the answer: if a connection is closed
+// while bytes of the client are unread or in flight, the kernel resets it, and the client loses
+// unread bytes. So linger reads the rest of the request, within limits, and net/http half-closes
+// the connection and waits before closing it. idle and due are the results of
+// (*proxiedBody).finish.
 func (f *proxyFront) linger(b *proxiedBody, idle <-chan struct{}, due time.Time) {
 	exceedLimit(f.writer)
 	control := http.NewResponseController(f.writer)
@@ -99,8 +98,8 @@ func (f *proxyFront) linger(b *proxiedBody, idle <-chan struct{}, due time.Time)
 	if control.SetReadDeadline(begin.Add(patience)) != nil {
 		return
 	}
-	_ = control.Flush() // the client may wait for it; deliver has reported a failure
-	// The body of a handler's own making may not end with the deadline of the connection.
+	_ = control.Flush() // the client may wait for the answer; deliver has reported a failure
+	// A body set by a handler may ignore the deadline of the connection.
 	closer := time.AfterFunc(drainLimit+drainTime, func() { _ = b.ReadCloser.Close() })
 	defer closer.Stop()
 	if idle != nil {
@@ -117,8 +116,8 @@ func (f *proxyFront) linger(b *proxiedBody, idle <-chan struct{}, due time.Time)
 	})
 }
 
-// exceedLimit tells net/http what it is told of a request that exceeds the limit of an
-// http.MaxBytesReader: half-close the connection behind the answer and wait.
+// exceedLimit signals to net/http that the request exceeds the limit of an http.MaxBytesReader:
+// net/http then half-closes the connection after the answer and waits.
 func exceedLimit(w http.ResponseWriter) {
 	for {
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -131,22 +130,22 @@ func exceedLimit(w http.ResponseWriter) {
 	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(p[:])
 }
 
-// A proxiedBody is the body of a request that a handler got. One goroutine reads it.
+// A proxiedBody is the body of a request received by a handler. One goroutine reads it.
 type proxiedBody struct {
 	io.ReadCloser
 	trailer forwardedTrailer // completed by the Read that returns io.EOF
-	duplex  bool             // as of the proxyFront; set before the first Read
-	piece   int              // how much a Read of chunks asks for; 0 if it may be any; for the reader
+	duplex  bool             // as in the proxyFront; set before the first Read
+	piece   int              // size limit of a Read of chunked data; 0 if there is none; for the reader
 
 	mu      sync.Mutex
-	busy    int           // reads and closes that are under way
-	reading bool          // a Read is under way
-	closing bool          // that Read closes the body
-	whole   bool          // all has been read
-	over    bool          // the handler is about to return, nothing more is to be sent
-	due     time.Time     // until when the latest Read of chunks has time to fill its buffer
-	idle    chan struct{} // latch: none is under way any more; nil unless finish has found some
-	drained int           // bytes that drain has read; for those who are admitted, and the handler behind them
+	busy    int           // running reads and closes
+	reading bool          // a Read is running
+	closing bool          // the running Read closes the body
+	whole   bool          // the body has been read completely
+	over    bool          // the handler is about to return, no more may be read or sent
+	due     time.Time     // until when the latest Read of chunked data may take to fill the buffer
+	idle    chan struct{} // closed when no call is running; nil unless finish has found running calls
+	drained int           // bytes read by drain; used by admitted calls, then by the handler
 }
 
 func (b *proxiedBody) Read(p []byte) (int, error) {
@@ -169,8 +168,8 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// adapt chooses the size of the next Read of chunks: little of a client that sends slowly, of
-// which nothing would be seen until a large buffer is full.
+// adapt chooses the size of the next Read of chunked data: small for a client that sends slowly,
+// since a Read reports no progress until the buffer is full.
 func (b *proxiedBody) adapt(n int, took time.Duration) {
 	switch {
 	case b.piece == 0:
@@ -181,9 +180,9 @@ func (b *proxiedBody) adapt(n int, took time.Duration) {
 	}
 }
 
-// Close closes the body. In full duplex it reads the rest of the request instead, within the
-// limits that net/http has for that: a client that sends all before it reads gets to the
-// answer. If a Read is under way, which a Close does not end, the Read does so.
+// Close closes the body. In full duplex Close instead reads the rest of the request, within the
+// limits of net/http: a client that sends the whole request before reading then reaches the answer.
+// If a Read is running, which Close does not interrupt, that Read drains the body.
 func (b *proxiedBody) Close() error {
 	if !b.begin(false, 0) {
 		return nil
@@ -198,8 +197,8 @@ func (b *proxiedBody) Close() error {
 	return nil
 }
 
-// drain reads the rest of the request while goOn, which is asked before each Read, returns
-// true, to its end or to drainBytes.
+// drain reads the rest of the request, up to drainBytes, while goOn, called before each Read,
+// returns true.
 func (b *proxiedBody) drain(goOn func() bool) {
 	buf := make([]byte, drainPiece)
 	for b.drained < drainBytes && !b.isWhole() && goOn() {
@@ -214,7 +213,7 @@ func (b *proxiedBody) drain(goOn func() bool) {
 	}
 }
 
-// mayDrain reports whether the handler still waits for its answer.
+// mayDrain reports whether the handler still waits for the answer.
 func (b *proxiedBody) mayDrain() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -236,7 +235,7 @@ func (b *proxiedBody) begin(reads bool, n int) bool {
 	return true
 }
 
-// done ends what begin has admitted.
+// done ends a call that begin has admitted.
 func (b *proxiedBody) done() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -246,7 +245,7 @@ func (b *proxiedBody) done() {
 	}
 }
 
-// closesAfter takes note of the end of a Read and reports whether it has to close the body.
+// closesAfter records the end of a Read and reports whether this Read has to close the body.
 func (b *proxiedBody) closesAfter(whole bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -256,7 +255,7 @@ func (b *proxiedBody) closesAfter(whole bool) bool {
 	return closes
 }
 
-// leavesClose reports whether a Read that is under way closes the body.
+// leavesClose reports whether a running Read closes the body.
 func (b *proxiedBody) leavesClose() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -272,9 +271,9 @@ func (b *proxiedBody) isWhole() bool {
 	return b.whole
 }
 
-// finish admits no more calls. It returns a latch for the end of those that are under way,
-// nil if there are none, and until when a Read among them may take to fill its buffer: a client
-// that sends all the time is not silent before.
+// finish admits no more calls. It returns a channel closed when the running calls have ended, nil
+// if there are none, and the time until which a running Read may take to fill the buffer: before
+// that time, a client that sends continuously may seem silent.
 func (b *proxiedBody) finish() (idle <-chan struct{}, due time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,20 +10,19 @@ import (
 	"strings"
 )
 
-// errPushFailed is what Push returns if the pushed handler gave no answer that
-// can be pushed.
+// errPushFailed is the error of Push if the pushed handler's answer cannot be pushed.
 var errPushFailed = errors.New("spdy: the pushed handler did not answer with status 200")
 
-// errPushLimit is what Push returns while the client takes no further pushes.
+// errPushLimit is the error of Push while the client accepts no further pushes.
 var errPushLimit = errors.New("spdy: the client's limit of pushed streams is reached")
 
-// errPushBusy is what Push returns while there is no place for the handler of a push.
+// errPushBusy is the error of Push while the limit of running handlers is reached.
 var errPushBusy = errors.New("spdy: too many handlers run for another push")
 
-// A promise is what makes an exchange a push.
+// A promise marks an exchange as a push.
 type promise struct {
 	parent  *Stream
-	verdict chan error // capacity 1: how pushing went
+	verdict chan error // capacity 1: the result of the push
 }
 
 func (p *promise) decide(err error) {
@@ -36,20 +35,19 @@ func (p *promise) decide(err error) {
 	}
 }
 
-// Push implements http.Pusher: it answers a request that the client has not made
-// yet, for target, a path or a URL of the same origin, with the server's handler
-// (SPDY/3.1 §3.3). The pushed request has the headers of the one being answered,
-// but for those that make it conditional or partial, and of opts.
+// Push implements http.Pusher: it answers, with the server's handler, a future request of the
+// client, for target, a path or a URL of the same origin (SPDY/3.1 §3.3). The pushed request has
+// the headers of the request being answered, except headers for conditional or partial requests,
+// and the headers of opts.
 //
-// Push returns when the handler has begun its answer, so that the push is on its
-// way before anything that the caller writes afterwards (SPEC U8). It waits while the headers
-// of other pushes along with the stream wait for the network, until the write deadline at the
-// latest. It fails with
-// http.ErrNotSupported if the client takes no pushes or the stream is itself a
-// push, and if the limit on pushes is reached, the handler does not answer with
-// status 200, or the stream has ended. It also fails while Config.MaxConcurrentStreams
-// handlers run, those of pushes included, or half as many for pushes. The push outlives
-// the stream unless the client cancels that.
+// Push returns when the handler has begun its answer, so that the push is sent before anything the
+// caller writes afterwards (SPEC U8). Push blocks while headers of other pushes for the same stream
+// are queued for the network, at most until the write deadline. Push fails with
+// http.ErrNotSupported if the client accepts no pushes or the stream is itself a push. It also
+// fails if the limit on pushes is reached, the handler does not answer with status 200, the stream
+// has ended, Config.MaxConcurrentStreams handlers are running, those of pushes included, or half as
+// many handlers of pushes are running. The push outlives the stream unless the client cancels the
+// stream.
 func (st *Stream) Push(target string, opts *http.PushOptions) error {
 	if err := st.unmade(); err != nil {
 		return err
@@ -81,8 +79,8 @@ func (st *Stream) Push(target string, opts *http.PushOptions) error {
 	return err
 }
 
-// beginsPush takes a place for the handler of a push along with a stream, or returns why
-// nothing can be pushed.
+// beginsPush reserves a handler slot for a push associated with a stream, or returns why pushing is
+// impossible.
 func (s *Session) beginsPush(parent *Stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +93,7 @@ func (s *Session) beginsPush(parent *Stream) error {
 	return nil
 }
 
-// pushErrLocked is why nothing can be pushed along with a stream, or nil.
+// pushErrLocked returns why no push is possible for a stream, or nil.
 func (s *Session) pushErrLocked(parent *Stream) error {
 	if err := s.openErrLocked(); err != nil {
 		return err
@@ -114,7 +112,7 @@ func (s *Session) pushErrLocked(parent *Stream) error {
 	return nil
 }
 
-// pushRequest makes the request that a push answers (SPEC U14, U15).
+// pushRequest makes the request answered by a push (SPEC U14, U15).
 func (x *exchange) pushRequest(target string, opts *http.PushOptions) (*http.Request, error) {
 	if opts == nil {
 		opts = &http.PushOptions{}
@@ -162,10 +160,9 @@ func (x *exchange) pushRequest(target string, opts *http.PushOptions) (*http.Req
 	}, nil
 }
 
-// beginPush opens the stream of a push. Its SYN_STREAM says both what is answered
-// and how: browsers and node-spdy understand that, while headers in a frame of
-// their own, which the specification allows too, are an error to some (SPEC U20,
-// §5.33).
+// beginPush opens the stream of a push. Its SYN_STREAM carries both the request's URL and the
+// answer's status: browsers and node-spdy accept this form. Some peers reject the other form
+// allowed by the specification, with the headers in a separate frame (SPEC U20, §5.33).
 func (st *Stream) beginPush(header http.Header, fin bool) error {
 	x, s := st.http, st.session
 	if x.status != http.StatusOK {
@@ -183,7 +180,7 @@ func (st *Stream) beginPush(header http.Header, fin bool) error {
 	return err
 }
 
-// openPush opens the stream of a push in the wake of another.
+// openPush opens the stream of a push associated with parent.
 func (s *Session) openPush(parent, st *Stream, block *[]byte, fin bool) error {
 	flags := frameFlags(FlagUnidirectional)
 	if fin {
@@ -194,7 +191,7 @@ func (s *Session) openPush(parent, st *Stream, block *[]byte, fin bool) error {
 		return err
 	}
 	err := s.pushErrLocked(parent)
-	if err == nil && st.ended { // cancelled before it began
+	if err == nil && st.ended { // cancelled before the push began
 		err = st.err
 	}
 	if err != nil {
@@ -214,8 +211,8 @@ func (s *Session) openPush(parent, st *Stream, block *[]byte, fin bool) error {
 	return nil
 }
 
-// appendPushBlock appends the header block of a push: the URL, of which SPDY/2
-// has one whole, and the answer.
+// appendPushBlock appends the header block of a push: the URL, which SPDY/2 sends in one piece, and
+// the answer.
 func appendPushBlock(dst []byte, v Version, req *http.Request, status int, h http.Header) ([]byte, error) {
 	scheme := "http"
 	if req.TLS != nil {
@@ -232,7 +229,7 @@ func appendPushBlock(dst []byte, v Version, req *http.Request, status int, h htt
 	w.add(pseudoScheme.name(v), scheme)
 	h = h.Clone()
 	for _, p := range [...]pseudoHeader{pseudoMethod, pseudoPath, pseudoHost, pseudoScheme} {
-		h.Del(p.name(v)) // would come twice, in SPDY/2
+		h.Del(p.name(v)) // would appear twice, in SPDY/2
 	}
 	addResponse(&w, v, status, h)
 	return w.finish()

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// An httpClientApp looks after the streams that a server opens on a client:
-// pushes. It refuses them unless Config.AcceptPush wants them.
+// An httpClientApp handles pushes: the streams opened by a server on a client. It refuses pushes
+// unless Config.AcceptPush accepts them.
 type httpClientApp struct {
 	wanted func(promised, cause *http.Request) bool
 
@@ -23,14 +23,14 @@ type httpClientApp struct {
 	ending bool        // the session is going away
 }
 
-// A push is an answer that no request has been given yet.
+// A push is a pushed answer not yet claimed by a request.
 type push struct {
 	st       *Stream
 	key      pushKey
-	parent   *Stream     // of the request that it is pushed along with
-	cause    http.Header // of that request
-	began    time.Time   // when the push came
-	came     time.Time   // when the headers of the answer came; read after replied
+	parent   *Stream     // the associated stream, of a request
+	cause    http.Header // header of the parent's request
+	began    time.Time   // when the push arrived
+	came     time.Time   // when the headers of the answer arrived; read after replied
 	accepted bool        // wanted returned true; guarded by httpClientApp.mu
 }
 
@@ -41,13 +41,13 @@ func newHTTPClientApp(c *Config) *httpClientApp {
 	return &httpClientApp{wanted: c.AcceptPush}
 }
 
-// wantsPushes reports that the session is a client with Config.AcceptPush.
+// wantsPushes reports whether the session is a client with Config.AcceptPush.
 func (s *Session) wantsPushes() bool {
 	a, ok := s.app.(*httpClientApp)
 	return ok && a.wanted != nil
 }
 
-// accept checks a push and leaves the rest to AcceptPush.
+// accept validates a push and asks AcceptPush in another goroutine.
 func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 	s := st.session
 	if !st.oneWay { // SPEC S12, U7
@@ -87,25 +87,24 @@ func (a *httpClientApp) accept(st *Stream, h HeaderBlock) *StreamError {
 		a.remove(p)
 		return streamErrorf(st.id, RstRefusedStream, "too many calls of AcceptPush")
 	}
-	st.release()                    // its slot is free when it ends, read or not
+	st.release()                    // its slot is free when the stream ends, read or not
 	go a.decide(p, promised, cause) // ends with the user's verdict
 	return nil
 }
 
-// unclaimedPushes is how many pushes may wait for somebody to ask for them. They must
-// leave half of the streams to those that somebody has asked for. Each can fill its
-// stream's window, and together they must leave half of the session's, too. (SPDY/2 has
-// no windows, see makeRoom.)
+// unclaimedPushes returns the number of pushes that may wait for a request. Pushes must leave half
+// of the streams to requested answers. Each push can fill the window of a stream, and together the
+// pushes must also leave half of the session's window. (SPDY/2 has no windows, see makeRoom.)
 func (c *Config) unclaimedPushes() int {
 	return max(min(c.MaxConcurrentStreams/2, c.SessionWindow/2/c.StreamWindow), 1)
 }
 
-// pushPatience is how long a push waits for a request. Until then it may hold a stream,
-// and its handler at the server, who waits for somebody to read.
+// pushPatience is how long a push waits for a request. Until then the push may occupy a stream, and
+// the handler at the server may block until the push is read.
 const pushPatience = time.Minute
 
-// add enters a push. If the number of unclaimed ones has reached the limit, the
-// oldest is removed and returned.
+// add adds a push to the list. If the number of unclaimed pushes has reached the limit, the oldest
+// is removed and returned.
 func (a *httpClientApp) add(p *push, c *Config) (old *push, refused *StreamError) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -117,7 +116,7 @@ func (a *httpClientApp) add(p *push, c *Config) (old *push, refused *StreamError
 	}
 	a.pushes = slices.DeleteFunc(a.pushes, (*push).forgotten)
 	for _, other := range a.pushes {
-		if other.key == p.key { // SPEC U18; each user may have a push of his own
+		if other.key == p.key { // SPEC U18; each user may have a separate push
 			return nil, streamErrorf(p.st.id, RstProtocolError, "%s is being pushed already", p.key.url)
 		}
 	}
@@ -131,7 +130,7 @@ func (a *httpClientApp) add(p *push, c *Config) (old *push, refused *StreamError
 	return old, nil
 }
 
-// armLocked has the timer fire when the oldest push has waited for too long.
+// armLocked sets the timer to fire when the oldest push has waited for pushPatience.
 func (a *httpClientApp) armLocked() {
 	if a.armed || len(a.pushes) == 0 {
 		return
@@ -145,7 +144,7 @@ func (a *httpClientApp) armLocked() {
 	}
 }
 
-// expire drops pushes that have waited for too long.
+// expire drops pushes that have waited for pushPatience.
 func (a *httpClientApp) expire() {
 	a.mu.Lock()
 	a.armed = false
@@ -162,8 +161,8 @@ func (a *httpClientApp) expire() {
 	}
 }
 
-// decide asks the user whether he wants a push. By then it may be complete: what has come
-// is nobody's. A function that calls runtime.Goexit refuses.
+// decide asks the user whether to accept a push. The push may already be complete by then: received
+// bytes of a refused push are discarded. A function that calls runtime.Goexit refuses the push.
 func (a *httpClientApp) decide(p *push, promised, cause *http.Request) {
 	wanted := false
 	defer func() {
@@ -177,7 +176,7 @@ func (a *httpClientApp) decide(p *push, promised, cause *http.Request) {
 	wanted = a.wanted(promised, cause)
 }
 
-// decided notes the user's verdict on a push. Requests get only those that are accepted.
+// decided records the user's verdict on a push. Requests can claim accepted pushes only.
 func (a *httpClientApp) decided(p *push, wanted bool) {
 	a.mu.Lock()
 	a.asking--
@@ -185,8 +184,8 @@ func (a *httpClientApp) decided(p *push, wanted bool) {
 	a.mu.Unlock()
 }
 
-// find returns the unclaimed push with this key, nil if there is none. One that no request
-// can use any more is dropped, so that the server may push the URL again.
+// find returns the unclaimed push with this key, or nil if there is none. It drops a push that no
+// request can use any more, so that the server may push the URL again.
 func (a *httpClientApp) find(key pushKey) *push {
 	p := a.lookUp(key)
 	if p == nil || !p.spent() {
@@ -209,8 +208,8 @@ func (a *httpClientApp) lookUp(key pushKey) *push {
 	return nil
 }
 
-// claim takes a push for one request. It reports false if the push is not unclaimed any
-// more, or the user has not accepted it.
+// claim claims a push for a request. It reports false if the push is already claimed or dropped, or
+// the user has not accepted it.
 func (a *httpClientApp) claim(p *push) bool {
 	for range verdictTurns {
 		if a.isAccepted(p) {
@@ -223,9 +222,8 @@ func (a *httpClientApp) claim(p *push) bool {
 	return p.accepted && a.removeLocked(p)
 }
 
-// verdictTurns is how often a request that is quick to follow a push lets AcceptPush, whose
-// goroutine has been started before, have its turn. It does not wait: a function that does
-// not return at once holds nobody up.
+// verdictTurns is how often a request that immediately follows a push yields to AcceptPush, whose
+// goroutine was started earlier. The request does not block: a slow AcceptPush delays no request.
 const verdictTurns = 10
 
 func (a *httpClientApp) isAccepted(p *push) bool {
@@ -234,7 +232,7 @@ func (a *httpClientApp) isAccepted(p *push) bool {
 	return p.accepted
 }
 
-// remove takes a push out of the list, and reports false if it was not there.
+// remove removes a push from the list, and reports false if the push was not in it.
 func (a *httpClientApp) remove(p *push) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -250,7 +248,7 @@ func (a *httpClientApp) removeLocked(p *push) bool {
 	return true
 }
 
-// outdate drops the pushes of a URL, except those pushed along with stream.
+// outdate drops the pushes of a URL, except those associated with stream.
 func (a *httpClientApp) outdate(url string, stream uint32) {
 	var old []*push
 	a.mu.Lock()
@@ -267,7 +265,7 @@ func (a *httpClientApp) outdate(url string, stream uint32) {
 	}
 }
 
-// lost reports whether a push has ended before it was complete.
+// lost reports whether a push ended before it was complete.
 func (p *push) lost() bool {
 	select {
 	case <-p.st.done:
@@ -277,7 +275,7 @@ func (p *push) lost() bool {
 	}
 }
 
-// forgotten is lost, and gives back what the headers of a lost push have taken.
+// forgotten is lost, and also releases the headers of a lost push.
 func (p *push) forgotten() bool {
 	lost := p.lost()
 	if lost {
@@ -286,22 +284,22 @@ func (p *push) forgotten() bool {
 	return lost
 }
 
-// unclaimed is why most pushes are dropped.
+// unclaimed is the usual reason for dropping a push.
 const unclaimed = "no request claimed the push"
 
-// drop resets a push that is in no list any more.
+// drop resets a push already removed from the list.
 func (p *push) drop(why string) { p.giveUp(RstCancel, why) }
 
-// giveUp ends a push that nobody will read. A stream that has ended by itself keeps what has
-// come, and with that its part of the session's window, so to reset it is not enough.
+// giveUp ends a push that will not be read. An ended stream keeps the received bytes, and stays
+// charged to the session's window, so a reset alone is not enough.
 func (p *push) giveUp(status RstStatus, why string) {
 	p.st.forget()
 	p.st.reset(status, why, nil)
 	p.st.settleClaim()
 }
 
-// makeRoom gives up the oldest push that nobody has asked for, before a session of
-// SPDY/2 would have to stop reading. It reports false if there is none.
+// makeRoom drops the oldest unclaimed push, before a session of SPDY/2 would have to stop reading.
+// It reports false if there is none.
 func (a *httpClientApp) makeRoom() bool {
 	a.mu.Lock()
 	var oldest *push
@@ -317,8 +315,7 @@ func (a *httpClientApp) makeRoom() bool {
 	return true
 }
 
-// goingAway gives up what nobody has asked for, so that it does not keep the
-// session open.
+// goingAway drops the unclaimed pushes, so that they do not keep the session open.
 func (a *httpClientApp) goingAway() {
 	a.mu.Lock()
 	a.ending = true
@@ -330,10 +327,10 @@ func (a *httpClientApp) goingAway() {
 	}
 }
 
-// claimPush returns the stream of the pushed answer to a request, nil if there is none. A
-// request does not wait for what is about to be pushed along with that of somebody else:
-// AcceptPush has returned, and the headers, which say what the answer depends on, have
-// come. A push that does not match stays for other requests.
+// claimPush returns the stream of the pushed answer to a request, nil if there is none. A request
+// does not wait for a push caused by another request: the push is used only if AcceptPush has
+// returned and the headers, which determine whether the answer matches, have arrived. An unmatched
+// push stays for other requests.
 func (s *Session) claimPush(up *upload) *Stream {
 	a, ok := s.app.(*httpClientApp)
 	if !ok || a.wanted == nil || up.req.URL == nil || up.asked.tunnel {
@@ -347,9 +344,9 @@ func (s *Session) claimPush(up *upload) *Stream {
 	return p.st
 }
 
-// outlives reports whether the push does not depend on its cause any more. A server stops
-// the pushes of a request that we reset (SPEC X7), so that a user who hangs up would cut
-// the answer of another. So either the answer is complete, or the cause has come to its end.
+// outlives reports whether the push no longer depends on its cause. A server stops the pushes of a
+// reset request (SPEC X7), so cancelling the cause would cut off the answer of another request. So
+// either the answer must be complete, or the cause must have ended without a reset.
 func (p *push) outlives() bool {
 	p.st.session.mu.Lock()
 	defer p.st.session.mu.Unlock()
@@ -359,10 +356,10 @@ func (p *push) outlives() bool {
 	return p.parent.ended && !p.parent.wasReset
 }
 
-// outdatePushes drops the pushes of the URL of an unsafe request (RFC 9111 §4.4). It is
-// called when the request has been sent, and again when its answer begins, since the
-// server may have pushed in between what the request was about to change. Pushes along
-// with the request itself stay.
+// outdatePushes drops the pushes of the URL of an unsafe request (RFC 9111 §4.4). It is called when
+// the request has been sent, and again when the answer begins, since in between the server may have
+// pushed a representation about to be changed by the request. Pushes associated with the request
+// itself stay.
 func (s *Session) outdatePushes(up *upload) {
 	a, ok := s.app.(*httpClientApp)
 	if ok && a.wanted != nil && isUnsafe(up.req.Method) {
@@ -370,7 +367,7 @@ func (s *Session) outdatePushes(up *upload) {
 	}
 }
 
-// causeOf returns a stream of ours that is open, along with whose answer the peer pushes.
+// causeOf returns our open stream with this id, the cause of a push, or nil.
 func (s *Session) causeOf(id uint32) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -395,9 +392,9 @@ func hostOf(req *http.Request) string {
 	return strings.ToLower(cmpOr(req.Host, req.URL.Host, ""))
 }
 
-// startPush takes the answer out of a push's SYN_STREAM. If the status is not in
-// it, a HEADERS frame has to bring it before any DATA, and what the SYN_STREAM
-// says of the version is about the request: Netty sends both.
+// startPush extracts the answer from a push's SYN_STREAM. If the SYN_STREAM has no status, a
+// HEADERS frame must carry the status before any DATA, and the version in the SYN_STREAM belongs to
+// the request: Netty sends both.
 func (st *Stream) startPush(h HeaderBlock) {
 	v := st.session.version
 	_, complete := h.Get(pseudoStatus.name(v))
@@ -419,7 +416,7 @@ func (st *Stream) startPush(h HeaderBlock) {
 	st.state.unknown = true
 }
 
-// headers completes the answer of a push. That no name comes twice has been checked.
+// headers completes the answer of a push. Duplicate names have been rejected before.
 func (a *httpClientApp) headers(st *Stream, h HeaderBlock) {
 	s := st.session
 	a.answerComes(st)
@@ -442,8 +439,8 @@ func (a *httpClientApp) headers(st *Stream, h HeaderBlock) {
 	}
 }
 
-// answerComes notes when headers come that may complete the answer of a push. Receiver
-// only, which closes replied, so the time stays as it is afterwards.
+// answerComes records the arrival of headers of a push before its answer is complete. Only the
+// receiver calls it, and the receiver closes replied, so the time does not change afterwards.
 func (a *httpClientApp) answerComes(st *Stream) {
 	select {
 	case <-st.replied:
@@ -459,7 +456,7 @@ func (a *httpClientApp) answerComes(st *Stream) {
 	}
 }
 
-// promisedRequest makes the request that a push answers from its SYN_STREAM.
+// promisedRequest builds the request answered by a push from the push's SYN_STREAM.
 func promisedRequest(v Version, h HeaderBlock) (*http.Request, error) {
 	get := func(p pseudoHeader) string {
 		value, _ := h.Get(p.name(v))

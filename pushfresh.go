@@ -7,15 +7,14 @@ import (
 	"time"
 )
 
-// This file says how long a pushed answer may be used, as RFC 9111 §4.2 does.
+// This file determines how long a pushed answer may be used, following RFC 9111 §4.2.
 
-// pushGrace is how long an answer that is not fresh may be used all the same, such as one
-// with no-cache, or without a word on its age. The server has just sent it, which validates it
-// as in HTTP/2 (RFC 9113 §8.4), and the page that it belongs to is being loaded. A request
-// that comes later is sent.
+// pushGrace is how long a stale answer may still be used, such as an answer with no-cache, or
+// without a lifetime. The server has just sent the answer, which validates it as in HTTP/2 (RFC
+// 9113 §8.4), and the page using it is being loaded. A later request is sent.
 const pushGrace = 10 * time.Second
 
-// answered reports whether the headers of the answer have come.
+// answered reports whether the headers of the answer have arrived.
 func (p *push) answered() bool {
 	select {
 	case <-p.st.replied:
@@ -25,10 +24,10 @@ func (p *push) answered() bool {
 	}
 }
 
-// waited is for how long the answer, whose headers have come, has been here.
+// waited returns the time since the headers of the answer arrived.
 func (p *push) waited() time.Duration { return time.Since(p.came) }
 
-// age is the age of an answer whose headers have come (RFC 9111 §4.2.3).
+// age returns the age of an answer whose headers have arrived (RFC 9111 §4.2.3).
 func (p *push) age() time.Duration {
 	reply := &p.st.reply
 	before := time.Duration(0)
@@ -41,8 +40,8 @@ func (p *push) age() time.Duration {
 	return min(before, maxDelta) + p.waited()
 }
 
-// lifetime is how old the answer may be (RFC 9111 §4.2.1); 0 if it does not say, or has to
-// be validated before each use.
+// lifetime returns the freshness lifetime of the answer (RFC 9111 §4.2.1); 0 if the answer has
+// none, or must be validated before each use.
 func (p *push) lifetime() time.Duration {
 	reply := &p.st.reply
 	c := cacheControlOf(reply)
@@ -63,7 +62,7 @@ func (p *push) lifetime() time.Duration {
 	return expires.Sub(date)
 }
 
-// spent reports whether no request may be answered by the push any more.
+// spent reports whether the push can no longer answer any request.
 func (p *push) spent() bool {
 	switch {
 	case time.Since(p.began) >= pushPatience:
@@ -74,7 +73,7 @@ func (p *push) spent() bool {
 	return cacheControlOf(&p.st.reply).noStore || p.waited() >= pushGrace && p.age() >= p.lifetime()
 }
 
-// fresh reports whether the answer, whose headers have come, is fresh enough for a request.
+// fresh reports whether the answer, whose headers have arrived, is fresh enough for a request.
 func (p *push) fresh(req *http.Request) bool {
 	age, least := p.age(), time.Duration(0)
 	for _, line := range headerValues(req.Header, "cache-control") {
@@ -92,13 +91,13 @@ func (p *push) fresh(req *http.Request) bool {
 	return least == 0 && p.waited() < pushGrace || age+least < p.lifetime()
 }
 
-// firstLine is the first of the lines of a header.
+// firstLine returns the first line of a header.
 func firstLine(value string) string {
 	line, _, _ := strings.Cut(value, "\x00")
 	return textproto.TrimString(line)
 }
 
-// timeIn reads the time in a header.
+// timeIn parses the time in a header.
 func timeIn(h *HeaderBlock, name string) (time.Time, bool) {
 	value, ok := h.Get(name)
 	if !ok {

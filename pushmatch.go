@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// This file matches requests with pushed answers: a push is a stored answer to its cause,
-// the request that it was pushed along with, and is used as a private cache of the user
-// would use it (RFC 9111 §4).
+// This file matches requests with pushed answers. A push is a stored answer to the cause, the
+// associated request, and is used like an entry in a private cache of the user (RFC 9111 §4).
 
 // maxVary bounds the names in the Vary of a pushed answer. More names count as "*".
 const maxVary = 64
@@ -17,8 +16,8 @@ const maxVary = 64
 // credentialHeaders are the headers that authenticate the user of a request.
 var credentialHeaders = [...]string{"cookie", "authorization", "proxy-authorization"}
 
-// A pushKey is the URL of a push and the credentials of the cause. A matching request has
-// an equal key.
+// A pushKey is the URL of a push and the credentials of the cause. A matching request has an equal
+// key.
 type pushKey struct {
 	url         string
 	credentials [len(credentialHeaders)]string
@@ -53,9 +52,9 @@ func joinValues(name string, values []string) string {
 	return strings.Join(trimValues(values), separator)
 }
 
-// suits reports whether the headers of the pushed answer have come, it is for the user of
-// the request and fresh enough for it, and the request and the cause agree in all headers
-// named by its Vary.
+// suits reports whether the headers of the pushed answer have arrived, the answer is for the user
+// of the request and fresh enough for it, and the request and the cause agree in all headers named
+// by Vary.
 func (p *push) suits(up *upload) bool {
 	if !p.answered() || !p.fresh(up.req) {
 		return false
@@ -79,8 +78,8 @@ func sameValues(name string, a, b []string) bool {
 	return (len(a) == 0) == (len(b) == 0) && joinValues(name, a) == joinValues(name, b)
 }
 
-// sentValues returns the values of a header in the request on the wire, where a Transport
-// has added Accept-Encoding.
+// sentValues returns the values of a header in the request on the wire, where a Transport has added
+// Accept-Encoding.
 func (u *upload) sentValues(name string) []string {
 	values := headerValues(u.req.Header, name)
 	if name == "accept-encoding" && len(values) == 0 && u.asked.gzip {
@@ -89,8 +88,8 @@ func (u *upload) sentValues(name string) []string {
 	return values
 }
 
-// asCause returns a copy of the request on the wire, to compare with later requests. The
-// caller may change the original once the answer's body is closed.
+// asCause returns a copy of the request on the wire, to compare with later requests. The caller may
+// change the original once the answer's body is closed.
 func (u *upload) asCause() *http.Request {
 	if a, ok := u.st.session.app.(*httpClientApp); !ok || a.wanted == nil {
 		return u.req
@@ -138,8 +137,8 @@ func takesStored(req *http.Request) bool {
 	return true
 }
 
-// forbidsStored reports whether a line of Cache-Control or Pragma of a request forbids a
-// stored answer, whatever its age (RFC 9111 §5.2.1).
+// forbidsStored reports whether a line of Cache-Control or Pragma of a request forbids a stored
+// answer, regardless of age (RFC 9111 §5.2.1).
 func forbidsStored(line string) bool {
 	for name, value := range directives(line) {
 		if name == "no-cache" || name == "no-store" || name == "max-age" && deltaSeconds(value) == 0 {

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// This file says for which users a pushed answer is. Vary and the credentials do not tell
-// them apart where a server looks at other headers, such as X-Api-Key or the
+// This file determines which users may receive a pushed answer. Vary and the credentials do not
+// distinguish users where a server also uses other headers, such as X-Api-Key or the
 // X-Forwarded-For of a proxy.
 
-// shares reports whether the pushed answer may be used for the request. One that may not
-// be stored answers no request; one that the server does not declare to be for everybody
-// answers only requests of the user of the cause, as far as the headers tell; and none if it is
-// for one user and the headers name nobody. The headers of the answer have arrived.
+// shares reports whether the pushed answer may be used for the request. An answer with no-store is
+// used for no request. A shareable answer is used for every request. Other answers are used only
+// for requests of the user of the cause, as far as the headers show. An answer for one user is used
+// for no request if the headers name no user. The headers of the answer have arrived.
 func (p *push) shares(up *upload) bool {
 	c := cacheControlOf(&p.st.reply)
 	switch {
@@ -33,17 +33,17 @@ func (p *push) shares(up *upload) bool {
 	return sameUser(up, p.cause)
 }
 
-// A cacheControl is what an answer says to caches (RFC 9111 §5.2.2).
+// A cacheControl holds the cache directives of an answer (RFC 9111 §5.2.2).
 type cacheControl struct {
 	noStore, noCache, private, public bool
 
 	lifetime    time.Duration // the least max-age
 	hasLifetime bool
-	shared      bool // max-age or s-maxage let caches use it for some time
+	shared      bool // max-age or s-maxage is positive
 	setsCookie  bool
 }
 
-// cacheControlOf reads all directives: a later one may forbid what an earlier one allows.
+// cacheControlOf reads all directives: a later directive may forbid what an earlier one allows.
 func cacheControlOf(reply *HeaderBlock) (c cacheControl) {
 	control, _ := reply.Get("cache-control")
 	for name, value := range directives(control) {
@@ -62,7 +62,7 @@ func cacheControlOf(reply *HeaderBlock) (c cacheControl) {
 			if !c.hasLifetime || lifetime < c.lifetime {
 				c.lifetime, c.hasLifetime = lifetime, true
 			}
-		case "s-maxage": // how long is for caches of many users, and for whom is for all
+		case "s-maxage": // the time is for shared caches, the permission to share for all
 			c.shared = c.shared || deltaSeconds(value) > 0
 		}
 	}
@@ -75,11 +75,11 @@ func (c *cacheControl) everybody() bool {
 	return (c.public || c.shared) && !c.private && !c.noCache && !c.setsCookie
 }
 
-// oneUser reports whether the server says that the answer is for one user only.
+// oneUser reports whether the server restricts the answer to one user.
 func (c *cacheControl) oneUser() bool { return c.private || c.setsCookie }
 
-// directives returns the directives of a Cache-Control, with names in lower case and
-// values without quotes.
+// directives returns the directives of a Cache-Control, with names in lower case and values without
+// quotes.
 func directives(control string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for control != "" {
@@ -94,8 +94,8 @@ func directives(control string) iter.Seq2[string, string] {
 	}
 }
 
-// directiveEnd is the length of the first directive. A comma in quotes does not end it, the
-// end of a line does.
+// directiveEnd returns the length of the first directive. A comma in quotes does not end the
+// directive, the end of a line does.
 func directiveEnd(control string) int {
 	quoted := false
 	for i := range len(control) {
@@ -109,11 +109,11 @@ func directiveEnd(control string) int {
 	return len(control)
 }
 
-// maxDelta is the longest time that headers can say.
+// maxDelta is the longest time headers can express.
 const maxDelta = (1<<31 - 1) * time.Second
 
-// deltaSeconds reads a number of seconds. More than maxDelta is maxDelta, and what is no
-// number is 0 (RFC 9111 §1.2.2, §4.2.1).
+// deltaSeconds parses a number of seconds. Values above maxDelta become maxDelta, and invalid
+// values 0 (RFC 9111 §1.2.2, §4.2.1).
 func deltaSeconds(value string) time.Duration {
 	seconds, err := strconv.ParseUint(value, 10, 31)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
@@ -122,14 +122,14 @@ func deltaSeconds(value string) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// sameUser reports whether a request and the cause of a push have the same headers, but for
-// those that say nothing of the user.
+// sameUser reports whether a request and the cause of a push have the same headers, except headers
+// common to many users.
 func sameUser(up *upload, cause http.Header) bool {
 	return maps.Equal(personal(up.req.Header), personal(cause))
 }
 
-// namesUser reports whether a request has a header that may say who the user is. What proxies
-// add does not: many users have one address.
+// namesUser reports whether a request has a header that may identify the user. Headers added by
+// proxies do not count: many users share one address.
 func namesUser(header http.Header) bool {
 	for name := range personal(header) {
 		if name != "via" && name != "x-real-ip" && !slices.Contains(claims[:], name) {
@@ -139,19 +139,19 @@ func namesUser(header http.Header) bool {
 	return false
 }
 
-// personal returns the headers that may say who the user is, by lower-case names.
+// personal returns the headers that may identify the user, by lower-case names.
 func personal(header http.Header) map[string]string {
 	own := make(map[string]string, len(header))
 	for key, values := range header {
 		if name := lowerName(key); len(values) > 0 && !impersonal(name) {
-			own[name] += joinValues(name, values) // two keys of one name, in any order, are another user's at worst
+			own[name] += joinValues(name, values) // at worst, two keys of one name in another order count as another user
 		}
 	}
 	return own
 }
 
-// impersonal reports whether a header with a lower-case name differs between the requests
-// of one user.
+// impersonal reports whether a header with a lower-case name may differ between the requests of one
+// user.
 func impersonal(name string) bool {
 	return slices.Contains(impersonalHeaders, name) || strings.HasPrefix(name, "sec-fetch-") || reachOf(name) != endToEnd
 }

@@ -7,35 +7,33 @@ import (
 	"slices"
 )
 
-// A raw session carries streams of bytes with a header block each, and no HTTP.
-// Its application is a queue from which AcceptStream takes what the peer opens;
-// what this side opens with OpenStream needs no application at all.
+// A raw session carries byte streams with a header block each, and no HTTP. The application is a
+// queue from which AcceptStream removes streams opened by the peer. Streams opened by this side
+// with OpenStream need no application.
 
-// NewRawSession prepares a session whose streams are taken with AcceptStream and
-// opened with OpenStream. client says which stream ids are ours: the odd ones, of
-// the side that dialled or asked for an upgrade, or the even ones. Call Serve,
-// usually in a goroutine of its own, to run it.
+// NewRawSession prepares a session whose streams are accepted with AcceptStream and opened with
+// OpenStream. client selects our stream ids: odd if true, for the side that dialled or requested an
+// upgrade, even if false. Call Serve, usually in a separate goroutine, to run the session.
 func NewRawSession(conn net.Conn, client bool) *Session {
 	return (*Config)(nil).RawSession(conn, client)
 }
 
-// RawSession is NewRawSession with a configuration. What a TLS connection has
-// negotiated counts if its handshake is complete and it was a dialect of SPDY.
+// RawSession is NewRawSession with a configuration. The protocol negotiated by a TLS connection
+// counts if the handshake is complete and the protocol is a dialect of SPDY.
 func (c *Config) RawSession(conn net.Conn, client bool) *Session {
 	return newSession(conn, client, c.dialect(conn), c.rawHeaders(), newAcceptQueue(c))
 }
 
-// StreamOptions says how OpenStream opens a stream. The zero value is an ordinary
-// stream of the highest priority.
+// StreamOptions are the options of OpenStream. The zero value opens an ordinary stream of the
+// highest priority.
 type StreamOptions struct {
 	Priority uint8      // 0, the most urgent, to 7; more means 7. SPDY/2 has half as many levels. See WithPriority
-	Parent   *RawStream // the stream of the same session that this one belongs to; nil for none
+	Parent   *RawStream // parent of the new stream, in the same session; nil for none
 
 	// Fin opens the stream with our half closed: only the peer will send bytes.
 	Fin bool
 
-	// Unidirectional opens the stream with the peer's half closed. It is never
-	// replied to.
+	// Unidirectional opens the stream with the peer's half closed. The peer never sends a reply.
 	Unidirectional bool
 }
 
@@ -44,19 +42,18 @@ var (
 	errForeignChild = errors.New("spdy: the parent is a stream of another session")
 )
 
-// OpenStream opens a stream with a header block, on any session and from either
-// side. If the peer takes no more streams at present it waits for one to end, in
-// turn; the context limits that wait. It does not wait for the peer's reply, and
-// once it has returned the context has no effect on the stream any more: whoever
-// does not get a reply in time gives up with RawStream.Reset.
+// OpenStream opens a stream with a header block, on any session and from either side. If the peer
+// accepts no more streams at present, OpenStream waits for a stream to end; callers are served in
+// order, and the context limits the wait. OpenStream does not wait for the peer's reply. After
+// OpenStream has returned, the context has no effect on the stream: a caller that stops waiting for
+// a reply ends the stream with RawStream.Reset.
 //
-// The names in h must be lower-case tokens, each occurring once, and the values
-// free of control bytes; NUL separates the values of one name. NewHeaderBlock
-// makes such a block. Another one fails with an error that matches
-// ErrInvalidHeader, and nothing is sent.
+// The names in h must be lower-case tokens, each occurring once, and the values free of control
+// bytes; NUL separates the values of one name. NewHeaderBlock makes such a block. For an invalid
+// block, OpenStream sends nothing and returns an error that matches ErrInvalidHeader.
 //
-// It also fails with a *StreamError that is Retryable if the session is going
-// away, and with why the session ended if it has.
+// OpenStream also fails with a *StreamError that is Retryable if the session is going away, and
+// with the error that ended the session if the session has ended.
 func (s *Session) OpenStream(ctx context.Context, h HeaderBlock, o StreamOptions) (*RawStream, error) {
 	s = s.made()
 	block, err := s.encodeHeaders(h)
@@ -90,15 +87,14 @@ func (s *Session) OpenStream(ctx context.Context, h HeaderBlock, o StreamOptions
 	return r, nil
 }
 
-// AcceptStream waits for the next stream that the peer opens on a raw session. It
-// returns it as soon as its SYN_STREAM has come; nothing has been replied yet, see
-// RawStream.Reply. Streams that the peer has reset before anybody accepted them
-// are passed over, and so may be one that is complete when the header blocks of all streams
-// that wait are too large together.
+// AcceptStream waits for the next stream opened by the peer on a raw session. It returns the stream
+// as soon as the SYN_STREAM has arrived; no reply has been sent yet, see RawStream.Reply.
+// AcceptStream skips streams reset by the peer before being accepted. It may also skip a completely
+// received stream if the header blocks of all waiting streams are too large together.
 //
-// It fails with the context's error, or with why the session ended, which is
-// ErrSessionClosed after an orderly end. Streams that came before the end, and
-// have something to read, are still returned first.
+// AcceptStream fails with the context's error, or with the error that ended the session, which is
+// ErrSessionClosed after an orderly end. Streams that arrived before the end and have unread data
+// are still returned first.
 func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
 	s = s.made()
 	q, ok := s.app.(*acceptQueue)
@@ -119,11 +115,11 @@ func (s *Session) acceptStream(ctx context.Context) (*RawStream, error) {
 	var r *RawStream
 	var err error
 	look := func() (bell chan struct{}) {
-		ended := s.ended() // before the look at the queue, which holds the streams of before the end
+		ended := s.ended() // before checking the queue, which may hold streams from before the end
 		if r = q.pop(s); r != nil {
 			return nil
 		}
-		if err = causeOf(ctx); err != nil { // which may have ended before the session
+		if err = causeOf(ctx); err != nil { // the context may have ended before the session
 			return nil
 		}
 		if ended {
@@ -137,14 +133,13 @@ func (s *Session) acceptStream(ctx context.Context) (*RawStream, error) {
 	return r, err
 }
 
-// isRaw reports that what the peer opens is taken with AcceptStream.
+// isRaw reports whether the peer's streams are accepted with AcceptStream.
 func (s *Session) isRaw() bool {
 	_, ok := s.app.(*acceptQueue)
 	return ok
 }
 
-// newPeerStream makes a stream that the peer has opened, of the kind that the
-// application wants.
+// newPeerStream makes a stream, opened by the peer, of the kind needed by the application.
 func (s *Session) newPeerStream(priority uint8) *Stream {
 	switch s.app.(type) {
 	case *acceptQueue:
@@ -155,11 +150,10 @@ func (s *Session) newPeerStream(priority uint8) *Stream {
 	return newStream(s, priority)
 }
 
-// An acceptQueue is the application of a raw session: the streams that the peer
-// has opened and nobody has accepted yet. A stream's slot is free as soon as the
-// stream has ended, accepted or not, unless what ended streams have left unread takes up
-// the session's window; so what bounds the queue is its own limit.
-// Streams that broke off leave it when it is full.
+// An acceptQueue is the application of a raw session: the streams opened by the peer and not
+// accepted yet. A stream's slot is free as soon as the stream has ended, accepted or not, unless
+// unread data of ended streams uses up the session's window. So the queue has a separate limit.
+// When the queue is full, streams that broke off are removed.
 type acceptQueue struct {
 	limit int           // Config.AcceptBacklog; immutable once the session has its configuration
 	bell  chan struct{} // doorbell for AcceptStream
@@ -167,9 +161,9 @@ type acceptQueue struct {
 	// The fields below are guarded by Session.mu.
 
 	streams   []*RawStream // the oldest first
-	listeners int          // listeners that are open
-	acceptors int          // calls of AcceptStream
-	deserted  bool         // the last listener has been closed, and nobody has called AcceptStream since
+	listeners int          // open listeners
+	acceptors int          // running calls of AcceptStream
+	deserted  bool         // the last listener has been closed, and AcceptStream has not been called since
 }
 
 func newAcceptQueue(c *Config) *acceptQueue {
@@ -180,8 +174,7 @@ func newAcceptQueue(c *Config) *acceptQueue {
 	return q
 }
 
-// accept enters a stream, or refuses it if too many wait already: the peer may try
-// again.
+// accept queues a stream, or refuses it if too many are waiting: the peer may try again.
 func (q *acceptQueue) accept(st *Stream, h HeaderBlock) *StreamError {
 	s, r := st.session, st.raw
 	kept := s.keptBytes(h)
@@ -210,7 +203,7 @@ func (q *acceptQueue) accept(st *Stream, h HeaderBlock) *StreamError {
 	return nil
 }
 
-// pruneLocked takes out what is not worth accepting any more.
+// pruneLocked removes streams no longer worth accepting.
 func (q *acceptQueue) pruneLocked() {
 	q.streams = slices.DeleteFunc(q.streams, func(r *RawStream) bool {
 		if !r.lostLocked() {
@@ -221,8 +214,8 @@ func (q *acceptQueue) pruneLocked() {
 	})
 }
 
-// pop takes out the oldest stream that is worth having, or returns nil. If others
-// are left it rings for the next one who accepts.
+// pop removes and returns the oldest stream worth accepting, or nil. If others are left, pop rings
+// the bell for the next acceptor.
 func (q *acceptQueue) pop(s *Session) *RawStream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +235,7 @@ func (q *acceptQueue) pop(s *Session) *RawStream {
 	return nil
 }
 
-// leave notes the end of a call of AcceptStream.
+// leave records the end of a call of AcceptStream.
 func (q *acceptQueue) leave(s *Session) {
 	s.mu.Lock()
 	q.acceptors--
@@ -251,11 +244,11 @@ func (q *acceptQueue) leave(s *Session) {
 
 func (q *acceptQueue) ring() { ringBell(q.bell) }
 
-// headers has nothing to do: raw streams keep their late headers themselves.
+// headers does nothing: raw streams store their late headers themselves.
 func (q *acceptQueue) headers(*Stream, HeaderBlock) {}
 
-// goingAway has nothing to do: what has come is still to be accepted.
+// goingAway does nothing: queued streams can still be accepted.
 func (q *acceptQueue) goingAway() {}
 
-// makeRoom can do nothing: what is unread is for whoever accepts.
+// makeRoom cannot free memory: unread data belongs to streams still to be accepted.
 func (q *acceptQueue) makeRoom() bool { return false }

@@ -1,19 +1,18 @@
 package spdy
 
-// maxMarks is how many ends of frames are kept for a stream. The frames of a peer that
-// makes them smaller than that lose their ends: a mark must not cost more than the
-// bytes that it marks.
+// maxMarks is the number of frame ends stored for a stream. If the peer's frames are so small that
+// more are needed, further ends are lost: a mark must not cost more than the marked bytes.
 const maxMarks = 1024
 
-// marks say where DATA frames end in a northbound buffer, for raw streams of which that
-// is to be kept; nil keeps nothing, see Config.KeepFrames. Guarded by northbound.mu.
+// marks records where DATA frames end in a northbound buffer, for raw streams that need frame ends;
+// nil records nothing, see Config.KeepFrames. Guarded by northbound.mu.
 type marks struct {
-	ends  []int // bytes from the end of one frame to that of the next; the first is what is left
-	first int   // where the oldest mark is in ends
-	in    bool  // of the oldest frame something has been read
+	ends  []int // bytes from the end of one frame to the end of the next; for the oldest frame the unread rest
+	first int   // index of the oldest mark in ends
+	in    bool  // the oldest frame has been read in part
 }
 
-// mark notes that a frame of n bytes begins to come in.
+// mark records that a frame of n bytes begins.
 func (b *northbound) mark(n int) {
 	if b.marks == nil || n == 0 { // the pointer is immutable once the stream is open
 		return
@@ -35,7 +34,7 @@ func (m *marks) add(n int) {
 	m.ends = append(m.ends, n)
 }
 
-// limit cuts p down to what is left of the oldest frame.
+// limit shortens p to the unread rest of the oldest frame.
 func (m *marks) limit(p []byte) []byte {
 	if m != nil && m.first < len(m.ends) {
 		return p[:min(len(p), m.ends[m.first])]
@@ -43,7 +42,7 @@ func (m *marks) limit(p []byte) []byte {
 	return p
 }
 
-// pass notes that n bytes have been read, which are not more than limit allowed.
+// pass records that n bytes have been read, at most as many as limit allowed.
 func (m *marks) pass(n int) {
 	if m == nil || m.first == len(m.ends) {
 		return
@@ -58,15 +57,15 @@ func (m *marks) pass(n int) {
 	}
 }
 
-// clear forgets what was kept of bytes that are gone.
+// clear discards all marks.
 func (m *marks) clear() {
 	if m != nil {
 		m.ends, m.first, m.in = m.ends[:0], 0, false
 	}
 }
 
-// inFrame reports that a part of a frame has been read, and how much has come of what is
-// left of the oldest one.
+// inFrame reports whether a frame has been read in part, and how many bytes of the rest of the
+// oldest frame have arrived.
 func (b *northbound) inFrame() (in bool, come int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,27 +79,27 @@ func (b *northbound) inFrame() (in bool, come int) {
 	return b.marks.in, come
 }
 
-// InFrame reports that Read has returned a part of a DATA frame and not yet its end. It
-// is always false without Config.KeepFrames.
+// InFrame reports whether Read has returned a part of a DATA frame and not yet the end of the
+// frame. It is always false without Config.KeepFrames.
 func (r *RawStream) InFrame() bool {
 	r = r.made()
 	in, _ := r.st.in.inFrame()
 	return in
 }
 
-// ReadFrame waits for the next DATA frame that is not empty and returns all that it
-// carried, or what Read has left of it. It needs Config.KeepFrames, and must not be
-// called by several goroutines at once, nor together with Read. Of a frame that breaks
-// off it returns what has come, along with the error, which is one of those of Read.
+// ReadFrame waits for the next non-empty DATA frame and returns the whole payload, or the rest left
+// by Read. ReadFrame needs Config.KeepFrames, and must not be called concurrently with another
+// ReadFrame or Read. If the stream breaks off within a frame, ReadFrame returns the received part
+// and the error of Read.
 //
-// If the peer has sent more than a thousand frames that nobody has read, those that
-// follow come as one.
+// If the peer has sent more than a thousand unread frames, ReadFrame returns the following frames
+// as one.
 func (r *RawStream) ReadFrame() ([]byte, error) {
 	r = r.made()
 	var frame []byte
 	for {
 		_, come := r.st.in.inFrame()
-		room := max(come, 1) // nothing has come: wait for the first byte
+		room := max(come, 1) // if no byte has arrived, wait for the first byte
 		have := len(frame)
 		if cap(frame)-have < room {
 			frame = append(make([]byte, 0, max(have+room, 2*have)), frame...)

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// ErrInvalidHeader is what errors match that say why a header block cannot be sent.
+// ErrInvalidHeader is matched by errors about invalid header blocks to send.
 var ErrInvalidHeader = errors.New("spdy: invalid header block")
 
-// ErrReplied is returned by RawStream.Reply for a stream that has been replied to,
-// which the first Write does too.
+// ErrReplied is returned by RawStream.Reply for a stream with a reply; the first Write also sends a
+// reply.
 var ErrReplied = errors.New("spdy: the stream has been replied to")
 
 var (
@@ -21,11 +21,11 @@ var (
 	errNoStatus = errors.New("spdy: 0 is not a status to reset a stream with")
 )
 
-// NewHeaderBlock turns an http.Header into a header block: names in lower case and
-// in order, the values of one name joined by NUL. HTTPHeader gives back the same,
-// with canonical names; a name without values is left out. It fails, with an error
-// that matches ErrInvalidHeader, if a name is no token or a value has control bytes
-// in it or is empty beside others, which the protocol cannot express.
+// NewHeaderBlock converts an http.Header to a header block: names in lower case and sorted, the
+// values of one name joined by NUL. Names without values are left out. HTTPHeader converts back,
+// with canonical names. NewHeaderBlock fails, with an error that matches ErrInvalidHeader, if a
+// name is no token, a value has control bytes, or an empty value stands beside others, which the
+// protocol cannot express.
 func NewHeaderBlock(h http.Header) (HeaderBlock, error) {
 	keys := make([]string, 0, len(h))
 	for key, values := range h {
@@ -61,7 +61,7 @@ func (h HeaderBlock) has(name string) bool {
 	return ok
 }
 
-// check finds out whether a block may be sent.
+// check returns an error if the block may not be sent.
 func (h HeaderBlock) check(v Version, rules pairRules) error {
 	for i := range h {
 		if err := rules.check(v, []byte(h[i].Name), []byte(h[i].Value)); err != nil {
@@ -74,9 +74,9 @@ func (h HeaderBlock) check(v Version, rules pairRules) error {
 	return nil
 }
 
-// HTTPHeader returns the block as an http.Header: names in their canonical form,
-// values split at NUL. The result is a copy. A field whose name or value HTTP does not allow,
-// see Config.LenientHeaders, is left out.
+// HTTPHeader returns the block as an http.Header: names in canonical form, values split at NUL. The
+// result is a copy. Fields with names or values that HTTP does not allow are left out, see
+// Config.LenientHeaders.
 func (h HeaderBlock) HTTPHeader() http.Header {
 	header := make(http.Header, len(h))
 	for i := range h {
@@ -109,11 +109,10 @@ func (r *RawStream) emptyBlock() *[]byte {
 	return block
 }
 
-// Reply answers the opener of an accepted stream with a header block, which may be
-// empty, and with fin set closes our half. It can be called once, before anything
-// is written; an application that does not call it replies with its first Write or
-// CloseWrite. It fails with ErrReplied, with an error that matches ErrInvalidHeader,
-// or with why the stream ended.
+// Reply answers the opener of an accepted stream with a header block, which may be empty, and, if
+// fin is set, closes our half. Reply can be called once, before the first write. Without a call,
+// the first Write or CloseWrite sends an empty reply. Reply fails with ErrReplied, with an error
+// that matches ErrInvalidHeader, or with the error that ended the stream.
 func (r *RawStream) Reply(h HeaderBlock, fin bool) error {
 	r = r.made()
 	if r.closed.Load() {
@@ -157,8 +156,8 @@ func (r *RawStream) replyLocked(block *[]byte, fin bool) {
 	st.session.queueHeadersLocked(headerJob{st: st, typ: FrameSynReply, flags: flags, block: block})
 }
 
-// replyEmpty replies with an empty block unless that has been done, and reports
-// whether it did.
+// replyEmpty queues an empty reply unless a reply has been sent, and reports whether it queued the
+// reply.
 func (r *RawStream) replyEmpty(fin bool) (replied bool, err error) {
 	if r.answered.Load() {
 		return false, nil
@@ -180,11 +179,10 @@ func (r *RawStream) replyEmpty(fin bool) (replied bool, err error) {
 	return true, nil
 }
 
-// AwaitReply waits for the peer's reply to a stream of ours and returns its header
-// block, which may be empty. It fails with the context's error, which leaves the
-// stream as it is (see Reset), or with why the stream ended: a *StreamError that is
-// Retryable if the peer refused it. Bytes can be written before; it may be called
-// any number of times.
+// AwaitReply waits for the peer's reply to a stream of ours and returns the reply's header block,
+// which may be empty. It fails with the context's error, which leaves the stream open (see Reset),
+// or with the error that ended the stream: a *StreamError that is Retryable if the peer refused the
+// stream. The caller may write before the reply, and may call AwaitReply any number of times.
 func (r *RawStream) AwaitReply(ctx context.Context) (HeaderBlock, error) {
 	r = r.made()
 	if r.st.replied == nil || r.st.oneWay {
@@ -193,16 +191,16 @@ func (r *RawStream) AwaitReply(ctx context.Context) (HeaderBlock, error) {
 	return r.st.awaitReply(ctx)
 }
 
-// SendHeaders sends a HEADERS frame, which reaches the peer after the headers, and
-// before the bytes, that are sent later. It replies first if that has not been done, and
+// SendHeaders sends a HEADERS frame. The frame reaches the peer before headers and bytes sent
+// later, and after headers sent before. If no reply has been sent, SendHeaders replies first; it
 // fails as Reply and Write do.
 //
-// SendHeaders returns when the block waits for the network beside no more than 64 KiB of
-// other blocks of the stream. Before that it waits, as Write does: until the write deadline
-// passes (os.ErrDeadlineExceeded), the stream ends, or our half is closed. Without fin the
-// frame may overtake the bytes of a Write that is
-// under way. With fin set it follows them, and closes our half. If the write deadline cuts that
-// Write short, the stream is reset without FIN, because not all has been written.
+// SendHeaders returns when the block is queued for the network beside no more than 64 KiB of other
+// blocks of the stream. Until then it blocks, as Write does: until the write deadline passes
+// (os.ErrDeadlineExceeded), the stream ends, or our half is closed. Without fin the frame may
+// overtake the bytes of a concurrent Write. With fin set the frame follows those bytes, and closes
+// our half. If the write deadline cuts that Write short, the stream is reset without FIN, because
+// bytes are missing.
 func (r *RawStream) SendHeaders(h HeaderBlock, fin bool) error {
 	r = r.made()
 	if r.closed.Load() {
@@ -219,11 +217,10 @@ func (r *RawStream) SendHeaders(h HeaderBlock, fin bool) error {
 	return r.st.sendHeaders(FrameHeaders, block, fin)
 }
 
-// ReceiveHeaders waits for the next HEADERS frame and returns its block. A peer can
-// have Config.MaxHeaderBytes of them wait; more costs it the stream. After the
-// peer's FIN it returns io.EOF, after another end why the stream broke off, and
-// ErrStreamClosed after Close, CloseRead or Reset. The end of the context leaves the
-// stream as it is.
+// ReceiveHeaders waits for the next HEADERS frame and returns the block. Blocks of up to
+// Config.MaxHeaderBytes may be queued; if the peer sends more, the stream is reset. After the
+// peer's FIN ReceiveHeaders returns io.EOF, after another end the reason, and after Close,
+// CloseRead or Reset ErrStreamClosed. The end of the context leaves the stream open.
 func (r *RawStream) ReceiveHeaders(ctx context.Context) (h HeaderBlock, err error) {
 	r = r.made()
 	look := func() (bell chan struct{}) {
@@ -240,7 +237,7 @@ func (r *RawStream) ReceiveHeaders(ctx context.Context) (h HeaderBlock, err erro
 	return h, err
 }
 
-// nextHeaders takes the oldest late block, or returns the bell to wait for.
+// nextHeaders removes and returns the oldest late block, or returns the bell to wait for.
 func (r *RawStream) nextHeaders() (h HeaderBlock, bell chan struct{}, err error) {
 	st, s := &r.st, r.st.session
 	s.mu.Lock()
@@ -251,14 +248,14 @@ func (r *RawStream) nextHeaders() (h HeaderBlock, bell chan struct{}, err error)
 	end := st.in.ending()
 	switch {
 	case end == ErrStreamClosed || len(r.late) == 0 && end != nil:
-		r.ringLateLocked() // for whoever else waits
+		r.ringLateLocked() // for other waiting callers
 		return nil, nil, end
 	case len(r.late) == 0:
 		return nil, r.lateBell, nil
 	}
 	late := r.late[0]
 	r.late[0] = lateBlock{}
-	r.late = r.late[1:] // in constant time: a peer can have many wait
+	r.late = r.late[1:] // in constant time: many blocks may be queued
 	st.late.bytes -= late.size
 	if !st.ended {
 		r.keptLocked(r.kept - late.kept)
@@ -269,16 +266,16 @@ func (r *RawStream) nextHeaders() (h HeaderBlock, bell chan struct{}, err error)
 	return late.header, nil, nil
 }
 
-// A lateBlock is the block of a HEADERS frame that has not been received yet.
+// A lateBlock is the block of a HEADERS frame not yet received by the application.
 type lateBlock struct {
 	header HeaderBlock
-	size   int // as encoded, which is what a sender looks at
-	kept   int // what it takes to keep it
+	size   int // uncompressed size, which a sender can compute
+	kept   int // bytes of memory used by the block
 }
 
-// addLateLocked keeps the block of the HEADERS frame that the receiver has just read until
-// the application receives it. Unlike those of HTTP, its names may occur again. It returns
-// why the stream has to be reset if too much waits.
+// addLateLocked queues the block of the HEADERS frame just read, until the application receives it.
+// Unlike names of HTTP trailers, the names may repeat earlier names. If too much is queued,
+// addLateLocked returns the reason for resetting the stream.
 func (r *RawStream) addLateLocked(h HeaderBlock) *StreamError {
 	st, s := &r.st, r.st.session
 	size, kept, late := s.inflate.size, s.keptBytes(h), st.makeLateLocked()

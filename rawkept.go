@@ -2,40 +2,39 @@ package spdy
 
 import "container/heap"
 
-// This file bounds the header blocks that a session keeps for its raw streams until the
-// application takes them. AcceptStream takes the block of a SYN_STREAM, ReceiveHeaders that of
-// a HEADERS frame. A block that the application has taken belongs to the application: an open
-// stream keeps one of at most Config.MaxHeaderBytes, and slots bound the open streams. So no
-// stream is reset for what its application has taken already.
+// This file bounds the header blocks stored for raw streams until the application receives them.
+// AcceptStream delivers the block of a SYN_STREAM, ReceiveHeaders the block of a HEADERS frame. A
+// delivered block belongs to the application: an open stream holds one block of at most
+// Config.MaxHeaderBytes, and slots bound the open streams. So no stream is reset for blocks already
+// received by the application.
 
-// rawKept counts the header blocks of a session's raw streams that wait for the application.
-// Guarded by Session.mu.
+// rawKept counts the undelivered header blocks of a session's raw streams. Guarded by Session.mu.
 type rawKept struct {
 	bytes   int64
-	holders rawHolders // the streams that hold them
-	payer   *RawStream // has lost its blocks, and is to be reset, see payRaw; nil if none is
+	holders rawHolders // the streams that hold the blocks
+	payer   *RawStream // stream with forfeited blocks, to be reset, see payRaw; nil if there is none
 }
 
-// keptBytes is how many bytes it takes to keep h, the block that the receiver has just read.
+// keptBytes returns the memory needed to store h, the block just read.
 func (s *Session) keptBytes(h HeaderBlock) int {
 	const pair, block = 32, 64
 	return s.inflate.size + (pair-2*nvIntSize(s.version))*len(h) + block
 }
 
-// rawHeaderFactor times MaxHeaderBytes is what the waiting header blocks of all raw streams of
-// a session may take together. The streams would allow a peer much more.
+// rawHeaderFactor times MaxHeaderBytes is the bound of the undelivered header blocks of all raw
+// streams of a session. The limits per stream would allow a peer much more.
 const rawHeaderFactor = 16
 
-// modestHeader is what each raw stream may at least hold in waiting header blocks: a stream that
-// holds no more is not refused or reset for the blocks of others.
+// modestHeader is the amount of undelivered header blocks each raw stream may always hold: a stream
+// that holds no more is not refused or reset because of the blocks of others.
 const modestHeader = 4 << 10
 
-// rawHeadersFull is why streams are refused or reset at that bound.
+// rawHeadersFull is the reason for refusing or resetting streams at that bound.
 const rawHeadersFull = "the header blocks of all streams are too large"
 
-// rawHeaderLimit is how many bytes of header blocks may wait. It covers modest blocks of all
-// streams that may be open or wait in the accept queue: if others exceed it, one of them holds
-// more than a modest block.
+// rawHeaderLimit returns the bound of undelivered header blocks in bytes. It covers modest blocks
+// of all streams that may be open or in the accept queue: if the total exceeds the bound, some
+// stream holds more than a modest block.
 func (s *Session) rawHeaderLimit() int64 {
 	streams := int64(s.conf.MaxConcurrentStreams)
 	if q, ok := s.app.(*acceptQueue); ok {
@@ -45,10 +44,9 @@ func (s *Session) rawHeaderLimit() int64 {
 	return max(rawHeaderFactor*most, streams*min(most, modestHeader))
 }
 
-// keepLocked counts n more bytes that wait for the application. At the bound the stream that
-// holds most pays: if that is r, keepLocked reports false; another one loses its blocks and
-// becomes the payer, which the receiver resets when it has left the lock, see payRaw.
-// Receiver only.
+// keepLocked counts n more undelivered bytes. At the bound the largest holder pays. If that is r,
+// keepLocked reports false. Another stream forfeits its blocks and becomes the payer, which the
+// receiver resets after releasing the lock, see payRaw. Receiver only.
 func (r *RawStream) keepLocked(n int) bool {
 	s := r.st.session
 	if s.rawKept == nil {
@@ -68,9 +66,9 @@ func (r *RawStream) keepLocked(n int) bool {
 	return true
 }
 
-// keptLocked lowers the number of bytes that wait for the stream's application to n.
+// keptLocked lowers the number of undelivered bytes of the stream to n.
 func (r *RawStream) keptLocked(n int) {
-	if s := r.st.session; s.rawKept != nil { // else nothing has been counted
+	if s := r.st.session; s.rawKept != nil { // else no bytes have been counted
 		s.ledger.keepsLocked(n-r.kept, n)
 		r.setKeptLocked(n)
 	}
@@ -83,8 +81,8 @@ func (r *RawStream) setKeptLocked(n int) {
 	k.holders.place(r)
 }
 
-// forfeitLocked drops the blocks that wait for the application of a stream. One that nobody has
-// accepted will not be accepted any more.
+// forfeitLocked drops the undelivered blocks of a stream. An unaccepted stream can no longer be
+// accepted.
 func (r *RawStream) forfeitLocked() {
 	if !r.taken {
 		r.dropped, r.header = true, nil
@@ -93,11 +91,11 @@ func (r *RawStream) forfeitLocked() {
 	r.keptLocked(0)
 }
 
-// payRaw resets the stream that keepLocked has chosen. Nobody is charged: the streams of a peer
-// may be of different users.
+// payRaw resets the stream chosen by keepLocked. The peer is not charged: the streams may belong to
+// different users.
 func (s *Session) payRaw() {
 	k := s.rawKept
-	if k == nil || k.payer == nil { // which only the receiver changes
+	if k == nil || k.payer == nil { // only the receiver changes payer
 		return
 	}
 	r := k.payer
@@ -111,23 +109,23 @@ func (s *Session) payRaw() {
 		s.spoilStream(&r.st, e)
 	}
 	if dropped {
-		s.credit(r.st.discard()) // what came before a FIN
+		s.credit(r.st.discard()) // bytes received before a FIN
 	}
 }
 
-// takeLocked notes that the application has the stream, or nobody will.
+// takeLocked records that the application has the stream, or that no caller will accept it.
 func (r *RawStream) takeLocked() {
 	r.taken = true
 	if r.st.ended {
-		r.keptLocked(0) // it receives no more
+		r.keptLocked(0) // the stream receives no more
 		return
 	}
 	r.keptLocked(r.kept - r.opening)
 	r.opening = 0
 }
 
-// endedLocked gives back what a stream that has ended holds: everything if the application has
-// the stream, or if it broke off before anybody accepted it.
+// endedLocked releases the blocks of an ended stream: all of them if the application has the
+// stream, or if the stream broke off before it was accepted.
 func (r *RawStream) endedLocked() {
 	switch {
 	case r == nil:
@@ -138,11 +136,11 @@ func (r *RawStream) endedLocked() {
 	}
 }
 
-// rawHolders are the raw streams whose header blocks wait for the application: a heap with the
-// stream that holds most at the top. Guarded by Session.mu.
+// rawHolders are the raw streams with undelivered header blocks: a heap with the largest holder at
+// the top. Guarded by Session.mu.
 type rawHolders []*RawStream
 
-// place moves a stream to where it belongs, which may be nowhere.
+// place moves a stream to the right position in the heap, or removes the stream.
 func (q *rawHolders) place(r *RawStream) {
 	switch {
 	case r.kept > 0 && r.rank == 0:

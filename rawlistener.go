@@ -15,19 +15,18 @@ type rawListener struct {
 	closed  atomic.Bool // set by the first Close
 }
 
-// Listener returns a net.Listener whose Accept is AcceptStream: the streams that the peer of
-// a raw session opens serve a program that is made for connections, an http.Server for
-// example, or a gRPC server.
+// Listener returns a net.Listener whose Accept is AcceptStream. So a program made for connections,
+// such as an http.Server or a gRPC server, can serve the streams opened by the peer of a raw
+// session.
 //
-// Close of the listener ends its Accepts with net.ErrClosed. The session goes on, and so do the
-// streams that have been accepted. Close of the last listener that is open, while no AcceptStream waits,
-// refuses the streams that nobody has accepted, and those that come later, until the program
-// calls Listener or AcceptStream: nobody would serve them. The peer gets REFUSED_STREAM, as a TCP
-// port without a listener refuses connections, and may try again elsewhere. A stream that has ended
-// already is not lost. In a session without a listener, streams wait. Beyond
-// Config.AcceptBacklog the session refuses them in any case. When the session has
-// ended Accept fails with the reason, which matches net.ErrClosed after an orderly end. All
-// listeners of a session take from the same streams.
+// Close of the listener ends its Accepts with net.ErrClosed. The session and the accepted streams
+// stay open. Close of the last open listener, while no AcceptStream is waiting, refuses unaccepted
+// streams, and later streams, until the program calls Listener or AcceptStream. The peer receives
+// REFUSED_STREAM, as a TCP port without a listener refuses connections, and may try again
+// elsewhere. Streams already ended remain available. In a session that never had a listener,
+// streams wait. Beyond Config.AcceptBacklog the session refuses streams in any case. When the
+// session has ended, Accept fails with the reason, which matches net.ErrClosed after an orderly
+// end. All listeners of a session accept from the same queue.
 func (s *Session) Listener() net.Listener {
 	s = s.made()
 	if q, ok := s.app.(*acceptQueue); ok {
@@ -49,7 +48,7 @@ func (l *rawListener) Accept() (net.Conn, error) {
 	return r, nil
 }
 
-// Close ends Accept. A second Close fails, as that of a net.TCPListener does.
+// Close ends Accept. A second Close fails, like the Close of a net.TCPListener.
 func (l *rawListener) Close() error {
 	if l.closed.Swap(true) {
 		return net.ErrClosed
@@ -64,7 +63,7 @@ func (l *rawListener) Close() error {
 // Addr returns the local address of the session's connection.
 func (l *rawListener) Addr() net.Addr { return l.session.LocalAddr() }
 
-// attend notes, in one of the counts of the queue, that somebody will accept.
+// attend increments one of the counts of the queue: a caller will accept streams.
 func (q *acceptQueue) attend(s *Session, count *int) {
 	s.mu.Lock()
 	*count++
@@ -72,9 +71,9 @@ func (q *acceptQueue) attend(s *Session, count *int) {
 	s.mu.Unlock()
 }
 
-// desert notes that a listener has been closed. With the last one go the streams that nobody has
-// accepted, as those in the backlog of a TCP listener. A stream that has ended stays: its peer
-// would not hear that it is lost.
+// desert records the close of a listener. The last listener to close discards the unaccepted
+// streams, like the backlog of a TCP listener. An ended stream stays, because the peer would not
+// learn of the loss.
 func (q *acceptQueue) desert(s *Session) {
 	var lost []*RawStream
 	s.mu.Lock()
@@ -96,7 +95,7 @@ func (q *acceptQueue) desert(s *Session) {
 	}
 }
 
-// refuse resets a stream that nobody has accepted, and nobody will.
+// refuse resets an unaccepted stream.
 func (r *RawStream) refuse() {
 	st := &r.st
 	st.session.credit(st.discard())

@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// A RawStream is a stream of bytes in both directions, with header blocks beside
-// them: a net.Conn whose two halves close by themselves. It comes from
-// Session.OpenStream or Session.AcceptStream.
+// A RawStream is a bidirectional byte stream with header blocks beside the bytes: a net.Conn whose
+// two directions close independently. Session.OpenStream and Session.AcceptStream return
+// RawStreams.
 //
-// What a stream does not read never holds up another one: it holds its own window
-// and its share of the session's. Its end is the peer's FIN, and only that reads as
-// io.EOF; a stream that broke off reads as a *TruncatedError. It must be closed:
-// bytes that nobody reads keep their part of the session's window.
+// Unread bytes of a stream never block another stream: the bytes use the stream's own window and
+// its share of the session's. A stream ends with the peer's FIN, and only the FIN reads as io.EOF;
+// a stream that broke off reads as a *TruncatedError. A RawStream must be closed: unread bytes keep
+// their part of the session's window.
 //
-// All methods may be called by any number of goroutines at once. Reads share the
-// bytes among them, and each Write's bytes stay together.
+// All methods may be called by any number of goroutines at once. Concurrent Reads share the bytes,
+// and the bytes of each Write stay together.
 type RawStream struct {
 	st Stream
 
 	header   HeaderBlock // of the SYN_STREAM; immutable once the application has the stream
-	answered atomic.Bool // no reply is to be sent any more, or ever
+	answered atomic.Bool // no reply remains to be sent
 	closed   atomic.Bool // Close or Reset has been called
 
 	// Guarded by Session.mu.
 	held     []headerJob   // HEADERS that wait for the peer's reply, see FlowControlPeerUnaware
 	late     []lateBlock   // of HEADERS frames, not received by the application yet
-	lateBell chan struct{} // doorbell for ReceiveHeaders, made when it first waits
-	kept     int           // bytes of header blocks that wait for the application, see rawKept
-	opening  int           // those of the SYN_STREAM
-	rank     int           // its place in rawKept.holders, from 1; 0 if it has none
-	withheld int64         // credit that is kept back from the peer, see withholding
-	taken    bool          // the application has the stream, or nobody will
-	dropped  bool          // its header block is gone: AcceptStream passes over it
+	lateBell chan struct{} // doorbell for ReceiveHeaders, made when ReceiveHeaders first waits
+	kept     int           // bytes of undelivered header blocks, see rawKept
+	opening  int           // the part of kept that is the SYN_STREAM's block
+	rank     int           // position in rawKept.holders, from 1; 0 if it has none
+	withheld int64         // credit withheld from the peer, see withholding
+	taken    bool          // the application has the stream, or no caller will accept it
+	dropped  bool          // the header block is discarded: AcceptStream skips the stream
 }
 
 var _ net.Conn = (*RawStream)(nil)
@@ -56,16 +56,14 @@ func (r *RawStream) Session() *Session { return r.st.session }
 // ID returns the number of the stream: odd if the client opened it.
 func (r *RawStream) ID() uint32 { return r.st.id }
 
-// Parent returns the number of the stream that this one belongs to, 0 if none. It
-// is what the opener said and need not exist.
+// Parent returns the number of the stream's parent, 0 if none. The opener chose the number, and the
+// parent need not exist.
 func (r *RawStream) Parent() uint32 { return r.st.assoc }
 
-// Priority returns the priority that the stream was opened with, 0 (the most
-// urgent) to 7.
+// Priority returns the priority that the stream was opened with, 0 (the most urgent) to 7.
 func (r *RawStream) Priority() uint8 { return r.st.priority }
 
-// Header returns the header block that the stream was opened with. It must not be
-// changed.
+// Header returns the header block that the stream was opened with. The caller must not modify it.
 func (r *RawStream) Header() HeaderBlock { return r.header }
 
 // String returns the number of the stream.
@@ -77,19 +75,17 @@ func (r *RawStream) LocalAddr() net.Addr { return r.made().st.session.LocalAddr(
 // RemoteAddr returns the address of the peer.
 func (r *RawStream) RemoteAddr() net.Addr { return r.made().st.session.RemoteAddr() }
 
-// Done returns a channel that is closed when the stream has ended: both halves are
-// closed, either side has reset it, or the session is over. Bytes that have come
-// before may still be unread.
+// Done returns a channel that is closed when the stream has ended: both halves are closed, either
+// side has reset the stream, or the session is over. Bytes received before may still be unread.
 func (r *RawStream) Done() <-chan struct{} { return r.made().st.done }
 
-// Err returns nil while the stream is open, ErrStreamClosed after a regular end or a
-// Close, and else why it broke off: a *StreamError, or what ended the session.
+// Err returns nil while the stream is open, ErrStreamClosed after a regular end or a Close, and
+// else the reason: a *StreamError, or the error that ended the session.
 func (r *RawStream) Err() error { return r.made().st.endReason() }
 
-// Read reads what the peer sends. It returns io.EOF after the peer's FIN and never
-// else; a *TruncatedError if the stream broke off before; os.ErrDeadlineExceeded
-// when the read deadline passes; and ErrStreamClosed, which matches net.ErrClosed,
-// after Close, CloseRead or Reset.
+// Read reads bytes from the peer. It returns io.EOF only after the peer's FIN; a *TruncatedError if
+// the stream broke off before; os.ErrDeadlineExceeded when the read deadline passes; and
+// ErrStreamClosed, which matches net.ErrClosed, after Close, CloseRead or Reset.
 func (r *RawStream) Read(p []byte) (int, error) {
 	r = r.made()
 	if r.closed.Load() {
@@ -98,11 +94,11 @@ func (r *RawStream) Read(p []byte) (int, error) {
 	return r.st.read(p)
 }
 
-// Write sends p and returns when all of it has been handed to the network, which
-// may wait for the peer's window. It returns less, and why, when the write deadline
-// passes (os.ErrDeadlineExceeded), the stream or the session ends, or our half is
-// closed (ErrStreamClosed). The first Write to an accepted stream that has not been
-// replied to replies with an empty header block.
+// Write sends p and returns when all of p has been handed to the network, which may wait for the
+// peer's window. It returns a smaller count and the reason when the write deadline passes
+// (os.ErrDeadlineExceeded), the stream or the session ends, or our half is closed
+// (ErrStreamClosed). The first Write to an accepted stream without a reply sends a reply with an
+// empty header block.
 func (r *RawStream) Write(p []byte) (int, error) {
 	r = r.made()
 	if r.closed.Load() {
@@ -116,10 +112,10 @@ func (r *RawStream) Write(p []byte) (int, error) {
 	return r.st.write(p, false)
 }
 
-// CloseWrite closes our half: the peer reads io.EOF after what has been written. It
-// waits for a Write that is under way, and replies if that has not been done. It
-// fails with ErrStreamClosed if our half is closed, or with why the stream ended. That the
-// peer has called Close is no failure, as with TCP: what it has sent is there to be read.
+// CloseWrite closes our half: the peer reads io.EOF after the written bytes. CloseWrite waits for a
+// running Write, and replies first if no reply has been sent. It fails with ErrStreamClosed if our
+// half is closed, or with the error that ended the stream. A Close by the peer is no failure, as
+// with TCP: the peer's bytes can still be read.
 func (r *RawStream) CloseWrite() error {
 	r = r.made()
 	if r.closed.Load() {
@@ -131,10 +127,10 @@ func (r *RawStream) CloseWrite() error {
 	return r.st.finishWrite()
 }
 
-// CloseRead says that nobody will read any more: reads fail with ErrStreamClosed,
-// and what has come and still comes is thrown away. A peer that has used up the
-// stream's window for such bytes gets a RST_STREAM(CANCEL) as soon as our half is
-// closed too; until then it waits. The error is always nil.
+// CloseRead stops reading: reads fail with ErrStreamClosed, and received and later bytes are
+// discarded. A peer that has used up the stream's window for discarded bytes receives a
+// RST_STREAM(CANCEL) as soon as our half is closed too; until then the peer is blocked. The error
+// is always nil.
 func (r *RawStream) CloseRead() error {
 	r = r.made()
 	r.st.stopReading()
@@ -142,20 +138,19 @@ func (r *RawStream) CloseRead() error {
 	return nil
 }
 
-// Close gives the stream up: it closes our half behind what has been written, so
-// that the peer reads all of it and then io.EOF, and throws away what has come and
-// nobody has read. If the peer's half is still open, a RST_STREAM(CANCEL) follows
-// our FIN: nothing of the stream is left behind on either side.
+// Close closes the stream: our half closes after the written bytes, so that the peer reads all of
+// them and then io.EOF. Close discards unread bytes. If the peer's half is still open, a
+// RST_STREAM(CANCEL) follows our FIN, so neither side keeps state of the stream.
 //
-// Close does not wait for the network, and a Write that is under way returns. What it
-// has not sent yet is still sent if it fits the peer's windows at that moment: of a stream
-// 256 KiB at most, of all streams of a session 1 MiB. If that is all, the Write succeeds and the
-// FIN follows. Else the Write returns the number of bytes that are sent, and a RST_STREAM
-// follows them without FIN, because not all has been written. The stream
-// takes its slot of the session until that has left.
+// Close does not wait for the network, and a running Write returns. The unsent bytes of the Write
+// are still sent if they fit the peer's windows at that moment: 256 KiB at most for one stream, 1
+// MiB at most for all streams of a session. If all bytes fit, the Write succeeds and the FIN
+// follows. Else the Write returns the number of bytes that are sent, and a RST_STREAM follows them
+// without FIN, because bytes are missing. The stream occupies a slot of the session until these
+// frames have been sent.
 //
-// Other calls that are under way, and all later ones, fail with ErrStreamClosed, which
-// matches net.ErrClosed; a second Close does nothing. The error is always nil.
+// Other running calls, and all later calls, fail with ErrStreamClosed, which matches net.ErrClosed;
+// a second Close does nothing. The error is always nil.
 func (r *RawStream) Close() error {
 	r = r.made()
 	if r.closed.Swap(true) {
@@ -180,8 +175,8 @@ func (r *RawStream) Close() error {
 	return nil
 }
 
-// closeLocked queues what Close has to say. It takes the block, which is an empty
-// one, if it needs it. It reports true if the stream has to be reset instead.
+// closeLocked queues the frames of Close. If it needs the empty block, it takes ownership of the
+// block. It reports true if the stream has to be reset instead.
 func (r *RawStream) closeLocked(block **[]byte) (cut bool) {
 	return r.st.giveUpLocked(func() {
 		if r.st.state.ours || r.st.state.replied {
@@ -193,11 +188,10 @@ func (r *RawStream) closeLocked(block **[]byte) (cut bool) {
 	})
 }
 
-// Reset ends the stream at once, in both directions and whatever has been closed
-// before: the peer gets a RST_STREAM with the status, unless the stream has ended
-// already. What was unread or not yet sent is thrown away. Calls that are under
-// way, and all later ones, fail with an error that matches net.ErrClosed. It fails
-// for the status 0, which must not be sent, and does nothing then.
+// Reset ends the stream at once, in both directions, whichever halves are closed: the peer receives
+// a RST_STREAM with the status, unless the stream has ended already. Unread and unsent bytes are
+// discarded. Running calls, and all later calls, fail with an error that matches net.ErrClosed. For
+// the status 0, which must not be sent, Reset fails and does nothing.
 func (r *RawStream) Reset(status RstStatus) error {
 	r = r.made()
 	if status == 0 { // SPEC X4
@@ -211,7 +205,7 @@ func (r *RawStream) Reset(status RstStatus) error {
 	return nil
 }
 
-// SetDeadline sets the deadlines of reads and of writes.
+// SetDeadline sets the read and write deadlines.
 func (r *RawStream) SetDeadline(t time.Time) error {
 	r = r.made()
 	if err := r.SetReadDeadline(t); err != nil {
@@ -220,9 +214,9 @@ func (r *RawStream) SetDeadline(t time.Time) error {
 	return r.SetWriteDeadline(t)
 }
 
-// SetReadDeadline makes reads that wait at t or later fail with
-// os.ErrDeadlineExceeded, those that are under way too. The zero time means never.
-// Other streams do not notice. It fails with ErrStreamClosed after Close.
+// SetReadDeadline makes reads that are waiting at t or later fail with os.ErrDeadlineExceeded,
+// including reads already running. The zero time means never. Other streams are not affected.
+// SetReadDeadline fails with ErrStreamClosed after Close.
 func (r *RawStream) SetReadDeadline(t time.Time) error {
 	r = r.made()
 	if r.closed.Load() {
@@ -231,8 +225,8 @@ func (r *RawStream) SetReadDeadline(t time.Time) error {
 	return r.st.SetReadDeadline(t)
 }
 
-// SetWriteDeadline is SetReadDeadline for writes. A Write that fails so has sent as
-// much as it returns, and the stream stays usable.
+// SetWriteDeadline is SetReadDeadline for writes. A Write that times out returns the number of
+// bytes sent, and the stream stays usable.
 func (r *RawStream) SetWriteDeadline(t time.Time) error {
 	r = r.made()
 	if r.closed.Load() {
@@ -241,16 +235,16 @@ func (r *RawStream) SetWriteDeadline(t time.Time) error {
 	return r.st.SetWriteDeadline(t)
 }
 
-// WriteTo writes what the peer sends to w, as it comes, until its FIN. It holds a
-// buffer only while there is something to write, which makes io.Copy from an idle
-// stream cost nothing. A nil error means that all has been read and written.
+// WriteTo writes the bytes from the peer to w as they arrive, until the peer's FIN. It holds a
+// buffer only while data is pending, so io.Copy from an idle stream costs no memory. After a nil
+// error, all bytes have been read and written.
 func (r *RawStream) WriteTo(w io.Writer) (n int64, err error) {
 	r = r.made()
 	return r.st.writeTo(w, r)
 }
 
-// ReadFrom writes what src has, until it ends, through a pooled buffer. It makes
-// io.Copy to a stream allocate nothing.
+// ReadFrom writes the bytes of src, until src ends, through a pooled buffer, so that io.Copy to a
+// stream does not allocate.
 func (r *RawStream) ReadFrom(src io.Reader) (n int64, err error) {
 	if src == nil {
 		return 0, errNoReader
@@ -258,9 +252,8 @@ func (r *RawStream) ReadFrom(src io.Reader) (n int64, err error) {
 	return copyPooled(r.made(), src)
 }
 
-// lostLocked reports that a stream has broken off and left nothing to read. One that
-// has come to its FIN is not lost, even if it was reset afterwards: Close does that. One
-// whose header block is gone is.
+// lostLocked reports whether a stream has broken off with no data left to read, or its header block
+// is discarded. A stream with the peer's FIN is not lost, even if reset afterwards, as by Close.
 func (r *RawStream) lostLocked() bool {
 	return r.dropped || r.st.ended && r.st.in.ending() != io.EOF && r.st.in.buffered() == 0
 }

@@ -7,40 +7,39 @@ import (
 	"sync/atomic"
 )
 
-// readBufferSize is what the receiver borrows while bytes keep coming.
+// readBufferSize is the size of the buffer borrowed by the receiver while data keeps arriving.
 const readBufferSize = 32 << 10
 
-// idleBufferSize is what a session holds while it waits for a frame.
+// idleBufferSize is the size of the buffer held by a session waiting for a frame.
 const idleBufferSize = 512
 
 var readBufferPool = sync.Pool{New: func() any { return new([readBufferSize]byte) }}
 
-// A reader reads frames off the network for the receiver. While nothing comes it
-// holds idleBufferSize bytes; it borrows a large buffer when a read filled the
-// small one, and gives it back when a read has drained the socket, so that many
-// idle sessions cost little and a busy one makes few system calls.
+// A reader reads frames from the network for the receiver. While idle it holds idleBufferSize
+// bytes. It borrows a large buffer when a read filled the small one, and returns it when a read has
+// drained the socket, so that many idle sessions cost little and a busy session makes few system
+// calls.
 type reader struct {
 	conn  net.Conn
 	idle  [idleBufferSize]byte
 	large *chunk     // of readBufferSize bytes
-	buf   []byte     // what is read and not consumed; a part of idle, or of large if there is one
-	alive *keepalive // is told when something comes; may be nil
-	more  bool       // the last read filled its buffer: more is likely waiting
+	buf   []byte     // read but not consumed; a part of large, else of idle
+	alive *keepalive // notified when bytes arrive; may be nil
+	more  bool       // the last read filled its buffer: the socket likely holds more
 
-	dialect uint8 // version in the peer's first control frame, or the session's after one of that; 0 before
+	dialect uint8 // version in the peer's first control frame, or the session's once a frame of that version arrives; 0 before
 
-	// doubted is true if the next frame shows that the peer is there after all, see suspicion.go.
-	// The field is here because it takes no memory here.
+	// doubted is true if the next frame proves that the peer is alive, see suspicion.go. The field
+	// is here because it needs no extra memory here.
 	doubted atomic.Bool
 	long    []byte // a control frame that fits neither buffer; nil between frames
 
 	ledger *ledger // is charged for the buffers; may be nil
 
-	total atomic.Int64 // bytes read; others may look
+	total atomic.Int64 // bytes read; other goroutines may load it
 }
 
-// fill reads more bytes behind those in buf, of which there must be none or few
-// enough to leave room.
+// fill reads more bytes after the bytes in buf, which must be empty or leave room.
 func (r *reader) fill() error {
 	if len(r.buf) == 0 {
 		if r.more && r.large == nil {
@@ -72,14 +71,14 @@ func (r *reader) fill() error {
 	}
 }
 
-// preload makes bytes that somebody else has read the first to be read here. There
-// must be fewer than idleBufferSize.
+// preload makes bytes already read by another reader the first bytes of r. The bytes must be fewer
+// than idleBufferSize.
 func (r *reader) preload(p []byte) {
 	r.buf = r.idle[:copy(r.idle[:], p)]
 	r.total.Add(int64(len(p)))
 }
 
-// borrow takes a large buffer.
+// borrow borrows a large buffer.
 func (r *reader) borrow() {
 	r.large = getChunk(readBufferSize)
 	r.ledger.lend(readBufferSize)
@@ -93,15 +92,15 @@ func (r *reader) release() {
 	}
 }
 
-// close gives every buffer back. Nothing may be read afterwards.
+// close returns all buffers. Nothing may be read afterwards.
 func (r *reader) close() {
 	r.buf, r.long = nil, nil
 	r.release()
 	r.ledger.giveFrame()
 }
 
-// first reads until what has come is enough for a judgement of the peer's first bytes, which
-// stay to be read. An error of the connection that cuts them short is returned too.
+// first reads until enough bytes have arrived to classify the peer's first bytes, and leaves the
+// bytes in the buffer. A connection error that cuts the bytes short is returned too.
 func (r *reader) first() (verdict verdictOnFirst, protocol string, err error) {
 	for {
 		verdict, protocol = judgeFirst(r.buf, err != nil)
@@ -115,8 +114,8 @@ func (r *reader) first() (verdict verdictOnFirst, protocol string, err error) {
 	}
 }
 
-// header reads the common 8 bytes of a frame. The error is io.EOF only if the
-// peer ended exactly between two frames.
+// header reads the common 8 bytes of a frame. The error is io.EOF only if the peer ended exactly
+// between two frames.
 func (r *reader) header() (frameHeader, error) {
 	r.ledger.giveFrame()
 	for len(r.buf) < frameHeaderSize {
@@ -135,8 +134,8 @@ func (r *reader) header() (frameHeader, error) {
 	return h, nil
 }
 
-// some returns between 1 and n bytes that have arrived, reading if there are
-// none. They are valid until the next call.
+// some returns between 1 and n received bytes, reading if the buffer is empty. The bytes are valid
+// until the next call.
 func (r *reader) some(n int) ([]byte, error) {
 	if len(r.buf) == 0 {
 		if err := r.fill(); err != nil {
@@ -148,12 +147,12 @@ func (r *reader) some(n int) ([]byte, error) {
 	return p, nil
 }
 
-// mostOfBuffer is how many bytes of DATA a large buffer must hold for it to be handed on
-// as it is, so that what is unread takes no more than a third more memory than it is long.
+// mostOfBuffer is the number of DATA bytes that a large buffer must hold to be handed on without
+// copying, so that unread data wastes at most a third of its length.
 const mostOfBuffer = readBufferSize / 4 * 3
 
-// piece is some for bytes that are to be kept: where they are most of the large buffer,
-// it gives that away, as a chunk, and copies nothing.
+// piece is some for bytes that are to be kept: if they fill most of the large buffer, piece hands
+// the buffer over as a chunk, without a copy.
 func (r *reader) piece(n int) (p []byte, whole *chunk, err error) {
 	if p, err = r.some(n); err != nil {
 		return nil, nil, err
@@ -175,9 +174,8 @@ func (r *reader) piece(n int) (p []byte, whole *chunk, err error) {
 	return nil, whole, nil
 }
 
-// exactly returns the n bytes of a control frame's payload, valid until the next
-// call. What does not fit the buffers is gathered in memory that grows with the
-// bytes that arrive.
+// exactly returns the n bytes of a control frame's payload, valid until the next call. Payloads
+// larger than the buffers are gathered in memory that grows with the bytes received.
 func (r *reader) exactly(n int) ([]byte, error) {
 	if n > readBufferSize {
 		return r.gather(n)
@@ -221,7 +219,7 @@ func (r *reader) gather(n int) ([]byte, error) {
 	return p, nil
 }
 
-// skip reads n bytes and forgets them.
+// skip reads and discards n bytes.
 func (r *reader) skip(n int) error {
 	moved := n
 	for n > 0 {

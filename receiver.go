@@ -5,11 +5,10 @@ import (
 	"slices"
 )
 
-// receiver reads frames and hands what they carry to the streams. It waits for
-// the network and for nothing else: bytes go into northbound buffers whose bound
-// the peer's window is, everything else is a doorbell, a latch or a queue that
-// refuses when full. It ends when reading fails, which the sender brings about
-// at the latest when it closes the connection.
+// receiver reads frames and delivers their contents to the streams. It blocks only on the network:
+// bytes are stored in northbound buffers bounded by the peer's window, and all other destinations
+// are doorbells, latches or queues that refuse when full. receiver ends when reading fails, at the
+// latest when the sender closes the connection.
 func (s *Session) receiver() {
 	defer close(s.end.receiveEnd)
 	defer s.in.close()
@@ -28,7 +27,7 @@ func (s *Session) receiver() {
 		s.ring()
 		break
 	}
-	// Between our last frame and the peer's last, its bytes are thrown away.
+	// Between our last frame and the peer's last, the peer's bytes are discarded.
 	for {
 		if _, err := s.in.some(readBufferSize); err != nil {
 			return
@@ -55,7 +54,7 @@ func (s *Session) receiveFrame() error {
 		s.tls = connectionState(s.conn)
 	}
 	if !h.control {
-		s.alive.frameDone() // a body may take its time
+		s.alive.frameDone() // a body has no time limit
 		s.traceReceived(h, nil, nil, nil)
 		return s.receiveData(h)
 	}
@@ -80,17 +79,17 @@ func (s *Session) receiveFrame() error {
 	if err != nil {
 		return err
 	}
-	if !h.typ.hasHeaderBlock() { // those are shown when their headers are known
+	if !h.typ.hasHeaderBlock() { // frames with headers are traced when the headers are decoded
 		s.traceReceived(h, p, nil, nil)
 	}
 	return s.receiveControl(h, p)
 }
 
-// flagDataCompressed announced per-stream compression of DATA in a draft that
-// was withdrawn; the bytes would be unreadable.
+// flagDataCompressed announced per-stream compression of DATA in a draft that was withdrawn; the
+// bytes would be unreadable.
 const flagDataCompressed = 0x02
 
-// knowsControl reports whether a control frame means anything to us.
+// knowsControl reports whether the session handles control frames of this type.
 func (s *Session) knowsControl(t FrameType) bool {
 	switch t {
 	case FrameSynStream, FrameSynReply, FrameRstStream, FrameSettings,
@@ -131,9 +130,9 @@ func (s *Session) receiveControl(h frameHeader, p []byte) error {
 	}
 }
 
-// receiveForeign deals with a control frame of another version (SPEC F6, F7): it
-// is skipped, unless it carried a header block, which we cannot read and without
-// which the compression context is lost.
+// receiveForeign handles a control frame of another version (SPEC F6, F7): it skips the frame,
+// unless the frame carried a header block. We cannot read such a block, and without it the
+// compression context is lost.
 func (s *Session) receiveForeign(h frameHeader) error {
 	s.traceReceived(h, nil, nil, nil)
 	switch h.typ {
@@ -153,7 +152,7 @@ func (s *Session) receiveForeign(h frameHeader) error {
 	return s.skipIdle(h.length)
 }
 
-// skipIdle throws away the payload of a frame that means nothing to us.
+// skipIdle discards the payload of an unknown frame.
 func (s *Session) skipIdle(n int) error {
 	if err := s.idle(1); err != nil {
 		return err
@@ -161,9 +160,9 @@ func (s *Session) skipIdle(n int) error {
 	return s.in.skip(n)
 }
 
-// receiveData hands the bytes of a DATA frame to its stream as they come in.
-// Whatever the verdict on the frame, its bytes are charged to the session and
-// credited again when discarded (SPEC D10, W14).
+// receiveData delivers the bytes of a DATA frame to the stream as they arrive. Whatever the verdict
+// on the frame, the bytes are charged to the session and credited again when discarded (SPEC D10,
+// W14).
 func (s *Session) receiveData(h frameHeader) error {
 	if h.streamID == 0 { // SPEC F12
 		return sessionErrorf(GoAwayProtocolError, "DATA on stream 0")
@@ -221,7 +220,8 @@ func (s *Session) receiveData(h frameHeader) error {
 	return nil
 }
 
-// receiveStray deals with DATA whose stream is not open. status is the answer, 0 for none.
+// receiveStray handles DATA whose stream is not open. status is the status of the RST_STREAM to
+// send, 0 for none.
 func (s *Session) receiveStray(h frameHeader, status RstStatus) error {
 	switch {
 	case status == RstInvalidStream && h.length > s.conf.StreamWindow: // no stream has such a window
@@ -235,12 +235,12 @@ func (s *Session) receiveStray(h frameHeader, status RstStatus) error {
 	return s.strayData(h)
 }
 
-// receiveUnexpected deals with DATA that its stream may not receive in its state.
+// receiveUnexpected handles DATA not allowed in the stream's state.
 func (s *Session) receiveUnexpected(st *Stream, h frameHeader, status RstStatus) error {
 	switch {
 	case s.forgives(st, h, status):
 		s.stray(h.length)
-		if h.length == 0 { // no program sends these behind its own FIN
+		if h.length == 0 { // no program sends empty DATA after a FIN
 			s.floods.idle.empty++
 			return s.idle(1)
 		}
@@ -253,15 +253,16 @@ func (s *Session) receiveUnexpected(st *Stream, h frameHeader, status RstStatus)
 	return s.discardData(h.length)
 }
 
-// replyCame reports whether the SYN_REPLY of a stream of ours has come.
+// replyCame reports whether the SYN_REPLY of a stream of ours has arrived. It is true for streams
+// of the peer.
 func (st *Stream) replyCame() bool {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
 	return !st.state.ours || st.state.replied
 }
 
-// dataStreamLocked finds the stream of a DATA frame, or the status to answer it
-// with; neither means that the frame is ignored.
+// dataStreamLocked returns the stream of a DATA frame, or the status to answer the frame with. With
+// neither, the frame is ignored.
 func (s *Session) dataStreamLocked(h frameHeader) (*Stream, RstStatus) {
 	st := s.streams[h.streamID]
 	if st == nil {
@@ -273,9 +274,9 @@ func (s *Session) dataStreamLocked(h frameHeader) (*Stream, RstStatus) {
 	return st, st.state.receiveData()
 }
 
-// unknownLocked is the status to answer a frame with whose stream is not open, or 0 to
-// drop the frame. Frames of a stream that this side has reset or refused are dropped,
-// however many they are and however late: the peer sent them before it could know.
+// unknownLocked returns the status to answer a frame whose stream is not open, or 0 to drop the
+// frame. Frames of a stream reset or refused by this side are dropped, however many and however
+// late: the peer may have sent them before receiving our RST_STREAM.
 func (s *Session) unknownLocked(id uint32, data bool) RstStatus {
 	neverOpened := s.neverOpenedLocked(id)
 	switch {
@@ -299,8 +300,8 @@ func (s *Session) neverOpenedLocked(id uint32) bool {
 	return id > s.lastPeerID
 }
 
-// firstAnswerLocked notes that frames of a stream which was never opened are answered, and
-// reports false if they were.
+// firstAnswerLocked records that a frame of a never opened stream is answered, and reports false if
+// the stream was already answered.
 func (s *Session) firstAnswerLocked(id uint32) bool {
 	if s.answered == nil {
 		s.answered = new(idRing)
@@ -308,8 +309,8 @@ func (s *Session) firstAnswerLocked(id uint32) bool {
 	return s.answered.add(id)
 }
 
-// wholeFrame is the size up to which a DATA frame is handed on in one piece, so
-// that a short answer can be had with one Read.
+// wholeFrame is the size up to which a DATA frame is delivered in one piece, so that a short answer
+// can be read with one Read.
 const wholeFrame = 4 << 10
 
 // deliver moves n bytes from the network to a stream's northbound buffer.
@@ -321,7 +322,7 @@ func (s *Session) deliver(st *Stream, n int) error {
 		s.awaitRoom(n)
 		p, err := s.in.exactly(n)
 		if err != nil {
-			s.flow.owed.Add(int64(n)) // it will never come
+			s.flow.owed.Add(int64(n)) // these bytes will never arrive
 			return err
 		}
 		s.credit(int64(st.in.append(p)))
@@ -345,19 +346,19 @@ func (s *Session) deliver(st *Stream, n int) error {
 	return nil
 }
 
-// discardData reads n bytes that nobody wants and gives their credit back.
+// discardData reads and discards n bytes and returns their credit.
 func (s *Session) discardData(n int) error {
 	if err := s.in.skip(n); err != nil {
-		s.flow.owed.Add(int64(n)) // it will never come
+		s.flow.owed.Add(int64(n)) // these bytes will never arrive
 		return err
 	}
 	s.credit(int64(n))
 	return nil
 }
 
-// strayData is discardData for a frame whose stream is not open. A peer that has not seen
-// our RST_STREAM yet sends such frames, so only empty ones are charged; one FIN of each
-// stream that we have reset is not.
+// strayData is discardData for a frame whose stream is not open. A peer that has not received our
+// RST_STREAM yet sends such frames, so only empty frames are charged; one FIN of each stream reset
+// by us is not charged.
 func (s *Session) strayData(h frameHeader) (err error) {
 	fin := h.flags&FlagFin != 0
 	if h.length == 0 && !(fin && s.floods.expected()) {
@@ -369,8 +370,8 @@ func (s *Session) strayData(h frameHeader) (err error) {
 	return err
 }
 
-// stopUnwanted resets a stream whose peer has used up the window for bytes that
-// nobody reads: at once if our half is done, else when it is.
+// stopUnwanted resets a stream whose peer has used up the window for unwanted bytes: at once if our
+// half is closed, else when it closes.
 func (s *Session) stopUnwanted(st *Stream) {
 	s.mu.Lock()
 	switch {
@@ -385,7 +386,7 @@ func (s *Session) stopUnwanted(st *Stream) {
 	s.endIfDrained()
 }
 
-// finishIn closes the peer's half of a stream after its last byte.
+// finishIn closes the peer's half of a stream after the last byte.
 func (s *Session) finishIn(st *Stream) {
 	s.mu.Lock()
 	s.finishInLocked(st)
@@ -393,7 +394,8 @@ func (s *Session) finishIn(st *Stream) {
 	s.endIfDrained()
 }
 
-// finishInLocked lets nobody see the end of a stream before the stream is gone.
+// finishInLocked ends the buffer and retires the stream under one lock, so that a reader at the end
+// finds the stream gone.
 func (s *Session) finishInLocked(st *Stream) {
 	st.in.finish(endOfStream, false)
 	if st.raw != nil {
@@ -403,8 +405,8 @@ func (s *Session) finishInLocked(st *Stream) {
 	s.retireLocked(st)
 }
 
-// replyReset answers a frame for a stream that is not open. charge says that the peer
-// broke a rule.
+// replyReset answers a frame for a stream that is not open. charge is true if the peer broke a
+// rule.
 func (s *Session) replyReset(id uint32, status RstStatus, charge bool) {
 	s.mu.Lock()
 	if s.end.err == nil {
@@ -422,7 +424,7 @@ func (s *Session) replyReset(id uint32, status RstStatus, charge bool) {
 	s.ring()
 }
 
-// queueResetLocked queues a RST_STREAM. owed says that the peer caused it.
+// queueResetLocked queues a RST_STREAM. owed is true if the peer caused the reset.
 func (s *Session) queueResetLocked(id uint32, status RstStatus, owed bool) {
 	before := len(s.control)
 	s.control = appendRstStream(s.control, s.version, id, status.forVersion(s.version))
@@ -431,16 +433,16 @@ func (s *Session) queueResetLocked(id uint32, status RstStatus, owed bool) {
 	}
 }
 
-// isOurs reports that streams with this id are opened by this side.
+// isOurs reports whether streams with this id are opened by this side.
 func (s *Session) isOurs(id uint32) bool { return (id&1 == 1) == s.client }
 
-// An idRing remembers the latest stream ids that were added to it. Guarded by Session.mu.
+// An idRing stores the latest stream ids added. Guarded by Session.mu.
 type idRing struct {
 	ids  [32]uint32
 	next uint32
 }
 
-// add enters an id. It reports false if the ring has it already.
+// add adds an id. It reports false if the ring already contains the id.
 func (r *idRing) add(id uint32) bool {
 	if slices.Contains(r.ids[:], id) {
 		return false
@@ -450,7 +452,7 @@ func (r *idRing) add(id uint32) bool {
 	return true
 }
 
-// remove takes an id out, and reports false if the ring does not have it.
+// remove removes an id, and reports false if the ring does not contain it.
 func (r *idRing) remove(id uint32) bool {
 	i := slices.Index(r.ids[:], id)
 	if i < 0 {

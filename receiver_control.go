@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// receiveRstStream ends a stream that the peer gave up. RST_STREAM is never
-// answered (SPEC X2), and no status makes it a clean end (SPEC X4).
+// receiveRstStream ends a stream reset by the peer. RST_STREAM is never answered (SPEC X2), and no
+// status means a clean end (SPEC X4).
 func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	id, status, err := parseRstStream(h, p)
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	s.finished.add(id)
 	flooded := s.floodedLocked()
 	reset := &StreamError{StreamID: id, Status: status, Remote: true}
-	pushes := st.pushes // which the end of the stream takes from it
+	pushes := st.pushes // endLocked detaches the pushes from the stream
 	s.endLocked(st, reset, !st.keepsUnreadLocked())
 	s.mu.Unlock()
 	st.cancelContext(reset)
@@ -46,11 +46,11 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	return flooded
 }
 
-// byID compares streams that have ids.
+// byID compares streams with ids.
 func byID(a, b *Stream) int { return cmp.Compare(a.id, b.id) }
 
-// receiveSettings applies what the peer announces. Of an id that comes twice the
-// first entry counts (SPEC T2), unknown ids are ignored (SPEC T5).
+// receiveSettings applies the peer's SETTINGS. If an id occurs twice, the first entry counts (SPEC
+// T2); unknown ids are ignored (SPEC T5).
 func (s *Session) receiveSettings(h frameHeader, p []byte) error {
 	n, err := settingsCount(h, p)
 	if err != nil {
@@ -102,8 +102,8 @@ func (s *Session) applySetting(e Setting) error {
 	return nil
 }
 
-// shiftWindows moves the send window of every stream by what the peer's initial
-// window has changed (SPEC T12). The session window is untouched (SPEC T15).
+// shiftWindows shifts the send window of every stream by the change of the peer's initial window
+// (SPEC T12). The session window is untouched (SPEC T15).
 func (s *Session) shiftWindows(size int64) {
 	s.mu.Lock()
 	s.creditedLocked()
@@ -173,7 +173,7 @@ func (s *Session) growSession(delta int64) error {
 	return nil
 }
 
-// receivePing echoes the peer's PING and tells whoever waits for ours.
+// receivePing echoes the peer's PING, or reports the echo of our PING to the waiter.
 func (s *Session) receivePing(h frameHeader, p []byte) error {
 	id, err := parsePing(h, p)
 	if err != nil {
@@ -198,7 +198,7 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 		if s.floods.freePing(s.in.total.Load()) {
 			return nil
 		}
-		if s.floods.expected() { // behind the RST_STREAM of a stream that we have refused
+		if s.floods.expected() { // after the RST_STREAM of a stream refused by us
 			return nil
 		}
 		return s.idleCheap()
@@ -233,9 +233,9 @@ func (s *Session) receivePing(h frameHeader, p []byte) error {
 	return s.idle(1)
 }
 
-// receiveGoAway stops us from opening streams. Our streams above the last good one were
-// not processed and may be tried again elsewhere (SPEC G5), unless the peer reports an
-// error: one of these streams may be its cause, and would end the next session as well.
+// receiveGoAway stops us from opening streams. Our streams above the last good stream were not
+// processed and may be tried again elsewhere (SPEC G5), unless the peer reports an error: such a
+// stream may have caused the error, and would end the next session as well.
 func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	last, status, err := parseGoAway(s.version, h, p)
 	if err != nil {
@@ -267,7 +267,7 @@ func (s *Session) receiveGoAway(h frameHeader, p []byte) error {
 	return s.idleOverStreams()
 }
 
-// goneReasonLocked is why a stream above the last good one ends.
+// goneReasonLocked returns the error of a stream above the last good stream.
 func (s *Session) goneReasonLocked(st *Stream) error {
 	if s.end.farewell != nil && st.onWire {
 		return s.end.farewell
@@ -275,12 +275,12 @@ func (s *Session) goneReasonLocked(st *Stream) error {
 	return goneAway(st.id)
 }
 
-// goneAway is why a stream failed that the peer, going away, has not looked at.
+// goneAway returns the error of a stream not processed by a peer going away.
 func goneAway(id uint32) *StreamError {
 	return &StreamError{StreamID: id, Status: RstRefusedStream, Remote: true, Err: errGoingAway}
 }
 
-// A pingWaiter is somebody who waits for the echo of a PING.
+// A pingWaiter waits for the echo of a PING.
 type pingWaiter struct {
 	sent    time.Time
 	verdict chan time.Duration // capacity 1, posted at most once

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// readBlock inflates and parses a header block. Every block is inflated, in wire
-// order, whatever becomes of its stream, because all later ones build on it
-// (SPEC H1). A *SessionError means that the compression context is lost, any
-// other error that only this stream is spoilt. The block may have limit bytes.
+// readBlock inflates and parses a header block. Every block is inflated, in wire order, whatever
+// the state of its stream, because later blocks depend on it (SPEC H1). After a *SessionError the
+// compression context is lost; any other error affects only this stream. limit is the largest
+// allowed block in bytes.
 func (s *Session) readBlock(id uint32, block []byte, limit int) (HeaderBlock, error) {
 	buf := getBlock()
 	defer putBlock(buf)
@@ -45,8 +45,8 @@ func (s *Session) readBlock(id uint32, block []byte, limit int) (HeaderBlock, er
 	return h, nil
 }
 
-// onlyStream tells an error of readBlock that spoils a stream from all others. It costs
-// nothing when there is none.
+// onlyStream separates an error of readBlock that affects one stream from all others. It costs
+// nothing if err is nil.
 func onlyStream(err error) (spoilt *StreamError, other error) {
 	if err == nil {
 		return nil, nil
@@ -57,7 +57,7 @@ func onlyStream(err error) (spoilt *StreamError, other error) {
 	return nil, err
 }
 
-// receiveSynStream opens a stream for the peer, or says why not.
+// receiveSynStream opens a stream for the peer, or refuses it.
 func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	f, block, err := parseSynStream(s.version, h, p)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	if err != nil {
 		return err
 	}
-	cost := int64(0) // of what is not kept
+	cost := int64(0) // a refused block is not stored
 	if refused == nil {
 		cost = s.headerCost(header)
 		refused = s.ledger.outgrows(f.id, cost)
@@ -105,8 +105,8 @@ func (s *Session) receiveSynStream(h frameHeader, p []byte) error {
 	return nil
 }
 
-// pushesInSpite reports whether the peer breaks a rule with any stream that it opens: it
-// knows that we take none.
+// pushesInSpite reports whether any stream opened by the peer breaks a rule: the peer knows that we
+// accept none.
 func (s *Session) pushesInSpite() bool {
 	if _, http := s.app.(*httpClientApp); !http || s.wantsPushes() {
 		return false
@@ -116,15 +116,14 @@ func (s *Session) pushesInSpite() bool {
 	return s.limitKnownLocked()
 }
 
-// admitStream checks a SYN_STREAM against the rules on ids and limits and enters
-// the stream. It returns neither a stream nor an error if the stream was refused
-// or is ignored. block is the compressed size of its header block, in bytes, and cost what it takes
-// to keep that.
+// admitStream checks a SYN_STREAM against the rules on ids and limits and adds the stream. It
+// returns neither a stream nor an error if the stream was refused or is ignored. block is the
+// compressed size of the header block, in bytes, and cost the memory needed to store the block.
 func (s *Session) admitStream(f synStream, refused *StreamError, block int, cost int64) (*Stream, error) {
 	s.mu.Lock()
 	open := s.streams[f.id]
 	switch {
-	case s.end.err != nil: // it has ended since the frame began
+	case s.end.err != nil: // the session has ended since the frame began
 		s.mu.Unlock()
 		return nil, nil
 	case s.isOurs(f.id): // SPEC S1
@@ -176,12 +175,12 @@ func (s *Session) admitStream(f synStream, refused *StreamError, block int, cost
 	return st, nil
 }
 
-// refusalLocked is the error to refuse a new stream of the peer with, or nil, and whether
-// the peer broke a rule by opening it. bad is the error of its header block, which is the
-// affair of whoever the peer carries it for. A peer that does not know our limit breaks no
-// rule. It cannot know how long our handlers run, and counts the streams that it has open:
-// a stream within the limit by that count waits for a handler, see handlerQueue. A stream that
-// is not refused has been charged with cost, that of its headers.
+// refusalLocked returns the error to refuse a new stream of the peer with, or nil, and whether the
+// peer broke a rule by opening the stream. bad is the error of the header block; such an error is
+// the fault of the user behind the stream, not of the peer. A peer without knowledge of our limit
+// breaks no rule. The peer cannot know how long our handlers run, and counts the open streams: a
+// stream within the limit by that count waits for a handler, see handlerQueue. If the stream is not
+// refused, refusalLocked has charged cost, the memory of the headers.
 func (s *Session) refusalLocked(id uint32, bad *StreamError, cost int64) (refused *StreamError, violation bool) {
 	limit := s.conf.MaxConcurrentStreams
 	switch {
@@ -189,9 +188,9 @@ func (s *Session) refusalLocked(id uint32, bad *StreamError, cost int64) (refuse
 		return bad, false
 	case s.peerOpen >= limit: // SPEC S6
 		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), s.limitKnownLocked()
-	case s.peerStreams >= limit && s.handlers == nil: // what has ended is not done with
+	case s.peerStreams >= limit && s.handlers == nil: // ended streams still hold slots
 		return streamErrorf(id, RstRefusedStream, "more than %d streams", limit), false
-	case s.crowdedLocked(): // which the peer cannot know
+	case s.crowdedLocked(): // the peer cannot know this
 		return streamErrorf(id, RstRefusedStream, "what streams have left unread takes up the session's window"), false
 	case s.refusingLocked():
 		return streamErrorf(id, RstRefusedStream, "the session is going away"), false
@@ -206,7 +205,7 @@ func (s *Session) refusalLocked(id uint32, bad *StreamError, cost int64) (refuse
 	return nil, false
 }
 
-// receiveHeaderBlock takes a SYN_REPLY or HEADERS frame to its stream.
+// receiveHeaderBlock delivers a SYN_REPLY or HEADERS frame to the stream.
 func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	id, block, err := parseReply(s.version, h, p)
 	if err != nil {
@@ -237,7 +236,7 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	bad, broken := s.takeBlockLocked(st, h, header, spoilt)
 	idle := h.typ == FrameHeaders && s.idleLateLocked(st, header)
 	bare := fin && bad == nil && h.typ == FrameSynReply
-	if bare { // at once: who has the answer finds the stream gone
+	if bare { // at once: the caller with the answer finds the stream gone
 		s.finishInLocked(st)
 	}
 	s.mu.Unlock()
@@ -259,10 +258,10 @@ func (s *Session) receiveHeaderBlock(h frameHeader, p []byte) error {
 	return nil
 }
 
-// receiveStrayBlock deals with a header block whose stream is not open. status is the
-// answer, 0 for none; n is the compressed size of the block, in bytes. It is late if the
-// stream was a raw one that has ended: any number may have been in flight, as of DATA, and
-// what counts is what they cost us beyond what they cost the peer.
+// receiveStrayBlock handles a header block whose stream is not open. status is the status of the
+// RST_STREAM to send, 0 for none; n is the compressed size of the block, in bytes. late is true if
+// the stream was a raw stream and has ended. Any number of late blocks may have been in flight, as
+// with DATA, so they are charged only for what they cost us beyond their cost to the peer.
 func (s *Session) receiveStrayBlock(id uint32, status RstStatus, n int, late bool) error {
 	if status != 0 {
 		s.replyReset(id, status, true)
@@ -276,8 +275,8 @@ func (s *Session) receiveStrayBlock(id uint32, status RstStatus, n int, late boo
 	return s.idleBlock(n)
 }
 
-// refuseBlock resets a stream for a header block that it cannot take. broken says that the
-// peer broke a rule by sending one at all; n is the compressed size of the block, in bytes.
+// refuseBlock resets a stream for an unacceptable header block. broken is true if the peer broke a
+// rule by sending a block at all; n is the compressed size of the block, in bytes.
 func (s *Session) refuseBlock(st *Stream, h frameHeader, bad *StreamError, broken bool, n int) error {
 	switch {
 	case s.forgives(st, h, bad.Status):
@@ -291,9 +290,9 @@ func (s *Session) refuseBlock(st *Stream, h frameHeader, bad *StreamError, broke
 	return nil
 }
 
-// takeBlockLocked gives a header block to its stream, or returns why the stream has to be
-// reset, and whether the peer broke a rule by sending a block at all. spoilt is not nil if
-// the block was bad.
+// takeBlockLocked delivers a header block to the stream, or returns the reason for resetting the
+// stream, and whether the peer broke a rule by sending a block at all. spoilt is not nil if the
+// block was bad.
 func (s *Session) takeBlockLocked(st *Stream, h frameHeader, header HeaderBlock, spoilt *StreamError) (bad *StreamError, broken bool) {
 	if spoilt != nil {
 		return spoilt, false
@@ -317,15 +316,15 @@ func (s *Session) takeBlockLocked(st *Stream, h frameHeader, header HeaderBlock,
 	return st.addLateLocked(header), false
 }
 
-// ignoresLateLocked reports whether late headers of a stream bring nothing: SPDY/2 has no
-// trailers (SPEC R12).
+// ignoresLateLocked reports whether late headers of a stream are ignored: SPDY/2 has no trailers
+// (SPEC R12).
 func (s *Session) ignoresLateLocked(st *Stream) bool {
 	return s.version == SPDY2 && s.client && st.state.gotData && st.raw == nil
 }
 
-// idleLateLocked reports whether a HEADERS frame brings nothing. That of a raw stream is a
-// message to its application, which receives an empty block as any other: it is charged as
-// what has to be kept, see addLateLocked.
+// idleLateLocked reports whether a HEADERS frame has no effect. HEADERS of a raw stream are a
+// message to the application, which receives even empty blocks: they are charged as stored data,
+// see addLateLocked.
 func (s *Session) idleLateLocked(st *Stream, h HeaderBlock) bool {
 	return st.raw == nil && (len(h) == 0 || s.ignoresLateLocked(st))
 }

@@ -6,23 +6,22 @@ import (
 	"net/http"
 )
 
-// A ResponseRecorder is an http.ResponseWriter that keeps what is written to it,
-// for tests and for answers that are wanted whole. The zero value is ready for
-// use; without a Body it forgets what is written. It is not safe for concurrent
-// use.
+// A ResponseRecorder is an http.ResponseWriter that records the response, for tests and for answers
+// needed whole. The zero value is ready for use; without a Body it discards the written bytes. A
+// ResponseRecorder is not safe for concurrent use.
 type ResponseRecorder struct {
-	// Code is the status of the answer: what WriteHeader was called with, and
-	// 200 if Write or Flush came first. Before any of them it is 200 in a
-	// recorder of NewRecorder and 0 in a zero one.
+	// Code is the status of the answer: the argument of WriteHeader, or 200 if Write or Flush was
+	// called first. Before any of these calls Code is 200 in a recorder of NewRecorder and 0 in a
+	// zero recorder.
 	Code int
 
-	// HeaderMap is what Header returns. It is made when first needed.
+	// HeaderMap is the result of Header. It is made when first needed.
 	HeaderMap http.Header
 
-	// Body receives what is written. If it is nil that is discarded.
+	// Body receives the written bytes. If Body is nil, they are discarded.
 	Body *bytes.Buffer
 
-	// Flushed is set once Flush has been called.
+	// Flushed is true once Flush has been called.
 	Flushed bool
 
 	wroteHeader bool
@@ -33,7 +32,7 @@ var (
 	_ http.Flusher        = (*ResponseRecorder)(nil)
 )
 
-// NewRecorder returns a recorder that keeps the body.
+// NewRecorder returns a recorder that records the body.
 func NewRecorder() *ResponseRecorder {
 	return &ResponseRecorder{
 		Code:      http.StatusOK,
@@ -50,9 +49,9 @@ func (r *ResponseRecorder) Header() http.Header {
 	return r.HeaderMap
 }
 
-// WriteHeader sets the status unless it is set already. Interim statuses below
-// 200 other than 101 are not the answer and are ignored. Like every
-// http.ResponseWriter of net/http it panics if code does not have three digits.
+// WriteHeader sets the status unless it is already set. Interim statuses below 200 other than 101
+// are not the answer and are ignored. Like every http.ResponseWriter of net/http, WriteHeader
+// panics if code does not have three digits.
 func (r *ResponseRecorder) WriteHeader(code int) {
 	if code < 100 || code > 999 {
 		panic(fmt.Sprintf("invalid WriteHeader code %d", code))
@@ -64,9 +63,9 @@ func (r *ResponseRecorder) WriteHeader(code int) {
 	r.wroteHeader = true
 }
 
-// Write appends to the body, after setting the status to 200 and guessing a
-// Content-Type if there are none. An answer that cannot have a body gets none:
-// the error is http.ErrBodyNotAllowed then.
+// Write appends to the body. If no status or Content-Type is set, Write first sets the status to
+// 200 and guesses a Content-Type. If the answer cannot have a body, Write returns
+// http.ErrBodyNotAllowed.
 func (r *ResponseRecorder) Write(p []byte) (int, error) {
 	r.start(p)
 	if !bodyAllowed(r.Code) {
@@ -80,7 +79,7 @@ func (r *ResponseRecorder) Write(p []byte) (int, error) {
 
 // WriteString is Write for a string.
 func (r *ResponseRecorder) WriteString(s string) (int, error) {
-	const sniffed = 512 // all that http.DetectContentType looks at
+	const sniffed = 512 // all that http.DetectContentType considers
 	if !r.wroteHeader {
 		r.start([]byte(s[:min(len(s), sniffed)]))
 	}
@@ -93,7 +92,7 @@ func (r *ResponseRecorder) WriteString(s string) (int, error) {
 	return len(s), nil
 }
 
-// start completes the head of the answer before the first byte of its body.
+// start completes the head of the answer before the first byte of the body.
 func (r *ResponseRecorder) start(p []byte) {
 	if r.wroteHeader {
 		return
@@ -105,7 +104,7 @@ func (r *ResponseRecorder) start(p []byte) {
 	r.WriteHeader(http.StatusOK)
 }
 
-// Flush implements http.Flusher: it sets the status to 200 if there is none, and Flushed.
+// Flush implements http.Flusher: it sets the status to 200 if none is set, and Flushed.
 func (r *ResponseRecorder) Flush() {
 	if !r.wroteHeader {
 		r.WriteHeader(http.StatusOK)

@@ -2,54 +2,53 @@ package spdy
 
 import "time"
 
-// resetSlots are the slots of streams that a client has reset and whose server may not know
-// that yet. Each stays in use until the server shows that the RST_STREAM has reached it, so
-// that a client which cancels many requests never has more streams at the server than the
-// server allows (SPEC S7). A PING behind the RST_STREAM asks for the proof, one PING for
-// all resets until its echo. The same PING asks a server in a pool for a sign of life, see
-// suspicion.go. Guarded by Session.mu.
+// resetSlots are the slots of streams reset by a client before the server is known to have received
+// the RST_STREAM. Each slot stays in use until the server proves receipt, so that a client that
+// cancels many requests never has more streams at the server than the server allows (SPEC S7). A
+// PING after the RST_STREAM requests the proof; one PING covers all resets until its echo. The same
+// PING asks a server in a pool for a sign of life, see suspicion.go. Guarded by Session.mu.
 type resetSlots struct {
 	fresh int    // slots of streams reset since the PING was queued
-	asked int    // slots of streams reset before it
+	asked int    // slots of streams reset before the PING
 	ping  uint32 // id of the PING without an echo; 0 for none
-	next  uint32 // id of the first stream opened after it
+	next  uint32 // id of the first stream opened after the PING
 
 	wait *resetWait // nil before the first PING
 
 	heard bool // the server has answered a PING of ours
-	mute  bool // the server has never answered one, and had the time: no slot waits for it
+	mute  bool // the server has had time to answer a PING and never has: no slot waits for it
 }
 
-// A resetWait is the wait for the echo of a PING behind resets.
+// A resetWait is the wait for the echo of a PING sent after resets.
 type resetWait struct {
-	wait  time.Duration // how long the whole wait is, if nothing is before the PING
+	wait  time.Duration // length of the whole wait, if nothing is queued before the PING
 	sent  time.Time     // when the PING was queued
 	looks time.Time     // when giveUpResets looks next
 	due   time.Time     // when the wait ends
 	quiet time.Time     // when the wait ends if the server has been silent; not after due
 	timer *time.Timer   // calls giveUpResets at looks, at the earliest; ends with the session
 
-	unechoed time.Time     // since when a PING has no echo; zero if the latest has one
-	patience time.Duration // how long the stream that was reset had waited
+	unechoed time.Time     // since when a PING has no echo; zero if the latest has an echo
+	patience time.Duration // how long the reset stream had waited
 	seen     lifeSigns     // when the PING was queued, or at the last look
 }
 
-// The wait for the echo of a PING behind resets: resetSlotTrips round trips, and at least
+// The wait for the echo of a PING sent after resets: resetSlotTrips round trips, and at least
 // resetSlotWait.
 const (
 	resetSlotWait  = time.Second
 	resetSlotTrips = 4
 )
 
-// held is the number of slots that wait.
+// held returns the number of waiting slots.
 func (r *resetSlots) held() int { return r.fresh + r.asked }
 
-// activeLocked is the number of slots of streams that are open, or about to be opened.
+// activeLocked returns the number of slots of streams open or about to be opened.
 func (s *Session) activeLocked() int { return s.ourStreams - s.resetSlots.held() }
 
-// freeResetSlotLocked frees the slot of a stream of ours that ended by a RST_STREAM of
-// ours, as soon as the server has seen that. Raw sessions, whose peers may know no
-// limit, do not wait.
+// freeResetSlotLocked frees the slot of a stream of ours that ended by our RST_STREAM, as soon as
+// the server has received the RST_STREAM. Raw sessions do not wait, because their peers may have no
+// limit.
 func (s *Session) freeResetSlotLocked(st *Stream) {
 	r := &s.resetSlots
 	if _, http := s.app.(*httpClientApp); !http || s.end.err != nil {
@@ -67,8 +66,8 @@ func (s *Session) freeResetSlotLocked(st *Stream) {
 	s.pooled.unusedLocked()
 }
 
-// askForResetsLocked sends a PING behind all RST_STREAM frames that are queued. patience is
-// how long one of these streams had waited.
+// askForResetsLocked sends a PING after all queued RST_STREAM frames. patience is how long one of
+// these streams had waited.
 func (s *Session) askForResetsLocked(patience time.Duration) {
 	r := &s.resetSlots
 	r.asked, r.fresh = r.fresh, 0
@@ -95,7 +94,7 @@ func (s *Session) askForResetsLocked(patience time.Duration) {
 	}
 }
 
-// echoedLocked takes the echo of a PING of ours.
+// echoedLocked handles the echo of a PING of ours.
 func (s *Session) echoedLocked(id uint32) {
 	r := &s.resetSlots
 	r.heard, r.mute = true, false
@@ -108,8 +107,8 @@ func (s *Session) echoedLocked(id uint32) {
 	}
 }
 
-// answeredLocked takes a reply to a stream of ours, or its reset by the server. If the
-// stream was opened after the PING was queued, the server has seen the resets before that.
+// answeredLocked handles a reply to a stream of ours, or a reset of the stream by the server. If
+// the stream was opened after the PING was queued, the server has received the earlier resets.
 func (s *Session) answeredLocked(id uint32) {
 	if r := &s.resetSlots; r.ping != 0 && s.isOurs(id) && id >= r.next {
 		r.wait.unechoed = time.Time{}
@@ -117,8 +116,8 @@ func (s *Session) answeredLocked(id uint32) {
 	}
 }
 
-// resetsSeenLocked frees the slots of the resets that the server has seen, or those of all
-// resets if the server answers no PING.
+// resetsSeenLocked frees the slots of the resets received by the server, or of all resets if the
+// server answers no PING.
 func (s *Session) resetsSeenLocked() {
 	r := &s.resetSlots
 	n := r.asked
@@ -137,10 +136,10 @@ func (s *Session) resetsSeenLocked() {
 	}
 }
 
-// giveUpResets is what the timer of the wait does. At the first look a server in a pool that
-// has been silent becomes suspect. At the end of the wait the slots are freed, and a session
-// in a pool that is still silent takes no more requests. A server that has never answered
-// a PING is not waited for again.
+// giveUpResets is called by the timer of the wait. At the first look a server in a pool that has
+// been silent becomes suspect. At the end of the wait the slots are freed, and a session in a pool
+// that is still silent accepts no more requests. If the server has never answered a PING, later
+// resets do not wait.
 func (s *Session) giveUpResets() {
 	acked := s.acknowledged()
 	s.mu.Lock()
@@ -172,7 +171,7 @@ func (s *Session) giveUpResets() {
 	w.timer.Reset(w.looks.Sub(now))
 }
 
-// postpone has the next look at t, and the ends of the wait not before that.
+// postpone schedules the next look at t, and moves the ends of the wait to t if they are earlier.
 func (w *resetWait) postpone(t time.Time) {
 	w.looks = t
 	if w.due.Before(t) {

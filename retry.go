@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// maxTries limits the tries of a request. retryPause is the pause before the third try,
-// and doubles with each further try. The second try follows at once: most often another
-// session has room for the request, or a handler has returned meanwhile.
-// golang.org/x/net/http2 sends a request up to eight times, with pauses of 1 to 32
-// seconds. The pauses here add up to a second and a half, for which most callers wait; for a
-// proxy, which has no other session to try, they add up to 25 seconds.
+// maxTries limits the tries of a request. retryPause is the pause before the third try, and doubles
+// with each further try. The second try follows at once: most often another session has room for
+// the request, or a handler has returned in the meantime. golang.org/x/net/http2 sends a request up
+// to eight times, with pauses of 1 to 32 seconds. The pauses here add up to a second and a half,
+// which most callers accept; for a proxy, which has no other session to try, they add up to 25
+// seconds.
 const (
 	maxTries   = 6
 	proxyTries = 10
 	retryPause = 100 * time.Millisecond
 )
 
-// pause waits between two tries, of which the first has the given number. The pause varies
-// by a quarter, so requests refused at the same time return at different times. It is over when
-// end or leaves closes, which may be nil: the next try fails at once then.
+// pause waits before the next try; tries is the number of failed tries. The pause varies by a
+// quarter, so requests refused at the same time return at different times. pause ends early when
+// end or leaves, which may be nil, is closed: the next try then fails at once.
 func pause(ctx context.Context, tries int, end, leaves <-chan struct{}) error {
 	if tries > 1 {
 		d := retryPause << (tries - 2)
@@ -44,16 +44,15 @@ const (
 	outlookDoubtful                // the server may have processed the request once, and may do so again
 )
 
-// tries counts the tries of a request. A single goroutine uses them.
+// tries counts the tries of a request. A single goroutine uses a tries value.
 type tries struct {
 	n        int  // number of failed tries
 	most     int  // limit of n; 0 stands for maxTries
 	doubtful bool // a try has followed a doubtful failure
 }
 
-// again counts a failed try, and reports whether another try may follow. Doubtful failures
-// allow a single further try: a request with which servers fail ends two sessions, not
-// all of them.
+// again counts a failed try, and reports whether another try may follow. Doubtful failures allow a
+// single further try: a request that makes servers fail ends two sessions, not all of them.
 func (t *tries) again(o outlook) bool {
 	t.n++
 	if t.n >= cmp.Or(t.most, maxTries) || o == outlookNone || o == outlookDoubtful && t.doubtful {
@@ -63,8 +62,8 @@ func (t *tries) again(o outlook) bool {
 	return true
 }
 
-// outlook judges the failure err of a request on st. reused is true if the session had
-// carried another request before.
+// outlook judges the failure err of a request on st. reused is true if the session had carried
+// another request before.
 func (st *Stream) outlook(req *http.Request, err error, reused bool) outlook {
 	if req.Context().Err() != nil {
 		return outlookNone
@@ -78,9 +77,9 @@ func (st *Stream) outlook(req *http.Request, err error, reused bool) outlook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case st.answerBegunLocked(), asNotSPDY(err) != nil: // another session would hear the same
+	case st.answerBegunLocked(), asNotSPDY(err) != nil: // another session would receive the same answer
 		return outlookNone
-	case isOwnReset(st.err): // err may be anybody's, such as that of the body's reader
+	case isOwnReset(st.err): // err may have another source, such as the reader of the body
 		return outlookNone
 	case errors.As(err, &reset):
 		return st.outlookOfResetLocked(reset)
@@ -107,14 +106,13 @@ func (st *Stream) outlookOfResetLocked(reset *StreamError) outlook {
 	return outlookUnseen // SPEC X6, G5
 }
 
-// answerBegunLocked reports whether the peer has sent any part of the answer, such as an
-// interim answer or a push.
+// answerBegunLocked reports whether the peer has sent any part of the answer, such as an interim
+// answer or a push.
 func (st *Stream) answerBegunLocked() bool {
 	return st.state.replied || st.state.interim || st.pushed
 }
 
-// isReplayable reports whether a server may process the request twice, by the rules of
-// net/http.
+// isReplayable reports whether a server may process the request twice, by the rules of net/http.
 func isReplayable(req *http.Request) bool {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return false

@@ -7,14 +7,14 @@ import (
 	"sync"
 )
 
-// A tryBody is the body of a request that may be sent again. It records whether a try has
-// begun to read the body, and prevents a failed try from closing an unread body. A nil
-// *tryBody stands for a request without a body.
+// A tryBody is the body of a request that may be sent again. It records whether a try has begun to
+// read the body, and prevents a failed try from closing an unread body. A nil *tryBody stands for a
+// request without a body.
 type tryBody struct {
 	body   io.ReadCloser // of the request, or of GetBody
 	second bool          // body is of GetBody
 	kept   bool          // the caller closes the request's body
-	tried  *triedBody    // body as the current try sees it, nil between two tries
+	tried  *triedBody    // body as seen by the current try, nil between two tries
 }
 
 // newTryBody returns the body of a request. With kept set the caller closes the body.
@@ -25,7 +25,7 @@ func newTryBody(req *http.Request, kept bool) *tryBody {
 	return &tryBody{body: req.Body, kept: kept}
 }
 
-// closes reports whether the current body is closed here.
+// closes reports whether the tryBody closes the current body.
 func (b *tryBody) closes() bool { return b.second || !b.kept }
 
 // attach returns the request for the next try.
@@ -39,8 +39,8 @@ func (b *tryBody) attach(req *http.Request) *http.Request {
 	return req
 }
 
-// rewind prepares the body for another try. It reports false if a try has read the body
-// and GetBody returns no other.
+// rewind prepares the body for another try. It reports false if a try has read the body and GetBody
+// returns no other.
 func (b *tryBody) rewind(req *http.Request) bool {
 	switch {
 	case b == nil:
@@ -78,7 +78,7 @@ func (b *tryBody) release(req *http.Request) {
 	}
 }
 
-// handBack leaves the request's body to the caller, and closes that of GetBody.
+// handBack leaves the request's body to the caller, and closes a body of GetBody.
 func (b *tryBody) handBack() {
 	if b != nil && b.second {
 		_ = b.body.Close()
@@ -108,7 +108,7 @@ type triedBody struct {
 	closed bool // Close has been called
 }
 
-// errBodyTaken is for a Read of a try that has failed meanwhile.
+// errBodyTaken is the error of a Read by a try that has failed.
 var errBodyTaken = errors.New("spdy: the request is sent again")
 
 // Read reads the body while this try owns it.
@@ -139,7 +139,7 @@ func (b *triedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// takeBack takes the body from this try, unless a Read has begun.
+// takeBack removes the body from this try, and reports false if a Read has begun.
 func (b *triedBody) takeBack() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,8 +147,8 @@ func (b *triedBody) takeBack() bool {
 	return b.taken
 }
 
-// settle makes this the last try. It reports whether the caller has to close the body,
-// because an earlier Close of the try had no effect.
+// settle makes this the last try. It reports whether the caller has to close the body, because an
+// earlier Close of the try had no effect.
 func (b *triedBody) settle() (open bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -2,9 +2,8 @@ package spdy
 
 import "net/http"
 
-// persist is roundTrip for a proxy, which closes the request's body. If the peer refuses
-// the request and the session is not going away, persist sends the request again, on
-// successors of st.
+// persist is roundTrip for a proxy, which closes the request's body. If the peer refuses the
+// request and the session is not going away, persist sends the request again, on successors of st.
 func (s *Session) persist(st *Stream, req *http.Request) (*http.Response, error) {
 	body := newTryBody(req, true)
 	sent := tries{most: proxyTries}
@@ -27,16 +26,16 @@ func (s *Session) persist(st *Stream, req *http.Request) (*http.Response, error)
 	}
 }
 
-// takesRequests reports whether new streams can be opened: the session has not ended and is
-// not going away.
+// takesRequests reports whether new streams can be opened: the session has not ended and is not
+// going away.
 func (s *Session) takesRequests() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.openErrLocked() == nil
 }
 
-// successor returns a new stream for the request of st, which the peer has refused. Both
-// streams share their deadlines, so SetReadDeadline and SetWriteDeadline of st still work.
+// successor returns a new stream for the request of st, which the peer has refused. Both streams
+// share their deadlines, so SetReadDeadline and SetWriteDeadline of st still work.
 func (st *Stream) successor() *Stream {
 	next := st.session.newLocalStream(st.priority)
 	next.tunnel = st.tunnel

@@ -13,16 +13,17 @@ import (
 	"time"
 )
 
-// RoundTrip sends a request and returns its answer as soon as the headers have
-// come; the body streams. It makes a Session an http.RoundTripper. The request
-// is not changed. Its context cancels the exchange at any point, until the end of
-// the answer's body has been read or the body is closed; that, and a failure, are
-// told to the server by RST_STREAM. An answer of which all bytes had come by then can still be
-// read. It takes up no window any more, even if nobody closes the body.
+// RoundTrip sends a request and returns the answer as soon as the headers have arrived; the body
+// streams. A Session is an http.RoundTripper. The request is not changed. The request's context
+// cancels the exchange at any point until the answer's body has been read to the end or closed. On
+// cancellation or failure the server receives RST_STREAM. If all bytes of the answer had arrived by
+// then, the caller can still read them. The bytes are no longer charged to a window, even if the
+// caller never closes the body.
 //
-// If the server takes no more streams at present, RoundTrip waits for one. A
-// request is sent once. On the end of a session that serves requests RoundTrip fails at once. If the server did not process it, it fails with a
-// *StreamError that is Retryable; a Transport sends it again.
+// If the server accepts no more streams at present, RoundTrip waits for a stream to end. A request
+// is sent once. On the end of a session that serves requests RoundTrip fails at once. If the server
+// did not process the request, RoundTrip fails with a *StreamError that is Retryable; a Transport
+// sends the request again.
 func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 	s = s.made()
 	if err := s.checkAsks(req); err != nil {
@@ -38,7 +39,7 @@ func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, erro
 	return s.carry(&upload{st: st, req: req, trace: httptrace.ContextClientTrace(req.Context())})
 }
 
-// carry takes a request to the peer and its answer back.
+// carry sends a request to the peer and returns the answer.
 func (s *Session) carry(up *upload) (*http.Response, error) {
 	err := s.checkAsks(up.req)
 	if err == nil {
@@ -64,8 +65,8 @@ func (s *Session) carry(up *upload) (*http.Response, error) {
 	return res, err
 }
 
-// awaitResponse waits for the headers of an answer, that of a push too, for which
-// nothing has been uploaded.
+// awaitResponse waits for the headers of an answer. The answer may be a push, for which no request
+// was sent.
 func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 	st, ctx := up.st, up.req.Context()
 	stop := up.cancelWith(ctx)
@@ -106,12 +107,12 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 	return res, nil
 }
 
-// forget gives back the credit of an answer that nobody is going to read. A stream that has
-// ended keeps what has come, and to reset it changes nothing any more.
+// forget returns the credit of an answer that will not be read. An ended stream keeps its received
+// bytes, and resetting it has no effect.
 func (st *Stream) forget() { st.session.credit(st.discard()) }
 
-// cancelWith gives the request up when the context ends, until stop is called. A context
-// that cannot end costs nothing.
+// cancelWith aborts the request when the context ends, until stop is called. A context that cannot
+// end costs nothing.
 func (u *upload) cancelWith(ctx context.Context) (stop func() bool) {
 	if ctx.Done() == nil {
 		return notWatched
@@ -119,10 +120,10 @@ func (u *upload) cancelWith(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { u.abandon(causeOf(ctx)) })
 }
 
-// abandon resets the stream because the request's context has ended. As over HTTP/2, a caller
-// that has an answer of which all bytes had come can read them still. But many callers never
-// do, nor close the body. So the session has its credit back at once, and keeps nothing of the
-// stream: the bytes are the caller's, as long as it keeps the body.
+// abandon resets the stream because the request's context has ended. As over HTTP/2, a caller can
+// still read an answer whose bytes had all arrived. But many callers never read or close the body.
+// So the session recovers the credit at once, and keeps nothing of the stream: the bytes belong to
+// the caller, as long as the caller keeps the body.
 func (u *upload) abandon(cause error) {
 	st, unread := u.st, dropUnread
 	if u.body.Load().hasCome() {
@@ -136,18 +137,19 @@ func (u *upload) abandon(cause error) {
 
 func notWatched() bool { return true }
 
-// hasNoBody reports that an answer has no body whatever follows its headers.
+// hasNoBody reports whether an answer has no body, whatever follows its headers.
 func hasNoBody(res *http.Response) bool {
 	return res.Request.Method == http.MethodHead || !bodyAllowed(res.StatusCode)
 }
 
-// leaveTime limits how long a stream stays open behind its answer: for the peer's FIN, if the
-// answer has no body or all of its Content-Length has been read, and for the rest of the request. DATA that is in flight arrives in
-// this time, and a peer that reads the answer has its end before the RST_STREAM.
+// leaveTime limits how long a stream stays open after the answer: for the peer's FIN, if the answer
+// has no body or all of its Content-Length has been read, and for the rest of the request. DATA in
+// flight arrives within this time, and a peer reading the answer receives the end before the
+// RST_STREAM.
 const leaveTime = time.Second
 
-// leave gives up a stream whose answer is complete: the peer should end it. What comes
-// before is dropped.
+// leave abandons a stream whose answer is complete: the peer should end the stream. Bytes that
+// arrive before the end are dropped.
 func (st *Stream) leave() {
 	st.forget()
 	st.setDeadline(&st.readDeadline, time.Now().Add(leaveTime), func() {
@@ -155,22 +157,22 @@ func (st *Stream) leave() {
 	})
 }
 
-// allSent reports that our half is closed.
+// allSent reports whether our half is closed.
 func (st *Stream) allSent() bool {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
 	return st.state.outDone
 }
 
-// limitRest resets a stream whose answer has ended, unless the request ends within leaveTime.
-// The timer is that of the write deadline.
+// limitRest resets a stream whose answer has ended, unless the request ends within leaveTime. It
+// uses the timer of the write deadline.
 func (st *Stream) limitRest(reason string) {
 	st.setDeadline(&st.writeDeadline, time.Now().Add(leaveTime), func() {
 		st.reset(RstCancel, reason, nil)
 	})
 }
 
-// finishResponse gives an answer its body.
+// finishResponse sets the body of an answer.
 func (u *upload) finishResponse(res *http.Response, stop func() bool) {
 	st, noBody := u.st, hasNoBody(res)
 	if st.bare() && (noBody || res.ContentLength <= 0) {
@@ -183,21 +185,20 @@ func (u *upload) finishResponse(res *http.Response, stop func() bool) {
 	}
 	body := &responseBody{st: st, res: res, stop: stop}
 	body.check.init(true, res.ContentLength)
-	body.check.none = noBody // some servers send one: node-spdy does for HEAD
+	body.check.none = noBody // some servers send a body all the same: node-spdy does for HEAD
 	res.Body = body
 	u.body.Store(body)
 }
 
-// bare reports that nothing can follow the headers of the answer. What has come behind
-// them meanwhile does not count: what the answer looks like must not depend on who is
-// quicker.
+// bare reports whether nothing can follow the headers of the answer. Frames that have already
+// arrived after the headers do not count: the answer must not depend on a race.
 func (st *Stream) bare() bool {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
 	return st.state.bare
 }
 
-// tlsState is the TLS state of the connection, nil if it has none.
+// tlsState returns the TLS state of the connection, nil if the connection has none.
 func (s *Session) tlsState() *tls.ConnectionState {
 	if !s.secure {
 		return nil
@@ -214,21 +215,21 @@ type upload struct {
 	trace    *httptrace.ClientTrace // hooks of the request, nil if it has none
 	asked    uploadOptions
 	patience atomic.Pointer[time.Timer] // of answerTimeout, once it runs
-	unsent   atomic.Bool                // the answer came before the body was begun
+	unsent   atomic.Bool                // the answer arrived before the body was begun
 
 	body atomic.Pointer[responseBody] // of the answer; nil before it, and if it has none
 }
 
-// uploadOptions are what a Transport asks of a request.
+// uploadOptions are the options set by a Transport for a request.
 type uploadOptions struct {
-	gzip            bool          // ask for it unless the request names an encoding
-	tunnel          bool          // the stream is to carry bytes behind the answer, see settleTunnel
+	gzip            bool          // request gzip unless the request names an encoding
+	tunnel          bool          // the stream is to carry bytes after the answer, see settleTunnel
 	answerTimeout   time.Duration // from the end of the request to the answer; 0 for none
 	continueTimeout time.Duration // how long the body waits for 100; 0 for not at all
 }
 
-// unwatch wraps stop, which ends the watch over the request's context, for the end of
-// the answer: a body that is still being sent has to be watched on.
+// unwatch wraps stop, which ends the watch over the request's context, for the end of the answer:
+// while the body is still being sent, the watch has to continue.
 func (u *upload) unwatch(stop func() bool) func() bool {
 	if u.running == nil {
 		return stop
@@ -252,7 +253,7 @@ func (u *upload) unwatch(stop func() bool) func() bool {
 	}
 }
 
-// open sends the SYN_STREAM and, if there is a body, starts its goroutine.
+// open sends the SYN_STREAM and, if there is a body, starts the goroutine that sends the body.
 func (u *upload) open() error {
 	s := u.st.session
 	if err := causeOf(u.req.Context()); err != nil {
@@ -312,12 +313,12 @@ func (u *upload) open() error {
 
 func (u *upload) closeBody() {
 	if u.req.Body != nil {
-		_ = u.req.Body.Close() // nobody is left to tell
+		_ = u.req.Body.Close() // the error has no reader
 	}
 }
 
-// send copies the body to the stream. It ends when the body does, or when the
-// stream is reset or lost, since then both the writes and the body fail.
+// send copies the body to the stream. It ends when the body ends, or when the stream is reset or
+// lost, since then both the writes and the body fail.
 func (u *upload) send(length int64) error {
 	b := uploadBuffer{st: u.st}
 	defer b.release()
@@ -347,12 +348,12 @@ func (u *upload) send(length int64) error {
 	}
 }
 
-// cut ends an upload because the sender takes no more bytes of it, and returns err.
+// cut ends an upload because the sender accepts no more bytes, and returns err.
 func (u *upload) cut(err error) error {
-	if err == os.ErrDeadlineExceeded { // of Stream.SetWriteDeadline; the stream goes on
+	if err == os.ErrDeadlineExceeded { // of Stream.SetWriteDeadline; the stream stays open
 		return u.giveUp(RstCancel, "sending the request body", err)
 	}
-	return err // the stream has ended, and whoever waits for the answer knows why
+	return err // the stream has ended, and awaitReply returns the reason
 }
 
 // spoil is giveUp for a body of another length than its Content-Length.
@@ -360,8 +361,8 @@ func (u *upload) spoil(how string, err error) error {
 	return u.giveUp(RstInternalError, "request body", causedError{"spdy: request body is " + how, err})
 }
 
-// giveUp ends an upload that cannot be completed, and returns err. The server gets no FIN,
-// since it would take a part for the whole. An answer that has begun, and goes on, is not
+// giveUp ends an upload that cannot be completed, and returns err. The server receives no FIN,
+// since it would mistake a part for the whole. An answer that has begun and continues is not
 // affected: giveUp then postpones the RST_STREAM to the end of the answer, or of its progress.
 func (u *upload) giveUp(status RstStatus, reason string, err error) error {
 	e := &StreamError{StreamID: u.st.id, Status: status, Reason: reason, Err: err}
@@ -372,7 +373,7 @@ func (u *upload) giveUp(status RstStatus, reason string, err error) error {
 }
 
 // resetBehindAnswer resets a stream of ours once the peer's FIN has arrived, or at once if it
-// has. It reports false if the answer has not begun.
+// already has. It reports false if the answer has not begun.
 func (st *Stream) resetBehindAnswer(e *StreamError) bool {
 	s := st.session
 	s.mu.Lock()
@@ -391,19 +392,18 @@ func (st *Stream) resetBehindAnswer(e *StreamError) bool {
 	return begun
 }
 
-// answerSilence is how long an answer may rest whose request will not be completed, and
-// silenceLooks how often it is looked at meanwhile. A handler that waits for the rest of the
-// request before it goes on hears of that by the RST_STREAM. Credit for the bytes that have been
-// read, and the next ones behind those of other streams, have the time to cross slow networks.
+// answerSilence is how long the answer to an incomplete request may pause, and silenceLooks the
+// number of checks in that time. The RST_STREAM notifies a handler that waits for the rest of the
+// request before continuing. answerSilence leaves time for credit for the bytes already read, and
+// for the next bytes after those of other streams, to cross slow networks.
 const (
 	answerSilence = 20 * time.Second
 	silenceLooks  = 5
 )
 
-// limitSilence resets a stream, whose upload has failed behind the beginning of its answer, if
-// in so many looks no byte of the answer has come since all that came before has been read: a
-// reader that pauses may keep the peer from sending. The timer is that of the write deadline:
-// nothing is written any more.
+// limitSilence resets a stream whose upload failed after the answer began, if the given number of
+// consecutive checks finds no new byte of the answer and nothing unread: a reader that pauses may
+// keep the peer from sending. It uses the timer of the write deadline: no more is written.
 func (st *Stream) limitSilence(e *StreamError, looks int) {
 	st.setDeadline(&st.writeDeadline, time.Now().Add(answerSilence/silenceLooks), func() {
 		switch {
@@ -417,7 +417,7 @@ func (st *Stream) limitSilence(e *StreamError, looks int) {
 	})
 }
 
-// sendTrailer ends the request with its trailers, if it has any.
+// sendTrailer ends the request with trailers, if any.
 func (u *upload) sendTrailer() error {
 	if len(u.req.Trailer) == 0 {
 		return nil
@@ -430,8 +430,8 @@ func (u *upload) sendTrailer() error {
 	return u.st.sendHeaders(FrameHeaders, block, true)
 }
 
-// failure is the error of a request that got no answer: what the context says if
-// that was why, else what ended the stream. The stream has ended afterwards.
+// failure returns the error of a request without an answer: the context's error if the context
+// ended, else the error that ended the stream. The stream has ended afterwards.
 func (u *upload) failure(err error) error {
 	ctx := u.req.Context()
 	if cause := causeOf(ctx); cause != nil {
@@ -440,7 +440,7 @@ func (u *upload) failure(err error) error {
 	}
 	var local *StreamError
 	if errors.As(err, &local) && !local.Remote && local.Err != nil {
-		return local.Err // as it is: url.Error asks the error itself for Timeout
+		return local.Err // unwrapped: url.Error asks the error itself for Timeout
 	}
 	return err
 }

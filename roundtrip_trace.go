@@ -6,19 +6,18 @@ import (
 	"time"
 )
 
-// This file holds what happens beside a request: the hooks of httptrace, which are
-// called by the goroutines that work for the request and never by the session's own; the
-// time limit of a Transport for the answer; and the wait of a body for an interim answer.
+// This file holds the httptrace hooks, which run on the request's goroutines and never on the
+// session's own; the Transport's response timeout; and the body's wait for an interim response.
 
-// wroteHeaders is called when the SYN_STREAM is with the sender.
+// wroteHeaders is called once the SYN_STREAM is queued with the sender.
 func (u *upload) wroteHeaders(err error) {
 	if err == nil && u.trace != nil && u.trace.WroteHeaders != nil {
 		u.trace.WroteHeaders()
 	}
 }
 
-// wrote is called when all of the request is with the sender, or why it will not be.
-// From now on the answer has its time.
+// wrote is called once the whole request is queued with the sender, or with the error that prevents
+// it. The response timeout starts here.
 func (u *upload) wrote(err error) {
 	if u.trace != nil && u.trace.WroteRequest != nil {
 		u.trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
@@ -37,13 +36,13 @@ func (u *upload) wrote(err error) {
 	case <-u.st.done:
 		timer.Stop()
 	default:
-		if u.isAnswered() { // meanwhile
+		if u.isAnswered() { // in the meantime
 			timer.Stop()
 		}
 	}
 }
 
-// stopPatience ends the time for the answer, which has come or will not.
+// stopPatience stops the response timeout: the response has arrived or will not arrive.
 func (u *upload) stopPatience() {
 	if timer := u.patience.Load(); timer != nil {
 		timer.Stop()
@@ -59,7 +58,7 @@ func (u *upload) isAnswered() bool {
 	}
 }
 
-// answered is called when the headers of the answer have come.
+// answered is called when the response headers have arrived.
 func (u *upload) answered() {
 	u.stopPatience()
 	if u.trace != nil && u.trace.GotFirstResponseByte != nil {
@@ -67,18 +66,18 @@ func (u *upload) answered() {
 	}
 }
 
-// errAnswerTimeout is what a request gets that had no answer within
+// errAnswerTimeout is the error of a request without a response within
 // Transport.ResponseHeaderTimeout.
 var errAnswerTimeout error = answerTimeoutError{timeoutError("no response headers in time")}
 
-// An answerTimeoutError matches context.DeadlineExceeded, as that of http.Transport does.
+// An answerTimeoutError matches context.DeadlineExceeded, like the timeout error of http.Transport.
 type answerTimeoutError struct{ timeoutError }
 
 func (answerTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// mayBegin waits, if the request asks for it, until the server wants the body or the
-// time for that has passed. It reports false if the body is not wanted any more: there
-// is an answer, or the stream has ended.
+// mayBegin waits, if the request expects 100-continue, until the server asks for the body or the
+// continue timeout expires. It reports false if the body is no longer wanted: the response has
+// arrived, or the stream has ended.
 func (u *upload) mayBegin() bool {
 	d := u.asked.continueTimeout
 	if d <= 0 {

@@ -2,12 +2,11 @@ package spdy
 
 import "math/bits"
 
-// priorities is the number of priority levels, 0 being the most urgent
-// (SPDY/3.1 §2.3.3).
+// priorities is the number of priority levels. Level 0 is the most urgent (SPDY/3.1 §2.3.3).
 const priorities = 8
 
-// priorityScale is how far the priorities of a version are shifted against ours:
-// SPDY/2 has four, which spread over our eight.
+// priorityScale is the number of bits by which a version's priorities are shifted against ours:
+// SPDY/2 has four levels, which spread over our eight.
 func priorityScale(v Version) uint {
 	if v == SPDY2 {
 		return 1
@@ -15,70 +14,68 @@ func priorityScale(v Version) uint {
 	return 0
 }
 
-// A stream that waits may send a quantum of bytes in each round, half as many at the least
-// urgent level as at the most urgent one. So nobody takes more than twice what another one
-// gets, whatever levels a stranger picks for his streams (SPEC S10).
+// A waiting stream may send a quantum of bytes in each round. The quantum of the least urgent level
+// is half the quantum of the most urgent level, so no stream sends more than twice as much as the
+// rest, whatever levels a peer picks (SPEC S10).
 const leastQuantum = maxDataFrame
 
-// maxOvertake is how many bytes streams that have just begun may send in each round before
-// those that wait already: as many as one urgent stream. Without a bound, one stream after
-// the other would leave nothing to the rest.
+// maxOvertake is the number of bytes that new streams may send in each round before the waiting
+// streams: the quantum of one urgent stream. Without a bound, a series of new streams would starve
+// the rest.
 const maxOvertake = 2 * leastQuantum
 
-// A scheduler says which stream's bytes the sender takes next. It goes by rounds. In a
-// round each stream may send its quantum, the streams of the most urgent level first, and
-// in turn, frame by frame, within one level. A stream that begins takes part in the round
-// under way, before the others of its level. Streams link themselves into rings, so nothing
-// is allocated and every operation takes constant time. Guarded by Session.mu.
+// A scheduler picks the stream whose bytes the sender sends next. It works in rounds. In a round
+// every stream may send a quantum: streams of the most urgent level first, and frame by frame in
+// turn within a level. A new stream joins the current round, ahead of the waiting streams of the
+// same level. Streams link themselves into rings, so the scheduler allocates nothing and every
+// operation runs in constant time. Guarded by Session.mu.
 type scheduler struct {
-	fresh     tier // have just begun, and take part in this round
+	fresh     tier // new streams of this round
 	waits     [2]tier
-	now       uint8 // index into waits of those of this round; the others are of the next
+	now       uint8 // index into waits of this round's streams; the other tier is for the next round
 	round     uint32
-	overtakes int64  // bytes that streams which begin may still send in this round; may be below 0
-	fins      ring   // only a FIN to send, which needs no window (SPEC W4)
-	blocked   ring   // bytes to send, stream window used up
+	overtakes int64  // bytes that new streams may still send in this round; may be below 0
+	fins      ring   // streams with only a FIN to send, which needs no window (SPEC W4)
+	blocked   ring   // streams with bytes to send and an exhausted stream window
 	last      uint32 // id of the stream that sent last
-	changed   uint32 // the round in which that was another one
-	batch     uint8  // the low bits of the number of the present batch
-	emptied   bool   // this batch has taken all that a writer had lent, one frame at most, and the writer goes on
-	small     bool   // that was less than smallPiece
-	wasSmall  bool   // it was in the batch before
-	keptLoans int32  // bytes in loans whose writers have gone, see keepLoanLocked
+	changed   uint32 // the round in which last changed
+	batch     uint8  // low bits of the current batch's number
+	emptied   bool   // this batch holds a writer's whole loan, at most one frame, and the writer has not finished
+	small     bool   // that loan was smaller than smallPiece
+	wasSmall  bool   // the value of small in the previous batch
+	keptLoans int32  // bytes in loans whose writers have returned, see keepLoanLocked
 }
 
-// newScheduler returns a scheduler for streams that have taken part in no round yet, which
-// roundPart's zero value says.
+// newScheduler returns a scheduler for streams that have joined no round yet, as in the zero
+// roundPart.
 func newScheduler() scheduler { return scheduler{round: 2, overtakes: maxOvertake} }
 
-// A tier is a ring of streams for each level that have bytes to send and a window to send
-// them in.
+// A tier holds, for each level, a ring of streams with bytes to send and an open window.
 type tier struct {
 	rings  [priorities]ring
 	levels uint8 // bit p is set while rings[p] is not empty
 }
 
-// A roundPart is what the scheduler knows of a stream's part in a round. Guarded by
-// Session.mu.
+// A roundPart is the scheduler's record of a stream's part in a round. Guarded by Session.mu.
 type roundPart struct {
-	round uint32 // the last one in which the stream took part
-	sent  int32  // bytes sent in it, less what was left of the round before
-	fresh bool   // the stream took no part in the round before
-	batch uint8  // the low bits of the number of the batch in which the stream sent last
+	round uint32 // the last round that the stream joined
+	sent  int32  // bytes sent in that round, less the remainder of the round before
+	fresh bool   // the stream did not join the round before
+	batch uint8  // low bits of the number of the batch in which the stream sent last
 }
 
-// quantum is how many bytes a stream may send in a round.
+// quantum returns the number of bytes that a stream may send in a round.
 func (st *Stream) quantum() int32 {
 	return 2*leastQuantum - int32(st.priority&(priorities-1))*leastQuantum/(priorities-1)
 }
 
-// place schedules a stream by what it has to send, or takes it out if that is
-// nothing. It must be called whenever the loan, the FIN or the window changed.
+// place puts a stream into the ring for its pending bytes or FIN, or removes the stream if nothing
+// is pending. It must be called after every change of the loan, the FIN or the window.
 func (sc *scheduler) place(st *Stream) {
 	var to *ring
 	var among *tier
 	switch {
-	case st.muted: // the peer is not ready for it
+	case st.muted: // the peer is not ready for the stream
 	case st.headerJobs > 0 || st.pushJobs > 0: // DATA must not overtake header blocks
 	case len(st.loan) > 0 && st.out.avail > 0:
 		among = sc.tierFor(st)
@@ -104,16 +101,16 @@ func (sc *scheduler) place(st *Stream) {
 	}
 }
 
-// owed reports whether a stream goes before the others of its level: it has sent in this batch or
-// the one before, and its writer has lent more before it has had its part of the round. Behind
-// others that fill the next batch it would have a piece in every other batch at best.
+// owed reports whether a stream precedes the rest of its level: the stream has sent in this batch
+// or the previous batch, and the writer has queued more before the quantum is used up. Behind
+// streams that fill the next batch, the stream would send in every second batch at best.
 func (sc *scheduler) owed(st *Stream, among *tier) bool {
 	return among == &sc.waits[sc.now] && !st.part.fresh && sc.batch-st.part.batch <= 1
 }
 
 func (t *tier) ring(st *Stream) *ring { return &t.rings[st.priority&(priorities-1)] }
 
-// tierFor returns where a stream waits that has bytes to send.
+// tierFor returns the tier of a stream with bytes to send.
 func (sc *scheduler) tierFor(st *Stream) *tier {
 	now, next := &sc.waits[sc.now], &sc.waits[sc.now^1]
 	switch {
@@ -135,13 +132,12 @@ func (sc *scheduler) tierFor(st *Stream) *tier {
 	return now
 }
 
-// done reports that a stream has had its part of the round. What is left of its quantum,
-// less than half a frame, is for the next one.
+// done reports whether a stream has used up the quantum of the round. A remainder of less than half
+// a frame carries over to the next round.
 func (p *roundPart) done(quantum int32) bool { return p.sent > quantum-maxDataFrame/2 }
 
-// takePart begins a stream's part in this round. What the stream has sent beyond its quantum
-// in the last one counts, but for what it sent while nobody waited, and so does the rest
-// that was too little for a frame.
+// takePart adds a stream to this round. Bytes sent beyond the quantum of the last round count,
+// except those sent while no other stream waited. A remainder too small for a frame counts too.
 func (sc *scheduler) takePart(st *Stream) {
 	t := &st.part
 	if t.round == sc.round {
@@ -158,7 +154,7 @@ func (sc *scheduler) takePart(st *Stream) {
 	t.sent = min(t.sent, quantum-maxDataFrame/2)
 }
 
-// remove takes a stream out of whatever ring it is in.
+// remove removes a stream from the ring that holds it, if any.
 func (sc *scheduler) remove(st *Stream) {
 	from := st.ring
 	if from == nil {
@@ -175,14 +171,14 @@ func (sc *scheduler) remove(st *Stream) {
 	}
 }
 
-// busy reports that a stream has bytes and a window to send them in.
+// busy reports whether any stream has bytes and an open window.
 func (sc *scheduler) busy() bool {
 	return sc.fresh.levels|sc.waits[0].levels|sc.waits[1].levels != 0
 }
 
-// pick returns the stream to send from next, or nil. The stream moves to the
-// back of its ring. With windowOpen false the session window is used up, and
-// only a FIN without bytes may go.
+// pick returns the stream to send from next, or nil, and moves the stream to the back of the ring.
+// If windowOpen is false, the session window is exhausted, and only a FIN without bytes may be
+// sent.
 func (sc *scheduler) pick(windowOpen bool) *Stream {
 	if st := sc.fins.head; st != nil {
 		return st
@@ -206,24 +202,24 @@ func (sc *scheduler) pick(windowOpen bool) *Stream {
 	return st
 }
 
-// A writer of small pieces has one piece in a batch at most: it can lend the next one when this
-// one has been taken. If the others filled that batch, they would get a multiple of what it
-// gets. So in such a batch each of them has one frame, of smallPiece bytes if the piece was
-// smaller than that.
+// A writer of small pieces has at most one piece in a batch, since the next piece is queued only
+// after the sender has copied the last. Streams that filled the rest of the batch would send a
+// multiple of the writer's bytes. In a batch with such a piece, every stream therefore sends a
+// single frame, limited to smallPiece bytes if the piece was smaller than smallPiece.
 const smallPiece = maxDataFrame / 2
 
-// beginBatch notes that the sender begins a batch with the given number.
+// beginBatch records the start of a batch with the given number.
 func (sc *scheduler) beginBatch(number uint64) {
 	sc.batch, sc.emptied = uint8(number), false
 	sc.wasSmall, sc.small = sc.small, false
 }
 
-// inBatch reports whether a stream has sent in this batch. It may be wrong about a stream that
-// has sent nothing in the last 255 batches.
+// inBatch reports whether a stream has sent in this batch. The result may be wrong for a stream
+// that has sent nothing in the last 255 batches.
 func (sc *scheduler) inBatch(st *Stream) bool { return st.part.batch == sc.batch }
 
-// noteEmptied notes that the next n bytes of a stream are all that its writer has lent, and
-// that the writer goes on. spend has to follow.
+// noteEmptied records that the next n bytes of a stream are the writer's whole loan, and the writer
+// has not finished. The caller must call spend next.
 func (sc *scheduler) noteEmptied(st *Stream, n int) {
 	if n <= maxDataFrame && !sc.inBatch(st) {
 		sc.emptied, sc.small = true, sc.small || n < smallPiece
@@ -233,7 +229,7 @@ func (sc *scheduler) noteEmptied(st *Stream, n int) {
 // ends reports whether the batch ends before the next frame of a stream.
 func (sc *scheduler) ends(st *Stream) bool { return sc.emptied && sc.inBatch(st) && len(st.loan) > 0 }
 
-// frameLimit is the number of bytes that the next frame of a stream may have.
+// frameLimit returns the maximum size of a stream's next frame.
 func (sc *scheduler) frameLimit(st *Stream) int {
 	switch {
 	case !sc.emptied && sc.alone(st):
@@ -244,7 +240,7 @@ func (sc *scheduler) frameLimit(st *Stream) int {
 	return maxDataFrame
 }
 
-// spend notes that n bytes of a stream are on their way. place has to follow.
+// spend records that n bytes of a stream are being sent. The caller must call place next.
 func (sc *scheduler) spend(st *Stream, n int) {
 	st.part.sent += int32(n)
 	if n > 0 {
@@ -258,10 +254,10 @@ func (sc *scheduler) spend(st *Stream, n int) {
 	}
 }
 
-// deserted reports that one stream waits, or none behind a piece of one whose writer goes on,
-// and that another one has sent in this round or the last: its writer may only need the processor
-// to have more. If the sender does not yield that, the writer which it wakes last is the first
-// to be back, each time, and takes a multiple of what the others get.
+// deserted reports whether a single stream waits, or no stream waits behind the emptied loan of an
+// unfinished writer, and a second stream has sent in this round or the last. The second stream's
+// writer may need only the processor to queue more bytes. If the sender does not yield the
+// processor, the writer woken last is always the first to return and sends a multiple of the rest.
 func (sc *scheduler) deserted() bool {
 	if sc.round-sc.changed > 1 {
 		return false
@@ -277,7 +273,7 @@ func (sc *scheduler) deserted() bool {
 	return false
 }
 
-// alone reports that no other stream is waiting, at whatever level.
+// alone reports whether no other stream is waiting, at any level.
 func (sc *scheduler) alone(st *Stream) bool {
 	levels := 0
 	for _, t := range [...]*tier{&sc.fresh, &sc.waits[0], &sc.waits[1]} {
@@ -286,7 +282,7 @@ func (sc *scheduler) alone(st *Stream) bool {
 	return st.ring != nil && st.next == st && levels == 1
 }
 
-// A ring is a circular list of streams through their next and prev fields.
+// A ring is a circular list of streams, linked through their next and prev fields.
 type ring struct {
 	head *Stream
 }

@@ -4,20 +4,18 @@ import (
 	"runtime"
 )
 
-// maxDataFrame is the most bytes of DATA in one frame while several streams have
-// something to send: small enough to interleave them well (SPEC D11).
+// maxDataFrame is the maximum payload of a DATA frame while several streams have bytes to send:
+// small enough to interleave them well (SPEC D11).
 const maxDataFrame = 16 << 10
 
-// A batch is full, and goes to the network, from this length on.
+// A batch of at least batchFull bytes is full and is written to the network.
 const batchFull = batchSize - frameHeaderSize
 
-// sender writes to the network: control frames first, then header blocks in the
-// order in which streams were opened and answered, then DATA by priority. While
-// a write is under way new work collects, and a sender that is woken lets others
-// add theirs, see gather; that is all the batching there is. A sender with nothing
-// to write waits for its doorbell or for the session's end.
-// It ends when the session has ended and the last bytes are written, and closes
-// the connection, which ends the receiver.
+// sender writes to the network: control frames first, then header blocks in the order in which
+// streams were opened and answered, then DATA by priority. New frames collect during a write, and a
+// woken sender first lets other goroutines add theirs, see gather; there is no other batching. An
+// idle sender waits for the doorbell or for the end of the session. sender returns when the session
+// has ended and the last bytes are written, and closes the connection, which ends the receiver.
 func (s *Session) sender() {
 	defer close(s.end.senderEnd)
 	var others gather
@@ -34,8 +32,7 @@ func (s *Session) sender() {
 	s.hangUp()
 }
 
-// writeBatch writes until there is nothing left to write. It returns false once
-// the session has ended.
+// writeBatch writes until nothing is left to write. It returns false once the session has ended.
 func (s *Session) writeBatch() bool {
 	buf := getBatch()
 	defer putBatch(buf)
@@ -49,7 +46,7 @@ func (s *Session) writeBatch() bool {
 		}
 		var err error
 		if len(b) > 0 {
-			*buf = b // it may have grown
+			*buf = b // b may have grown
 			s.traceBatch(b)
 			err = s.writeOut(b)
 		}
@@ -66,7 +63,7 @@ func (s *Session) writeBatch() bool {
 	}
 }
 
-// yield leaves the processor to the writers of streams.
+// yield yields the processor to the writers of streams.
 func (s *Session) yield() {
 	s.mu.Lock()
 	s.writing = false
@@ -82,16 +79,15 @@ func (s *Session) writeOut(b []byte) error {
 	return s.writeConn(b)
 }
 
-// writeConn writes and counts.
+// writeConn writes b to the connection and counts the bytes.
 func (s *Session) writeConn(b []byte) error {
 	n, err := s.conn.Write(b)
 	s.stats.bytesSent.Add(int64(n))
 	return err
 }
 
-// assemble appends what goes to the network next. Header blocks are compressed
-// here, and only here, so that the order of compression is the order on the wire
-// (SPEC H13); the lock is not held meanwhile.
+// assemble appends the next frames to b. Header blocks are compressed only here, so that the order
+// of compression is the order on the wire (SPEC H13). The lock is not held during compression.
 func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	s.mu.Lock()
 	s.headers.flush.wroteLocked(s.batch)
@@ -131,7 +127,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	if s.writing = len(b) > 0 || s.parcel != nil; !s.writing {
 		s.headers.flush.wroteLocked(s.batch)
 	}
-	ended = s.end.err != nil && len(s.control) == 0 // a failure meanwhile may have left a GOAWAY
+	ended = s.end.err != nil && len(s.control) == 0 // a failure in the meantime may have queued a GOAWAY
 	s.mu.Unlock()
 	if drained {
 		s.endDrained()
@@ -140,13 +136,13 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	return b, ended
 }
 
-// queueHeadersLocked queues a header block. DATA of its stream waits for it.
+// queueHeadersLocked queues a header block. DATA of the same stream waits for the block.
 func (s *Session) queueHeadersLocked(job headerJob) {
 	s.headers.push(job)
 	s.placeLocked(job)
 }
 
-// placeLocked schedules the streams of a job that was queued or has left the queue.
+// placeLocked reschedules the streams of a job that was queued or has left the queue.
 func (s *Session) placeLocked(job headerJob) {
 	if !job.st.ended {
 		s.sched.place(job.st)
@@ -156,9 +152,9 @@ func (s *Session) placeLocked(job headerJob) {
 	}
 }
 
-// appendHeadersLocked appends header blocks until it is the turn of DATA. A FIN without
-// bytes does not wait for them: its stream has nothing else to send. It releases the lock
-// while it compresses.
+// appendHeadersLocked appends header blocks until DATA is due. A FIN without bytes does not wait
+// for header blocks, since its stream has nothing else to send. The lock is released during
+// compression.
 func (s *Session) appendHeadersLocked(b []byte) []byte {
 	for !s.headers.empty() && len(b) < batchFull {
 		if st := s.sched.fins.head; st != nil {
@@ -167,7 +163,7 @@ func (s *Session) appendHeadersLocked(b []byte) []byte {
 		}
 		waiting, size := s.sched.busy() && s.flow.out.avail > 0, s.headers.size()
 		if s.turn.yields(size) && (waiting || len(b) > 0 && s.turn.busy(s.batch)) {
-			break // a writer whose bytes have just been taken brings more by the next batch
+			break // a writer whose bytes have just been copied queues more by the next batch
 		}
 		job := s.headers.pop()
 		s.startLocked(job)
@@ -181,7 +177,7 @@ func (s *Session) appendHeadersLocked(b []byte) []byte {
 	return b
 }
 
-// appendBodiesLocked appends DATA until it is the turn of a header block.
+// appendBodiesLocked appends DATA until a header block is due.
 func (s *Session) appendBodiesLocked(b []byte) []byte {
 	for len(b) < batchFull && s.parcel == nil {
 		if !s.headers.empty() && !s.turn.yields(s.headers.size()) {
@@ -198,8 +194,8 @@ func (s *Session) appendBodiesLocked(b []byte) []byte {
 	return b
 }
 
-// startLocked notes that a header frame is on its way: from now on a SYN_STREAM
-// has to be taken back with RST_STREAM, and a FIN closes our half.
+// startLocked records that a header frame is being sent: from now on a SYN_STREAM can only be
+// cancelled with RST_STREAM, and a FIN closes our half.
 func (s *Session) startLocked(job headerJob) {
 	st := job.st
 	s.stats.sent[job.typ]++
@@ -212,15 +208,14 @@ func (s *Session) startLocked(job headerJob) {
 	if job.flags&FlagFin == 0 {
 		return
 	}
-	if job.typ != FrameSynStream || st.oneWay { // else the answer is the receipt
+	if job.typ != FrameSynStream || st.oneWay { // otherwise the response is the receipt
 		s.end.receipt.sent()
 	}
 	s.finishOutLocked(st)
 }
 
-// finishOutLocked closes our half of a stream whose FIN is on its way. If the
-// peer still sends what nobody will read, it is told to stop, which must not
-// overtake the FIN (SPEC M13).
+// finishOutLocked closes our half of a stream whose FIN is being sent. If the peer is still sending
+// a body without a reader, RST_STREAM stops it; the reset must not overtake the FIN (SPEC M13).
 func (s *Session) finishOutLocked(st *Stream) {
 	st.finQueued = false
 	st.state.finOut()
@@ -232,10 +227,10 @@ func (s *Session) finishOutLocked(st *Stream) {
 	st.limitRequestLocked()
 }
 
-// cancelRestLocked resets a stream whose answer is complete while the peer goes
-// on sending a request that nobody reads.
+// cancelRestLocked resets a stream whose response is complete while the peer is still sending a
+// request body without a reader.
 func (s *Session) cancelRestLocked(st *Stream) {
-	s.queueResetLocked(st.id, RstCancel, !st.ofBytesLocked()) // closing a stream of bytes is our own doing
+	s.queueResetLocked(st.id, RstCancel, !st.ofBytesLocked()) // we close a stream of bytes by our own choice
 	s.end.receipt.reset(st)
 	s.floods.expect()
 	st.wasReset = st.state.ours
@@ -247,7 +242,7 @@ func (s *Session) cancelRestLocked(st *Stream) {
 }
 
 // appendHeaderFrame compresses one header block into its frame. The block fits, see
-// largestSentBlock: what has been compressed cannot be taken back (SPEC H15).
+// largestSentBlock: compression cannot be undone (SPEC H15).
 func (s *Session) appendHeaderFrame(b []byte, job headerJob) []byte {
 	start := len(b)
 	switch job.typ {
@@ -273,13 +268,13 @@ func (s *Session) appendHeaderFrame(b []byte, job headerJob) []byte {
 	return b
 }
 
-// appendDataLocked takes a frame's worth of a stream's loan, within both windows
-// (SPEC W3), and its FIN if that was all.
+// appendDataLocked appends one DATA frame from a stream's loan, within both windows (SPEC W3), and
+// sets FIN if the loan is the rest of the stream.
 func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 	n := len(st.loan)
 	if n > 0 {
-		// A short answer is not cut where a batch ends, so that one Read brings it;
-		// batches have room for that.
+		// A short response is not split at the end of a batch, so that a single Read returns all of
+		// it; batches have room.
 		n = min(n, s.sched.frameLimit(st), max(room-frameHeaderSize, wholeFrame))
 		n = int(min(int64(n), st.out.avail, s.flow.out.avail))
 		if n < dribble && n < len(st.loan) {
@@ -315,7 +310,7 @@ func (s *Session) appendDataLocked(b []byte, st *Stream, room int) []byte {
 		s.end.receipt.sent()
 		s.finishOutLocked(st)
 	case last && st.closing && !st.finHeaders:
-		s.cancelRestLocked(st) // Close kept a part of what was written
+		s.cancelRestLocked(st) // Close kept part of the written bytes
 	default:
 		s.sched.place(st)
 	}

@@ -9,22 +9,23 @@ import (
 	"time"
 )
 
-// A sessionSetup is what a Server knows of a connection on which it is about to
-// serve a session.
+// A sessionSetup is a Server's information about a connection on which it is about to serve a
+// session.
 type sessionSetup struct {
 	greeting
 	base    context.Context
-	server  *http.Server // whose limits apply
-	handler http.Handler // nil means the server's
-	since   time.Time    // since when the client's first frame is due
+	server  *http.Server // the limits of this server apply
+	handler http.Handler // nil means the server's handler
+	since   time.Time    // start of the wait for the client's first frame
 }
 
-// greetConn finds out what a new connection speaks and serves it, or hands it on.
-// It reports whether the connection has been closed. A nil queue takes nothing.
+// greetConn detects the protocol of a new connection and serves the connection or queues it for the
+// http.Server. It reports whether the connection has been closed. A nil queue accepts no
+// connections.
 func (srv *Server) greetConn(base context.Context, hs *http.Server, a *arrival, queue *connQueue) (closed bool) {
 	g, err := srv.greet(hs, a)
 	switch {
-	case err != nil: // gone, or too slow, or no TLS: nothing has been asked for yet
+	case err != nil: // closed, too slow, or no TLS: the client has sent no request yet
 		if g.unshaken {
 			srv.logHandshake(hs, a.conn, err)
 		}
@@ -39,14 +40,14 @@ func (srv *Server) greetConn(base context.Context, hs *http.Server, a *arrival, 
 	if srv.ConnContext != nil {
 		base = srv.ConnContext(base, a.conn)
 	}
-	_ = srv.serveConn(a.conn, sessionSetup{ // the session has logged what is worth it
+	_ = srv.serveConn(a.conn, sessionSetup{ // the session has logged any error worth logging
 		greeting: g, base: base, server: hs, since: a.since,
 	})
 	return true
 }
 
-// greet finds out what a client speaks, for as long as it is allowed to keep us
-// waiting. After an error the connection is closed.
+// greet detects a client's protocol, within the time a client may keep us waiting. After an error
+// the connection is closed.
 func (srv *Server) greet(hs *http.Server, a *arrival) (g greeting, err error) {
 	if !srv.meet(a) {
 		a.conn.Close()
@@ -54,7 +55,7 @@ func (srv *Server) greet(hs *http.Server, a *arrival) (g greeting, err error) {
 	}
 	defer srv.met(a)
 	limit := srv.Config.firstFrameLimit(hs)
-	if limit > 0 { // a deadline would do if every net.Conn had them
+	if limit > 0 { // a deadline would do if every net.Conn supported deadlines
 		timer := newGiveUp(limit, func() { a.conn.Close() })
 		defer timer.Stop()
 	}
@@ -66,8 +67,8 @@ func (srv *Server) greet(hs *http.Server, a *arrival) (g greeting, err error) {
 	return g, err
 }
 
-// refuseHTTP tells a client of HTTP/1 that this server speaks SPDY only, as net/http tells
-// one that has forgotten TLS, and closes its connection.
+// refuseHTTP sends an HTTP/1 client the error that this server speaks SPDY only, like net/http to a
+// client without TLS, and closes the connection.
 func refuseHTTP(conn net.Conn) {
 	if conn.SetWriteDeadline(time.Now().Add(linger)) == nil {
 		io.WriteString(conn, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nThis server speaks SPDY only.\n")
@@ -75,30 +76,30 @@ func refuseHTTP(conn net.Conn) {
 	conn.Close()
 }
 
-// refuseSession closes a connection for which there is no room. The client learns that nothing it
-// has sent was looked at.
+// refuseSession closes a connection for which there is no room. The GOAWAY shows the client that no
+// frames were processed.
 func refuseSession(conn net.Conn, v Version) {
 	if conn.SetWriteDeadline(time.Now().Add(linger)) == nil {
-		_, _ = conn.Write(appendGoAway(nil, v, 0, GoAwayOK)) // a client that has gone needs none
+		_, _ = conn.Write(appendGoAway(nil, v, 0, GoAwayOK)) // a client that has disconnected needs no GOAWAY
 	}
 	conn.Close()
 }
 
-// handOn gives a connection that speaks HTTP to the http.Server.
+// handOn queues an HTTP connection for the http.Server.
 func (srv *Server) handOn(queue *connQueue, conn net.Conn, first []byte) {
 	t, ok := conn.(*tls.Conn)
 	if !ok || len(first) > 0 {
 		queue.hand(readAhead(conn, first, false))
 		return
 	}
-	if srv.ConnState != nil { // net/http looks for this type to find out what was negotiated
+	if srv.ConnState != nil { // net/http needs the type *tls.Conn to find the negotiated protocol
 		srv.introduce(t)
 	}
 	queue.hand(t)
 }
 
-// serveConn runs a session on a connection until it ends, and returns what
-// Session.Serve does.
+// serveConn runs a session on a connection until the session ends, and returns the error of
+// Session.Serve.
 func (srv *Server) serveConn(conn net.Conn, u sessionSetup) error {
 	app := newHTTPServerApp(u.server)
 	app.base, app.override = u.base, u.handler
@@ -130,8 +131,8 @@ func (srv *Server) serveConn(conn net.Conn, u sessionSetup) error {
 	return s.Serve()
 }
 
-// notSPDY is the error for a client that speaks something else: what TLS has negotiated, or
-// what its first bytes show.
+// notSPDY returns the error for a client of a different protocol, as negotiated by TLS or shown by
+// the first bytes.
 func (g *greeting) notSPDY(conn net.Conn) *NotSPDYError {
 	e := notSPDY(addrText(conn), "", g.first)
 	e.advice = adviceServer
@@ -144,32 +145,31 @@ func (g *greeting) notSPDY(conn net.Conn) *NotSPDYError {
 	return e
 }
 
-// ServeConnOpts says how Server.ServeConn is to serve a connection. The zero value,
-// and a nil pointer, leave everything to the Server.
+// ServeConnOpts holds options for Server.ServeConn. The zero value and a nil pointer use the
+// Server's settings.
 type ServeConnOpts struct {
-	// Context is what the context of every request descends from. nil means
-	// context.Background.
+	// Context is the parent of every request's context. nil means context.Background.
 	Context context.Context
 
-	// BaseConfig has the limits, the ErrorLog and the ConnState that apply, and is
-	// what handlers find under http.ServerContextKey. nil means those of the Server.
+	// BaseConfig holds the limits, the ErrorLog and the ConnState that apply. Handlers find it
+	// under http.ServerContextKey. nil means the Server's settings.
 	BaseConfig *http.Server
 
-	// Handler answers the requests. nil means BaseConfig.Handler, or if there is no
-	// BaseConfig that of the Server.
+	// Handler serves the requests. nil means BaseConfig.Handler or, without a BaseConfig, the
+	// Server's Handler.
 	Handler http.Handler
 }
 
-// ServeConn serves SPDY on a connection that somebody else has accepted, or
-// dialled, and returns when the session has ended: nil if in an orderly way, else
-// what Session.Serve returns, or why there was no session. It closes conn, which may
-// be any net.Conn. If that is one of TLS, its handshake is completed, and says
-// which dialect to speak; where it has negotiated nothing, or there is no TLS, the client's
-// first bytes do, or Config.Version. A client that speaks HTTP, or anything else, is not
-// served: the error is a *NotSPDYError then. opts may be nil.
+// ServeConn serves SPDY on a connection that the caller has accepted or dialled, and returns when
+// the session has ended. It returns nil after an orderly end, otherwise the error of Session.Serve,
+// or the reason why no session was started. It closes conn, which may be any net.Conn. On a TLS
+// connection ServeConn completes the handshake, and the negotiated protocol selects the dialect. If
+// TLS has negotiated nothing, or without TLS, the client's first bytes or Config.Version select the
+// dialect. A client that speaks HTTP or anything else is not served, and the error is a
+// *NotSPDYError. opts may be nil.
 //
-// Close and Shutdown end what ServeConn serves like everything else, and it fails
-// with http.ErrServerClosed after them.
+// Close and Shutdown also end the sessions of ServeConn. After Close or Shutdown, ServeConn fails
+// with http.ErrServerClosed.
 func (srv *Server) ServeConn(conn net.Conn, opts *ServeConnOpts) error {
 	if conn == nil {
 		return errNoConn

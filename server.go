@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// A Server serves HTTP over SPDY, in every dialect, and HTTP/1.1 to clients that
-// speak no SPDY. The zero value serves http.DefaultServeMux on port 80, without
-// TLS. Fields must not be changed once it serves.
+// A Server serves HTTP over SPDY, in every dialect, and HTTP/1.1 to clients that do not speak SPDY.
+// The zero value serves http.DefaultServeMux on port 80, without TLS. Fields must not be changed
+// once the server is serving.
 type Server struct {
 	Handler   http.Handler // nil means http.DefaultServeMux
 	Addr      string       // host:port to listen on; "" means ":http", or ":https" with TLS
@@ -27,67 +27,64 @@ type Server struct {
 	// Config tunes the sessions. nil means the defaults.
 	Config *Config
 
-	// Protocols says what the server speaks beside SPDY. nil means HTTP/1; with
-	// HTTP2 also clients that negotiate h2 are served, and with UnencryptedHTTP2
-	// those that begin with its preface on a plain connection.
+	// Protocols selects the protocols that the server speaks besides SPDY. nil means HTTP/1. With
+	// HTTP2 the server also serves clients that negotiate h2, and with UnencryptedHTTP2 clients
+	// that begin with the HTTP/2 preface on a plain connection.
 	Protocols *http.Protocols
 
-	// DisableGeneralOptionsHandler passes "OPTIONS *" to the Handler. By default it
-	// is answered with 200 and no body.
+	// DisableGeneralOptionsHandler passes "OPTIONS *" to the Handler. By default the server
+	// responds with 200 and no body.
 	DisableGeneralOptionsHandler bool
 
-	// ReadTimeout is how long reading a request may take, its body included: reads
-	// of the body fail from then on with os.ErrDeadlineExceeded. It stands in for
-	// ReadHeaderTimeout and IdleTimeout where those are 0. A handler can move it with
-	// http.ResponseController. 0 and less mean no limit. Range: more than 0.
+	// ReadTimeout is the time limit for reading a request and the request's body: reads of the body
+	// fail after that with os.ErrDeadlineExceeded. It stands in for ReadHeaderTimeout and
+	// IdleTimeout where those are 0. A handler can move the deadline with http.ResponseController.
+	// 0 and less mean no limit. Range: more than 0.
 	ReadTimeout time.Duration
 
-	// ReadHeaderTimeout is how long a new client may take to say something: to send
-	// its first frame, or the header of an HTTP/1.1 request. Later it is how long a
-	// frame that brings headers may take from its first byte to its last. A client
-	// that takes longer is cut. 0 means Config.FirstFrameTimeout, if that is 0 too
-	// ReadTimeout, and if none is set 10 seconds, but for an HTTP/1.1 request that has
+	// ReadHeaderTimeout is the time limit for a new client to send the first frame, or the header
+	// of an HTTP/1.1 request. After that it limits the time from the first byte of a header frame
+	// to the last. A slower client is disconnected. 0 means Config.FirstFrameTimeout, if that is 0
+	// too ReadTimeout, and if none is set 10 seconds, except for an HTTP/1.1 request that has
 	// begun; less means no limit. Range: more than 0.
 	ReadHeaderTimeout time.Duration
 
-	// WriteTimeout is how long an answer may take, from when its request has come. A
-	// stream that has not ended by then is reset. A handler can move it with
-	// http.ResponseController. 0 and less mean no limit. Config.WriteTimeout is
-	// about the connection instead. Range: more than 0.
+	// WriteTimeout is the time limit for a response, from the arrival of the request. A stream that
+	// has not ended by then is reset. A handler can move the deadline with http.ResponseController.
+	// 0 and less mean no limit. Config.WriteTimeout limits writes to the connection instead. Range:
+	// more than 0.
 	WriteTimeout time.Duration
 
-	// IdleTimeout is how long a connection is kept on which nothing is asked. 0
-	// means ReadTimeout, less means no limit. Config.IdleTimeout, if it is set,
-	// is that of sessions. Range: more than 0.
+	// IdleTimeout is the time after which a connection without requests is closed. 0 means
+	// ReadTimeout, less means no limit. Config.IdleTimeout, if set, applies to sessions instead.
+	// Range: more than 0.
 	IdleTimeout time.Duration
 
-	// MaxHeaderBytes bounds the headers of a request, with HTTP/1.1 and, unless
-	// Config has a bound of its own, with SPDY. 0 and less mean the default of either. Range:
-	// 1 to 2^31-1, of which SPDY takes no more than 126,318,712; more counts as that.
+	// MaxHeaderBytes limits the headers of a request over HTTP/1.1 and, unless Config sets a limit,
+	// over SPDY. 0 and less mean the default of either. Range: 1 to 2^31-1, of which SPDY takes no
+	// more than 126,318,712; more counts as that.
 	MaxHeaderBytes int
 
-	// ConnState, if not nil, is told of every connection when it is accepted
-	// (http.StateNew), when the first of its handlers begins (http.StateActive), when
-	// none is left (http.StateIdle), and when it is closed (http.StateClosed).
-	// Changes that follow each other closely may be reported as one.
+	// ConnState, if not nil, is called for every connection when it is accepted (http.StateNew),
+	// when a first handler starts (http.StateActive), when the last handler has returned
+	// (http.StateIdle), and when the connection is closed (http.StateClosed). Changes in quick
+	// succession may be merged.
 	ConnState func(net.Conn, http.ConnState)
 
-	// ErrorLog receives what the HTTP/1.1 side has to say, TLS handshakes that fail and connections
-	// that cannot be accepted included,
-	// and, unless there is a Logger, what sessions have. nil means the standard logger.
+	// ErrorLog receives the messages of the HTTP/1.1 side, including failed TLS handshakes and
+	// failed accepts, and, unless there is a Logger, the messages of sessions. nil means the
+	// standard logger.
 	ErrorLog *log.Logger
 
-	// Logger receives what sessions have to say, and without an ErrorLog also what
-	// the HTTP/1.1 side has. Config.Logger, if it is set, is that of sessions. nil
-	// means ErrorLog, and if that is nil too the package's logger, see SetLog.
+	// Logger receives the messages of sessions, and without an ErrorLog also those of the HTTP/1.1
+	// side. Config.Logger, if set, replaces it for sessions. nil means ErrorLog, and if that is nil
+	// too the package's logger, see SetLog.
 	Logger *slog.Logger
 
-	// BaseContext, if not nil, returns the context that every request served
-	// from a listener descends from.
+	// BaseContext, if not nil, returns the parent context of every request served from a listener.
 	BaseContext func(net.Listener) context.Context
 
-	// ConnContext, if not nil, changes the context of the requests of a new
-	// connection.
+	// ConnContext, if not nil, returns the context for the requests of a new connection.
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
 
 	mu        sync.Mutex
@@ -97,37 +94,36 @@ type Server struct {
 	plain     *http.Server // serves clients that do not speak SPDY
 	listeners map[*net.Listener]struct{}
 	sessions  map[*Session]struct{}
-	greeting  map[*arrival]struct{} // connections that are no sessions yet
-	serving   int                   // goroutines of connections, see begin
-	unserved  chan struct{}         // latch: none of them is left; nil until awaitServing waits
-	others    atomic.Int32          // connections of plain that carry no session
-	ended     ServerStats           // totals of sessions that have ended
+	greeting  map[*arrival]struct{} // connections without a session yet
+	serving   int                   // number of connection goroutines, see begin
+	unserved  chan struct{}         // latch: serving is 0; nil until awaitServing waits
+	others    atomic.Int32          // connections of plain without a session
+	ended     ServerStats           // totals of ended sessions
 
-	shared     *pools                 // of the sessions; made by the first
+	shared     *pools                 // the sessions' pools; created for the first session
 	introduced map[*tls.Conn]struct{} // see plainState
-	onShutdown []func()               // registered before plain was there
+	onShutdown []func()               // registered before plain was created
 
-	strangers strangers // clients of ServeTLS that have said nothing yet
+	strangers strangers // clients of ServeTLS that have sent nothing yet
 
 	noKeepAlives atomic.Bool
 }
 
-// ListenAndServe serves SPDY without TLS on addr, like http.ListenAndServe, and
-// HTTP/1.1 to clients that do not begin with a SPDY frame. A nil handler means
-// http.DefaultServeMux.
+// ListenAndServe serves SPDY without TLS on addr, like http.ListenAndServe. Clients that do not
+// begin with a SPDY frame are served HTTP/1.1. A nil handler means http.DefaultServeMux.
 func ListenAndServe(addr string, handler http.Handler) (err error) {
 	return (&Server{Addr: addr, Handler: handler}).ListenAndServe()
 }
 
-// ListenAndServeTLS serves HTTPS on addr, like http.ListenAndServeTLS: SPDY for
-// clients that negotiate it by ALPN, HTTP/1.1 for all others.
+// ListenAndServeTLS serves HTTPS on addr, like http.ListenAndServeTLS: SPDY for clients that
+// negotiate it by ALPN, HTTP/1.1 for all others.
 func ListenAndServeTLS(addr, certFile, keyFile string, handler http.Handler) error {
 	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLS(certFile, keyFile)
 }
 
-// ListenAndServeTLSSpdyOnly serves SPDY over TLS on addr. No negotiation is needed: the
-// first bytes of a client that offers nothing tell its dialect, as without TLS. A client of
-// HTTP/1.1 is told that it is wrong here.
+// ListenAndServeTLSSpdyOnly serves SPDY over TLS on addr. Negotiation is optional: if a client
+// offers no protocols, the first bytes select the dialect, as without TLS. An HTTP/1.1 client
+// receives an error response.
 func ListenAndServeTLSSpdyOnly(addr, certFile, keyFile string, handler http.Handler) error {
 	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLSSpdyOnly(certFile, keyFile)
 }
@@ -151,8 +147,8 @@ func (srv *Server) ListenAndServeTLS(certFile, keyFile string) error {
 	return srv.ServeTLS(ln, certFile, keyFile)
 }
 
-// ListenAndServeTLSSpdyOnly listens on Addr and serves SPDY over TLS, without
-// negotiation. The files may be empty if TLSConfig has a certificate.
+// ListenAndServeTLSSpdyOnly listens on Addr and serves SPDY over TLS, without negotiation. The file
+// names may be empty if TLSConfig has a certificate.
 func (srv *Server) ListenAndServeTLSSpdyOnly(certFile, keyFile string) error {
 	conf, err := srv.certified(certFile, keyFile)
 	if err != nil {
@@ -176,7 +172,7 @@ func (srv *Server) listen(usual string) (net.Listener, error) {
 	return net.Listen("tcp", addr)
 }
 
-// certified returns the TLS configuration with the certificate in the files.
+// certified returns the TLS configuration with the certificate from the files.
 func (srv *Server) certified(certFile, keyFile string) (*tls.Config, error) {
 	conf := withProtocols(srv.TLSConfig)
 	if certFile == "" && keyFile == "" &&
@@ -191,17 +187,17 @@ func (srv *Server) certified(certFile, keyFile string) (*tls.Config, error) {
 	return conf, nil
 }
 
-// Serve serves the connections that ln accepts, whatever their kind: SPDY in the dialect that
-// a TLS handshake negotiates. Without TLS, and where TLS has negotiated nothing, as behind a
-// tls.NewListener without NextProtos, the client's first bytes and Config.Version tell the
-// dialect, and clients that speak HTTP/1.1 are served that. It closes ln, and always returns
-// an error: http.ErrServerClosed after Close or Shutdown.
+// Serve serves the connections that ln accepts, of any kind. With TLS, the handshake selects the
+// dialect. Without TLS, or if TLS has negotiated nothing, as behind a tls.NewListener without
+// NextProtos, the client's first bytes and Config.Version select the dialect, and HTTP/1.1 clients
+// are served HTTP/1.1. Serve closes ln, and always returns an error: http.ErrServerClosed after
+// Close or Shutdown.
 func (srv *Server) Serve(ln net.Listener) (err error) { return srv.serve(ln, false) }
 
-// errNoListener is what Serve and ServeTLS return for a nil listener.
+// errNoListener is the error of Serve and ServeTLS for a nil listener.
 var errNoListener = errors.New("spdy: no listener to serve")
 
-// serve is Serve. With only set, clients of HTTP are turned away.
+// serve implements Serve. If only is set, HTTP clients are refused.
 func (srv *Server) serve(ln net.Listener, only bool) (err error) {
 	if ln == nil {
 		return errNoListener
@@ -223,7 +219,7 @@ func (srv *Server) serve(ln net.Listener, only bool) (err error) {
 	if !only {
 		queue = newConnQueue(ln)
 		defer queue.Close()
-		go hs.Serve(queue) // ends when the queue is closed
+		go hs.Serve(queue) // ends when queue is closed
 	}
 	pause := acceptPause{}
 	for {
@@ -255,10 +251,9 @@ func (srv *Server) serve(ln net.Listener, only bool) (err error) {
 	}
 }
 
-// ServeTLS serves HTTPS on ln: SPDY for clients that negotiate it by ALPN,
-// HTTP/1.1 for all others. The files may be empty if TLSConfig has a certificate.
-// It closes ln, and always returns an error: http.ErrServerClosed after Close or
-// Shutdown.
+// ServeTLS serves HTTPS on ln: SPDY for clients that negotiate it by ALPN, HTTP/1.1 for all others.
+// The file names may be empty if TLSConfig has a certificate. ServeTLS closes ln, and always
+// returns an error: http.ErrServerClosed after Close or Shutdown.
 func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 	if ln == nil {
 		return errNoListener
@@ -273,13 +268,13 @@ func (srv *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 	}
 	hs := srv.httpServer()
 	err := hs.ServeTLS(srv.strangers.guard(ln, srv.Config.firstFrameLimit(hs)), certFile, keyFile)
-	if srv.isClosing() { // we have closed ln ourselves, before http.Server knew
+	if srv.isClosing() { // we have closed ln ourselves, before http.Server noticed
 		return http.ErrServerClosed
 	}
 	return err
 }
 
-// serve runs a handler. Its panic resets its stream and nothing else.
+// serve runs a handler. A panic in the handler resets only this stream.
 func (a *httpServerApp) serve(st *Stream, how beginning) {
 	a.begin(st, how)
 	req := st.http.req
@@ -302,22 +297,22 @@ func (a *httpServerApp) serve(st *Stream, how beginning) {
 	}
 	returned = true
 	finishes := st.http.ends()
-	st.release() // before the FIN, upon which the client may open another stream
+	st.release() // before the FIN, after which the client may open another stream
 	if finishes {
 		st.finish()
 	}
 }
 
-// removeFiles removes the files that ParseMultipartForm has made of a request. As in net/http an
-// error has no reader.
+// removeFiles removes the temporary files that ParseMultipartForm has created for a request. As in
+// net/http, errors are ignored.
 func removeFiles(req *http.Request) {
 	if req.MultipartForm != nil {
 		_ = req.MultipartForm.RemoveAll()
 	}
 }
 
-// call calls the user's handler, and nothing else of which a panic would be recovered. It
-// reports whether the handler has returned.
+// call calls the user's handler, and no other code, so only panics of the handler are recovered.
+// call reports whether the handler has returned.
 func (st *Stream) call(handler http.Handler, req *http.Request) (returned bool) {
 	defer func() {
 		if v := recover(); v != nil && v != http.ErrAbortHandler {
@@ -328,10 +323,10 @@ func (st *Stream) call(handler http.Handler, req *http.Request) (returned bool) 
 	return true
 }
 
-// Close ends the server at once: listeners, sessions and HTTP/1.1 connections are
-// closed. It waits neither for clients nor for handlers, whose contexts end, and at most a tenth of a
-// second for functions such as GetCertificate and ConnContext. Called by a hook of a
-// Trace, or other code that runs on a session's own goroutines, it waits for nothing.
+// Close ends the server at once: listeners, sessions and HTTP/1.1 connections are closed. Close
+// does not wait for clients or handlers, whose contexts end. It waits at most a tenth of a second
+// for functions such as GetCertificate and ConnContext. In a hook of a Trace, or other code on a
+// session's own goroutines, Close does not wait at all.
 func (srv *Server) Close() (err error) {
 	began := time.Now()
 	sessions, plain := srv.close()
@@ -339,29 +334,29 @@ func (srv *Server) Close() (err error) {
 		for _, s := range sessions {
 			s.shutdown(ErrSessionClosed)
 		}
-	} else if closeSoon(sessions...) { // the http.Server would close their connections before the GOAWAY is out
+	} else if closeSoon(sessions...) { // http.Server would close their connections before the GOAWAY is sent
 		defer srv.awaitServing(began)
 	}
 	if plain != nil {
 		err = unlessClosed(plain.Close())
 	}
-	if errors.Is(err, net.ErrClosed) { // a listener that we have closed ourselves
+	if errors.Is(err, net.ErrClosed) { // for a listener that we have closed ourselves
 		err = nil
 	}
 	return err
 }
 
-// Shutdown ends the server gracefully: listeners are closed, sessions get a GOAWAY
-// and end when their last stream has and its client has received the answer, see
-// Session.Shutdown, HTTP/1.1 connections end when idle. A client that does not confirm
-// its answer for Config.DeliveryTimeout makes it return ErrDeliveryTimeout: it returns nil only
-// if every client that was still connected has received everything. If the
-// context ends first, everything is closed within a tenth of a second whatever the peers do, and the
-// context's error returned, unless only connections were left to be closed. A hook of a Trace, which cannot wait, gets an
-// error and should call Close.
+// Shutdown ends the server gracefully. Listeners are closed. Sessions send a GOAWAY and end when
+// their last stream has ended and the client has received the response, see Session.Shutdown.
+// HTTP/1.1 connections end when idle. If a client does not confirm its response within
+// Config.DeliveryTimeout, Shutdown returns ErrDeliveryTimeout: it returns nil only if every client
+// that was still connected has received everything. If the context ends first, everything is closed
+// within a tenth of a second whatever the peers do, and Shutdown returns the context's error,
+// unless only connections were left to be closed. A hook of a Trace cannot wait: there Shutdown
+// returns an error, and the hook should call Close.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	sessions, _ := srv.close()
-	plain := srv.httpServer() // which calls what RegisterOnShutdown was given
+	plain := srv.httpServer() // its Shutdown calls the functions of RegisterOnShutdown
 	if insideSession() {
 		for _, s := range sessions {
 			s.goAway()
@@ -375,7 +370,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		s.goAway()
 	}
 	err := unlessClosed(plain.Shutdown(ctx))
-	whole := err == nil || err == ctx.Err() && srv.others.Load() == 0 // which counts no sessions that linger
+	whole := err == nil || err == ctx.Err() && srv.others.Load() == 0 // others does not count lingering sessions
 	for _, s := range sessions {
 		whole = (s.awaitEnd(ctx) || s.delivered()) && whole
 	}
@@ -387,16 +382,15 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	if cutShort(sessions...) {
 		defer srv.awaitServing(began)
 	}
-	plain.Close() // not before: it would close connections before their GOAWAY is out
+	plain.Close() // not earlier: it would close connections before their GOAWAY is sent
 	if whole {
 		return undelivered(alive)
 	}
 	return ctx.Err()
 }
 
-// undelivered returns why a session ended whose peer did not confirm the last bytes, or that
-// another Shutdown has ended it. What has become of a connection otherwise is no concern of
-// its server.
+// undelivered returns the error of a session whose peer did not confirm the last bytes, or which
+// another Shutdown has ended. Other connection failures do not concern the server.
 func undelivered(sessions []*Session) error {
 	for _, s := range sessions {
 		err := s.failure()
@@ -407,8 +401,7 @@ func undelivered(sessions []*Session) error {
 	return nil
 }
 
-// unlessClosed drops the http.Server's complaint about a listener of its own that
-// close has closed before it.
+// unlessClosed drops the http.Server's error for a listener that close has already closed.
 func unlessClosed(err error) error {
 	if errors.Is(err, net.ErrClosed) {
 		return nil

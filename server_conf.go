@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// serving returns the configuration of a session that serves for an http.Server:
-// what c leaves open is taken from there, by the rules of net/http.
+// serving returns the configuration of a session that serves for an http.Server. Fields that c
+// leaves unset are filled in from hs, by the rules of net/http.
 func (c *Config) serving(hs *http.Server) *Config {
 	var d Config
 	if c != nil {
@@ -25,8 +25,8 @@ func (c *Config) serving(hs *http.Server) *Config {
 	return &d
 }
 
-// firstFrameLimit is how long a client of an http.Server may keep a session waiting
-// for a frame. Negative means for ever.
+// firstFrameLimit returns the time that a client of an http.Server may keep a session waiting for a
+// frame. Negative means no limit.
 func (c *Config) firstFrameLimit(hs *http.Server) time.Duration {
 	own := time.Duration(0)
 	if c != nil {
@@ -35,7 +35,7 @@ func (c *Config) firstFrameLimit(hs *http.Server) time.Duration {
 	return firstSet(hs.ReadHeaderTimeout, firstSet(own, firstSet(hs.ReadTimeout, defaultFirstFrameTimeout)))
 }
 
-// firstSet returns the first of two limits unless that is 0. Negative means none.
+// firstSet returns the first of two limits that is not 0. Negative means no limit.
 func firstSet(a, b time.Duration) time.Duration {
 	if a != 0 {
 		return a
@@ -43,8 +43,8 @@ func firstSet(a, b time.Duration) time.Duration {
 	return b
 }
 
-// handshakeLimit is how long a TLS handshake may take: as with net/http the least of
-// the limits that are set, and never more than ten seconds.
+// handshakeLimit returns the time limit for a TLS handshake: as with net/http the shortest of the
+// limits set, and at most ten seconds.
 func handshakeLimit(hs *http.Server) time.Duration {
 	limit := handshakeTimeout
 	for _, d := range [...]time.Duration{hs.ReadHeaderTimeout, hs.ReadTimeout, hs.WriteTimeout} {

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// ConfigureServer adds SPDY to an http.Server, beside HTTP/1.1 and HTTP/2. Clients
-// that negotiate it by ALPN are then served with SPDY by ServeTLS and
-// ListenAndServeTLS, and by Serve on a listener of TLS that was made with
-// s.TLSConfig. It must be called before s serves. conf may be nil.
+// ConfigureServer adds SPDY to an http.Server, in addition to HTTP/1.1 and HTTP/2. Clients that
+// negotiate SPDY by ALPN are then served SPDY by ServeTLS and ListenAndServeTLS, and by Serve on a
+// TLS listener created with s.TLSConfig. ConfigureServer must be called before s serves. conf may
+// be nil.
 //
 //	s := &http.Server{Addr: ":443", Handler: mux}
 //	if err := spdy.ConfigureServer(s, nil); err != nil {
@@ -19,19 +19,18 @@ import (
 //	}
 //	log.Fatal(s.ListenAndServeTLS("cert.pem", "key.pem"))
 //
-// All fields of s keep their meaning. ReadTimeout limits reading the body of each
-// request and WriteTimeout each answer, as over HTTP/2; ReadHeaderTimeout limits the
-// wait for the client's first frame and for the rest of every frame that brings
-// headers; MaxHeaderBytes and IdleTimeout apply unless conf has its own, and ErrorLog
-// unless conf has a Logger. Shutdown sends every session a GOAWAY and waits
-// until their streams have ended; like all that net/http shuts down they are still
-// there if its context ends first, and Close ends them. For upgraded sessions, whose
-// connections have been hijacked, see Upgrader, ShutdownServer and CloseServer.
+// All fields of s keep their meaning. ReadTimeout limits reading the body of each request and
+// WriteTimeout each response, as over HTTP/2. ReadHeaderTimeout limits the wait for the client's
+// first frame and for the rest of every header frame. MaxHeaderBytes and IdleTimeout apply unless
+// conf sets them, and ErrorLog unless conf has a Logger. Shutdown sends every session a GOAWAY and
+// waits until all streams have ended. As with other connections of net/http, sessions outlive a
+// Shutdown whose context ends first, and Close ends them. For upgraded sessions, whose connections
+// have been hijacked, see Upgrader, ShutdownServer and CloseServer.
 //
-// Clients that offer SPDY and HTTP/2 get SPDY. If s.TLSConfig.NextProtos names a
-// dialect already it stays as it is: those it names are served, and its order counts.
-// s.TLSConfig is replaced by a changed copy. HTTP/2 is enabled, or not, as it was before. Sessions do
-// not learn of s.SetKeepAlivesEnabled.
+// Clients that offer SPDY and HTTP/2 are served SPDY. If s.TLSConfig.NextProtos names a dialect
+// already, the list stays as it is: only the dialects in the list are served, in that order of
+// preference. s.TLSConfig is replaced by a changed copy. HTTP/2 stays enabled or disabled as
+// before. Sessions do not observe s.SetKeepAlivesEnabled.
 func ConfigureServer(s *http.Server, conf *Config) error {
 	if s == nil {
 		return errors.New("spdy: ConfigureServer without a server")
@@ -39,7 +38,7 @@ func ConfigureServer(s *http.Server, conf *Config) error {
 	if err := conf.check(httpSending); err != nil {
 		return err
 	}
-	if s.Protocols == nil && speaksHTTP2(s) { // which a TLSNextProto without h2 would end
+	if s.Protocols == nil && speaksHTTP2(s) { // a TLSNextProto without h2 would disable HTTP/2
 		s.Protocols = new(http.Protocols)
 		s.Protocols.SetHTTP1(true)
 		s.Protocols.SetHTTP2(true)
@@ -55,10 +54,10 @@ func ConfigureServer(s *http.Server, conf *Config) error {
 	srv := &Server{Config: conf}
 	srv.addTo(s)
 	upgradesByServer.of(s).serve(srv)
-	s.RegisterOnShutdown(func() { // net/http waits for their connections itself
+	s.RegisterOnShutdown(func() { // net/http itself waits for the connections
 		sessions, _ := srv.close()
 		for _, session := range sessions {
-			session.wait(1) // never less: net/http's Shutdown is what waits
+			session.wait(1) // never undone: the waiting is done by net/http's Shutdown
 			session.goAway()
 		}
 	})

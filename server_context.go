@@ -5,11 +5,11 @@ import (
 	"net/http"
 )
 
-// sessionContextKey is where the context of a request keeps its session.
+// sessionContextKey is the key of a request's session in the request's context.
 type sessionContextKey struct{}
 
-// SessionFromContext returns the session over which a request came, or nil if it
-// came over something else. ctx is the request's context, or one derived from it:
+// SessionFromContext returns the session that received a request, or nil if the request was not
+// received over SPDY. ctx is the request's context, or a context derived from it:
 //
 //	if s := spdy.SessionFromContext(r.Context()); s != nil {
 //		fmt.Fprintln(w, "You speak", s.Version())
@@ -19,8 +19,8 @@ func SessionFromContext(ctx context.Context) *Session {
 	return s
 }
 
-// StreamOf returns the stream that w writes to, or nil if it writes to something
-// else. w may be wrapped any number of times in writers that have a method Unwrap
-// which returns the one inside, as http.ResponseController asks for. It is for what
-// middleware hides and http.ResponseController does not know, such as Push.
+// StreamOf returns the stream that w writes to, or nil if w does not write to a stream. w may be
+// wrapped in any number of writers with an Unwrap method that returns the inner writer, as for
+// http.ResponseController. StreamOf reaches methods that middleware hides and
+// http.ResponseController lacks, such as Push.
 func StreamOf(w http.ResponseWriter) *Stream { return streamOf(w) }

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// This file deals with TLS handshakes that fail where a Server makes them itself, on a listener
-// given to Serve. Where the http.Server makes them, net/http does the same.
+// This file handles failed TLS handshakes on a listener passed to Serve, where the Server itself
+// performs the handshake. Where the http.Server performs it, net/http does the same.
 
-// answerPlain tells a client that speaks HTTP on a port of TLS what is wrong, if that is why the
-// handshake failed. The caller closes the connection.
+// answerPlain sends an error response to a client that speaks plain HTTP on a TLS port, if that is
+// why the handshake failed. The caller closes the connection.
 func answerPlain(failure error) {
 	var e tls.RecordHeaderError
 	if !errors.As(failure, &e) || e.Conn == nil || !beginsHTTP(e.RecordHeader) {
@@ -25,8 +25,8 @@ func answerPlain(failure error) {
 	}
 }
 
-// beginsHTTP reports whether what should be the header of a TLS record is the beginning of a
-// request, of the methods that net/http knows in this place.
+// beginsHTTP reports whether the bytes of a TLS record header are the start of an HTTP request,
+// with a method that net/http checks for here.
 func beginsHTTP(header [5]byte) bool {
 	switch string(header[:]) {
 	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO":
@@ -35,8 +35,7 @@ func beginsHTTP(header [5]byte) bool {
 	return false
 }
 
-// logHandshake logs that a handshake failed, as net/http does. That the server is being closed
-// is not logged.
+// logHandshake logs a failed handshake, as net/http does, unless the server is closing.
 func (srv *Server) logHandshake(hs *http.Server, conn net.Conn, failure error) {
 	if srv.isClosing() {
 		return

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// httpServer returns the http.Server that serves clients without SPDY, and whose
-// fields every request can see under http.ServerContextKey.
+// httpServer returns the http.Server that serves clients without SPDY. Requests find it under
+// http.ServerContextKey.
 func (srv *Server) httpServer() *http.Server {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -28,7 +28,7 @@ func (srv *Server) httpServer() *http.Server {
 		ReadHeaderTimeout:            srv.ReadHeaderTimeout,
 		WriteTimeout:                 srv.WriteTimeout,
 		IdleTimeout:                  srv.IdleTimeout,
-		MaxHeaderBytes:               min(srv.MaxHeaderBytes, math.MaxInt32), // net/http adds to it
+		MaxHeaderBytes:               min(srv.MaxHeaderBytes, math.MaxInt32), // net/http adds to this limit
 		TLSNextProto:                 make(map[string]func(*http.Server, *tls.Conn, http.Handler)),
 		ConnState:                    srv.strangers.watch(srv.countOthers(srv.plainState())),
 		ErrorLog:                     srv.errorLog(),
@@ -45,20 +45,20 @@ func (srv *Server) httpServer() *http.Server {
 	return srv.plain
 }
 
-// addTo makes an http.Server hand connections to srv that have negotiated SPDY.
+// addTo makes an http.Server pass connections that have negotiated SPDY to srv.
 func (srv *Server) addTo(hs *http.Server) {
 	for _, v := range protocols {
 		hs.TLSNextProto[v.String()] = func(hs *http.Server, conn *tls.Conn, h http.Handler) {
-			srv.strangers.met(conn.NetConn()) // the session has the same limit from here on
+			srv.strangers.met(conn.NetConn()) // the session applies the same limit from here on
 			srv.others.Add(-1)
 			defer srv.others.Add(1) // until net/http reports http.StateClosed
 			base := context.Background()
 			if b, ok := h.(interface{ BaseContext() context.Context }); ok {
-				base = b.BaseContext() // net/http's own way to hand it on, ConnContext included
+				base = b.BaseContext() // net/http's way to pass the context, including that of ConnContext
 			}
 			if srv.begin() {
 				defer srv.done()
-				_ = srv.serveConn(conn, sessionSetup{ // the session has logged what is worth it
+				_ = srv.serveConn(conn, sessionSetup{ // the session has logged any error worth logging
 					base: base, server: hs, handler: h, since: time.Now(), greeting: greeting{version: v},
 				})
 			}
@@ -66,15 +66,15 @@ func (srv *Server) addTo(hs *http.Server) {
 	}
 }
 
-// otherProtocols returns the ALPN names of what is spoken beside SPDY.
+// otherProtocols returns the ALPN names of the protocols served besides SPDY.
 func (srv *Server) otherProtocols() (names []string) {
-	if srv.Protocols == nil { // HTTP/2 has to be asked for
+	if srv.Protocols == nil { // HTTP/2 must be enabled explicitly
 		return []string{protocolHTTP11}
 	}
 	return protocolsOf(srv.Protocols)
 }
 
-// protocolsOf returns the ALPN names of net/http's own protocols, best first.
+// protocolsOf returns the ALPN names of net/http's own protocols, in order of preference.
 func protocolsOf(p *http.Protocols) (names []string) {
 	if p.HTTP2() {
 		names = append(names, "h2")
@@ -85,8 +85,8 @@ func protocolsOf(p *http.Protocols) (names []string) {
 	return names
 }
 
-// baseContext is BaseContext for the http.Server, which gets to see a queue where
-// the user expects his listener.
+// baseContext returns the BaseContext of the http.Server, whose listener is a queue. It passes the
+// user's listener instead.
 func (srv *Server) baseContext() func(net.Listener) context.Context {
 	if srv.BaseContext == nil {
 		return nil
@@ -99,8 +99,9 @@ func (srv *Server) baseContext() func(net.Listener) context.Context {
 	}
 }
 
-// plainState is ConnState for the http.Server. Connections that this Server has
-// accepted and handed on are known to the user already, and by themselves.
+// plainState returns the ConnState of the http.Server. It skips http.StateNew for connections that
+// this Server has accepted and passed on, since the user knows them already. The user knows the
+// connection itself, not the wrapper.
 func (srv *Server) plainState() func(net.Conn, http.ConnState) {
 	if srv.ConnState == nil {
 		return nil
@@ -119,8 +120,8 @@ func (srv *Server) plainState() func(net.Conn, http.ConnState) {
 	}
 }
 
-// countOthers is an http.Server's ConnState that counts its connections, and tells next, which
-// may be nil, everything.
+// countOthers returns a ConnState that counts an http.Server's connections and passes every call to
+// next, which may be nil.
 func (srv *Server) countOthers(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
 	return func(conn net.Conn, state http.ConnState) {
 		switch state {
@@ -135,15 +136,15 @@ func (srv *Server) countOthers(next func(net.Conn, http.ConnState)) func(net.Con
 	}
 }
 
-// introduce remembers that the user knows a connection which the http.Server is
-// about to get.
+// introduce records a connection that the user already knows and the http.Server is about to
+// receive.
 func (srv *Server) introduce(conn *tls.Conn) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	srv.introduced[conn] = struct{}{}
 }
 
-// wasIntroduced says so, once.
+// wasIntroduced reports whether conn was introduced, and removes the record.
 func (srv *Server) wasIntroduced(conn *tls.Conn) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -159,7 +160,7 @@ func (srv *Server) tell(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// errorLog is where the http.Server logs.
+// errorLog returns the logger of the http.Server.
 func (srv *Server) errorLog() *log.Logger {
 	if srv.ErrorLog == nil && srv.Logger != nil {
 		return slog.NewLogLogger(srv.Logger.Handler(), slog.LevelError)
@@ -167,9 +168,8 @@ func (srv *Server) errorLog() *log.Logger {
 	return srv.ErrorLog
 }
 
-// RegisterOnShutdown registers a function that Shutdown calls, in a goroutine of its
-// own, for connections that handlers have taken over. It must not wait for the
-// shutdown to complete.
+// RegisterOnShutdown registers a function that Shutdown calls in a new goroutine, for hijacked
+// connections. The function must not wait for the shutdown to complete.
 func (srv *Server) RegisterOnShutdown(f func()) {
 	srv.mu.Lock()
 	plain := srv.plain
@@ -182,10 +182,9 @@ func (srv *Server) RegisterOnShutdown(f func()) {
 	}
 }
 
-// SetKeepAlivesEnabled says whether connections live on after an answer; they do by
-// default. When it is switched off, every session gets a GOAWAY, those that come
-// later with their first answer: requests under way are answered and new ones go to
-// another connection.
+// SetKeepAlivesEnabled controls whether connections stay open after a response. By default they do.
+// When keep-alives are disabled, every session sends a GOAWAY, and later sessions send a GOAWAY
+// with the first response: running requests are answered, and new requests use another connection.
 func (srv *Server) SetKeepAlivesEnabled(v bool) {
 	srv.noKeepAlives.Store(!v)
 	srv.mu.Lock()

@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// newErrorLogger makes a logger for sessions of an http.Server's ErrorLog.
+// newErrorLogger returns a logger for sessions that writes to an http.Server's ErrorLog.
 func newErrorLogger(l *log.Logger) *slog.Logger { return slog.New(&errorLogHandler{out: l}) }
 
-// An errorLogHandler writes records as lines of a log.Logger: the message and its
-// attributes as name=value. What has several lines itself, a stack above all,
-// follows on lines of its own, as net/http prints it.
+// An errorLogHandler writes records as lines of a log.Logger: the message and its attributes as
+// name=value. A value of several lines, such as a stack trace, follows on separate lines, as
+// net/http prints it.
 type errorLogHandler struct {
 	out    *log.Logger
-	prefix string // of names, from groups
-	attrs  string // added by WithAttrs, ready to print
+	prefix string // prefix of attribute names, from groups
+	attrs  string // added by WithAttrs, formatted
 }
 
-// Enabled leaves out what is for debugging only.
+// Enabled omits debug records.
 func (h *errorLogHandler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= slog.LevelInfo
 }
@@ -41,7 +41,7 @@ func (h *errorLogHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// appendAttr adds an attribute, or all of a group.
+// appendAttr appends an attribute, or all attributes of a group.
 func appendAttr(to *strings.Builder, prefix string, a slog.Attr) {
 	v := a.Value.Resolve()
 	if v.Kind() == slog.KindGroup {
@@ -68,7 +68,7 @@ func (h *errorLogHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &errorLogHandler{out: h.out, prefix: h.prefix, attrs: b.String()}
 }
 
-// WithGroup returns a handler that puts the group's name before all names.
+// WithGroup returns a handler that prefixes all attribute names with the group's name.
 func (h *errorLogHandler) WithGroup(name string) slog.Handler {
 	if name == "" {
 		return h

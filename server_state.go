@@ -6,20 +6,19 @@ import (
 	"sync"
 )
 
-// A connReporter tells an http.Server's ConnState whether a session is at work. As
-// over HTTP/2 a connection is active from the first of its running handlers to the
-// last. It is the handlers' goroutines that call the user's function, so that
-// neither of the session's two waits for it: whichever finds a change reports it, and
-// what changes meanwhile, one after the other. A nil connReporter does nothing.
+// A connReporter reports to an http.Server's ConnState whether a session is active. As over HTTP/2,
+// a connection is active while any handler is running. The handlers' goroutines call the user's
+// function, so the session's two goroutines never wait for it. The goroutine that finds a change
+// reports it, and then any changes made during the call. A nil connReporter does nothing.
 type connReporter struct {
 	conn net.Conn
 	tell func(net.Conn, http.ConnState)
 
 	mu      sync.Mutex
-	running int            // handlers
-	said    http.ConnState // StateNew until there has been a handler
-	busy    bool           // somebody is calling tell
-	over    bool           // nothing is reported any more
+	running int            // number of handlers
+	said    http.ConnState // the last reported state; StateNew until the first handler starts
+	busy    bool           // a goroutine is calling tell
+	over    bool           // no more states are reported
 }
 
 func newConnReporter(hs *http.Server, conn net.Conn) *connReporter {
@@ -29,7 +28,7 @@ func newConnReporter(hs *http.Server, conn net.Conn) *connReporter {
 	return &connReporter{conn: conn, tell: hs.ConnState}
 }
 
-// reports says that hs.ConnState is a user's, or leads to one, and not only ours, see
+// reports reports whether hs.ConnState is or calls a user's function, and is not only ours, see
 // strangers.
 func (srv *Server) reports(hs *http.Server) bool {
 	srv.mu.Lock()
@@ -37,7 +36,7 @@ func (srv *Server) reports(hs *http.Server) bool {
 	return hs != srv.plain || srv.ConnState != nil
 }
 
-// begin and end say that a handler begins, and that it has ended.
+// begin and end record the start and the end of a handler.
 func (r *connReporter) begin() { r.add(1) }
 func (r *connReporter) end()   { r.add(-1) }
 
@@ -58,7 +57,7 @@ func (r *connReporter) add(n int) {
 	r.mu.Unlock()
 }
 
-// state returns what there is to say. Callers hold r.mu.
+// state returns the current state. Callers hold r.mu.
 func (r *connReporter) state() http.ConnState {
 	if r.running > 0 {
 		return http.StateActive
@@ -66,7 +65,7 @@ func (r *connReporter) state() http.ConnState {
 	return http.StateIdle
 }
 
-// stop ends the reports: the connection is closed, and handlers may still run.
+// stop ends the reports: the connection is closed, and handlers may still be running.
 func (r *connReporter) stop() {
 	if r != nil {
 		r.mu.Lock()

@@ -9,18 +9,17 @@ import (
 	"time"
 )
 
-// Strangers are the clients of Server.ServeTLS that have not come as far as to say
-// something: an http.Server without limits waits for their TLS handshake for ever, and
-// then for their first request. Here they have as long as a session gives its client
-// for the first frame. Connections are kept by value, since a wrapper would be in the
-// way of users who look at what is below a tls.Conn; those of a type that cannot be a
-// key, which no listener of the standard library makes, go without.
+// Strangers are the clients of Server.ServeTLS that have sent no request yet. An http.Server
+// without limits waits forever for the TLS handshake, and then for the first request. Here the
+// limit for a session's first frame applies. Connections are stored by value, since a wrapper would
+// hinder users who inspect the connection below a tls.Conn. Connections of a type that cannot be a
+// map key have no limit; no listener of the standard library returns any.
 type strangers struct {
 	mu     sync.Mutex
 	timers map[net.Conn]*giveUp
 }
 
-// guard limits the connections that ln accepts; with no limit it is ln itself.
+// guard wraps ln to limit the connections it accepts. Without a limit, guard returns ln itself.
 func (g *strangers) guard(ln net.Listener, limit time.Duration) net.Listener {
 	if limit <= 0 {
 		return ln
@@ -34,7 +33,7 @@ type guardedListener struct {
 	limit     time.Duration
 }
 
-// Accept waits for the next connection, whose time begins.
+// Accept waits for the next connection and starts the time limit.
 func (ln *guardedListener) Accept() (net.Conn, error) {
 	conn, err := ln.Listener.Accept()
 	if err == nil {
@@ -58,7 +57,7 @@ func (g *strangers) add(conn net.Conn, limit time.Duration) {
 	})
 }
 
-// met says that the limit is over for a connection.
+// met ends the limit for a connection.
 func (g *strangers) met(conn net.Conn) {
 	if !reflect.TypeOf(conn).Comparable() {
 		return
@@ -71,9 +70,9 @@ func (g *strangers) met(conn net.Conn) {
 	}
 }
 
-// watch is an http.Server's ConnState that tells g who is no stranger any more, and
-// next, which may be nil, everything. A connection is new before its handshake, active
-// when the first bytes of a request have come.
+// watch returns an http.Server's ConnState that calls met for connections that are no longer
+// strangers, and passes every call to next, which may be nil. A connection is new before the
+// handshake, and active when the first bytes of a request have arrived.
 func (g *strangers) watch(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
 	return func(conn net.Conn, state http.ConnState) {
 		if t, ok := conn.(*tls.Conn); ok && state != http.StateNew {

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// This file has what a Server knows of its listeners, connections and sessions.
-// Listeners and connections are the user's, and need not be comparable: they are
-// known by pointers of ours.
+// This file tracks a Server's listeners, connections and sessions. Listeners and connections belong
+// to the user and need not be comparable, so they are identified by our own pointers.
 
-// An arrival is a connection that is no session yet.
+// An arrival is a connection without a session yet.
 type arrival struct {
 	conn  net.Conn
 	since time.Time
 }
 
-// close stops accepting and returns what is still running, upgraded sessions included.
+// close stops accepting and returns the running sessions, including upgraded ones, and the
+// http.Server.
 func (srv *Server) close() ([]*Session, *http.Server) {
 	srv.mu.Lock()
 	srv.closing = true
@@ -62,8 +62,8 @@ func (srv *Server) isClosing() bool {
 	return srv.closing
 }
 
-// openLocked reports whether the server takes anything new, and makes it ready for
-// that.
+// openLocked reports whether the server accepts new listeners, connections and sessions, and
+// creates the maps for them.
 func (srv *Server) openLocked() bool {
 	if srv.closing {
 		return false
@@ -78,7 +78,7 @@ func (srv *Server) openLocked() bool {
 	return true
 }
 
-// track enters a listener, unless the server is closing.
+// track registers a listener, unless the server is closing.
 func (srv *Server) track(ln *net.Listener) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -106,7 +106,7 @@ func (srv *Server) begin() bool {
 	return true
 }
 
-// done ends what begin has begun.
+// done ends the count that begin started.
 func (srv *Server) done() {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -117,13 +117,13 @@ func (srv *Server) done() {
 	}
 }
 
-// endLimit is how long a server that is closed, or whose Shutdown has run out of time, waits for
-// goroutines of its connections. Most end at once. One that runs the user's code, such as
-// GetCertificate in a TLS handshake, may take any time, and net/http does not wait for those.
+// endLimit is the time that a closed server, or a server whose Shutdown has timed out, waits for
+// the goroutines of connections. Most end at once. A goroutine that runs the user's code, such as
+// GetCertificate in a TLS handshake, may run for any time, and net/http does not wait for it.
 const endLimit = 100 * time.Millisecond
 
-// awaitServing waits until the goroutines of all connections have ended, and at most until
-// endLimit after began. No new ones begin: the server is closing.
+// awaitServing waits until the goroutines of all connections have ended, but no longer than
+// endLimit after began. No new goroutines start, since the server is closing.
 func (srv *Server) awaitServing(began time.Time) {
 	srv.mu.Lock()
 	if srv.serving == 0 {
@@ -141,8 +141,7 @@ func (srv *Server) awaitServing(began time.Time) {
 	w.sleep(nil)
 }
 
-// meet remembers a connection that is no session yet, unless the server is
-// closing.
+// meet registers a connection without a session, unless the server is closing.
 func (srv *Server) meet(a *arrival) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -159,7 +158,7 @@ func (srv *Server) met(a *arrival) {
 	delete(srv.greeting, a)
 }
 
-// enter remembers a session, unless the server is closing.
+// enter registers a session, unless the server is closing.
 func (srv *Server) enter(s *Session) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -192,12 +191,12 @@ func (srv *Server) leave(s *Session) {
 	srv.ended.addTotals(&stats)
 }
 
-// An acceptPause slows down a listener that is out of file descriptors or the
-// like, as net/http does.
+// An acceptPause slows down a listener after temporary errors, such as a lack of file descriptors,
+// as net/http does.
 type acceptPause struct{ delay time.Duration }
 
-// wait reports whether accepting may go on; it may not after an error that stays. Each pause is logged,
-// because nobody else tells an operator why clients wait.
+// wait pauses and reports true after a temporary error, and reports false after any other error.
+// Every pause is logged, since an operator has no other sign why clients wait.
 func (a *acceptPause) wait(err error, done <-chan struct{}, errorLog *log.Logger) bool {
 	temporary, ok := err.(interface{ Temporary() bool })
 	if !ok || !temporary.Temporary() {

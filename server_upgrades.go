@@ -12,23 +12,22 @@ import (
 	"weak"
 )
 
-// This file has what a server knows of sessions that run on connections which its handlers
-// have hijacked. An http.Server forgets such a connection, and calls the functions of
-// RegisterOnShutdown for it.
+// This file tracks the sessions on hijacked connections of a server. An http.Server forgets a
+// hijacked connection, and calls the functions of RegisterOnShutdown instead.
 
-// upgrades are the sessions of one http.Server, that of a Server included, which runs on
-// hijacked connections.
+// upgrades are the sessions on hijacked connections of an http.Server, possibly the http.Server of
+// a Server.
 type upgrades struct {
 	mu       sync.Mutex
-	closing  bool // no session is entered any more
+	closing  bool // no more sessions are registered
 	sessions map[*Session]struct{}
-	served   *Server // has the sessions that ConfigureServer adds; nil before it
-	shared   *pools  // of the Server that the sessions belong to; nil for a plain http.Server
+	served   *Server // has the sessions that ConfigureServer adds; nil before
+	shared   *pools  // pools of the Server that owns the sessions; nil for a plain http.Server
 }
 
-// An upgradeRegistry has the upgrades of every http.Server that has any. It does not keep
-// the server alive, and an entry goes with its server: each registers with its server
-// once, since there is no way to take a function of RegisterOnShutdown back.
+// An upgradeRegistry holds the upgrades of every http.Server that has any. It does not keep the
+// server alive, and the garbage collector removes the entry along with the server. Each upgrades
+// registers with the server once, since a function of RegisterOnShutdown cannot be unregistered.
 type upgradeRegistry struct {
 	mu      sync.Mutex
 	servers map[weak.Pointer[http.Server]]*upgrades
@@ -60,8 +59,8 @@ func (g *upgradeRegistry) forget(key weak.Pointer[http.Server]) {
 	delete(g.servers, key)
 }
 
-// upgradesOf returns the upgrades of the server whose request has this context, nil if no
-// http.Server has made it.
+// upgradesOf returns the upgrades of the server whose request has this context, or nil if the
+// context is not from an http.Server.
 func upgradesOf(ctx context.Context) *upgrades {
 	hs, _ := ctx.Value(http.ServerContextKey).(*http.Server)
 	if hs == nil {
@@ -70,7 +69,7 @@ func upgradesOf(ctx context.Context) *upgrades {
 	return upgradesByServer.of(hs)
 }
 
-// isClosing reports whether the server is shutting down. It may be called on nil.
+// isClosing reports whether the server is shutting down. A nil receiver is allowed.
 func (u *upgrades) isClosing() bool {
 	if u == nil {
 		return false
@@ -80,8 +79,8 @@ func (u *upgrades) isClosing() bool {
 	return u.closing
 }
 
-// enter enters a session until it ends. It reports false, and enters nothing, if the
-// server is shutting down. It may be called on nil.
+// enter registers a session until it ends. It reports false, and registers nothing, if the server
+// is shutting down. A nil receiver is allowed.
 func (u *upgrades) enter(s *Session) bool {
 	if u == nil {
 		return true
@@ -101,13 +100,13 @@ func (u *upgrades) enter(s *Session) bool {
 	if before != u {
 		before.leave(s)
 	}
-	if over { // its end may have come before owner was set
+	if over { // the session may have ended before owner was set
 		u.leave(s)
 	}
 	return true
 }
 
-// leave forgets a session. It may be called on nil.
+// leave removes a session. A nil receiver is allowed.
 func (u *upgrades) leave(s *Session) {
 	if u == nil {
 		return
@@ -125,7 +124,7 @@ func (s *Session) leaveServer() {
 	u.leave(s)
 }
 
-// close takes no more sessions and returns those that have not ended.
+// close refuses new sessions and returns those that have not ended.
 func (u *upgrades) close() []*Session {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -133,7 +132,7 @@ func (u *upgrades) close() []*Session {
 	return slices.Collect(maps.Keys(u.sessions))
 }
 
-// serve enters the Server of ConfigureServer.
+// serve registers the Server of ConfigureServer.
 func (u *upgrades) serve(srv *Server) {
 	u.mu.Lock()
 	u.served = srv
@@ -141,15 +140,15 @@ func (u *upgrades) serve(srv *Server) {
 	u.share(srv.pools())
 }
 
-// share enters the pools of the Server whose http.Server has these upgrades. The Server itself
-// would keep its http.Server alive, see upgradeRegistry.
+// share registers the pools of the owning Server. A reference to the Server would keep the
+// http.Server alive, see upgradeRegistry.
 func (u *upgrades) share(p *pools) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.shared = p
 }
 
-// pools are those that the sessions are charged to. It may be called on nil.
+// pools returns the pools to which the sessions are charged. A nil receiver is allowed.
 func (u *upgrades) pools() *pools {
 	if u == nil {
 		return nil
@@ -172,28 +171,28 @@ func (u *upgrades) configured() []*Session {
 	return srv.sessionsLocked()
 }
 
-// goAway is close, and begins to drain the sessions.
+// goAway calls close and starts to drain the sessions.
 func (u *upgrades) goAway() {
 	for _, s := range u.close() {
 		s.goAway()
 	}
 }
 
-// errNoServer is what TrackSession returns for a context of no request.
+// errNoServer is the error of TrackSession for a context that is not from a request.
 var errNoServer = errors.New("spdy: the context is not that of a request which an http.Server has received")
 
-// TrackSession makes a session, of whatever kind, one of the server whose request has the
-// context ctx. An Upgrader does that itself; TrackSession is for programs that hijack a
-// connection and call Config.RawSession. From then on
+// TrackSession registers a session of any kind with the server whose request has the context ctx.
+// An Upgrader does so itself; TrackSession is for programs that hijack a connection and call
+// Config.RawSession. From then on
 //
-//   - Server.Shutdown, ShutdownServer and the Shutdown of an http.Server send a GOAWAY,
-//     upon which the session ends with its last stream. The first two wait for that, the
-//     last one does not: it waits for no hijacked connection.
-//   - Server.Close and CloseServer end the session. The Close of an http.Server cannot: it
-//     tells nobody.
+//   - Server.Shutdown, ShutdownServer and the Shutdown of an http.Server send a GOAWAY, and
+//     the session ends with the last stream. The first two wait for the end, but
+//     http.Server.Shutdown waits for no hijacked connection.
+//   - Server.Close and CloseServer end the session. The Close of an http.Server cannot, since it
+//     has no hook.
 //
-// It fails with http.ErrServerClosed if the server is shutting down, and the caller has to
-// close the session, or if an http.Server has received no request with this context.
+// TrackSession fails with http.ErrServerClosed if the server is shutting down, and the caller must
+// close the session. It also fails if no http.Server has received a request with this context.
 func TrackSession(ctx context.Context, s *Session) error {
 	u := upgradesOf(ctx)
 	switch {
@@ -205,11 +204,12 @@ func TrackSession(ctx context.Context, s *Session) error {
 	return nil
 }
 
-// ShutdownServer shuts an http.Server down, as its method Shutdown does, and waits also for
-// the sessions of an Upgrader and those of TrackSession: they get a GOAWAY and end with
-// their last stream. If the context ends first, its error is returned, and what has not
-// ended goes on, as with http.Server.Shutdown. A client that does not confirm its answer for
-// Config.DeliveryTimeout makes it return ErrDeliveryTimeout, as for Server.Shutdown, also if ConfigureServer has added its session.
+// ShutdownServer shuts an http.Server down, like http.Server.Shutdown, and also waits for the
+// sessions of an Upgrader and of TrackSession, which send a GOAWAY and end with their last stream.
+// If the context ends first, ShutdownServer returns the context's error, and unfinished sessions
+// continue, as with http.Server.Shutdown. If a client does not confirm its response within
+// Config.DeliveryTimeout, ShutdownServer returns ErrDeliveryTimeout, like Server.Shutdown, also for
+// a session added by ConfigureServer.
 func ShutdownServer(ctx context.Context, s *http.Server) error {
 	u := upgradesByServer.of(s)
 	sessions := u.close()
@@ -234,8 +234,8 @@ func ShutdownServer(ctx context.Context, s *http.Server) error {
 	return cmp.Or(err, undelivered(alive))
 }
 
-// CloseServer closes an http.Server, as its method Close does, and ends also the sessions
-// of an Upgrader and those of TrackSession.
+// CloseServer closes an http.Server, like http.Server.Close, and also ends the sessions of an
+// Upgrader and of TrackSession.
 func CloseServer(s *http.Server) error {
 	sessions := upgradesByServer.of(s).close()
 	if insideSession() {

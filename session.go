@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// A Session is one SPDY connection. Two goroutines serve it and wait for nothing
-// but the network: the receiver reads frames and hands them to their streams,
-// the sender writes what the streams have ready, in rounds, the most urgent first.
+// A Session is one SPDY connection. Two goroutines serve it and wait only for the network: the
+// receiver reads frames and delivers them to their streams, and the sender writes the streams'
+// pending data, in rounds, the most urgent first.
 //
-// A session does not care who dialled. NewServerSession on a dialled connection
-// and NewClientSession on an accepted one is the reverse tunnel of a server
+// A session may be client or server on either end of a connection. NewServerSession on a dialled
+// connection and NewClientSession on an accepted connection form the reverse tunnel of a server
 // behind NAT.
 //
 // All methods may be called by any number of goroutines at once.
 type Session struct {
-	// Immutable once the session runs.
+	// Immutable once the session is running.
 	conn    net.Conn
 	client  bool
 	version Version
@@ -29,118 +29,116 @@ type Session struct {
 	conf    *Config
 	app     application
 	log     *logSink
-	unaware *unawareness   // nil if the peer is expected to do flow control
-	pooled  *pooledSession // its place in a Transport, nil if it has none
-	alive   *keepalive     // nil if the configuration watches nothing
+	unaware *unawareness   // nil if the peer is expected to implement flow control
+	pooled  *pooledSession // the session's entry in a Transport; nil if it has none
+	alive   *keepalive     // nil if the configuration sets no time limits
 
 	wake chan struct{} // doorbell for the sender: "there is work for the wire"
 
 	// Receiver only.
 	in      reader
 	inflate *headerDecompressor
-	tls     *tls.ConnectionState // known once the first frame has come
-	stalls  stallShare           // what the receiver has waited for readers
+	tls     *tls.ConnectionState // known once the first frame has arrived
+	stalls  stallShare           // time that the receiver has waited for readers
 
 	// Sender only.
 	deflate     *headerCompressor
-	parcel      *[]byte // to be written behind the batch; nil if nothing is
-	parcelFrame []byte  // what of it
+	parcel      *[]byte // payload to write after the batch; nil if there is none
+	parcelFrame []byte  // the part of parcel to write
 
-	end    ending   // guarded by mu, but the latches
-	flow   credit   // the flow-control manager; has its own rules
-	floods floods   // the budgets of the peer; has its own rules
-	stats  counters // has its own rules
-	ledger *ledger  // what it has of the pools of its owner, nil if there are none; the pointer is immutable
+	end    ending   // guarded by mu, except the latches
+	flow   credit   // the flow-control manager; has its own locking rules
+	floods floods   // the peer's budgets; has its own locking rules
+	stats  counters // has its own locking rules
+	ledger *ledger  // the session's share of the owner's pools; nil if there are none; the pointer is immutable
 
 	frameLog   atomic.Pointer[FrameLog] // see frameLogger
-	sentBlocks *[]sentBlock             // sender only; nil until somebody wants to see headers
+	sentBlocks *[]sentBlock             // sender only; nil until a hook or log needs the headers
 	hooks      *streamHooks             // guarded by mu; nil if the Trace has none
 
-	// Guarded by mu, which nobody holds while waiting for anything.
+	// Guarded by mu, which is never held while waiting.
 	mu         sync.Mutex
 	started    bool // Serve has been called
-	silent     bool // the peer is to speak first, see Upgrader; the receiver ends it and may look without mu
-	deserted   bool // for the sender alone: one stream alone has more to send, see scheduler.deserted
-	writing    bool // the sender writes to the connection, or is about to
-	met        bool // the peer's first frame has come
+	silent     bool // the peer is to send first, see Upgrader; the receiver clears it and may read it without mu
+	deserted   bool // sender only: a single stream has more to send, see scheduler.deserted
+	writing    bool // the sender is writing to the connection, or about to
+	met        bool // the peer's first frame has arrived
 	probed     bool // the wait for the server's first frame has begun, see probeLocked
 	upgrades   upgradeTerms
 	owner      *upgrades // the server that the session belongs to, see TrackSession; nil if none
 	streams    map[uint32]*Stream
-	peerLimit  uint32 // MAX_CONCURRENT_STREAMS of the peer
+	peerLimit  uint32 // the peer's MAX_CONCURRENT_STREAMS
 	nextPing   uint32
-	nextID     uint32  // of the next stream that we open
-	lastPeerID uint32  // highest id the peer opened
-	lastGood   uint32  // highest id the peer opened that we accepted
-	finished   idRing  // streams on which no DATA of the peer may follow: it sent FIN or RST_STREAM
-	answered   *idRing // nil before the first of the streams that were never opened, and that we have answered with RST_STREAM
+	nextID     uint32  // id of the next stream that we open
+	lastPeerID uint32  // highest id that the peer has opened
+	lastGood   uint32  // highest id that the peer has opened and we have accepted
+	finished   idRing  // streams on which the peer may send no more DATA: it has sent FIN or RST_STREAM
+	answered   *idRing // ids of streams that were never opened and that we have answered with RST_STREAM; nil before the first
 
-	peerStreams int           // slots taken by streams of the peer, and by their handlers
-	peerOpen    int           // streams of the peer that have not ended
+	peerStreams int           // slots held by the peer's streams, and by their handlers
+	peerOpen    int           // the peer's streams that have not ended
 	handlers    *handlerQueue // nil unless the session serves HTTP; the pointer is immutable
-	ourStreams  int           // slots taken by our streams, and granted to openers
-	leftover    []*Stream     // streams that have ended with unread bytes, see leaveUnreadLocked
+	ourStreams  int           // slots held by our streams, and granted to openers
+	leftover    []*Stream     // ended streams with unread bytes, see leaveUnreadLocked
 	shed        *shedder      // nil unless Config.ShedAfter is set; immutable
-	resetSlots  resetSlots    // those of ourStreams whose streams have been reset
+	resetSlots  resetSlots    // the slots of ourStreams whose streams have been reset
 	openers     openerQueue
-	rawKept     *rawKept   // nil until a raw stream has had a header block
-	limitProof  limitProof // whether the peer knows how many streams it may open
+	rawKept     *rawKept   // nil before the first header block of a raw stream
+	limitProof  limitProof // whether the peer knows the stream limit
 
-	control []byte       // control frames that are ready to go
-	batch   uint64       // counts how often the sender has taken control
+	control []byte       // control frames ready to send
+	batch   uint64       // number of times the sender has collected control
 	headers *headerQueue // immutable
 	turn    headerTurn
 	sched   scheduler
 	pings   map[uint32]pingWaiter
 }
 
-// An application is what a session carries: HTTP or anything else. The session
-// knows streams, header blocks and bytes only.
+// An application is the protocol that a session carries: HTTP or any other. The session handles
+// only streams, header blocks and bytes.
 type application interface {
-	// accept takes a stream that the peer opened. It is called by the receiver
-	// and must not block. A non-nil error refuses the stream with its status.
-	// Once accept has returned nil, the application must call st.release when
-	// its work for the stream is over.
+	// accept accepts a stream that the peer has opened. The receiver calls it, so it must not
+	// block. A non-nil error refuses the stream with the error's status. Once accept has returned
+	// nil, the application must call st.release when the work for the stream is over.
 	accept(st *Stream, h HeaderBlock) *StreamError
 
-	// headers is called by the receiver when h, the block of a HEADERS frame, has been
-	// added to st.late. It must not block.
+	// headers is called by the receiver after h, the block of a HEADERS frame, has been added to
+	// st.late. It must not block.
 	headers(st *Stream, h HeaderBlock)
 
 	// goingAway is called when the session begins to drain. It must not block.
 	goingAway()
 
-	// makeRoom is called by the receiver before it waits for bytes to be read, or refuses a
-	// stream because too many are unread: the application discards something that it can
-	// do without, and reports false if there is nothing. It must not block.
+	// makeRoom is called by the receiver before it waits for bytes to be read, or refuses a stream
+	// because of too many unread bytes. The application discards a dispensable item; makeRoom
+	// reports false if there is none. It must not block.
 	makeRoom() bool
 }
 
-// NewServerSession prepares a session that answers the streams its peer opens
-// with the server's handler. Call Serve to run it. A nil server, or one without
-// a handler, serves http.DefaultServeMux. Of its other fields those apply that are
-// about requests and connections: DisableGeneralOptionsHandler, the timeouts,
-// MaxHeaderBytes, ErrorLog, and ConnState for http.StateActive and http.StateIdle.
+// NewServerSession prepares a session that serves the peer's streams with the server's handler.
+// Call Serve to run it. A nil server, or a server without a handler, serves http.DefaultServeMux.
+// The server's other fields for requests and connections apply: DisableGeneralOptionsHandler, the
+// timeouts, MaxHeaderBytes, ErrorLog, and ConnState for http.StateActive and http.StateIdle.
 func NewServerSession(conn net.Conn, server *http.Server) *Session {
 	return (*Config)(nil).ServerSession(conn, server)
 }
 
-// NewClientSession prepares a session that opens streams. Call Serve, usually in
-// a goroutine of its own, to run it.
+// NewClientSession prepares a session that opens streams. Call Serve to run it, usually in a new
+// goroutine.
 func NewClientSession(conn net.Conn) *Session {
 	return (*Config)(nil).ClientSession(conn)
 }
 
-// ServerSession is NewServerSession with a configuration. What a TLS connection has
-// negotiated counts if its handshake is complete, which a Server sees to.
+// ServerSession is NewServerSession with a configuration. The protocol negotiated by a TLS
+// connection applies if the handshake is complete; a Server completes it.
 func (c *Config) ServerSession(conn net.Conn, server *http.Server) *Session {
 	app := newHTTPServerApp(server)
 	app.states = newConnReporter(app.server, conn)
 	return newSession(conn, false, c.dialect(conn), c.serving(app.server), app)
 }
 
-// ClientSession is NewClientSession with a configuration. What a TLS connection has
-// negotiated counts if its handshake is complete, which NewClientConn sees to.
+// ClientSession is NewClientSession with a configuration. The protocol negotiated by a TLS
+// connection applies if the handshake is complete; NewClientConn completes it.
 func (c *Config) ClientSession(conn net.Conn) *Session {
 	return newSession(conn, true, c.dialect(conn), c, newHTTPClientApp(c))
 }
@@ -153,12 +151,12 @@ func newSession(conn net.Conn, client bool, v Version, c *Config, app applicatio
 	}
 	s := setUpSession(conn, client, v, c.withDefaults(client, receives(app)), app)
 	if err := c.check(receives(app)); err != nil {
-		s.shutdown(err) // before it runs: Serve, and every other call, returns the error
+		s.shutdown(err) // before the session runs: Serve, and every other call, returns the error
 	}
 	return s
 }
 
-// setUpSession makes a session with a configuration that is complete.
+// setUpSession creates a session with a complete configuration.
 func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app application) *Session {
 	s := &Session{
 		conn: conn, client: client, version: v, conf: conf, app: app,
@@ -203,9 +201,8 @@ func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app appli
 	return s
 }
 
-// announce queues the frames that open our side of the session: SETTINGS with
-// what differs from the protocol's defaults, and the larger session window
-// (SPEC W21).
+// announce queues the frames that open our side of the session: SETTINGS with the values that
+// differ from the protocol's defaults, and the larger session window (SPEC W21).
 func (s *Session) announce() {
 	if s.client {
 		s.returnSettings()
@@ -213,7 +210,7 @@ func (s *Session) announce() {
 	s.announceLocked(0)
 }
 
-// announceLocked is announce without the settings that a server has asked for. extra is
+// announceLocked is announce without the settings that a server has asked us to keep. extra is
 // added to the session window.
 func (s *Session) announceLocked(extra int64) {
 	entries := []Setting{{ID: SettingMaxConcurrentStreams, Value: uint32(s.conf.MaxConcurrentStreams)}}
@@ -229,10 +226,9 @@ func (s *Session) announceLocked(extra int64) {
 	}
 }
 
-// Serve runs the session until it ends: the sender in a goroutine of its own, the
-// receiver on the caller's. It returns nil if the session ended in an orderly
-// way, else a *SessionError or the error of the connection. A second call only
-// waits for the first.
+// Serve runs the session until it ends: the sender in a new goroutine, the receiver on the caller's
+// goroutine. It returns nil if the session ended in an orderly way, otherwise a *SessionError or
+// the error of the connection. A second call only waits for the first.
 func (s *Session) Serve() (err error) {
 	s = s.made()
 	s.mu.Lock()
@@ -257,13 +253,13 @@ func (s *Session) Serve() (err error) {
 	return nil
 }
 
-// ring wakes the sender. Nobody holds a lock, since hooks may be called.
+// ring wakes the sender. Callers hold no lock, since hooks may be called.
 func (s *Session) ring() {
 	s.ringLocked()
 	s.tellHooks()
 }
 
-// ringLocked is ring for those who hold mu. It leaves the hooks to the sender.
+// ringLocked is ring for callers that hold mu. The sender calls the hooks later.
 func (s *Session) ringLocked() {
 	select {
 	case s.wake <- struct{}{}:
@@ -277,8 +273,8 @@ func (s *Session) LocalAddr() net.Addr { return s.made().conn.LocalAddr() }
 // RemoteAddr returns the address of the peer.
 func (s *Session) RemoteAddr() net.Addr { return s.made().conn.RemoteAddr() }
 
-// Version returns the dialect that the session speaks. A server that was not told
-// whether its client speaks SPDY/3 or SPDY/3.1 answers SPDY3 until it knows better.
+// Version returns the dialect of the session. While a server does not know whether the client
+// speaks SPDY/3 or SPDY/3.1, Version returns SPDY3.
 func (s *Session) Version() Version {
 	s = s.made()
 	s.mu.Lock()
@@ -289,8 +285,8 @@ func (s *Session) Version() Version {
 	return s.version
 }
 
-// layers are a connection and those below it: TLS, what has been read ahead, what a program
-// wraps it in. A cycle of them has an end.
+// layers iterates over a connection and the connections below it: TLS, read-ahead, a program's
+// wrappers. It stops after eight layers, in case of a cycle.
 func layers(conn net.Conn) iter.Seq[net.Conn] {
 	return func(yield func(net.Conn) bool) {
 		for range 8 {
@@ -306,11 +302,11 @@ func layers(conn net.Conn) iter.Seq[net.Conn] {
 	}
 }
 
-// A tlsConn is any connection that can tell its TLS state: *tls.Conn, or another
-// TLS stack's.
+// A tlsConn is any connection with a TLS state: *tls.Conn, or the connection of a different TLS
+// stack.
 type tlsConn interface{ ConnectionState() tls.ConnectionState }
 
-// connectionState takes the TLS state of a connection that has one.
+// connectionState returns the TLS state of a connection, or nil without TLS.
 func connectionState(conn net.Conn) *tls.ConnectionState {
 	if c, ok := conn.(tlsConn); ok {
 		state := c.ConnectionState()

@@ -6,35 +6,33 @@ import (
 	"sync"
 )
 
-// A SettingsStore keeps the settings that servers ask their clients to keep
-// (SPDY/3.1 §2.6.4), for a client to return in later sessions with the same
-// server. Servers can use them to recognise a client, so a program that clears cookies
-// should clear its settings too (SPEC T10). server is Config.SettingsKey and never "".
-// The methods may be called by several sessions at once, must not block, and are called
-// by the session's receiver.
+// A SettingsStore keeps the settings that servers ask their clients to keep (SPDY/3.1 §2.6.4), for
+// a client to return in later sessions with the same server. Servers can recognise a client by the
+// settings, so a program that clears cookies should clear settings too (SPEC T10). server is
+// Config.SettingsKey and never "". The methods may be called by several sessions at once, must not
+// block, and are called by the session's receiver.
 type SettingsStore interface {
 	// Load returns the settings that a server has asked to keep.
 	Load(server string) []Setting
 
-	// Update forgets all settings of a server if clear is set, and then keeps
-	// the entries, each replacing one with the same ID.
+	// Update deletes all settings of a server if clear is set, and then stores the entries, each
+	// replacing the setting with the same ID.
 	Update(server string, clear bool, entries []Setting)
 }
 
-// DefaultSettings is the SettingsStore of clients whose Config has none.
+// DefaultSettings is the SettingsStore of clients whose Config sets none.
 var DefaultSettings = new(MemorySettings)
 
-// maxSettingsServers is how many servers a MemorySettings remembers; beyond it
-// the one heard of first is forgotten.
+// maxSettingsServers is the number of servers that a MemorySettings remembers. Beyond the limit,
+// the oldest entry is deleted.
 const maxSettingsServers = 256
 
-// MemorySettings is a SettingsStore that keeps the known settings of up to 256
-// servers until the program ends or Clear is called. The zero value is empty and
-// ready for use.
+// MemorySettings is a SettingsStore that keeps the known settings of up to 256 servers until the
+// program ends or Clear is called. The zero value is empty and ready for use.
 type MemorySettings struct {
 	mu      sync.Mutex
 	servers map[string]map[SettingID]uint32
-	order   []string // of servers, the oldest first
+	order   []string // servers, oldest first
 }
 
 // Load implements SettingsStore.
@@ -64,7 +62,7 @@ func (m *MemorySettings) Update(server string, clear bool, entries []Setting) {
 	}
 }
 
-// Clear forgets everything.
+// Clear deletes all settings.
 func (m *MemorySettings) Clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,9 +102,9 @@ func (c *Config) forOrigin(key string) *Config {
 	return &d
 }
 
-// returnSettings queues what the server asked us to keep in earlier sessions. It
-// goes in a frame of its own and ahead of our settings, so that a server which
-// takes its old values for ours is put right at once (SPEC T3, T7).
+// returnSettings queues the settings that the server asked us to keep in earlier sessions. The
+// frame is separate and precedes our settings, to correct at once a server that mistakes old values
+// for ours (SPEC T3, T7).
 func (s *Session) returnSettings() {
 	if s.conf.SettingsKey == "" {
 		return
@@ -121,8 +119,8 @@ func (s *Session) returnSettings() {
 	s.control = appendSettings(s.control, s.version, 0, kept)
 }
 
-// keepSettings keeps the settings that the server asks us to keep (SPEC T8). Flags of a client mean
-// nothing (SPEC T6).
+// keepSettings stores the settings that the server asks us to keep (SPEC T8). Flags sent by a
+// client have no meaning (SPEC T6).
 func (s *Session) keepSettings(flags frameFlags, entries []Setting) {
 	clear := flags&FlagClearSettings != 0
 	if s.client && s.conf.SettingsKey != "" && (clear || len(entries) > 0) {

@@ -9,49 +9,48 @@ import (
 	"time"
 )
 
-// This file resets streams whose unread bytes are in the way of others: where no window
-// bounds the unread bytes of a session, in SPDY/2 and SPDY/3, when they reach
-// Config.SessionWindow; and if Config.ShedAfter says so, while the session's window is
-// short in SPDY/3.1, or somebody waits for what ended streams keep. A session whose peer
-// does no flow control waits for all readers, or for none, see FlowControlPeerUnaware.
+// This file resets streams whose unread bytes block other streams: without a window for unread
+// bytes, in SPDY/2 and SPDY/3, when a session's unread bytes reach Config.SessionWindow; with
+// Config.ShedAfter, while a SPDY/3.1 session is short of window, or while a caller waits for slots
+// held by ended streams. A session whose peer does not implement flow control waits for all
+// readers, or for none, see FlowControlPeerUnaware.
 
-// shedWait is the longest time for which a receiver without windows waits for a reader that
-// has kept up with the peer so far, or for the reader of the only stream, before that
-// stream is reset. Other streams wait as long.
+// shedWait is the maximum time for which a receiver without windows waits for a reader that has
+// kept up with the peer so far, or for the reader of the only stream, before the stream is reset.
+// The rest of the session waits as long.
 const shedWait = time.Second
 
-// A reader keeps up if it reads one in keepUpAmong bytes that its peer sends, or one in
-// keepUpAlone if no other stream is open.
+// A reader keeps up if it reads one in keepUpAmong bytes that its peer sends, or one in keepUpAlone
+// if no other stream is open.
 const (
 	keepUpAmong = 4
 	keepUpAlone = 32
 )
 
-// A receiver that has waited for readers longer than keptWaiting of a stallPeriod resets
-// one of them if the session has received less in it than one in keepUpAmong bytes, or
-// keepUpAlone, of what the line could have brought: a reader that has kept up for long and
-// then becomes slow would hold the others up for good. Behind that the next one has
-// nextWaiting of waits left.
+// A receiver that has waited for readers longer than keptWaiting of a stallPeriod resets a stream
+// if the session has received less than one in keepUpAmong (or keepUpAlone) of the bytes the line
+// could have delivered: a reader that kept up for long and then slows down would hold up the rest
+// for good. After the reset, nextWaiting of wait time is left before the next.
 const (
 	stallPeriod = keepUpAmong * shedWait
 	keptWaiting = stallPeriod - shedWait
 	nextWaiting = shedWait / 2
 )
 
-// roomAtOnce is the part of the limit that is freed at once, if streams that do not keep up
-// have as much: going through all of them for each of many small ones would take too long.
+// roomAtOnce is the fraction of the limit that is freed at once, if streams that do not keep up
+// hold as much. Scanning all streams to free many small streams one by one would be too slow.
 const roomAtOnce = 16
 
-// A stallShare is the time for which a receiver has waited for readers in the present
-// stallPeriod. The receiver alone uses it.
+// A stallShare is the time for which a receiver has waited for readers in the current stallPeriod.
+// Only the receiver uses it.
 type stallShare struct {
-	since    time.Time     // beginning of the period; zero before the first stall
-	waited   time.Duration // since then
-	received int64         // DATA bytes of the session before the period
+	since    time.Time     // start of the period; zero before the first stall
+	waited   time.Duration // wait time since then
+	received int64         // the session's DATA bytes before the period
 	line     lineRate
 }
 
-// add counts a stall. received are the DATA bytes of the session so far.
+// add counts a stall. received is the number of DATA bytes of the session so far.
 func (h *stallShare) add(began, ended time.Time, received int64) {
 	if began.Sub(h.since) >= stallPeriod {
 		h.since, h.waited, h.received = began, 0, received
@@ -60,39 +59,39 @@ func (h *stallShare) add(began, ended time.Time, received int64) {
 	h.line.begin(ended.Add(lineSettles), received)
 }
 
-// starves reports that the session has received less than one in part bytes because of
-// readers.
+// starves reports whether waiting for readers has kept the session below one in part of the bytes
+// that the line could have delivered.
 func (h *stallShare) starves(now time.Time, received, part int64) bool {
 	took := now.Sub(h.since)
 	return h.waited > keptWaiting && took < 2*stallPeriod &&
 		float64(part)*float64(received-h.received) < h.line.rate*took.Seconds()
 }
 
-// forgive begins a short period, because the stream that held the session up is gone.
+// forgive starts a short period, because the stream that held up the session has been reset.
 func (h *stallShare) forgive(now time.Time, received int64) {
 	h.since, h.waited, h.received = now, keptWaiting-nextWaiting, received
 }
 
-// What a lineRate measures.
+// Constants of a lineRate.
 const (
-	lineStretch = time.Second            // of a stretch, at most
-	lineShort   = 100 * time.Millisecond // what a shorter stretch counts as
-	lineSettles = 250 * time.Millisecond // behind a stall, while what comes was waiting in the network
+	lineStretch = time.Second            // maximum length of a stretch
+	lineShort   = 100 * time.Millisecond // a shorter stretch counts as this long
+	lineSettles = 250 * time.Millisecond // delay after a stall, while bytes queued in the network arrive
 )
 
-// A lineRate is the number of bytes that the line brings each second while the receiver
-// does not wait for readers. It is the latest in stretches of a second, or more if it was
-// more not long ago.
+// A lineRate is the number of bytes per second that the line delivers while the receiver does not
+// wait for readers. The rate is measured over the last stretch of a second, or is a higher recent
+// rate.
 type lineRate struct {
 	rate     float64
-	from     time.Time // when the present stretch begins; zero before the first
-	received int64     // DATA bytes of the session before it
+	from     time.Time // start of the current stretch; zero before the first
+	received int64     // the session's DATA bytes before the stretch
 }
 
 func (l *lineRate) begin(from time.Time, received int64) { l.from, l.received = from, received }
 
-// note looks at the bytes that have come. stalls says that the receiver is about to wait,
-// which ends the stretch.
+// note records the bytes received so far. stalls means that the receiver is about to wait, which
+// ends the stretch.
 func (l *lineRate) note(now time.Time, received int64, stalls bool) {
 	took := now.Sub(l.from)
 	switch {
@@ -109,18 +108,17 @@ func (l *lineRate) note(now time.Time, received int64, stalls bool) {
 	}
 }
 
-// awaitRoom makes room for bytes that are coming in while a session in which no window
-// bounds the peer has as many unread bytes as its limit. It discards what the
-// application can do without, resets a stream, or waits for its reader: that is the one
-// thing besides the network that a receiver ever waits for. coming are the bytes of the
-// present frame that have been charged and have not been read from the network.
+// awaitRoom makes room for incoming bytes while a session that limits the peer by no window has as
+// many unread bytes as the limit. It lets the application discard an item, resets a stream, or
+// waits for a reader: the only wait of a receiver besides the network. coming is the number of
+// bytes of the current frame that have been charged but not yet read from the network.
 func (s *Session) awaitRoom(coming int) {
 	if s.flow.limit == 0 {
 		return
 	}
 	arrived := s.stats.dataReceived - int64(coming)
 	s.stalls.line.note(time.Now(), arrived, false)
-	var wait *time.Timer // of this stall
+	var wait *time.Timer // limit of this stall
 	stuck := false
 	for s.unread()-int64(coming) >= s.flow.limit {
 		if s.app.makeRoom() {
@@ -149,8 +147,8 @@ func (s *Session) awaitRoom(coming int) {
 	}
 }
 
-// stall waits for bytes to be read, or for another reason to look again. It reports true
-// if the wait has been too long.
+// stall waits for bytes to be read, or for another reason to check again. It reports true if the
+// limit has expired.
 func (s *Session) stall(limit <-chan time.Time, arrived int64) (late bool) {
 	s.alive.hold(true)
 	defer s.alive.hold(false)
@@ -161,17 +159,17 @@ func (s *Session) stall(limit <-chan time.Time, arrived int64) (late bool) {
 	return w.sleep(s.flow.room) == byClock
 }
 
-// stallFor is a stall that lasts for d at most.
+// stallFor is a stall of at most d.
 func (s *Session) stallFor(d time.Duration, arrived int64) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	s.stall(timer.C, arrived)
 }
 
-// resetForRoom resets the stream that is read the least, or several small ones. If it has reset
-// none the receiver has to wait instead: for freshBytes if fresh is set, until readers have had the
-// time to read what has just come. arrived are the DATA bytes that the session has received, stuck
-// says that it has waited for shedWait, and nothing was read.
+// resetForRoom resets the least-read stream, or several small streams. If it resets none, the
+// receiver must wait instead: for freshBytes if fresh is set, until readers have had time to read
+// the newest bytes. arrived is the number of DATA bytes that the session has received. stuck means
+// that the receiver has waited for shedWait and nothing was read.
 func (s *Session) resetForRoom(arrived int64, stuck bool) (done, fresh bool) {
 	now := time.Now()
 	s.mu.Lock()
@@ -196,7 +194,7 @@ func (s *Session) resetForRoom(arrived int64, stuck bool) (done, fresh bool) {
 	return len(reset) > 0, fresh
 }
 
-// resettableLocked chooses the streams to reset, none if the receiver has to wait instead. The
+// resettableLocked chooses the streams to reset, or none if the receiver must wait instead. The
 // second result is that of resetForRoom.
 func (s *Session) resettableLocked(by lineup) (chosen []*Stream, fresh bool) {
 	if s.unaware == nil {
@@ -210,30 +208,30 @@ func (s *Session) resettableLocked(by lineup) (chosen []*Stream, fresh bool) {
 	for _, st := range s.streams {
 		open += st.in.buffered()
 	}
-	switch { // resetting streams that hold next to nothing makes no room
+	switch { // resetting streams with very few bytes makes no room
 	case open >= s.flow.limit/roomAtOnce:
 		by.over = maps.Values(s.streams)
 	case by.hurry:
 		by.over = slices.Values(s.leftover)
-	default: // what ended streams have left unread is complete, as a rule
+	default: // the unread bytes of ended streams are usually complete bodies
 		return nil, false
 	}
 	return s.leastReadLocked(by)
 }
 
-// A lineup is what the streams of a session are compared by.
+// A lineup is the basis on which a session's streams are compared.
 type lineup struct {
 	over   iter.Seq[*Stream] // the streams to compare
 	part   int64             // keepUpAmong or keepUpAlone
-	newest time.Duration     // when anything of the session was last read, since epoch
-	hurry  bool              // a reader that has kept up is given no more time than others to read again
+	newest time.Duration     // time of the session's latest read, since epoch
+	hurry  bool              // a reader that has kept up is granted no more time than others to read again
 }
 
-// leastReadLocked chooses the streams to reset, none if the receiver has to wait instead. Of
-// those that do not keep up it takes those of the most weight, as many as make room for some
-// time: there may be very many small ones. Streams that hold next to nothing, alone or
-// together, are in nobody's way. Streams whose bytes have all come within freshBytes say nothing of
-// their readers: they are waited for where others do not make room, and fresh is set.
+// leastReadLocked chooses the streams to reset, or none if the receiver must wait instead. Of the
+// streams that do not keep up, it chooses the heaviest, enough to make room for some time, since
+// there may be very many small streams. Streams with very few bytes, alone or together, do no harm.
+// Streams whose bytes have all arrived within freshBytes show nothing about the readers: if resets
+// of the rest do not make room, fresh is set and the receiver waits.
 func (s *Session) leastReadLocked(by lineup) (chosen []*Stream, fresh bool) {
 	slow, keepers, fresh := s.backlogsLocked(&by)
 	enough := func(freed int64) bool { return freed >= max(s.flow.limit/roomAtOnce, 1) }
@@ -245,7 +243,7 @@ func (s *Session) leastReadLocked(by lineup) (chosen []*Stream, fresh bool) {
 		return chosen, false
 	}
 	if s.unaware == nil && !by.hurry {
-		return nil, fresh // a reader that keeps up is waited for
+		return nil, fresh // the receiver waits for a reader that keeps up
 	}
 	chosen, _ = keepers.choose(func(freed int64) bool { return freed > 0 })
 	if s.sparesLocked(chosen[0], by.hurry) {
@@ -254,9 +252,9 @@ func (s *Session) leastReadLocked(by lineup) (chosen []*Stream, fresh bool) {
 	return chosen, false
 }
 
-// sparesLocked reports that a stream is not reset although no other is read less: the only
-// stream of a client, behind which nothing waits; and the only stream, unless there is hurry,
-// if the peer opened it so lately that the application may not have begun to read.
+// sparesLocked reports whether the least-read stream is not reset: a client's only stream, if
+// nothing waits behind it; or, unless hurry is set, the only stream, if the peer opened it so
+// recently that the application may not have started to read.
 func (s *Session) sparesLocked(st *Stream, hurry bool) bool {
 	if s.unaware != nil {
 		return false
@@ -268,9 +266,9 @@ func (s *Session) sparesLocked(st *Stream, hurry bool) bool {
 	return alone && !hurry && !st.state.ours && time.Since(epoch)-st.in.pace.born < shedWait
 }
 
-// backlogsLocked returns the streams that have unread bytes: those that do not keep up with the
-// peer, and those that do. fresh says that there are others, of which nothing can be said yet. It
-// completes the lineup.
+// backlogsLocked returns the streams with unread bytes, split into those that do not keep up with
+// the peer and those that do. fresh is set if there are others, too recent to judge. It completes
+// the lineup.
 func (s *Session) backlogsLocked(by *lineup) (slow, keepers backlogs, fresh bool) {
 	by.newest = neverRead
 	for st := range by.over {
@@ -291,7 +289,7 @@ func (s *Session) backlogsLocked(by *lineup) (slow, keepers backlogs, fresh bool
 	return slow, keepers, fresh
 }
 
-// readableLocked goes through the streams that may have unread bytes.
+// readableLocked iterates over the streams that may have unread bytes.
 func (s *Session) readableLocked(yield func(*Stream) bool) {
 	for _, st := range s.streams {
 		if !yield(st) {
@@ -305,15 +303,14 @@ func (s *Session) readableLocked(yield func(*Stream) bool) {
 	}
 }
 
-// waitsForNothingLocked reports that nothing of a client waits behind a stream of its own
-// that is the only one: no caller that wants to open another, no PING. A server cannot
-// know what waits.
+// waitsForNothingLocked reports whether nothing waits behind a client's own and only stream: no
+// caller that wants to open another stream, no PING. A server cannot know.
 func (s *Session) waitsForNothingLocked(st *Stream) bool {
 	return s.client && st.state.ours && len(s.openers) == 0 && len(s.pings) == 0 && !s.isRaw()
 }
 
-// resetUnread resets a stream because of its unread bytes. The peer has broken no rule. A
-// stream that has ended by FIN does not read to its end any more.
+// resetUnread resets a stream because of unread bytes. The peer has broken no rule. If the stream
+// has already ended by FIN, the rest can no longer be read.
 func (s *Session) resetUnread(st *Stream, reason string) {
 	e := streamErrorf(st.id, RstFlowControlError, "%s", reason)
 	s.log.streamError(s, e)
@@ -326,24 +323,23 @@ func (s *Session) resetUnread(st *Stream, reason string) {
 	s.ring()
 }
 
-// leaveUnreadLocked remembers a stream that has ended and whose bytes are unread, where
-// they count towards a limit, until they have been read.
+// leaveUnreadLocked remembers an ended stream whose unread bytes count towards a limit, until they
+// have been read.
 func (s *Session) leaveUnreadLocked(st *Stream) {
 	if s.flow.limit == 0 && s.shed == nil || s.unaware != nil && !s.conf.ResetOverBudget {
 		return
 	}
-	st.settles.Store(true) // before looking: a reader that comes between settles again
+	st.settles.Store(true) // before the check: a reader that reads in between settles again
 	if st.in.buffered() > 0 {
 		s.leftover = append(s.leftover, st)
 		st.left = int32(len(s.leftover))
 	}
 }
 
-// forgetReadLocked forgets a stream that leaveUnreadLocked has remembered, and that has
-// nothing unread any more. What its header blocks take is not kept for longer than the
-// application keeps it.
+// forgetReadLocked forgets a stream recorded by leaveUnreadLocked that has no more unread bytes.
+// The session then keeps the memory of header blocks no longer than the application does.
 func (s *Session) forgetReadLocked(st *Stream) {
-	if st.left == 0 || s.leftover == nil || st.in.buffered() > 0 { // nil after the session's end
+	if st.left == 0 || s.leftover == nil || st.in.buffered() > 0 { // nil after the end of the session
 		return
 	}
 	last := len(s.leftover) - 1
@@ -355,15 +351,15 @@ func (s *Session) forgetReadLocked(st *Stream) {
 	}
 }
 
-// A shedder resets streams that hold up a session with windows, see Config.ShedAfter. Its
-// fields are guarded by Session.mu.
+// A shedder resets streams that hold up a session with windows, see Config.ShedAfter. The fields
+// are guarded by Session.mu.
 type shedder struct {
 	after time.Duration
-	timer *time.Timer // calls Session.sweep; nil before the first watch; ends with the session
-	armed bool        // the timer runs, or sweep is about to
+	timer *time.Timer // calls Session.sweep; nil before the first watch; stops with the session
+	armed bool        // the timer is running, or sweep is about to run
 }
 
-// newShedder returns nil if the configuration sheds nothing.
+// newShedder returns nil if the configuration does not enable shedding.
 func (s *Session) newShedder() *shedder {
 	if s.conf.ShedAfter <= 0 || !s.version.streamFlowControl() || s.isRaw() {
 		return nil
@@ -371,16 +367,16 @@ func (s *Session) newShedder() *shedder {
 	return &shedder{after: s.conf.ShedAfter}
 }
 
-// shortLocked reports that less than a quarter of the session's window is left.
+// shortLocked reports whether less than a quarter of the session's window is left.
 func (c *credit) shortLocked() bool { return c.in.size-c.unreadLocked() < c.in.size/4 }
 
-// tightLocked reports that there may be a reason to shed streams: the session's window is
-// short, or what ended streams have left unread holds slots.
+// tightLocked reports whether streams may need to be shed: the session is short of window, or ended
+// streams with unread bytes hold slots.
 func (s *Session) tightLocked() bool {
 	return s.flow.shortLocked() || s.heldLocked(s.flow.keptOurs) > 0
 }
 
-// watchLocked begins to watch for streams to shed when there may be a reason.
+// watchLocked starts the timer if streams may need to be shed.
 func (d *shedder) watchLocked(s *Session) {
 	if d != nil && !d.armed && s.end.err == nil && s.tightLocked() {
 		d.armed = true
@@ -392,14 +388,14 @@ func (d *shedder) watchLocked(s *Session) {
 	}
 }
 
-// stopLocked ends the watch with the session.
+// stopLocked stops the timer at the end of the session.
 func (d *shedder) stopLocked() {
 	if d != nil && d.timer != nil {
 		d.timer.Stop()
 	}
 }
 
-// sweep resets streams whose bytes have waited for long.
+// sweep resets streams whose bytes have been unread for too long.
 func (s *Session) sweep() {
 	s.mu.Lock()
 	d := s.shed
@@ -417,9 +413,9 @@ func (s *Session) sweep() {
 	}
 }
 
-// lateLocked chooses the streams to shed, those of the most weight first: of those that have
-// ended as many as hold slots for which somebody waits, and open ones until half of the window
-// is left. An open stream that holds next to nothing is in nobody's way.
+// lateLocked chooses the streams to shed, those of the greatest weight first: as many ended streams
+// as hold slots for which callers wait, and open streams until half of the window is left. An open
+// stream with very few bytes blocks no others.
 func (s *Session) lateLocked() []*Stream {
 	var ended, open backlogs
 	now, all, streams := time.Since(epoch), int64(0), int64(0)
@@ -445,9 +441,8 @@ func (s *Session) lateLocked() []*Stream {
 	return append(late, more...)
 }
 
-// enoughSlotsLocked reports that nobody waits for slots which ended streams hold if
-// freed bytes of theirs are freed. Half of the slots are kept ready for those who come
-// next.
+// enoughSlotsLocked reports whether no caller needs the slots of ended streams once freed bytes of
+// those streams are freed. Half of the slots are kept free for the next callers.
 func (s *Session) enoughSlotsLocked(freed int64) bool {
 	waiting := len(s.openers) + s.pooled.waiting()
 	held := s.heldBesideLocked(s.flow.keptOurs, freed)
@@ -458,10 +453,10 @@ func (s *Session) enoughSlotsLocked(freed int64) bool {
 	return limit == most || limit-s.ourStreams >= waiting && held <= most/2
 }
 
-// backlogs are those of several streams.
+// backlogs are the backlogs of several streams.
 type backlogs []backlog
 
-// unread is how many bytes they hold.
+// unread returns the total of unread bytes.
 func (u backlogs) unread() (all int64) {
 	for _, l := range u {
 		all += l.unread
@@ -469,16 +464,16 @@ func (u backlogs) unread() (all int64) {
 	return all
 }
 
-// worthPart is the part of what streams have unread on average that a stream must have: to
-// reset one that has less makes next to no room.
+// worthPart divides the streams' average of unread bytes. A stream with less than that fraction of
+// the average is not reset, since it would free very little.
 const worthPart = 8
 
-// worth returns those that are worth resetting, in the place of all.
+// worth returns the backlogs worth resetting. It overwrites u.
 func (u backlogs) worth(average int64) backlogs {
 	return slices.DeleteFunc(u, func(l backlog) bool { return l.unread < average/worthPart })
 }
 
-// choose takes those of the most weight until enough bytes are freed.
+// choose returns the streams of the greatest weight until enough bytes are freed.
 func (u backlogs) choose(enough func(freed int64) bool) (chosen []*Stream, freed int64) {
 	slices.SortFunc(u, func(a, b backlog) int {
 		return cmp.Or(cmp.Compare(b.weight(), a.weight()), cmp.Compare(a.st.id, b.st.id))

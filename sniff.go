@@ -8,21 +8,20 @@ import (
 	"time"
 )
 
-// handshakeTimeout bounds the TLS handshake of an accepted connection.
+// handshakeTimeout limits the TLS handshake of an accepted connection.
 const handshakeTimeout = 10 * time.Second
 
-// A greeting is what a server learns of a client before there is a session.
+// A greeting is a server's information about a client before there is a session.
 type greeting struct {
 	version  Version
-	cautious bool   // SPDY/3 or SPDY/3.1, the wire does not say which
-	http     bool   // an HTTP/1 client, not one of SPDY
-	first    []byte // what has been read already
+	cautious bool   // SPDY/3 or SPDY/3.1: the wire does not show which
+	http     bool   // the client speaks HTTP/1, not SPDY
+	first    []byte // bytes already read
 	unshaken bool   // the TLS handshake has failed
 }
 
-// greet finds out what a client speaks: TLS negotiates it, and where TLS has negotiated
-// nothing, or there is none, the first bytes tell (SPEC §7). Until they have come the server
-// is silent.
+// greet detects a client's protocol: from the TLS negotiation or, without TLS or negotiation, from
+// the first bytes (SPEC §7). Until they arrive the server sends nothing.
 func (c *Config) greet(ctx context.Context, conn net.Conn, handshake time.Duration) (g greeting, err error) {
 	if h, ok := conn.(interface{ HandshakeContext(context.Context) error }); ok {
 		ctx, cancel := context.WithTimeout(ctx, handshake)
@@ -45,26 +44,26 @@ func (c *Config) greet(ctx context.Context, conn net.Conn, handshake time.Durati
 	return g, nil
 }
 
-// recognize tells the dialects, and HTTP/1, apart by their first two bytes.
+// recognize distinguishes the dialects and HTTP/1 by the first two bytes.
 func (c *Config) recognize(first []byte) (g greeting) {
 	told := Version(0)
 	if c != nil {
 		told = c.Version
 	}
 	switch {
-	case first[0] < 0x80: // no control frame, and SPDY begins with one; net/http says no to the rest
+	case first[0] < 0x80: // not a control frame, with which SPDY begins; net/http refuses any other protocol
 		g.http = true
 	case first[0] == 0x80 && first[1] == byte(SPDY2.wire()):
 		g.version = SPDY2
 	case told == SPDY3 || told == SPDY31:
 		g.version = told
-	default: // anything but 80 03 is an error, which the session will find
+	default: // anything but 80 03 is an error that the session detects
 		g.version, g.cautious = SPDY31, true
 	}
 	return g
 }
 
-// A readAheadConn is a connection of which something has been read already.
+// A readAheadConn is a connection whose first bytes have been read already.
 type readAheadConn struct {
 	net.Conn
 	first []byte
@@ -73,7 +72,7 @@ type readAheadConn struct {
 // NetConn returns the connection below.
 func (c *readAheadConn) NetConn() net.Conn { return c.Conn }
 
-// Read returns what has been read already, and then what comes.
+// Read returns the bytes already read, and then reads from the connection.
 func (c *readAheadConn) Read(p []byte) (int, error) {
 	if len(c.first) > 0 {
 		n := copy(p, c.first)
@@ -83,21 +82,21 @@ func (c *readAheadConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// accepted is the connection as the listener gave it.
+// accepted returns the connection as the listener accepted it.
 func (c *readAheadConn) accepted() net.Conn { return c.Conn }
 
-// A halfCloser is a connection, or a part of one, that can close our direction alone.
+// A halfCloser is a connection, or part of one, that can close our direction alone.
 type halfCloser interface{ CloseWrite() error }
 
-// A readAheadTLS is a readAheadConn that can tell its TLS state.
+// A readAheadTLS is a readAheadConn with a TLS state.
 type readAheadTLS struct {
 	*readAheadConn
 	tlsConn
 }
 
-// The connections that have CloseWrite are types of their own: net/http and others decide by
-// the method alone how to end a connection, and one that has it without the connection below
-// would have an answer reset instead.
+// Connections with CloseWrite have types of their own: net/http and other packages decide by the
+// presence of the method how to end a connection. A CloseWrite without support in the connection
+// below would cause a response to be reset.
 type (
 	readAheadHalf struct {
 		*readAheadConn
@@ -128,10 +127,10 @@ func readAhead(conn net.Conn, first []byte, opaque bool) net.Conn {
 	return ahead
 }
 
-// A connQueue is a listener whose connections somebody else has accepted: the way
+// A connQueue is a listener for connections that have been accepted elsewhere. Through it the
 // HTTP/1 clients of a plaintext port reach the http.Server.
 type connQueue struct {
-	ln   net.Listener // where they came from
+	ln   net.Listener // the listener that accepted the connections
 	bell chan struct{}
 	done chan struct{} // latch: closed
 
@@ -144,7 +143,7 @@ func newConnQueue(ln net.Listener) *connQueue {
 	return &connQueue{ln: ln, bell: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// hand passes a connection on, or closes it if the queue is closed.
+// hand queues a connection, or closes it if the queue is closed.
 func (q *connQueue) hand(conn net.Conn) {
 	q.mu.Lock()
 	closed := q.closed
@@ -173,7 +172,7 @@ func (q *connQueue) Accept() (conn net.Conn, err error) {
 	return conn, err
 }
 
-// next takes the oldest connection out of the queue, if there is one.
+// next removes and returns the oldest connection of the queue, if there is one.
 func (q *connQueue) next() (net.Conn, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -191,7 +190,7 @@ func (q *connQueue) next() (net.Conn, error) {
 	return nil, nil
 }
 
-// Close ends Accept and closes what nobody has accepted.
+// Close ends Accept and closes the queued connections.
 func (q *connQueue) Close() error {
 	q.mu.Lock()
 	left := q.conns
@@ -207,5 +206,5 @@ func (q *connQueue) Close() error {
 	return nil
 }
 
-// Addr is the address of the listener behind the queue.
+// Addr returns the address of the underlying listener.
 func (q *connQueue) Addr() net.Addr { return q.ln.Addr() }

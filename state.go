@@ -1,20 +1,20 @@
 package spdy
 
-// A streamState is where a stream stands (SPEC §1.13): two halves that end
-// independently. Only the methods below change it. Guarded by Session.mu.
+// A streamState is the state of a stream (SPEC §1.13): two halves that end independently. Only the
+// methods below change it. Guarded by Session.mu.
 type streamState struct {
 	ours    bool // this side created the stream
-	oneWay  bool // its creator alone sends
-	replied bool // the SYN_REPLY has passed, in whichever direction it goes
-	interim bool // a SYN_REPLY has come, but with an interim status
-	inDone  bool // the peer's half is closed: its FIN has come
-	unknown bool // a push whose status has not come
-	gotData bool // a DATA frame has come
-	bare    bool // the frame that brought the answer's headers ended the peer's half
-	outDone bool // our half is closed: our FIN has been handed to the network
+	oneWay  bool // only the side that created the stream sends
+	replied bool // the SYN_REPLY has been sent or received
+	interim bool // a SYN_REPLY with an interim status has arrived
+	inDone  bool // the peer's half is closed: the peer's FIN has arrived
+	unknown bool // the stream is a push whose status has not arrived
+	gotData bool // a DATA frame has arrived
+	bare    bool // the frame with the response headers ended the peer's half
+	outDone bool // our half is closed: our FIN is being sent
 }
 
-// opened is the state of a stream right after its SYN_STREAM.
+// opened sets the state of a stream right after the SYN_STREAM.
 func (s *streamState) opened(ours bool, flags frameFlags) {
 	s.ours = ours
 	fin, uni := flags&FlagFin != 0, flags&FlagUnidirectional != 0
@@ -23,15 +23,14 @@ func (s *streamState) opened(ours bool, flags frameFlags) {
 	} else {
 		s.inDone, s.outDone = fin, uni
 	}
-	s.oneWay, s.replied = uni, uni // a unidirectional stream is never replied to
+	s.oneWay, s.replied = uni, uni // a unidirectional stream has no reply
 	s.bare = fin && !ours
 }
 
-// closed reports that neither side may send any more.
+// closed reports whether neither side may send any more.
 func (s *streamState) closed() bool { return s.inDone && s.outDone }
 
-// receiveReply takes a SYN_REPLY from the peer, or returns the status to reset
-// the stream with.
+// receiveReply processes a SYN_REPLY from the peer, or returns the status for a reset.
 func (s *streamState) receiveReply(fin bool) RstStatus {
 	switch {
 	case !s.ours || s.oneWay: // SPEC R6
@@ -46,10 +45,10 @@ func (s *streamState) receiveReply(fin bool) RstStatus {
 	return 0
 }
 
-// expectAnother undoes a SYN_REPLY with an interim status, which was not the answer.
+// expectAnother undoes a SYN_REPLY with an interim status, which was not the final response.
 func (s *streamState) expectAnother() { s.interim, s.replied = true, false }
 
-// receiveHeaders takes a HEADERS frame from the peer.
+// receiveHeaders processes a HEADERS frame from the peer.
 func (s *streamState) receiveHeaders(fin bool) RstStatus {
 	switch {
 	case s.inDone: // SPEC R9
@@ -61,8 +60,8 @@ func (s *streamState) receiveHeaders(fin bool) RstStatus {
 	return 0
 }
 
-// receiveData takes a DATA frame from the peer. FIN counts when its bytes have
-// been read, see finIn.
+// receiveData processes a DATA frame from the peer. A FIN takes effect when the bytes have been
+// read, see finIn.
 func (s *streamState) receiveData() RstStatus {
 	switch {
 	case s.inDone: // SPEC D5, D9

@@ -9,18 +9,17 @@ import (
 	"sync/atomic"
 )
 
-// endOfStream is how a northbound buffer ends after the peer's FIN.
+// endOfStream is the end of a northbound buffer after the peer's FIN.
 var endOfStream = io.EOF
 
-// What becomes of unread bytes when a stream ends before its FIN.
+// The handling of unread bytes when a stream ends before the peer's FIN.
 const (
-	keepUnread = false // the connection was lost, or the peer gave up: what came is still worth reading
-	dropUnread = true  // nobody wants the rest: its bytes and credit are freed
+	keepUnread = false // the connection was lost, or the peer cancelled the stream: received bytes are still worth reading
+	dropUnread = true  // the rest has no reader: bytes and credit are freed
 )
 
-// A Stream is one of the conversations of a Session. A stream that a client
-// opened on a server is the http.ResponseWriter of its handler; a stream made by
-// Session.NewClientStream sends one request.
+// A Stream is one of the conversations of a Session. A stream that a client opened on a server is
+// the http.ResponseWriter of the handler; a stream from Session.NewClientStream sends one request.
 type Stream struct {
 	// Immutable once the stream is open.
 	session  *Session
@@ -28,23 +27,23 @@ type Stream struct {
 	assoc    uint32
 	priority uint8  // 0 to 7 in every version, see priorityScale
 	oneWay   bool   // opened with UNIDIRECTIONAL
-	reserved bool   // it has a slot already; for the goroutine that opens it
-	moves    bool   // the sender has taken bytes since restsLocked; guarded by Session.mu
-	openedAt uint32 // when it got its id, if we opened it; in milliseconds since epoch, see waited
+	reserved bool   // the stream has a slot already; for the goroutine that opens it
+	moves    bool   // the sender has sent bytes since restsLocked; guarded by Session.mu
+	openedAt uint32 // time when the id was assigned, if we opened the stream; in milliseconds since epoch, see waited
 
-	left         int32 // its place in Session.leftover, from 1; 0 if it has none; guarded by Session.mu
-	headerCharge int32 // what the ledger has charged it for its headers, in bytes; guarded by Session.mu
+	left         int32 // index in Session.leftover, from 1; 0 if not there; guarded by Session.mu
+	headerCharge int32 // bytes that the ledger has charged for the stream's headers; guarded by Session.mu
 
-	in      northbound    // what the peer sent; has its own lock
-	replied chan struct{} // latch: the SYN_REPLY has come; nil if the peer opened
-	done    chan struct{} // latch: the stream has ended, err says why
-	taken   chan struct{} // doorbell for the writer: "look at your loan again"; made under Session.mu by a writer who waits
-	interim chan struct{} // doorbell for an upload that waits for 100; nil if none does
-	turn    turn          // of writers
+	in      northbound    // bytes from the peer; has its own lock
+	replied chan struct{} // latch: the SYN_REPLY has arrived; nil if the peer opened the stream
+	done    chan struct{} // latch: the stream has ended, err is the reason
+	taken   chan struct{} // doorbell for the writer: "look at your loan again"; created under Session.mu by a waiting writer
+	interim chan struct{} // doorbell for an upload that waits for 100; nil if there is none
+	turn    turn          // the writers' turn
 
-	readers atomic.Int32 // how many wait for in.bell, see wait.crowd
+	readers atomic.Int32 // number of readers that wait for in.bell, see wait.crowd
 
-	settles atomic.Bool // what is read has to be settled with the session, see settle
+	settles atomic.Bool // reads must be settled with the session, see settle
 
 	readDeadline  limit
 	writeDeadline limit
@@ -52,61 +51,61 @@ type Stream struct {
 	// Guarded by Session.mu.
 	state    streamState
 	ended    bool
-	onWire   bool // our SYN_STREAM has left, or the peer's has come
-	held     bool // takes one of the session's slots
-	wasReset bool // we opened the stream, and have sent a RST_STREAM, see resetSlots
-	wasted   bool // the peer cancelled the stream, and its handler still runs, see floods.wasted
-	claimed  bool // a stream of NewClientStream has been given its request; a push its request, or nobody will have it
-	released bool // the application is done with a stream of the peer
-	tunnel   bool // the application has its bytes as a connection, see tunnel
-	leaving  bool // headerCharge is a part of pool.leaving
+	onWire   bool // our SYN_STREAM has been sent, or the peer's has arrived
+	held     bool // the stream holds one of the session's slots
+	wasReset bool // we have opened the stream, and have sent a RST_STREAM, see resetSlots
+	wasted   bool // the peer has cancelled the stream, and the handler is still running, see floods.wasted
+	claimed  bool // a stream of NewClientStream has a request; a push has a request, or will have none
+	released bool // the application has released a stream of the peer
+	tunnel   bool // the application uses the stream as a connection, see tunnel
+	leaving  bool // headerCharge is included in pool.leaving
 	closing  bool // the application has closed the stream during a Write, see keepLoanLocked
 	out      outflow
-	granted  grantMark // its WINDOW_UPDATE that waits
+	granted  grantMark // the stream's waiting WINDOW_UPDATE
 	epoch    windowEpoch
-	kept     int64         // its part of credit.kept
-	err      error         // why the stream ended
-	waits    *list.Element // its place in handlerQueue.waiting, nil if it has none
-	keeps    *list.Element // its place in handlerQueue.unread, nil if it has none
+	kept     int64         // the stream's part of credit.kept
+	err      error         // the reason for the end of the stream
+	waits    *list.Element // element in handlerQueue.waiting; nil if not there
+	keeps    *list.Element // element in handlerQueue.unread; nil if not there
 	cancel   context.CancelCauseFunc
-	reply    HeaderBlock  // of the SYN_REPLY
-	late     *lateHeaders // what HEADERS and interim answers brought; nil before the first
+	reply    HeaderBlock  // header block of the SYN_REPLY
+	late     *lateHeaders // header blocks of HEADERS and interim responses; nil before the first
 
 	muted      bool         // nothing may be sent before the peer's reply, see FlowControlPeerUnaware
-	unwanted   bool         // nobody will read the rest of what the peer sends
-	cancelRest bool         // reset the stream once our FIN is on its way
-	headerLoss bool         // header blocks of it were dropped, because the stream has ended
-	flushing   bool         // awaitHeaders waits for the sender to take them
-	finHeaders bool         // one of them carries our FIN, or will, see lastHeaders
+	unwanted   bool         // the rest of the peer's bytes has no reader
+	cancelRest bool         // reset the stream once our FIN is being sent
+	headerLoss bool         // some of the stream's header blocks were dropped, because the stream has ended
+	flushing   bool         // awaitHeaders waits for the sender to dequeue the header blocks
+	finHeaders bool         // a header block carries our FIN, or will, see lastHeaders
 	finQueued  bool         // our FIN follows the loan
-	pushed     bool         // the peer has pushed along with the answer; guarded by Session.mu
-	unfinished *StreamError // reset the stream with it once the peer's FIN has arrived; our FIN will not follow
+	pushed     bool         // the peer has pushed along with the response; guarded by Session.mu
+	unfinished *StreamError // reset the stream with this error once the peer's FIN has arrived; our FIN will not follow
 
-	headerJobs int32         // how many are in Session.headers
-	pushJobs   int32         // in Session.headers, of pushes that accompany the stream
-	jobs       *queuedJob    // the first of headerJobs
-	turned     uint64        // up to which time of Session.headers the stream has had its share
-	room       chan struct{} // doorbell for whoever waits to queue a block, see lockForBlock; made by the first
-	loan       []byte        // what a writer has to send; the sender copies from it
-	owned      *[]byte       // the buffer behind a loan that nobody waits for: a pooled one, or that of keepLoanLocked
+	headerJobs int32         // number of header jobs in Session.headers
+	pushJobs   int32         // number of jobs in Session.headers for pushes that accompany the stream
+	jobs       *queuedJob    // the first of the headerJobs
+	turned     uint64        // time of Session.headers up to which the stream has been served
+	room       chan struct{} // doorbell for callers that wait to queue a block, see lockForBlock; created by the first
+	loan       []byte        // bytes that a writer has queued; the sender copies from this slice
+	owned      *[]byte       // the buffer of a loan without a waiting writer: pooled, or from keepLoanLocked
 
-	// lastHeaders is the block of HEADERS with FIN that are queued when the loan has been taken.
+	// lastHeaders is the block of HEADERS with FIN that are queued once the loan has been sent.
 	lastHeaders *[]byte
 
-	parcel      *[]byte   // the parcel that the loan is in, if it is the sender's to take; else nil
-	ring        *ring     // where the scheduler keeps the stream, nil if nowhere
-	next, prev  *Stream   // in that ring
-	part        roundPart // in the scheduler's rounds
-	headerBytes int32     // bytes of header blocks that wait, those of its pushes included
+	parcel      *[]byte   // the parcel that holds the loan, if the sender may take ownership; otherwise nil
+	ring        *ring     // the scheduler's ring that holds the stream; nil if none
+	next, prev  *Stream   // neighbours in the ring
+	part        roundPart // the stream's part in the scheduler's rounds
+	headerBytes int32     // bytes of queued header blocks, including blocks of pushes
 
-	request *http.Request        // what our SYN_STREAM asked for
-	pushes  map[*Stream]struct{} // open ones of ours that accompany the answer, nil if there are none; guarded by Session.mu
+	request *http.Request        // request of our SYN_STREAM
+	pushes  map[*Stream]struct{} // our open pushes that accompany the response; nil if there are none; guarded by Session.mu
 
-	http *exchange  // the HTTP side of the stream, nil if it carries none
-	raw  *RawStream // what the stream is a part of, nil if it carries HTTP; immutable
+	http *exchange  // the HTTP side of the stream; nil without HTTP
+	raw  *RawStream // the RawStream that contains the stream; nil if it carries HTTP; immutable
 }
 
-// newStream makes a stream that is not open yet.
+// newStream returns a stream that is not open yet.
 func newStream(s *Session, priority uint8) *Stream {
 	st := new(Stream)
 	st.init(s, priority)
@@ -128,10 +127,10 @@ func (st *Stream) init(s *Session, priority uint8) {
 // String returns the id of the stream as a decimal number, "0" before it is open.
 func (st *Stream) String() string { return strconv.FormatUint(uint64(st.id), 10) }
 
-// stopReading tells the stream that nobody wants the rest of what the peer
-// sends. What still comes is thrown away and its credit returned to the session.
-// The stream's window is not opened any further: a peer that has more to send
-// than fits it is reset when it has used it up, which may be now.
+// stopReading marks the rest of the peer's bytes as unwanted. Bytes that still arrive are
+// discarded, and the credit is returned to the session. The stream's window is not opened any
+// further: a stream with more than a window of bytes left is reset once the window is exhausted,
+// possibly now.
 func (st *Stream) stopReading() {
 	s := st.session
 	dropped := st.discard()
@@ -140,21 +139,21 @@ func (st *Stream) stopReading() {
 	st.limitRequestLocked()
 	s.mu.Unlock()
 	s.credit(dropped)
-	if st.in.exhausted() { // no byte will come that could tell
+	if st.in.exhausted() { // no further byte can arrive to trigger the reset
 		s.stopUnwanted(st)
 	}
 }
 
-// limitRequestLocked limits the time for the rest of a request whose handler has returned and
-// whose answer has been sent, FIN included. A peer that neither ends the request nor
-// continues it would keep the stream, and a session that is going away, for ever.
+// limitRequestLocked limits the time for the rest of a request whose handler has returned and whose
+// response has been sent, including FIN. A peer that neither ends nor continues the request would
+// otherwise keep the stream, and a session that is going away, open without limit.
 func (st *Stream) limitRequestLocked() {
 	if st.unwanted && st.released && st.state.outDone && !st.ended && !st.state.ours && st.raw == nil {
 		st.limitRest("the request did not end after its answer")
 	}
 }
 
-// takeTurn waits until no other writer is at work.
+// takeTurn waits until no other writer is active.
 func (st *Stream) takeTurn() error {
 	if !st.turn.try() {
 		return st.awaitTurn(&st.writeDeadline)
@@ -166,15 +165,15 @@ func (st *Stream) takeTurn() error {
 	return err
 }
 
-// awaitTurn waits for the turn, the end of the stream, or the deadline at limits. The writer
-// that has the turn obeys the deadline too, and rings turn when it is through.
+// awaitTurn waits for the turn, the end of the stream, or the deadline at limits. The writer that
+// holds the turn obeys the deadline too, and rings turn when it has finished.
 func (st *Stream) awaitTurn(limits *limit) (err error) {
 	turn := st.turn.queueUp(st.session)
 	defer st.turn.leaveQueue()
 	w := wait{limit: limits, end: st.done}
 	look := func() (bell chan struct{}) {
 		if err = limits.err(); err != nil {
-			ringBell(turn) // it may have been rung for us
+			ringBell(turn) // the bell may have been rung for us
 			return nil
 		}
 		if st.turn.try() {
@@ -192,9 +191,9 @@ func (st *Stream) awaitTurn(limits *limit) (err error) {
 
 func (st *Stream) passTurn() { st.turn.pass(st.session) }
 
-// write lends p to the sender and waits until it has been taken, the stream has
-// ended, or the write deadline has passed; nothing keeps p after that. With fin
-// set our half closes after the last byte. A FIN by itself is not waited for.
+// write queues p with the sender and waits until p has been copied, the stream has ended, or the
+// write deadline has passed. No reference to p is kept after that. If fin is set, our half closes
+// after the last byte. write does not wait for a FIN without bytes.
 func (st *Stream) write(p []byte, fin bool) (int, error) {
 	if len(p) == 0 && !fin {
 		return 0, nil
@@ -223,8 +222,8 @@ func (st *Stream) write(p []byte, fin bool) (int, error) {
 	return len(p) - left, err
 }
 
-// writeOwned hands the last bytes of our half to the sender for good, so that
-// the caller need not wait. buf comes from answerPool and goes back to it.
+// writeOwned passes ownership of the last bytes of our half to the sender, so the caller need not
+// wait. buf is from answerPool and is returned there.
 func (st *Stream) writeOwned(buf *[]byte) error {
 	if err := st.takeTurn(); err != nil {
 		putAnswerBuffer(buf)
@@ -257,8 +256,8 @@ func (st *Stream) writableLocked() error {
 	return nil
 }
 
-// awaitLoan waits until the loan has been taken. The bell was made when the bytes were lent. If
-// err is not nil, left bytes were not taken, and are not lent any more.
+// awaitLoan waits until the sender has copied the loan. The bell was created when the loan was
+// queued. If err is not nil, left bytes were not copied and have been withdrawn.
 func (st *Stream) awaitLoan() (left int, err error) {
 	w := wait{limit: &st.writeDeadline, end: st.done}
 	w.until(st.taken, func() (bell chan struct{}) {
@@ -274,8 +273,8 @@ func (st *Stream) awaitLoan() (left int, err error) {
 	return left, err
 }
 
-// cutLast resets a stream whose last HEADERS, or whose end, wait for a loan that has been
-// withdrawn: a FIN would pass the part for the whole.
+// cutLast resets a stream whose last HEADERS, or whose end, wait for a withdrawn loan: with a FIN
+// the partial body would look complete.
 func (st *Stream) cutLast(cause error) {
 	st.session.mu.Lock()
 	cut := len(st.loan) == 0 && (st.lastHeaders != nil || st.closing)
@@ -285,7 +284,7 @@ func (st *Stream) cutLast(cause error) {
 	}
 }
 
-// queueLastLocked queues the last HEADERS if they have waited for the loan.
+// queueLastLocked queues the last HEADERS if they were waiting for the loan.
 func (st *Stream) queueLastLocked() {
 	block := st.lastHeaders
 	if block == nil {
@@ -303,7 +302,7 @@ func (st *Stream) dropLastLocked() {
 	}
 }
 
-// loanLeft returns the number of bytes that are left of the current loan. If err is not nil it
+// loanLeft returns the number of remaining bytes of the current loan. If err is not nil, loanLeft
 // has withdrawn them.
 func (st *Stream) loanLeft() (left int, err error) {
 	s := st.session
@@ -328,13 +327,13 @@ func (st *Stream) loanLeft() (left int, err error) {
 	return left, err
 }
 
-// withdrawLocked takes back what the sender has not taken of the loan, with the FIN behind it.
+// withdrawLocked withdraws the unsent rest of the loan, and the FIN behind it.
 func (st *Stream) withdrawLocked() {
 	st.loan, st.finQueued = nil, false
 	st.session.sched.place(st)
 }
 
-// returnLoanLocked tells the writer that its bytes have been taken.
+// returnLoanLocked notifies the writer that the bytes have been copied.
 func (st *Stream) returnLoanLocked() {
 	st.loan = nil
 	if st.owned != nil {
@@ -344,18 +343,17 @@ func (st *Stream) returnLoanLocked() {
 	ringBell(st.taken)
 }
 
-// bellLocked makes sure that there is a bell for a writer who is about to wait.
+// bellLocked creates the bell for a writer that is about to wait.
 func (st *Stream) bellLocked() {
 	if st.taken == nil {
 		st.taken = make(chan struct{}, 1)
 	}
 }
 
-// sendHeaders queues a SYN_REPLY or HEADERS frame. The block goes back to its pool whatever
-// happens. A FIN has to follow the bytes of a write that is under way, and the sender takes
-// header blocks before DATA. So HEADERS with FIN are queued when the loan has been taken.
-// HEADERS of a raw stream, of which there may be any number, wait for those before them, see
-// lockForBlock; an HTTP message has two blocks.
+// sendHeaders queues a SYN_REPLY or HEADERS frame. The block is returned to the pool in any case. A
+// FIN must follow the bytes of a running write, and the sender sends header blocks before DATA, so
+// HEADERS with FIN are queued once the loan has been sent. HEADERS of a raw stream, of which there
+// may be any number, wait for earlier HEADERS, see lockForBlock; an HTTP message has two blocks.
 func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 	s := st.session
 	var flags frameFlags
@@ -385,8 +383,8 @@ func (st *Stream) sendHeaders(typ FrameType, block *[]byte, fin bool) error {
 	return nil
 }
 
-// awaitHeaders waits until the sender has taken the stream's header blocks, so that a
-// reset cannot drop them any more.
+// awaitHeaders waits until the sender has dequeued the stream's header blocks, so that a reset can
+// no longer drop them.
 func (st *Stream) awaitHeaders() (err error) {
 	look := func() (bell chan struct{}) {
 		bell, err = st.headersQueued()
@@ -397,9 +395,9 @@ func (st *Stream) awaitHeaders() (err error) {
 	return err
 }
 
-// headersQueued returns the bell that the sender rings when it takes header blocks of the
-// stream, nil if no block is queued. Only whoever has the turn of an exchange flushes, so no other
-// goroutine waits for the bell.
+// headersQueued returns the bell that rings when the sender dequeues the stream's header blocks, or
+// nil if no block is queued. Only the goroutine that holds the turn of an exchange flushes, so no
+// other goroutine waits for the bell.
 func (st *Stream) headersQueued() (bell chan struct{}, err error) {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
@@ -407,7 +405,7 @@ func (st *Stream) headersQueued() (bell chan struct{}, err error) {
 	switch {
 	case st.headerLoss:
 		return nil, st.writeEnd(st.err)
-	case st.headerJobs == 0: // whatever has become of the stream since
+	case st.headerJobs == 0: // whatever has happened to the stream since
 		return nil, nil
 	case st.session.end.writeErr != nil:
 		return nil, st.session.reasonLocked(nil)
@@ -420,7 +418,7 @@ func (st *Stream) headersQueued() (bell chan struct{}, err error) {
 	return st.taken, nil
 }
 
-// closeWrite ends our half with a FIN after what has been written.
+// closeWrite ends our half with a FIN after the written bytes.
 func (st *Stream) closeWrite() error {
 	_, err := st.write(nil, true)
 	return err
@@ -434,7 +432,7 @@ func (st *Stream) awaitReply(ctx context.Context) (HeaderBlock, error) {
 		case byOver:
 			return nil, causeOf(ctx)
 		case byEnd:
-			if !latched(st.replied) { // the reply may have come first
+			if !latched(st.replied) { // the reply may have arrived first
 				return nil, st.endReason()
 			}
 		}
@@ -442,26 +440,26 @@ func (st *Stream) awaitReply(ctx context.Context) (HeaderBlock, error) {
 	return st.reply, nil
 }
 
-// lateHeaders returns what HEADERS frames have brought so far.
+// lateHeaders returns the headers of the HEADERS frames received so far.
 func (st *Stream) lateHeaders() HeaderBlock {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
 	return st.lateBlockLocked()
 }
 
-// endReason is why calls on an ended stream fail.
+// endReason returns the error of calls on an ended stream.
 func (st *Stream) endReason() error {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
 	return st.err
 }
 
-// reset ends the stream with a RST_STREAM of ours.
+// reset ends the stream with our RST_STREAM.
 func (st *Stream) reset(status RstStatus, reason string, cause error) {
 	st.session.abortStream(st, &StreamError{StreamID: st.id, Status: status, Reason: reason, Err: cause})
 }
 
-// setContext makes cancel part of the stream's end.
+// setContext registers cancel, which is called when the stream ends.
 func (st *Stream) setContext(cancel context.CancelCauseFunc) {
 	st.session.mu.Lock()
 	st.cancel = cancel
@@ -472,8 +470,8 @@ func (st *Stream) setContext(cancel context.CancelCauseFunc) {
 	}
 }
 
-// cancelContext cancels the context of a stream that has ended for a reason, which contextCause
-// turns into the cause. It may call code of the user, so nobody holds a lock.
+// cancelContext cancels the context of a stream that has ended. contextCause turns the reason into
+// the cause. It may call the user's code, so callers hold no lock.
 func (st *Stream) cancelContext(reason error) {
 	st.session.mu.Lock()
 	cancel := st.cancel

@@ -2,13 +2,14 @@ package spdy
 
 import "io"
 
-// This file holds how the application takes the bytes of a stream out of its northbound buffer.
+// This file holds the application's reads from a stream's northbound buffer.
 
-// read waits for bytes, the end, or the read deadline. As in net.Conn, a deadline that has passed
-// forbids to read what has come.
+// read waits for bytes, the end, or the read deadline. As in net.Conn, after the deadline even
+// bytes that have arrived cannot be read.
 func (st *Stream) read(p []byte) (n int, err error) { return st.readPart(p, false) }
 
-// readBody is read for the body of a message. As over HTTP/2, what has come may still be read.
+// readBody is read for the body of a message. As over HTTP/2, bytes that have arrived may still be
+// read after the deadline.
 func (st *Stream) readBody(p []byte) (n int, err error) { return st.readPart(p, true) }
 
 func (st *Stream) readPart(p []byte, body bool) (n int, err error) {
@@ -41,24 +42,23 @@ func (st *Stream) readLimit(body bool) error {
 	return err
 }
 
-// awaitIn waits for bytes of the peer, their end, or the read deadline. bell is the result of
-// a first look.
+// awaitIn waits for bytes from the peer, their end, or the read deadline. bell is the result of a
+// first call of look.
 func (st *Stream) awaitIn(bell chan struct{}, look func() (bell chan struct{})) {
 	w := wait{limit: &st.readDeadline, crowd: &st.readers}
 	w.until(bell, look)
 }
 
-// credit returns what the application has taken to both windows.
+// credit returns the credit for bytes read by the application to both windows.
 func (st *Stream) credit(n, grant int64) {
 	st.session.creditStream(st, grant)
 	st.settle()
 	st.session.credit(n)
 }
 
-// northbound sends the stream's bytes on to w as they arrive, until the end of
-// the stream: it is the northbound buffer sender of a consumer that does not
-// read by itself. It returns nil after the peer's FIN. fromWriter tells errors of
-// w from those of the stream, the read deadline's among them.
+// northbound copies the stream's bytes to w as they arrive, until the end of the stream, for a
+// consumer that does not read by itself. It returns nil after the peer's FIN. fromWriter
+// distinguishes errors of w from errors of the stream, including the read deadline.
 func (st *Stream) northbound(w io.Writer, flush func()) (n int64, fromWriter bool, err error) {
 	for {
 		v, err := st.nextView(flush)
@@ -91,8 +91,8 @@ func (st *Stream) passOn(w io.Writer, v view) (n int, err error) {
 	return n, err
 }
 
-// nextView waits for bytes and lends them, see view. It calls flush, if that is not nil,
-// whenever it has to wait.
+// nextView waits for bytes and returns a view of the buffer, see view. Before a wait it calls
+// flush, unless flush is nil.
 func (st *Stream) nextView(flush func()) (v view, err error) {
 	look := func() (bell chan struct{}) {
 		if err = st.readLimit(true); err != nil {

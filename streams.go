@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// open opens a new stream with a header block that came from blockPool and goes
-// back to it. It waits, in turn and as long as the context allows, while the
-// peer's MAX_CONCURRENT_STREAMS is used up (SPEC S7).
+// open opens a new stream with a header block from blockPool, which is returned there. While the
+// peer's MAX_CONCURRENT_STREAMS is used up, open waits in order, as long as the context allows
+// (SPEC S7).
 func (s *Session) open(ctx context.Context, st *Stream, block *[]byte, flags frameFlags) error {
 	if !st.reserved {
 		if err := s.takeSlot(ctx); err != nil {
@@ -38,39 +38,39 @@ func (s *Session) open(ctx context.Context, st *Stream, block *[]byte, flags fra
 	return nil
 }
 
-// enterLocked gives a stream, which has a slot, its id and queues its SYN_STREAM.
+// enterLocked assigns the id of a stream that has a slot, and queues the SYN_STREAM.
 func (s *Session) enterLocked(st *Stream, block *[]byte, flags frameFlags) {
 	s.enterPushLocked(nil, st, block, flags)
 }
 
-// enterPushLocked is enterLocked for a push that accompanies parent, nil for none.
+// enterPushLocked is enterLocked for a push that accompanies parent, which may be nil.
 func (s *Session) enterPushLocked(parent, st *Stream, block *[]byte, flags frameFlags) {
 	st.id, st.held = s.nextID, true
 	st.out.avail = s.flow.peerWindow
 	s.nextID += 2
 	st.openedAt = sinceEpoch()
 	s.stats.opened++
-	st.state.opened(true, flags&^FlagFin) // FIN counts when it is sent
+	st.state.opened(true, flags&^FlagFin) // FIN takes effect when it is sent
 	st.finHeaders = flags&FlagFin != 0
 	s.enterUnawareLocked(st)
 	if st.state.inDone {
 		st.in.finish(endOfStream, false)
 	}
 	s.streams[st.id] = st
-	s.flow.ringRoom() // another stream is not alone any more, see shed
+	s.flow.ringRoom() // the other stream is no longer alone, see shed
 	s.noteLocked(st, streamOpened, nil)
 	s.probeLocked()
 	s.queueHeadersLocked(headerJob{st: st, typ: FrameSynStream, flags: flags, block: block, parent: parent})
 }
 
-// newLocalStream makes a stream that this side will open.
+// newLocalStream returns a stream that this side will open.
 func (s *Session) newLocalStream(priority uint8) *Stream {
 	st := newStream(s, priority)
 	st.replied = make(chan struct{})
 	return st
 }
 
-// openErrLocked is why no stream can be opened, or nil.
+// openErrLocked returns the reason why no stream can be opened, or nil.
 func (s *Session) openErrLocked() error {
 	switch {
 	case s.end.err != nil:
@@ -85,11 +85,10 @@ func (s *Session) openErrLocked() error {
 
 // An opener waits for its turn to open a stream.
 type opener struct {
-	verdict chan error // capacity 1, posted once when it leaves the queue
+	verdict chan error // capacity 1, receives one value when the opener leaves the queue
 }
 
-// An openerQueue keeps openers in the order in which they came. Guarded by
-// Session.mu.
+// An openerQueue holds openers in order of arrival. Guarded by Session.mu.
 type openerQueue []*opener
 
 func (q *openerQueue) pop() *opener {
@@ -99,7 +98,8 @@ func (q *openerQueue) pop() *opener {
 	return o
 }
 
-// remove takes an opener out that gave up; false if it has its verdict already.
+// remove removes an opener that stops waiting. It returns false if the opener already has a
+// verdict.
 func (q *openerQueue) remove(o *opener) bool {
 	i := slices.Index(*q, o)
 	if i < 0 {
@@ -109,7 +109,7 @@ func (q *openerQueue) remove(o *opener) bool {
 	return true
 }
 
-// failLocked turns everybody away because the session takes no new streams.
+// failLocked refuses all openers because the session accepts no new streams.
 func (q *openerQueue) failLocked(why error) {
 	for len(*q) > 0 {
 		q.pop().decide(why)
@@ -123,7 +123,7 @@ func (o *opener) decide(verdict error) {
 	}
 }
 
-// takeSlot waits for one of the streams that the peer allows us.
+// takeSlot waits for a slot of the peer's stream limit.
 func (s *Session) takeSlot(ctx context.Context) error {
 	s.mu.Lock()
 	if err := s.openErrLocked(); err != nil {
@@ -138,7 +138,7 @@ func (s *Session) takeSlot(ctx context.Context) error {
 	o := &opener{verdict: make(chan error, 1)}
 	s.openers = append(s.openers, o)
 	s.mu.Unlock()
-	s.flow.ringRoom() // this stream would not be alone any more, see shed
+	s.flow.ringRoom() // the other stream would no longer be alone, see shed
 
 	err, decided := awaitVerdict(o.verdict, s.end.done, ctx.Done())
 	if decided {
@@ -153,7 +153,7 @@ func (s *Session) takeSlot(ctx context.Context) error {
 	if waiting {
 		return err
 	}
-	if refused, _ := awaitVerdict(o.verdict, nil, nil); refused == nil { // the slot came as we gave up
+	if refused, _ := awaitVerdict(o.verdict, nil, nil); refused == nil { // the slot was granted as we stopped waiting
 		s.mu.Lock()
 		s.freeSlotLocked()
 		s.mu.Unlock()
@@ -161,12 +161,12 @@ func (s *Session) takeSlot(ctx context.Context) error {
 	return err
 }
 
-// limitLocked is the number of streams that we may have open: as many as the peer allows,
-// and as many as the session window covers besides the bytes that ended streams have left
-// unread and the windows that have been lent to the pool.
+// limitLocked returns the number of streams that we may have open: the peer's limit, or fewer if
+// the session window covers fewer, besides the unread bytes of ended streams and the windows lent
+// to the pool.
 func (s *Session) limitLocked() int { return s.limitBesideLocked(s.heldLocked(s.flow.keptOurs)) }
 
-// limitBesideLocked is limitLocked if such bytes held that many slots.
+// limitBesideLocked is limitLocked if those bytes held the given number of slots.
 func (s *Session) limitBesideLocked(held int) int {
 	limit := int(min(s.peerLimit, maxStreamID))
 	if !s.version.streamFlowControl() || s.unaware != nil {
@@ -175,13 +175,13 @@ func (s *Session) limitBesideLocked(held int) int {
 	return min(limit, s.conf.grants.opens-held-s.lentSlotsLocked())
 }
 
-// freeSlotLocked gives back a slot for a stream of ours.
+// freeSlotLocked frees a slot of our streams.
 func (s *Session) freeSlotLocked() {
 	s.ourStreams--
 	s.admitOpenersLocked()
 }
 
-// admitOpenersLocked lets openers in while there is room for them.
+// admitOpenersLocked grants slots to openers while there are free slots.
 func (s *Session) admitOpenersLocked() {
 	for len(s.openers) > 0 && s.ourStreams < s.limitLocked() {
 		s.ourStreams++
@@ -190,9 +190,9 @@ func (s *Session) admitOpenersLocked() {
 	s.pooled.admitLocked()
 }
 
-// release is how the application says that it is done with a stream that the
-// peer opened. Only then, and when the stream has ended too, is its slot free: a
-// peer that opens and resets streams cannot start more handlers than the limit.
+// release is called when the application has finished with a stream that the peer opened. The slot
+// is freed only when the stream has ended too: a peer that opens and resets streams cannot start
+// more handlers than the limit.
 func (st *Stream) release() {
 	s := st.session
 	s.mu.Lock()
@@ -203,7 +203,7 @@ func (st *Stream) release() {
 	s.endIfDrained()
 }
 
-// freeLocked gives the slot of an ended stream back.
+// freeLocked frees the slot of an ended stream.
 func (st *Stream) freeLocked() {
 	if !st.held || !st.ended || (!st.state.ours && !st.released) {
 		return
@@ -224,8 +224,7 @@ func (st *Stream) freeLocked() {
 	st.session.alive.restLocked()
 }
 
-// retireLocked forgets a stream once both halves are closed. What it has
-// received stays readable.
+// retireLocked removes a stream once both halves are closed. Received bytes stay readable.
 func (s *Session) retireLocked(st *Stream) {
 	if st.ended {
 		return
@@ -241,8 +240,8 @@ func (s *Session) retireLocked(st *Stream) {
 	s.finishLocked(st, ErrStreamClosed)
 }
 
-// cutUploadLocked resets a stream whose answer has arrived to its end, and whose request will
-// not be completed.
+// cutUploadLocked resets a stream whose response has arrived completely, and whose request will not
+// be completed.
 func (s *Session) cutUploadLocked(st *Stream) {
 	s.queueResetLocked(st.id, st.unfinished.Status, false)
 	s.floods.expect()
@@ -251,15 +250,15 @@ func (s *Session) cutUploadLocked(st *Stream) {
 	s.ringLocked()
 }
 
-// endLocked ends a stream that did not come to its end: reset by either side, or
-// lost with its session. Its queued output is dropped (SPEC X1).
+// endLocked ends a stream early: reset by one of the sides, or lost with the session. Queued output
+// is dropped (SPEC X1).
 func (s *Session) endLocked(st *Stream, reason error, drop bool) {
 	if st.ended {
 		return
 	}
 	s.headers.drop(st)
 	if parent := s.streams[st.assoc]; parent != nil && st.state.ours {
-		s.sched.place(parent) // which may have waited for this push
+		s.sched.place(parent) // parent may have waited for this push
 	}
 	s.creditLocked(st.in.finish(st.readEnd(reason), drop))
 	st.dropLastLocked()
@@ -289,12 +288,12 @@ func (s *Session) finishLocked(st *Stream, reason error) {
 	st.returnHeadersLocked()
 	st.raw.endedLocked()
 	close(st.done)
-	st.readDeadline.Load().stop() // nothing waits on an ended stream
+	st.readDeadline.Load().stop() // no call waits on an ended stream
 	st.writeDeadline.Load().stop()
 }
 
-// unlinkPushLocked has a push that has ended forgotten by the stream that it accompanies, and
-// a stream forget its pushes, which outlive it.
+// unlinkPushLocked removes an ended push from the parent stream, and drops an ended parent's
+// references to pushes, which may outlive the parent.
 func (s *Session) unlinkPushLocked(st *Stream) {
 	st.pushes = nil
 	if st.assoc == 0 || !st.state.ours {
@@ -307,7 +306,7 @@ func (s *Session) unlinkPushLocked(st *Stream) {
 	}
 }
 
-// resetStream ends a stream because the peer broke a rule.
+// resetStream resets a stream because the peer broke a rule.
 func (s *Session) resetStream(st *Stream, status RstStatus, reason string) {
 	e := streamErrorf(st.id, status, "%s", reason)
 	s.log.streamError(s, e)
@@ -315,9 +314,9 @@ func (s *Session) resetStream(st *Stream, status RstStatus, reason string) {
 	s.abortStream(st, e)
 }
 
-// spoilStream ends a stream because of what is in a header block of the peer's, or because
-// of a limit that no frame announces. A peer that carries the streams of strangers has no
-// say in that, so it is not charged. A handler that runs counts as for a cancelled stream.
+// spoilStream resets a stream because of the contents of a peer's header block, or because of a
+// limit that no frame announces. A peer that multiplexes the streams of many users controls
+// neither, so the peer is not charged. A running handler counts as for a cancelled stream.
 func (s *Session) spoilStream(st *Stream, e *StreamError) {
 	s.log.streamError(s, e)
 	s.mu.Lock()
@@ -326,11 +325,11 @@ func (s *Session) spoilStream(st *Stream, e *StreamError) {
 	s.abortStream(st, e)
 }
 
-// abortStream ends a stream with a RST_STREAM, and frees what is unread if the peer has not
-// finished. A stream whose SYN_STREAM has not left yet just disappears.
+// abortStream ends a stream with a RST_STREAM, and frees unread bytes if the peer has not finished.
+// A stream whose SYN_STREAM has not been sent is removed silently.
 func (s *Session) abortStream(st *Stream, e *StreamError) { s.abort(st, e, dropUnread) }
 
-// abort is abortStream with a choice of what becomes of unread bytes.
+// abort is abortStream with a choice for the unread bytes.
 func (s *Session) abort(st *Stream, e *StreamError, drop bool) {
 	s.mu.Lock()
 	if st.ended {

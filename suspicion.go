@@ -2,53 +2,54 @@ package spdy
 
 import "time"
 
-// A connection can die without a word: a machine slept, a NAT forgot, a route changed. The
-// requests that find out are those that time out or are cancelled. Each of them is reset with a
-// PING behind it (resetslots.go), and the session of a Transport, of a transport that
-// ConfigureTransport has changed, or of NewClient draws conclusions from silence:
+// A connection can die silently: a machine slept, a NAT lost state, a route changed. Requests
+// notice when they time out or are cancelled. Each such request is reset with a PING behind the
+// RST_STREAM (resetslots.go). The session of a Transport, of a transport changed by
+// ConfigureTransport, or of NewClient then draws conclusions from silence:
 //
-//   - If no byte has come for a while since the PING was queued (suspectAfterLocked), the session is
-//     suspect. While it is, requests go to other sessions, or have one dialled, and wait for
-//     that or for a byte, which ends the suspicion. A session that is suspect when another
-//     one has been dialled is retired.
-//   - If no byte has come by the end of the wait, which is a second or four round trips, the
+//   - If no byte has arrived for a while since the PING was queued (suspectAfterLocked), the session
+//     becomes suspect. During suspicion requests use other sessions, or start a dial, and wait for
+//     the dial or for a byte, which ends the suspicion. A session that is suspect when another
+//     session has been dialled is retired.
+//   - If no byte has arrived by the end of the wait, which is a second or four round trips, the
 //     session is retired.
-//   - Bytes that come explain for three such waits that the PING is not answered. Then the session
+//   - Arriving bytes excuse an unanswered PING for three such waits. After that the session
 //     is retired as well: the path may be dead in one direction.
-//   - A session that was idle while the machine slept is suspect, and asked by a PING, when the
-//     next request comes.
+//   - A session that was idle while the machine slept becomes suspect, and sends a PING, when the
+//     next request starts.
 //   - With MaxConnsPerHost, a session that has streams stays suspect instead of being retired.
 //
-// A session that is retired takes no more requests, and ends when those that it has do. They
-// are not ended: their callers may have more patience, and Config.PingInterval is for those
-// who want to hear of it. A server that never answers a PING, and is slow, is taken for a lost
-// one; that costs a dial for the request that was given up, as HTTP/1.1 always does.
+// A retired session accepts no more requests, and ends with the last running request. Running
+// requests are not cancelled: their callers may be more patient, and Config.PingInterval detects
+// dead connections for callers that need it. A slow server that never answers a PING is mistaken
+// for a lost server; the cost is a dial for the cancelled request, as HTTP/1.1 always pays.
 //
-// A session that is in no pool never becomes suspect: nobody could dial another one.
+// A session outside a pool never becomes suspect, since there is no pool to dial another.
 
-// The silence behind a PING that makes a session suspect is half of what the caller of the
-// request had waited for, but at least two round trips and leastDoubt, and at most
-// mostDoubt. The round trip is the shortest known: that of a PING which lay behind a download, or
-// was out while the process or the path stood still, says nothing about silence. So a second request that is as patient as the first, and is lost as well, finds the
-// session suspect in its time, and the third one succeeds.
+// The silence after a PING that makes a session suspect is half of the time that the request's
+// caller had waited, but at least two round trips and leastDoubt, and at most mostDoubt. The round
+// trip is the shortest known: a PING that was queued behind a download, or was in transit while the
+// process or the path stood still, shows nothing about silence. So if a second request, as patient
+// as the first, is lost as well, it finds the session suspect in time, and the third request
+// succeeds.
 const (
 	leastDoubt = 10 * time.Millisecond
 	mostDoubt  = 500 * time.Millisecond
 	doubtTrips = 2
 )
 
-// uploadPatience is for how long bytes of DATA that leave explain the silence behind a PING: a
-// dead path takes some too, for as long as this system has room for them.
+// uploadPatience is the time for which departing DATA bytes excuse the silence after a PING: a dead
+// path accepts some bytes too, as long as the local system has buffers for them.
 const uploadPatience = 10 * time.Second
 
-// deafWaits is for how many waits other bytes explain that no PING is answered: the answer may lie
-// in a long queue behind them.
+// deafWaits is the number of waits for which other bytes excuse an unanswered PING: the answer may
+// be in a long queue behind them.
 const deafWaits = 3
 
-// suspectAfterLocked is the silence behind a PING that makes the session suspect. The path to a
-// server that has answered nothing yet may be long: if a request that is given up in the first
-// round trip made its session suspect, others would have the next one dialled, in which the same
-// happens.
+// suspectAfterLocked returns the silence after a PING that makes the session suspect. The path to a
+// server that has not responded yet may be long. If a request cancelled in the first round trip
+// made the session suspect, the remaining requests would dial a second session, with the same
+// result.
 func (s *Session) suspectAfterLocked(patience time.Duration) time.Duration {
 	roundTrip := s.stats.leastTrip
 	if roundTrip == 0 && s.stats.received[FrameSynReply].Load() == 0 {
@@ -57,41 +58,41 @@ func (s *Session) suspectAfterLocked(patience time.Duration) time.Duration {
 	return max(min(patience/2, mostDoubt), leastDoubt, doubtTrips*roundTrip)
 }
 
-// retireAfterLocked is the silence behind a PING that has the session retired.
+// retireAfterLocked returns the silence after a PING that retires the session.
 func (s *Session) retireAfterLocked() time.Duration {
 	return max(resetSlotWait, resetSlotTrips*s.stats.leastTrip)
 }
 
-// shortenTripLocked takes note of an answer that came sooner than the echo of each PING so far, if
-// that would delay suspicions. st may be nil.
+// shortenTripLocked shortens the known round trip if a response arrived sooner than the echo of
+// every PING so far, and the known round trip would delay suspicions. st may be nil.
 func (s *Session) shortenTripLocked(st *Stream) {
 	if doubtTrips*s.stats.leastTrip <= mostDoubt || st == nil || !st.state.ours {
 		return
 	}
-	s.stats.leastTrip = max(min(s.stats.leastTrip, st.waited()), time.Millisecond) // which openedAt is exact to
+	s.stats.leastTrip = max(min(s.stats.leastTrip, st.waited()), time.Millisecond) // the precision of openedAt
 }
 
-// sinceEpoch is the time in milliseconds, for differences of less than 49 days.
+// sinceEpoch returns the time in milliseconds, for differences of less than 49 days.
 func sinceEpoch() uint32 { return uint32(time.Since(epoch).Milliseconds()) }
 
-// waited is how long ago the stream was opened.
+// waited returns the time since the stream was opened.
 func (st *Stream) waited() time.Duration {
 	return time.Duration(sinceEpoch()-st.openedAt) * time.Millisecond
 }
 
-// lifeSigns are what tells that a peer is there, or that its silence means nothing yet.
+// lifeSigns are signs that a peer is alive, or that silence is not significant yet.
 type lifeSigns struct {
-	received int64 // bytes that have come
-	uploaded int64 // bytes of DATA that have been written: the PING may be behind them
-	acked    int64 // bytes that the peer's system has acknowledged; 0 before the first look
+	received int64 // bytes received
+	uploaded int64 // DATA bytes written: the PING may be queued behind them
+	acked    int64 // bytes that the peer's system has acknowledged; 0 before the first check
 }
 
 func (s *Session) lifeSignsLocked() lifeSigns {
 	return lifeSigns{received: s.in.total.Load(), uploaded: s.stats.dataSent}
 }
 
-// acknowledged is the number of bytes that the peer's system has acknowledged, and 0 if all of
-// them are, or that is not known.
+// acknowledged returns the number of bytes that the peer's system has acknowledged, or 0 if all
+// bytes are acknowledged, or the number is unknown.
 func (s *Session) acknowledged() int64 {
 	waiting := int64(s.Unacknowledged())
 	if waiting == 0 {
@@ -100,9 +101,9 @@ func (s *Session) acknowledged() int64 {
 	return s.stats.bytesSent.Load() - waiting
 }
 
-// uploadsLocked reports whether the PING may still be on its way behind bytes of DATA, which the
-// connection or the peer's system has taken some of since the last look. What the connection
-// takes says something only if it is full: a dead path takes a trickle, too.
+// uploadsLocked reports whether the PING may still be queued behind DATA bytes, some of which the
+// connection or the peer's system has accepted since the last check. Bytes accepted by the
+// connection count only if the connection is full: a dead path also accepts a trickle.
 func (s *Session) uploadsLocked(w *resetWait, acked int64) bool {
 	if time.Since(w.sent) > uploadPatience {
 		return false
@@ -112,39 +113,39 @@ func (s *Session) uploadsLocked(w *resetWait, acked int64) bool {
 	return moves
 }
 
-// silentLocked reports whether no byte has come since the PING was queued.
+// silentLocked reports whether no byte has arrived since the PING was queued.
 func (s *Session) silentLocked(w *resetWait) bool { return s.in.total.Load() == w.seen.received }
 
-// deafLocked reports whether the peer, which has answered PINGs before, has answered none for
-// deafWaits waits. What it sends on other streams may come from one that hears nothing any more.
+// deafLocked reports whether a peer that has answered PINGs before has answered none for deafWaits
+// waits. The peer may still send on other streams without receiving anything.
 func (s *Session) deafLocked(w *resetWait) bool {
 	return s.resetSlots.heard && time.Since(w.unechoed) > deafWaits*w.wait
 }
 
-// doubtLocked asks for a sign of life because a stream was given up whose slot waits for nothing.
+// doubtLocked sends a PING because a stream was cancelled whose slot waits for no PING.
 func (s *Session) doubtLocked(st *Stream) {
 	if s.pooled != nil && s.resetSlots.ping == 0 && s.openErrLocked() == nil {
 		s.askForResetsLocked(st.waited())
 	}
 }
 
-// doubtWaitLocked asks for one because of a request that was given up before it had a stream,
-// when it had waited for a word of the peer for that long.
+// doubtWaitLocked sends a PING because of a request that was cancelled before it had a stream.
+// waited is the time that the request had waited for the peer.
 func (s *Session) doubtWaitLocked(waited time.Duration) {
 	if s.pooled != nil && waited >= leastDoubt && s.resetSlots.ping == 0 && s.openErrLocked() == nil {
 		s.askForResetsLocked(waited)
 	}
 }
 
-// doubtUnsentLocked asks for one because of a stream that was given up before its SYN_STREAM had
-// left: the connection takes nothing.
+// doubtUnsentLocked sends a PING because of a stream cancelled before the SYN_STREAM was sent: the
+// connection accepts no bytes.
 func (s *Session) doubtUnsentLocked(st *Stream) {
 	if st.state.ours && st.waited() >= leastDoubt {
 		s.doubtLocked(st)
 	}
 }
 
-// suspectLocked makes a session suspect that is silent.
+// suspectLocked makes a silent session suspect.
 func (s *Session) suspectLocked(w *resetWait) {
 	if s.pooled != nil && s.silentLocked(w) && s.openErrLocked() == nil {
 		s.distrustLocked()
@@ -159,8 +160,8 @@ func (s *Session) distrustLocked() {
 	s.in.doubted.Store(true)
 }
 
-// proveLocked makes a session suspect, whose machine has slept, until its peer shows that it is
-// there, and asks for that.
+// proveLocked makes a session suspect after the machine has slept, until the peer responds, and
+// sends a PING.
 func (s *Session) proveLocked() {
 	if s.resetSlots.ping == 0 {
 		s.askForResetsLocked(0)
@@ -169,8 +170,8 @@ func (s *Session) proveLocked() {
 	s.ringLocked()
 }
 
-// giveUpSilentLocked retires a session that is silent at the end of the wait, unless it stays, and
-// trusts one that is not.
+// giveUpSilentLocked retires a session that is silent at the end of the wait, unless the session
+// stays, and ends the suspicion of any other session.
 func (s *Session) giveUpSilentLocked(w *resetWait) {
 	switch {
 	case s.pooled == nil:
@@ -186,13 +187,13 @@ func (s *Session) giveUpSilentLocked(w *resetWait) {
 	}
 }
 
-// staysLocked reports whether a session is not retired as long as it has streams: its connection
-// counts towards MaxConnsPerHost until these end, so that requests might have no other one.
+// staysLocked reports whether a session is not retired while it has streams: the connection counts
+// towards MaxConnsPerHost until the streams end, so requests might have no alternative connection.
 func (ps *pooledSession) staysLocked() bool {
 	return ps.pool.t.host == nil && ps.pool.t.MaxConnsPerHost > 0 && ps.s.activeLocked() > 0
 }
 
-// trust ends a suspicion when a frame has come. Called by the receiver.
+// trust ends a suspicion when a frame has arrived. Called by the receiver.
 func (s *Session) trust() {
 	s.mu.Lock()
 	s.trustLocked()
@@ -207,22 +208,22 @@ func (s *Session) trustLocked() {
 	}
 }
 
-// dialInstead has another session dialled if requests wait for a slot of one that has become
-// suspect. Its Session.mu is held.
+// dialInstead starts a dial if requests wait for a slot of a session that has become suspect. The
+// caller holds Session.mu.
 func (p *sessionPool) dialInstead(ps *pooledSession) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dialLocked(ps.origin)
 }
 
-// mayHaveAnother reports whether the options allow a session besides these. One that is suspect
-// does not count: replace retires it.
+// mayHaveAnother reports whether the options allow a session besides these. A suspect session does
+// not count: replace retires it.
 func (p *sessionPool) mayHaveAnother(sessions []*pooledSession) bool {
 	return p.t.mayHave(len(sessions) - countOf(sessions, (*pooledSession).isSuspect))
 }
 
-// makeWayLocked retires a suspect session without streams if MaxConnsPerHost keeps requests that
-// wait from a connection that is alive.
+// makeWayLocked retires a suspect session without streams if MaxConnsPerHost keeps waiting requests
+// from a live connection.
 func (ps *pooledSession) makeWayLocked() {
 	if ps == nil || !ps.isSuspect() || ps.s.activeLocked() > 0 || len(ps.s.openers) > 0 {
 		return
@@ -232,7 +233,7 @@ func (ps *pooledSession) makeWayLocked() {
 	}
 }
 
-// crowded reports whether requests wait for an origin that may have no further connection.
+// crowded reports whether requests wait for an origin at the connection limit.
 func (p *sessionPool) crowded(o *origin) bool {
 	if p.t.MaxConnsPerHost <= 0 {
 		return false
@@ -242,8 +243,8 @@ func (p *sessionPool) crowded(o *origin) bool {
 	return len(o.waiters) > 0 && len(o.dials) == 0 && p.connLimitLocked(o.key)
 }
 
-// doubt asks the sessions of an origin for a sign of life because of a request that has given up
-// its wait for a slot of one.
+// doubt makes the sessions of an origin send a PING because of a request that has stopped waiting
+// for a slot.
 func (p *sessionPool) doubt(o *origin, waited time.Duration) {
 	p.mu.Lock()
 	sessions := o.sessions
@@ -257,15 +258,15 @@ func (p *sessionPool) doubt(o *origin, waited time.Duration) {
 
 func (ps *pooledSession) isSuspect() bool { return ps.suspect.Load() }
 
-// isAlone reports whether the session takes no requests of the pool.
+// isAlone reports whether the session accepts no requests of the pool.
 func (ps *pooledSession) isAlone() bool {
 	ps.s.mu.Lock()
 	defer ps.s.mu.Unlock()
 	return ps.alone
 }
 
-// replacedLocked reports whether a session is retired because a new one begins. surplus says that
-// there are more than the options allow.
+// replacedLocked reports whether a session is retired because a new session starts. surplus means
+// that there are more sessions than the options allow.
 func (ps *pooledSession) replacedLocked(surplus bool) bool {
 	if ps.isSuspect() && !surplus && ps.staysLocked() {
 		ps.lost.Store(true)
@@ -274,11 +275,11 @@ func (ps *pooledSession) replacedLocked(surplus bool) bool {
 	return ps.isSuspect() || surplus && ps.wasSuspect
 }
 
-// replace retires the sessions of an origin that are suspect when a new one begins. If with
-// the new one there are more than the options allow, it also retires those that were suspect
-// when the dial began, and have turned out to be there.
+// replace retires the suspect sessions of an origin when a new session starts. If there are then
+// more sessions than the options allow, replace also retires sessions that were suspect when the
+// dial started and have since proved alive.
 func (p *sessionPool) replace(by *pooledSession) {
-	if by.isAlone() { // what it was dialled for may have retired it already
+	if by.isAlone() { // the request behind the dial may have retired it already
 		return
 	}
 	sessions, _ := p.sessionsOf(by.origin.key)

@@ -10,31 +10,31 @@ import (
 	"strings"
 )
 
-// A textBody is the body of an answer of HTTP/1.1 as it is written, in parts of any size. It
-// finds the end of the body, and decodes chunks and their trailer as strictly as net/http. One
-// goroutine at a time uses it.
+// A textBody parses the body of an HTTP/1.1 response while a handler writes it, in parts of any
+// size. It finds the end of the body, and decodes chunks and the trailer as strictly as net/http.
+// It is not safe for concurrent use.
 type textBody struct {
 	chunked bool
-	left    int64 // bytes of the body or of a chunk that are still to come; -1 if the end of the connection ends it
+	left    int64 // remaining bytes of the body or of a chunk; -1 if the body ends with the connection
 	state   chunkState
-	line    []byte      // a line about a chunk, or the trailer, not complete
-	excess  int64       // bytes about chunks beyond those that the size of the chunks allows
+	line    []byte      // incomplete line of the chunked encoding, or incomplete trailer
+	excess  int64       // bytes of chunk lines beyond the allowance for the size of the chunks
 	trailer http.Header // nil if there is none
 }
 
-// A chunkState is what comes next of a chunked body.
+// A chunkState is the next part of a chunked body.
 type chunkState uint8
 
 const (
 	chunkSize chunkState = iota // a line with the size
 	chunkData                   // left bytes
-	chunkEnd                    // the empty line behind them
+	chunkEnd                    // the empty line after the bytes
 	chunkTail                   // the trailer, to an empty line
 	chunkOver                   // nothing
 )
 
-// The limits of net/http's client: of a line about a chunk and of the trailer, and of what
-// lines about chunks have more than 16 bytes for each chunk and two for each byte in it.
+// The limits of net/http's client. maxChunkLine limits a chunk line and the trailer. maxChunkExcess
+// limits the bytes of chunk lines beyond 16 bytes for each chunk and two for each byte of data.
 const (
 	maxChunkLine   = 4 << 10
 	maxChunkExcess = 16 << 10
@@ -58,8 +58,8 @@ func (b *textBody) complete() bool {
 	return b.left <= 0
 }
 
-// pass returns the bytes of the body in the next part of the text, and whether it ends with
-// them. What follows the body is dropped. The bytes before an error belong to the body.
+// pass returns the body's bytes in the next part of the text, and whether they end the body. Text
+// after the body is discarded. The bytes returned with an error belong to the body.
 func (b *textBody) pass(p []byte) (body []byte, last bool, err error) {
 	switch {
 	case b.chunked:
@@ -108,7 +108,7 @@ func (b *textBody) passChunks(p []byte) (body []byte, err error) {
 	return body, nil
 }
 
-// takeLine takes a line about a chunk.
+// takeLine parses a chunk line.
 func (b *textBody) takeLine() error {
 	line, ended := strings.CutSuffix(string(b.line), "\r\n")
 	if !ended || strings.Contains(line, "\r") {
@@ -137,7 +137,7 @@ func (b *textBody) takeLine() error {
 	return nil
 }
 
-// takeTrailer takes a line of the trailer.
+// takeTrailer parses the trailer, once it is complete.
 func (b *textBody) takeTrailer() (err error) {
 	if string(b.line) == "\r\n" {
 		b.state = chunkOver

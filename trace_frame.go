@@ -10,40 +10,40 @@ import (
 	"github.com/amahi/spdy/internal/shown"
 )
 
-// A FrameInfo is a frame as the hooks of a Trace and a FrameLog see it: everything
-// but its data. Fields that do not belong to the frame's type are zero.
+// A FrameInfo is a frame as seen by the hooks of a Trace and by a FrameLog: everything but the
+// data. Fields that do not apply to the frame's type are zero.
 type FrameInfo struct {
 	Type    FrameType  // FrameData for DATA
 	Version uint16     // 2 or 3, as on the wire; 0 for DATA, which has none
 	Flags   FrameFlags // as on the wire
-	Length  int        // bytes of payload, that is without the 8 of the frame's header
+	Length  int        // bytes of payload, without the 8 bytes of the frame's header
 
 	StreamID   uint32       // 0 for SETTINGS, PING, GOAWAY, and WINDOW_UPDATE of the session
 	Associated uint32       // SYN_STREAM: see StreamInfo
 	Priority   uint8        // SYN_STREAM: as on the wire, 0 to 3 in SPDY/2, else 0 to 7
 	Reset      RstStatus    // RST_STREAM
 	GoAway     GoAwayStatus // GOAWAY
-	LastGood   uint32       // GOAWAY: the last stream that the sender has looked at
-	Ping       uint32       // PING: its id
-	Delta      uint32       // WINDOW_UPDATE: by how much the window grows, in bytes
+	LastGood   uint32       // GOAWAY: the last stream that the sender has processed
+	Ping       uint32       // PING: the id
+	Delta      uint32       // WINDOW_UPDATE: growth of the window, in bytes
 
 	// Settings are the entries of SETTINGS, at most the first 16.
 	Settings []Setting
 
-	// Headers are those of SYN_STREAM, SYN_REPLY and HEADERS if they were asked for,
-	// with secret values replaced by their length, as in "[36 bytes]", unless those
-	// were asked for too.
+	// Headers are the headers of SYN_STREAM, SYN_REPLY and HEADERS, if the Trace or FrameLog
+	// enables them. Secret values are replaced by their length, as in "[36 bytes]", unless Secrets
+	// is set.
 	Headers HeaderBlock
 
-	// Err is what is wrong with the frame or with its headers; nil if nothing is.
+	// Err is the error in the frame or in the headers; nil if there is none.
 	Err error
 }
 
 // maxShownSettings bounds FrameInfo.Settings.
 const maxShownSettings = 16
 
-// describeFrame takes a frame apart for those who watch. p is its payload, of which
-// DATA and frames that are skipped have none here.
+// describeFrame parses a frame for hooks and logs. p is the payload; it is empty for DATA and for
+// skipped frames.
 func describeFrame(v Version, h frameHeader, p []byte) (f FrameInfo) {
 	f = FrameInfo{Type: h.typ, Version: h.version, Flags: h.flags, Length: h.length, StreamID: h.streamID}
 	if !h.control || h.version != v.wire() {
@@ -76,16 +76,16 @@ func describeFrame(v Version, h frameHeader, p []byte) (f FrameInfo) {
 	return f
 }
 
-// String returns the frame in one line, as a FrameLog prints it. What the peer has
-// chosen is quoted, so that it cannot pass for another line or upset a terminal.
+// String returns the frame in one line, as printed by a FrameLog. Values chosen by the peer are
+// quoted, so they cannot imitate another line or corrupt a terminal.
 func (f FrameInfo) String() string { return string(f.append(nil)) }
 
 // LogValue implements slog.LogValuer: a FrameInfo is logged as its String.
 func (f FrameInfo) LogValue() slog.Value { return slog.StringValue(f.String()) }
 
-// append appends what String returns.
+// append appends the result of String.
 func (f *FrameInfo) append(b []byte) []byte {
-	b = append(b, strings.ReplaceAll(f.Type.String(), " ", "-")...) // an unknown one has several words
+	b = append(b, strings.ReplaceAll(f.Type.String(), " ", "-")...) // an unknown type has several words
 	switch f.Type {
 	case FrameData, FrameSynReply, FrameHeaders:
 		b = fmt.Appendf(b, " stream=%d flags=%#02x length=%d", f.StreamID, uint8(f.Flags), f.Length)
@@ -116,14 +116,14 @@ func (f *FrameInfo) append(b []byte) []byte {
 	return b
 }
 
-// lineFormat is how a line shows headers, which have been redacted.
+// lineFormat is the format of headers in a line; secrets are already redacted.
 var lineFormat = shown.Format{
 	Before: " ", Between: "=", Secrets: true,
 	Value: 256, All: 8 << 10,
 	Append: shown.AppendQuoted, More: "[%d bytes more]", MoreFields: "(%d more)",
 }
 
-// redacted returns a copy of headers that anybody may see.
+// redacted returns a copy of headers with secret values redacted.
 func redacted(h HeaderBlock) HeaderBlock {
 	copied := slices.Clone(h)
 	for i := range copied {

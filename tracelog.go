@@ -10,41 +10,38 @@ import (
 	"time"
 )
 
-// A FrameLog is where sessions print a line for each frame that they send or receive:
-// peer, time, direction ("->" for sent), and the frame as FrameInfo.String has it:
+// A FrameLog is a log of frames: sessions print a line for each frame they send or receive. A line
+// has the peer, the time, the direction ("->" for sent), and the frame as in FrameInfo.String:
 //
 //	spdy: 192.0.2.7:80 10:04:05.000123 -> SYN_STREAM stream=1 associated=0 priority=0 flags=0x01 length=41
 //
-// Data is never printed. Set Config.FrameLog to use one for the sessions of a
-// Config, a Server's too, and Session.SetFrameLog for a session that runs. EnableDebug
-// switches one on for all sessions that have none of their own, and so does the
-// environment variable GODEBUG: with spdydebug=1 in it every session of the program
-// logs its frames to standard error from the beginning, and with spdydebug=2 the
-// headers too, less their secrets. Nothing else in the environment has an effect on
-// this package.
+// Data is never printed. Set Config.FrameLog to log the sessions of a Config, including a Server's,
+// and call Session.SetFrameLog for a running session. EnableDebug logs all sessions without their
+// own FrameLog. So does the environment variable GODEBUG: with spdydebug=1 every session of the
+// program logs frames to standard error from the start, and with spdydebug=2 also headers, without
+// secrets. No other environment variable affects this package.
 //
-// A session that logs is slow. One that does not pays nothing for it. A FrameLog must
-// not be changed once it is in use.
+// A session that logs is slow; other sessions have no overhead. A FrameLog must not be changed once
+// it is in use.
 type FrameLog struct {
-	// Out gets each line in one Write, by the goroutines of the session. It must be
-	// safe for concurrent use, as an *os.File is, and must not wait for the session; see
-	// Trace. nil means standard error.
+	// Out receives each line in a single Write, from the goroutines of the session. It must be safe
+	// for concurrent use, as an *os.File is, and must not wait for the session; see Trace. nil
+	// means standard error.
 	Out io.Writer
 
-	// Headers makes the lines show names and values of headers, long ones in part.
-	// Values that are secret, such as those of cookie and authorization and of the
-	// query of a URL, are replaced by their length, unless Secrets is set.
+	// Headers adds names and values of headers to the lines; long values are truncated. Secret
+	// values, such as cookie, authorization and the query of a URL, are replaced by their length,
+	// unless Secrets is set.
 	Headers, Secrets bool
 }
 
-// packageFrameLog is that of sessions which have none of their own; nil if they do
-// not log.
+// packageFrameLog is the log of sessions without their own FrameLog; nil if they do not log.
 var packageFrameLog atomic.Pointer[FrameLog]
 
 func init() { packageFrameLog.Store(frameLogOf(os.Getenv("GODEBUG"))) }
 
-// frameLogOf returns what GODEBUG, a list of name=value, has to say about us. As with
-// the runtime's own settings the last one counts.
+// frameLogOf returns the log configured by GODEBUG, a list of name=value. As with the runtime's
+// settings, the last value counts.
 func frameLogOf(godebug string) (l *FrameLog) {
 	for setting := range strings.SplitSeq(godebug, ",") {
 		value, ok := strings.CutPrefix(setting, "spdydebug=")
@@ -59,25 +56,24 @@ func frameLogOf(godebug string) (l *FrameLog) {
 	return l
 }
 
-// EnableDebug prints one line for every frame that is sent or received, by any session
-// without a FrameLog of its own, to standard output, from now on. There are no headers
-// and no data in the lines, unless GODEBUG has switched headers on. See FrameLog for
-// better ways.
+// EnableDebug prints a line to standard output for every frame sent or received from now on by
+// sessions without their own FrameLog. The lines have no data, and no headers unless GODEBUG
+// enables headers. A FrameLog has more options.
 func EnableDebug() {
 	before := packageFrameLog.Load()
 	packageFrameLog.Store(&FrameLog{Out: standardOutput{}, Headers: before != nil && before.Headers})
 }
 
-// standardOutput is whatever os.Stdout is at the time.
+// standardOutput writes to the current os.Stdout.
 type standardOutput struct{}
 
 func (standardOutput) Write(p []byte) (int, error) { return os.Stdout.Write(p) }
 
-// SetFrameLog makes the session print its frames to l from now on, and with nil leaves
-// it to the package's log, see EnableDebug. It may be called at any time.
+// SetFrameLog makes the session print frames to l from now on; with nil the session uses the
+// package's log, see EnableDebug. It may be called at any time.
 func (s *Session) SetFrameLog(l *FrameLog) { s.frameLog.Store(l) }
 
-// frameLogger returns where the session's frames are to be printed, nil for nowhere.
+// frameLogger returns the log of the session's frames, nil for none.
 func (s *Session) frameLogger() *FrameLog {
 	if l := s.frameLog.Load(); l != nil {
 		return l
@@ -96,17 +92,17 @@ func (l *FrameLog) print(s *Session, direction string, f FrameInfo) {
 	if l.Out != nil {
 		out = l.Out
 	}
-	_, _ = out.Write(b) // there is nobody to tell
+	_, _ = out.Write(b) // there is nowhere to report an error
 }
 
-// A frameWatch is who wants to see the frames of one direction of a session.
+// A frameWatch is the hook and the log for the frames of a direction of a session.
 type frameWatch struct {
 	hook  func(*Session, FrameInfo) // nil if there is none
-	trace *Trace                    // whose hook it is
+	trace *Trace                    // the Trace of the hook
 	log   *FrameLog                 // nil if there is none
 }
 
-// watchSent and watchReceived return who watches at present, and whether anybody does.
+// watchSent and watchReceived return the current hook and log, and whether there is any.
 func (s *Session) watchSent() (w frameWatch, any bool) {
 	w.log = s.frameLogger()
 	if w.trace = s.conf.Trace; w.trace != nil {
@@ -127,7 +123,7 @@ func (w *frameWatch) wantsHeaders() bool {
 	return w.hook != nil && w.trace.Headers || w.log != nil && w.log.Headers
 }
 
-// show tells everybody who watches of a frame.
+// show passes a frame to the hook and to the log.
 func (w *frameWatch) show(s *Session, direction string, f FrameInfo, headers HeaderBlock) {
 	if w.hook != nil {
 		f.Headers = shownHeaders(headers, w.trace.Headers, w.trace.Secrets)
@@ -139,19 +135,19 @@ func (w *frameWatch) show(s *Session, direction string, f FrameInfo, headers Hea
 	}
 }
 
-// shownHeaders returns of headers what somebody may see.
+// shownHeaders returns the headers that a hook or a log may see.
 func shownHeaders(h HeaderBlock, wanted, secrets bool) HeaderBlock {
 	switch {
 	case !wanted || len(h) == 0:
 		return nil
 	case secrets:
-		return withoutForeign(slices.Clone(h)) // the session's own must not be changed
+		return withoutForeign(slices.Clone(h)) // the session's headers must not be changed
 	}
 	return withoutForeign(redacted(h))
 }
 
-// traceReceived shows a frame that came in. p is the payload if it has been read,
-// headers are those in it, and problem is what is wrong with those.
+// traceReceived shows a received frame. p is the payload if it has been read, headers are the
+// headers in it, and problem is the error in the headers.
 func (s *Session) traceReceived(h frameHeader, p []byte, headers HeaderBlock, problem error) {
 	w, any := s.watchReceived()
 	if !any {
@@ -166,12 +162,12 @@ func (s *Session) traceReceived(h frameHeader, p []byte, headers HeaderBlock, pr
 
 // A sentBlock is a header block of the batch that the sender is about to write.
 type sentBlock struct {
-	at      int // where its frame begins in the batch
+	at      int // offset of the frame in the batch
 	headers HeaderBlock
 }
 
-// keepSentBlock keeps a header block, which is about to be compressed into the frame at
-// offset at of the batch, for those who want to see it. Sender only.
+// keepSentBlock keeps a header block for hooks and logs. The block is about to be compressed into
+// the frame at offset at of the batch. Sender only.
 func (s *Session) keepSentBlock(at int, nv []byte) {
 	if w, any := s.watchSent(); !any || !w.wantsHeaders() {
 		return
@@ -179,7 +175,7 @@ func (s *Session) keepSentBlock(at int, nv []byte) {
 	if s.sentBlocks == nil {
 		s.sentBlocks = new([]sentBlock)
 	}
-	headers, _ := parsePairs(s.version, nv, 0, s.pairs()) // what we send is in order
+	headers, _ := parsePairs(s.version, nv, 0, s.pairs()) // blocks that we send are valid
 	*s.sentBlocks = append(*s.sentBlocks, sentBlock{at: at, headers: headers})
 }
 

@@ -15,210 +15,204 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// A Transport is an http.RoundTripper that dials SPDY sessions and shares each of them
-// among all requests that go to the same origin. An http.Client or an
-// httputil.ReverseProxy moves to SPDY by using one:
+// A Transport is an http.RoundTripper that dials SPDY sessions and shares them among all requests
+// for an origin. An http.Client or an httputil.ReverseProxy switches to SPDY by using a Transport:
 //
 //	client := &http.Client{Transport: &spdy.Transport{}}
 //
-// Requests for https URLs go over TLS, where the dialect is negotiated by ALPN; a server
-// that does not choose SPDY is an error, a *NegotiationError. Those for http URLs go
-// over plain connections to servers that are known to speak SPDY on them: Config.Version
-// says which, SPDY/3.1 by default. A Transport never speaks HTTP/1.1 or HTTP/2. To use
-// SPDY where it is offered, and those where it is not, see ConfigureTransport.
+// Requests for https URLs use TLS and negotiate the dialect by ALPN. If the server does not choose
+// SPDY, the request fails with a *NegotiationError. Requests for http URLs use plain connections,
+// to servers known to speak SPDY there: Config.Version selects the dialect, SPDY/3.1 by default. A
+// Transport never speaks HTTP/1.1 or HTTP/2. ConfigureTransport uses SPDY where servers offer it
+// and other protocols elsewhere.
 //
-// What it does with a request follows http.Transport, as do the names of its fields;
-// docs/net-http.md goes through the fields and methods that http.Transport has. A session
-// that has ended or is going away gets no more requests.
+// Requests are processed as by http.Transport, and the fields have the same names; docs/net-http.md
+// covers every field and method of http.Transport. A session that has ended or is going away gets
+// no new requests.
 //
-// A dial is shared by all requests that wait for it. If it takes longer than 250 milliseconds
-// another one is started for them, four of an origin at a time; further ones follow every 250
-// milliseconds while requests come, and else after twice as long each. If all who waited have
-// given up, the next request starts another at once. The first that is through serves
-// all who wait, and the others are cancelled. Of four the oldest has its whole time; each of
-// the others makes way for a new one after 250 milliseconds. When nobody waits any more the
-// dials go on for 30 seconds, for requests that come later: at most 100 origins have such
-// dials at a time. A dial for a request that is to be alone, see DisableKeepAlives, ends with
-// the request. DialTimeout, TLSHandshakeTimeout and the minute that a proxy has limit each
-// dial. A dial that fails is an error for all who have waited as long as it took, and if no
-// other is under way for all who wait.
+// All waiting requests for an origin share a dial. If the dial takes longer than 250 milliseconds,
+// the Transport starts a second dial, with at most four per origin at a time. Further dials follow
+// every 250 milliseconds while new requests arrive; without new requests every interval is twice as
+// long as the last. If all waiting requests have been cancelled, the next request starts a dial at
+// once. The first successful dial serves all waiting requests and cancels the other dials. Of four
+// dials the oldest keeps running; the others are replaced by new dials after 250 milliseconds. When
+// no request is waiting any more, the dials continue for 30 seconds for later requests. At most 100
+// origins have such dials at a time. The dial for an unshared session, see DisableKeepAlives, ends
+// with the request. DialTimeout, TLSHandshakeTimeout and a minute for the proxy limit each dial. A
+// failed dial fails all requests that have waited as long as the dial took, and all waiting
+// requests if no other dial is running.
 //
-// A request is sent again, six times in all, if the server has not processed it: it
-// refused the stream (SPEC X6), it went away before the stream (SPEC G5), or the session
-// ended before the SYN_STREAM left. The second try follows at once, the others after 100,
-// 200, 400 and 800 milliseconds, each varied by a quarter, within the request's context.
-// The body must not have been read, or Request.GetBody has to return another one. A session
-// that has refused a request is passed over for five seconds where there is another, or one
-// more may be dialled: four of an origin at most may rest so at a time. While a server
-// allows no streams at all, no more than four sessions with it are dialled, and those that
-// are idle end after five seconds.
+// A request is retried, six tries in all, if the server has not processed it: the server refused
+// the stream (SPEC X6), sent GOAWAY before the stream (SPEC G5), or the session ended before the
+// SYN_STREAM was sent. The second try follows at once, the others after 100, 200, 400 and 800
+// milliseconds, each varied by a quarter, within the request's context. The body must be unread, or
+// Request.GetBody must return a new body. After a refusal, requests avoid the session for five
+// seconds if there is an alternative or the limits allow a new dial. At most four sessions per
+// origin are avoided at a time. While a server allows no streams at all, the Transport dials no
+// more than four sessions to that server; idle sessions end after five seconds.
 //
-// A request that the server may have processed is sent again once, on another session, if
-// its connection was lost before anything of the answer arrived and it may be repeated, by
-// the rules of http.Transport: the session carried a request before; the method is GET,
-// HEAD, OPTIONS or TRACE, or there is a header Idempotency-Key or X-Idempotency-Key; and
-// there is no body, or GetBody returns another one. Connections that Config.PingTimeout or
-// Config.WriteTimeout ended are lost too; sessions that this side closed are not.
+// A request that the server may have processed is sent again once, on another session, if the
+// connection was lost before any byte of the response arrived and the request is replayable by the
+// rules of http.Transport: the session carried a request before; the method is GET, HEAD, OPTIONS
+// or TRACE, or the header has Idempotency-Key or X-Idempotency-Key; and there is no body, or
+// GetBody returns a new body. Connections ended by Config.PingTimeout or Config.WriteTimeout count
+// as lost; sessions closed by this side do not.
 //
-// A session whose server has gone silent is found out by the requests that are given up, by
-// their context or ResponseHeaderTimeout: each is reset with a PING behind it. If no byte comes
-// within half of the time that the request had waited (at least ten milliseconds and two
-// round trips, at most half a second, and half a second if the server has answered nothing yet) requests go to other sessions, or to a new one, until one
-// does; if none comes within a second, or four round trips, the session takes no more requests and
-// ends when those that it has do. With MaxConnsPerHost a session that has requests is used again
-// if its server is heard later. Config.PingInterval ends it sooner, and for all of them.
+// The Transport detects a silent server from requests cancelled by their context or by
+// ResponseHeaderTimeout: it resets the stream and sends a PING. If no byte arrives within half of
+// the time the request had waited (at least ten milliseconds and two round trips, at most half a
+// second, and half a second if the server has not responded to any request yet), requests use other
+// sessions, or a new session, until a byte arrives. If no byte arrives within a second, or four
+// round trips, the session accepts no more requests and ends with the last open stream. With
+// MaxConnsPerHost, a session with open requests is used again once the server is heard from.
+// Config.PingInterval ends a silent session sooner, for all requests.
 //
-// A request that met a GOAWAY with an error status is not sent again: it may be the cause,
-// and would end the next session for all who share it. It fails with a *SessionError. In
-// SPDY/2, whose GOAWAY has no status, it is sent again once.
+// After a GOAWAY with an error status the request is not sent again: the request may be the cause,
+// and would end the next session for all users. It fails with a *SessionError. In SPDY/2, where
+// GOAWAY has no status, the request is sent again once.
 //
-// Hooks of httptrace.ClientTrace are called as by http.Transport: GetConn, GotConn (a
-// session that carries other requests is Reused, and WasIdle if it carried none), those
-// of net.Dialer and of TLS for the request that started the dial, WroteHeaders and
-// WroteRequest when the session's sender has taken what is written, GotFirstResponseByte,
-// Wait100Continue and Got100Continue. Request.Cancel is not looked at; contexts are.
+// Hooks of httptrace.ClientTrace are called as by http.Transport: GetConn; GotConn (Reused means
+// that the session has carried other requests, and WasIdle that none was open); the hooks of
+// net.Dialer and of TLS, for the request that started the dial; WroteHeaders and WroteRequest, when
+// the session's sender has accepted the data; GotFirstResponseByte, Wait100Continue and
+// Got100Continue. Request.Cancel is ignored; contexts are obeyed.
 //
-// The zero value is ready for use. Its fields must not be changed after the first
-// request. All methods may be called by any number of goroutines at once.
+// The zero value is ready for use. Do not change the fields after the first request. All methods
+// are safe for concurrent use.
 type Transport struct {
-	// Config is what sessions are configured with. nil means the defaults. If
-	// Config.Version is set, servers that negotiate no protocol at all are taken to
-	// speak that dialect over TLS too.
+	// Config is the configuration of the sessions. nil means the defaults. If Config.Version is
+	// set, TLS servers that negotiate no protocol at all are assumed to speak that dialect.
 	Config *Config
 
-	// DialContext makes plain connections, those under TLS too. nil means a zero
-	// net.Dialer. It may be called for several connections to one address at once. The
-	// context ends when the connection is not needed any more, and at DialTimeout; it has
-	// the values of the request's context that caused the dial. A call that has not returned
-	// 100 milliseconds after the end of its context, as net.Dial may not, is left to itself:
-	// the dial has failed, MaxConnsPerHost does not count it any more, and a connection that it
-	// returns later is closed. The same holds for DialTLSContext.
+	// DialContext opens plain connections, and the connections under TLS. nil means a zero
+	// net.Dialer. Several calls for the same address may run concurrently. The context ends when
+	// the connection is no longer needed, and at DialTimeout; it has the values of the context of
+	// the request that caused the dial. A call that has not returned 100 milliseconds after the end
+	// of the context, as may happen with net.Dial, is abandoned: the dial fails, MaxConnsPerHost
+	// stops counting the connection, and a connection returned later is closed. The same holds for
+	// DialTLSContext.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// DialTimeout limits how long a connection takes, the look-up of its name included,
-	// to the server or to its proxy: a net.Dialer's, that of DialContext, and that of
-	// DialTLSContext without the handshake. 0 means 30 seconds, as in
-	// http.DefaultTransport; less means no limit. What follows has limits of
-	// its own: the handshake TLSHandshakeTimeout, and a proxy a minute to make a tunnel.
+	// DialTimeout limits the time to connect to the server or to the proxy, including the name
+	// lookup. It applies to a net.Dialer, to DialContext, and to DialTLSContext without the
+	// handshake. 0 means 30 seconds, as in http.DefaultTransport; less means no limit. Later steps
+	// have separate limits: the handshake TLSHandshakeTimeout, and a proxy's tunnel a minute.
 	// Range: more than 0.
 	DialTimeout time.Duration
 
-	// DialTLSContext makes the connections for https URLs that need no proxy, and
-	// those to https proxies, instead of DialContext and TLSClientConfig. It has to
-	// offer SPDY itself. If the connection has the method HandshakeContext, as
-	// *tls.Conn has, that is called. A connection that has no ConnectionState method
-	// is taken to speak Config.Version or SPDY/3.1.
+	// DialTLSContext opens the connections for https URLs without a proxy, and the connections to
+	// https proxies, instead of DialContext and TLSClientConfig. It must offer SPDY by ALPN. If the
+	// connection has a HandshakeContext method, as *tls.Conn does, the Transport calls that method.
+	// A connection without a ConnectionState method is assumed to speak Config.Version or SPDY/3.1.
 	DialTLSContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// TLSClientConfig is the TLS configuration, nil for the default one. If its
-	// NextProtos name dialects of SPDY these are offered, in that order; otherwise
-	// all three, the newest first. Other protocols are not offered.
+	// TLSClientConfig is the TLS configuration, nil for the defaults. If NextProtos contains
+	// dialects of SPDY, the Transport offers these dialects in that order; otherwise it offers all
+	// three, newest first. Other protocols are not offered.
 	TLSClientConfig *tls.Config
 
-	// TLSHandshakeTimeout limits each TLS handshake. 0 means ten seconds, less means no
-	// limit. Range: more than 0.
+	// TLSHandshakeTimeout limits each TLS handshake. 0 means ten seconds, less means no limit.
+	// Range: more than 0.
 	TLSHandshakeTimeout time.Duration
 
-	// Proxy returns the proxy for a request, nil for none; http.ProxyFromEnvironment
-	// fits. Proxies with the schemes http and https are asked by CONNECT for a tunnel,
-	// for http URLs too; socks5 and socks5h both let the proxy look
-	// names up. User and password in the URL are used. nil means no proxies.
+	// Proxy returns the proxy for a request, nil for none; http.ProxyFromEnvironment has the right
+	// type. The Transport sends CONNECT to http and https proxies, for http URLs too. With socks5
+	// and socks5h the proxy resolves the name. User and password in the URL are used. nil means no
+	// proxies.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// ProxyConnectHeader is sent with CONNECT requests. Its Proxy-Authorization is replaced if
-	// the proxy's URL has a user, as in net/http.
+	// ProxyConnectHeader is sent with CONNECT requests. A user in the proxy's URL replaces the
+	// Proxy-Authorization field, as in net/http.
 	ProxyConnectHeader http.Header
 
-	// GetProxyConnectHeader, if it is set, returns the header for a CONNECT request
-	// for target, host:port, instead of ProxyConnectHeader.
+	// GetProxyConnectHeader, if not nil, returns the header of the CONNECT request for target,
+	// host:port, instead of ProxyConnectHeader.
 	GetProxyConnectHeader func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
 
-	// OnProxyConnectResponse, if it is set, looks at a proxy's answer to CONNECT. An
-	// error ends the dial.
+	// OnProxyConnectResponse, if not nil, checks a proxy's response to CONNECT. An error ends the
+	// dial.
 	OnProxyConnectResponse func(ctx context.Context, proxy *url.URL, req *http.Request, res *http.Response) error
 
-	// DisableCompression keeps requests from asking for gzip. Without it a request
-	// that has neither Accept-Encoding nor Range and is no HEAD asks, and an answer
-	// that is compressed then is decompressed as it is read: it has no Content-Encoding
-	// and Content-Length, and Uncompressed is set.
+	// DisableCompression prevents requests for gzip. Otherwise the Transport requests gzip unless
+	// the request has Accept-Encoding or Range, or is a HEAD, and decompresses the response while
+	// the caller reads: Content-Encoding and Content-Length are removed, and Uncompressed is set.
 	DisableCompression bool
 
-	// DisableKeepAlives dials a session for each request. Request.Close does so for
-	// that one. While MaxConnsPerHost allows no further connection, such requests share
-	// sessions, which take no more requests afterwards.
+	// DisableKeepAlives dials a separate session for each request, as Request.Close does for a
+	// single request. While MaxConnsPerHost allows no further connection, such requests share
+	// existing sessions, which accept no more requests afterwards.
 	DisableKeepAlives bool
 
-	// IdleConnTimeout is how long a session stays without requests, by the wall clock: the time
-	// that the machine sleeps counts. 0 and less mean no limit; then a session that was idle while the
-	// machine slept for ten seconds or longer is used again if it answers a PING. Range: more than 0.
+	// IdleConnTimeout is the time a session stays open without requests. It is wall-clock time: the
+	// time when the machine sleeps counts. 0 and less mean no limit; then a session that was idle
+	// during a sleep of ten seconds or longer must answer a PING before it is used again. Range:
+	// more than 0.
 	IdleConnTimeout time.Duration
 
-	// MaxIdleConns is how many sessions without requests are kept, with all origins
-	// together; those that have been idle the longest end. 0 means no limit, less that none
-	// is kept. Range: 1 and more.
+	// MaxIdleConns is the number of sessions kept without requests, over all origins; the sessions
+	// idle the longest end first. 0 means no limit, less means that none are kept. Range: 1 and
+	// more.
 	MaxIdleConns int
 
-	// MaxIdleConnsPerHost is the same for each origin. 0 means no limit, where
-	// http.Transport keeps two: a session carries many requests at once, so that there
-	// is seldom more than one. Less means that none is kept. Range: 1 and more.
+	// MaxIdleConnsPerHost is the same limit for each origin. 0 means no limit, where http.Transport
+	// keeps two: a session carries many requests at once, so an origin seldom has more than one.
+	// Less means that none are kept. Range: 1 and more.
 	MaxIdleConnsPerHost int
 
-	// MaxConnsPerHost limits the connections with one origin: those being dialled, those
-	// of sessions that take no more requests and finish what they have, and those for a
-	// single request included. At the limit requests wait for a stream of a session, or
-	// for a connection to be closed. With a limit of 1, a dial that hangs holds all
-	// requests up until DialTimeout. 0 and less mean no limit. Range: 1 and more.
+	// MaxConnsPerHost limits the connections to an origin, including connections being dialled,
+	// connections of sessions that only finish open requests, and connections for a single request.
+	// At the limit, requests wait for a stream of a session or for a connection to close. With a
+	// limit of 1, a dial that hangs blocks all requests until DialTimeout. 0 and less mean no
+	// limit. Range: 1 and more.
 	MaxConnsPerHost int
 
-	// ResponseHeaderTimeout limits the time from when a request, its body included,
-	// has been handed to the session until the headers of the answer have come. The
-	// request fails then with an error whose Timeout method returns true, and its
-	// stream is reset. 0 and less mean no limit. Range: more than 0.
+	// ResponseHeaderTimeout limits the time from when a request, including the body, has been
+	// handed to the session until the response headers arrive. At the limit the request fails with
+	// an error whose Timeout method returns true, and the stream is reset. 0 and less mean no
+	// limit. Range: more than 0.
 	ResponseHeaderTimeout time.Duration
 
-	// MaxResponseHeaderBytes is the largest header of an answer, in bytes as they would
-	// be in HTTP/1.1; a larger one fails its request. It applies unless
-	// Config.MaxHeaderBytes is set, which counts bytes of the SPDY header block. 0 and less mean
-	// 10 MiB. Range: 1 to 126,318,712; more counts as that.
+	// MaxResponseHeaderBytes is the largest response header, in bytes as in HTTP/1.1; a larger
+	// header fails the request. It applies unless Config.MaxHeaderBytes is set, which counts bytes
+	// of the SPDY header block. 0 and less mean 10 MiB. Range: 1 to 126,318,712; more counts as
+	// that.
 	MaxResponseHeaderBytes int64
 
-	// ExpectContinueTimeout is for requests with a body and "Expect: 100-continue". If
-	// it is more than 0 the header is sent, and the body after an interim answer, or after
-	// this time; a final answer that comes first keeps the body from being sent. SPDY
-	// has no interim answers, so that servers which follow the specification let the
-	// time pass (SPEC M11). 0 and less mean that the header is not sent, and the body at once.
-	// Range: more than 0.
+	// ExpectContinueTimeout applies to requests with a body and "Expect: 100-continue". If it is
+	// more than 0, the Transport sends the header, and sends the body after an interim response or
+	// after this time; if a final response arrives first, the body is not sent. SPDY has no interim
+	// responses, so servers that follow the specification let the time pass (SPEC M11). 0 and less
+	// mean that the header is not sent, and the body is sent at once. Range: more than 0.
 	ExpectContinueTimeout time.Duration
 
-	// MaxSessionsPerHost limits the sessions with one origin that take requests, not
-	// counting those for a single request, and dials. At the limit requests wait for a
-	// stream of one of them. 0 and less mean no limit. Range: 1 and more.
+	// MaxSessionsPerHost limits the sessions of an origin that accept requests, plus running dials.
+	// Sessions for a single request do not count. At the limit, requests wait for a free stream. 0
+	// and less mean no limit. Range: 1 and more.
 	MaxSessionsPerHost int
 
-	// StrictMaxConcurrentStreams makes requests wait, in turn, when an origin's session
-	// has as many streams as the server takes at once. Without it another session is
-	// dialled; requests that wait go where a stream is free first.
+	// StrictMaxConcurrentStreams makes requests queue, in order, when an origin's session has as
+	// many streams as the server allows. Otherwise the Transport dials another session, and waiting
+	// requests use the first free stream.
 	StrictMaxConcurrentStreams bool
 
 	host  *http.Transport // dials for us, see ConfigureTransport; nil if we do
 	brief bool            // host does not tell us to close idle sessions
-	owner *Client         // whose server all requests go to, whatever their URL; nil if there is none
+	owner *Client         // whose server serves all requests, whatever the URL; nil if there is none
 
 	once sync.Once // sets up pool
 	pool sessionPool
 }
 
-// RoundTrip sends a request and returns its answer as soon as the headers have come; the
-// body streams and has to be closed. The request's context cancels it in every phase,
-// until the body of the answer has been read or closed. The error is then the context's,
-// or its cause. Other errors are those of dialling, a *NegotiationError, a
-// *ProxyError, a *StreamError, a *SessionError, a *ConnError, or say what is wrong
-// with the request.
+// RoundTrip sends a request and returns the response as soon as the headers have arrived. The body
+// is streamed, and the caller must close it. The request's context cancels the request in every
+// phase, until the response body has been read or closed; the error is then the context's error or
+// cause. Other errors are dial errors, a *NegotiationError, a *ProxyError, a *StreamError, a
+// *SessionError, a *ConnError, or describe an invalid request.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.roundTripOf(req, t.host == nil)
 }
 
-// roundTripOf is RoundTrip. Unless announce is set, the hook GetConn has been called.
+// roundTripOf is RoundTrip. If announce is false, the hook GetConn has already been called.
 func (t *Transport) roundTripOf(req *http.Request, announce bool) (*http.Response, error) {
 	if req == nil {
 		return nil, errNoRequest
@@ -236,12 +230,11 @@ func (t *Transport) roundTripOf(req *http.Request, announce bool) (*http.Respons
 	return res, err
 }
 
-// CloseIdleConnections ends the sessions that carry no request. Those that do are left
-// alone, and stay in use.
+// CloseIdleConnections ends the sessions without requests. Sessions with requests stay in use.
 func (t *Transport) CloseIdleConnections() { t.sessions().closeIdle() }
 
-// Clone returns a Transport with the same options and sessions of its own. Config,
-// TLSClientConfig and ProxyConnectHeader are copied.
+// Clone returns a Transport with the same options and separate sessions. Config, TLSClientConfig
+// and ProxyConnectHeader are copied.
 func (t *Transport) Clone() *Transport {
 	c := &Transport{
 		DialContext: t.DialContext, DialTimeout: t.DialTimeout, DialTLSContext: t.DialTLSContext,
@@ -271,8 +264,7 @@ func (t *Transport) sessions() *sessionPool {
 	return &t.pool
 }
 
-// roundTrip sends a request until there is an answer, or a failure that forbids another
-// try.
+// roundTrip sends a request until there is a response, or a failure that forbids another try.
 func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (*http.Response, error) {
 	key, err := t.originOf(req)
 	if err != nil {
@@ -281,7 +273,7 @@ func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (
 	sent := t.triesOf(req)
 	first := sent.n
 	var last attempt
-	if err := causeOf(req.Context()); err != nil { // else it would have a session dialled
+	if err := causeOf(req.Context()); err != nil { // without this check a dial would start
 		return nil, err
 	}
 	for {
@@ -307,13 +299,13 @@ func (t *Transport) roundTrip(req *http.Request, body *tryBody, announce bool) (
 	}
 }
 
-// An attempt is one try of a request.
+// An attempt is a single try of a request.
 type attempt struct {
 	announce bool // GetConn is to be called
 
 	err      error
 	outlook  outlook
-	hopeless bool // another new session would not do better
+	hopeless bool // another new session would fail in the same way
 }
 
 // try sends a request once.
@@ -327,7 +319,7 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 	if err != nil {
 		return nil, err
 	}
-	if t.host != nil { // it calls GetConn if there is none here
+	if t.host != nil { // the host calls GetConn if it finds no session here
 		a.gettingConn(trace, key)
 	}
 	s := ps.s
@@ -340,7 +332,7 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 	if up.st.reserved { // the stream was never opened: there was a push, or an error
 		ps.giveBack()
 	}
-	if alone { // a session that others may use takes no more requests
+	if alone { // a shared session accepts no more requests
 		ps.retire()
 	}
 	if err != nil {
@@ -364,7 +356,7 @@ func (a *attempt) gettingConn(trace *httptrace.ClientTrace, key originKey) {
 	}
 }
 
-// asks are the options of a Transport as a request has them.
+// asks returns the Transport's options that apply to a request.
 func (t *Transport) asks(req *http.Request) (a uploadOptions) {
 	a.gzip = !t.DisableCompression && req.Method != http.MethodHead &&
 		req.Header.Get("Accept-Encoding") == "" && req.Header.Get("Range") == ""
@@ -375,7 +367,7 @@ func (t *Transport) asks(req *http.Request) (a uploadOptions) {
 	return a
 }
 
-// sessionConfig is the configuration of the sessions of an origin.
+// sessionConfig returns the configuration for sessions of an origin.
 func (t *Transport) sessionConfig(key originKey) *Config {
 	d := t.Config.forOrigin(key.origin())
 	d.shared = t.sessions().shared
@@ -385,11 +377,11 @@ func (t *Transport) sessionConfig(key originKey) *Config {
 	return d
 }
 
-// PoolStats returns what is used of the pools of the Transport's sessions, see Pools. It may be
-// called at any time.
+// PoolStats returns the usage of the pools of the Transport's sessions, see Pools. It may be called
+// at any time.
 func (t *Transport) PoolStats() PoolStats { return t.sessions().shared.stats() }
 
-// mayHave reports whether an origin with n sessions may get another one.
+// mayHave reports whether the limits allow another session for an origin with n sessions.
 func (t *Transport) mayHave(n int) bool {
 	if t.host != nil {
 		return t.host.MaxConnsPerHost <= 0 || n < t.host.MaxConnsPerHost
@@ -398,7 +390,7 @@ func (t *Transport) mayHave(n int) bool {
 	return n == 0 || !t.StrictMaxConcurrentStreams && below(t.MaxSessionsPerHost) && below(t.MaxConnsPerHost)
 }
 
-// idleTimeout is how long a session may be idle.
+// idleTimeout returns the time a session may be idle.
 func (t *Transport) idleTimeout(alone bool) time.Duration {
 	switch {
 	case alone:
@@ -409,7 +401,7 @@ func (t *Transport) idleTimeout(alone bool) time.Duration {
 	return t.IdleConnTimeout
 }
 
-// originOf is where a request goes, and by which way.
+// originOf returns the origin and the proxy of a request.
 func (t *Transport) originOf(req *http.Request) (key originKey, err error) {
 	if t.owner != nil {
 		return t.owner.home, nil

@@ -13,56 +13,53 @@ import (
 	"time"
 )
 
-// errNoSession tells an http.Transport that no session has a stream for the request, so
-// that it dials.
+// errNoSession reports to an http.Transport that no session has a free stream for the request. The
+// http.Transport then dials.
 var errNoSession error = noSessionError{}
 
 type noSessionError struct{}
 
 func (noSessionError) Error() string { return "spdy: no session takes the request" }
 
-// IsHTTP2NoCachedConnError is what net/http looks for.
+// IsHTTP2NoCachedConnError marks the error for net/http.
 func (noSessionError) IsHTTP2NoCachedConnError() {}
 
-// briefIdleTimeout is the idle timeout of sessions that CloseIdleConnections cannot
-// reach, where the http.Transport has none.
+// briefIdleTimeout is the idle timeout of sessions unreachable for CloseIdleConnections, if the
+// http.Transport has no idle timeout.
 const briefIdleTimeout = 90 * time.Second
 
-// ConfigureTransport adds SPDY to an http.Transport: its https requests use SPDY with
-// servers that choose it by ALPN, HTTP/2 with those that choose that, if t would use it
-// without SPDY, and HTTP/1.1 with all others. SPDY is preferred where a server leaves the
-// choice to the client. Plain http requests are not touched. conf configures the
-// sessions; nil means the defaults.
+// ConfigureTransport adds SPDY to an http.Transport. https requests use SPDY with servers that
+// choose it by ALPN, HTTP/2 with servers that choose HTTP/2 if t would use it without SPDY, and
+// HTTP/1.1 with all other servers. SPDY is preferred where a server leaves the choice to the
+// client. Plain http requests are unchanged. conf configures the sessions; nil means the defaults.
 //
-// t dials, so DialContext, TLSClientConfig, Proxy and TLSHandshakeTimeout keep their
-// meaning, and so do ResponseHeaderTimeout, MaxResponseHeaderBytes, ExpectContinueTimeout
-// (see Transport), IdleConnTimeout, MaxIdleConns, which limits idle sessions apart from
-// other connections, DisableCompression, DisableKeepAlives, Request.Close
-// and CloseIdleConnections for what it dials. A DialTLSContext has to offer SPDY itself;
-// connections that are no *tls.Conn carry HTTP/1.1, as they do without SPDY. Sessions are
-// shared by all requests for the same host and port, as those of HTTP/2 are, whatever
-// Proxy says of each request. For a request that no session has a stream for t dials
-// another one, and as with HTTP/2 MaxConnsPerHost does not count those that are full. While a
-// server allows no streams at all, requests wait when there are four sessions with it, until
-// it allows some or a session ends; where sessions have refused requests lately, t dials four
-// times a second at most in their place.
-// Requests are sent again as by Transport.
+// t dials, so DialContext, TLSClientConfig, Proxy and TLSHandshakeTimeout keep their meaning. So do
+// ResponseHeaderTimeout, MaxResponseHeaderBytes, ExpectContinueTimeout (see Transport),
+// IdleConnTimeout, MaxIdleConns (idle sessions are counted apart from other connections),
+// DisableCompression, DisableKeepAlives, Request.Close, and CloseIdleConnections for sessions on
+// dialled connections. A DialTLSContext must offer SPDY by ALPN; connections other than *tls.Conn
+// carry HTTP/1.1, as without SPDY. All requests for the same host and port share sessions, as with
+// HTTP/2, whatever Proxy returns for a request. If no session has a free stream, t dials another
+// session; as with HTTP/2, MaxConnsPerHost does not count full sessions. While a server allows no
+// streams at all and has four sessions, requests wait until the server allows streams or a session
+// ends. Where sessions have recently refused requests, t dials replacements at most four times a
+// second. Requests are retried as by Transport.
 //
-// It has to be called before t is used, and before HTTP/2 is configured on t by
-// golang.org/x/net/http2: http.Transport has one place for a protocol that takes its
-// https requests over and hears of CloseIdleConnections, which now is that of SPDY.
-// HTTP/2 goes on as if t had been left alone: with the options of t, its field HTTP2
-// included, for a transport with neither TLSClientConfig nor dialers of its own, or if
-// ForceAttemptHTTP2 or Protocols ask for it. x/net's http2.ConfigureTransport fails
-// afterwards. If HTTP/2 is configured on t already, which also happens at its first
-// request, it stays as it is, and SPDY works beside it, but CloseIdleConnections does not
-// reach its sessions: without an IdleConnTimeout they end after 90 idle seconds.
+// Call ConfigureTransport before t is used, and before golang.org/x/net/http2 configures HTTP/2 on
+// t: http.Transport has a single slot for a protocol that intercepts https requests and is notified
+// of CloseIdleConnections, and SPDY now occupies the slot. HTTP/2 works as if t were unchanged:
+// with the options of t, including the field HTTP2, if the transport has neither a TLSClientConfig
+// nor custom dialers, or if ForceAttemptHTTP2 or Protocols enable it. x/net's
+// http2.ConfigureTransport fails afterwards. If HTTP/2 is already configured on t, which also
+// happens at the first request, that configuration stays and SPDY works beside it.
+// CloseIdleConnections then does not reach SPDY sessions: without an IdleConnTimeout they end after
+// 90 idle seconds.
 //
-// t.TLSClientConfig is replaced by a copy that offers SPDY. A Clone of t shares t's
-// sessions, and has to be configured itself if it is not to. http.Transport.NewClientConn
-// knows nothing of SPDY and should not be used on t. The error is about a t that is nil
-// or configured already. Like RegisterProtocol, ConfigureTransport panics if t has another
-// protocol registered for https.
+// t.TLSClientConfig is replaced by a copy that offers SPDY. A Clone of t shares the sessions of t;
+// configure the Clone separately to avoid this. http.Transport.NewClientConn does not support SPDY
+// and should not be used on t. ConfigureTransport returns an error if t is nil or already
+// configured. Like RegisterProtocol, ConfigureTransport panics if t has another protocol registered
+// for https.
 func ConfigureTransport(t *http.Transport, conf *Config) error {
 	if t == nil {
 		return errors.New("spdy: ConfigureTransport of no transport")
@@ -77,7 +74,7 @@ func ConfigureTransport(t *http.Transport, conf *Config) error {
 	}
 	g := &graft{t: t, inner: &Transport{Config: conf, host: t, brief: true}}
 	next := make(map[string]upgradeFunc, len(t.TLSNextProto)+len(protocols))
-	maps.Copy(next, t.TLSNextProto) // which others may have too
+	maps.Copy(next, t.TLSNextProto) // the map may be shared with other transports
 	alone := t.TLSNextProto["h2"] == nil
 	if alone {
 		g.keepHTTP2(next)
@@ -90,7 +87,7 @@ func ConfigureTransport(t *http.Transport, conf *Config) error {
 	t.TLSNextProto = next
 	if alone {
 		t.RegisterProtocol("https", httpsHook{g})
-		t.CloseIdleConnections() // now net/http looks who is to hear of it
+		t.CloseIdleConnections() // now net/http determines which protocols to notify
 		g.inner.brief = !g.heard.Load()
 	}
 	return nil
@@ -101,22 +98,22 @@ type upgradeFunc = func(authority string, c *tls.Conn) http.RoundTripper
 
 // A graft is SPDY on an http.Transport.
 type graft struct {
-	t     *http.Transport // dials, and asks inner for what it has dialled
+	t     *http.Transport // dials, and passes requests to inner after a dial
 	inner *Transport      // keeps the sessions, and never dials
-	http2 *http.Protocols // what of HTTP/2 t is to speak, nil for nothing
+	http2 *http.Protocols // the versions of HTTP/2 for t, nil for none
 	heard atomic.Bool     // CloseIdleConnections reaches us
 
-	once sync.Once                      // sets up what depends on the options of t
+	once sync.Once                      // copies the options of t
 	h2   atomic.Pointer[http.Transport] // keeps the connections of HTTP/2; nil without it
 
-	// adding makes new sessions come one after the other, so that of those that t has
-	// dialled at the same time one is kept. Session.mu may be taken while it is held.
+	// adding serializes the addition of sessions, so of several connections dialled by t at the
+	// same time a single session is kept. Session.mu may be locked while adding is held.
 	adding sync.Mutex
 }
 
-// keepHTTP2 does for HTTP/2 what net/http does for a transport with a TLSNextProto of
-// nil, but by way of another transport: net/http would register HTTP/2 in the place that
-// we need. What is negotiated is chosen as by http.Transport.
+// keepHTTP2 configures HTTP/2 as net/http does for a transport without a TLSNextProto, but on a
+// separate transport: net/http would register HTTP/2 in the slot needed for SPDY. The ALPN
+// protocols are chosen as by http.Transport.
 func (g *graft) keepHTTP2(next map[string]upgradeFunc) {
 	t := g.t
 	var speak http.Protocols
@@ -131,7 +128,7 @@ func (g *graft) keepHTTP2(next map[string]upgradeFunc) {
 	}
 	if speak.HTTP2() || speak.UnencryptedHTTP2() {
 		scratch := &http.Transport{Protocols: &speak}
-		scratch.CloseIdleConnections() // sets TLSNextProto, unless GODEBUG or a build tag forbid it
+		scratch.CloseIdleConnections() // sets TLSNextProto, unless GODEBUG or a build tag forbids it
 		for name := range scratch.TLSNextProto {
 			next[name] = g.upgradeHTTP2
 			g.http2 = &speak
@@ -153,8 +150,7 @@ func (g *graft) keepHTTP2(next map[string]upgradeFunc) {
 	t.TLSClientConfig.NextProtos = names
 }
 
-// setUp takes over the options of t. From the first connection or request on, they do
-// not change any more.
+// setUp copies the options of t. The options do not change after the first connection or request.
 func (g *graft) setUp() {
 	g.once.Do(func() {
 		t := g.t
@@ -172,8 +168,8 @@ func (g *graft) setUp() {
 	})
 }
 
-// upgrade makes a session of a connection that t has dialled, unless there is one for
-// the same server that takes requests: t dials for each request that finds none.
+// upgrade makes a session on a connection dialled by t, unless a session with the same server
+// already accepts requests: t dials for every request without a session.
 func (g *graft) upgrade(authority string, c *tls.Conn) http.RoundTripper {
 	g.setUp()
 	key := originKey{scheme: "https", addr: strings.ToLower(authority)}
@@ -197,7 +193,7 @@ func (g *graft) upgrade(authority string, c *tls.Conn) http.RoundTripper {
 	return graftedSessions{g}
 }
 
-// hasRoom reports whether a new connection is not needed.
+// hasRoom reports whether a new connection is unnecessary.
 func (g *graft) hasRoom(key originKey) bool {
 	if g.t.DisableKeepAlives {
 		return false
@@ -205,7 +201,7 @@ func (g *graft) hasRoom(key originKey) bool {
 	return g.inner.sessions().hasRoom(key)
 }
 
-// CloseIdleConnections is called by that of t.
+// CloseIdleConnections is called by t.CloseIdleConnections.
 func (g *graft) CloseIdleConnections() {
 	g.heard.Store(true)
 	g.inner.CloseIdleConnections()
@@ -214,10 +210,10 @@ func (g *graft) CloseIdleConnections() {
 	}
 }
 
-// graftedSessions is what t sends requests to once it has dialled.
+// graftedSessions is the http.RoundTripper for t after a dial.
 type graftedSessions struct{ g *graft }
 
-// RoundTrip sends a request by a session that is there, or has t dial.
+// RoundTrip sends a request on an existing session, or makes t dial.
 func (r graftedSessions) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.g.inner.RoundTrip(req)
 }
@@ -225,7 +221,7 @@ func (r graftedSessions) RoundTrip(req *http.Request) (*http.Response, error) {
 // triesKey is the key of the *tries in the context of a request that t.host sends for t.
 type triesKey struct{ t *Transport }
 
-// triesOf returns the tries that the request has behind it.
+// triesOf returns the previous tries of the request.
 func (t *Transport) triesOf(req *http.Request) *tries {
 	if sent, ok := req.Context().Value(triesKey{t}).(*tries); ok {
 		return sent
@@ -233,21 +229,19 @@ func (t *Transport) triesOf(req *http.Request) *tries {
 	return new(tries)
 }
 
-// sendElsewhere has t.host send a request again for which no session has a stream. The
-// host does not know that it has been sent; its context remembers that, in all of the
-// host's tries.
+// sendElsewhere makes t.host retry a request for which no session has a free stream. The host does
+// not know of the previous tries; the request's context carries them through all tries of the host.
 func (t *Transport) sendElsewhere(req *http.Request, body *tryBody, sent *tries) (*http.Response, error) {
 	again := req.WithContext(context.WithValue(req.Context(), triesKey{t}, sent))
 	body.release(again)
 	return t.host.RoundTrip(again)
 }
 
-// An httpsHook is asked by t before it looks for a connection. That it has one field,
-// which is exported and has CloseIdleConnections, is how net/http knows a protocol that
-// wants to hear of it.
+// An httpsHook is asked by t before t looks for a connection. net/http notifies a protocol of
+// CloseIdleConnections if the type has a single exported field with that method.
 type httpsHook struct{ Graft *graft }
 
-// RoundTrip sends a request by a session that is there, or leaves it to t.
+// RoundTrip sends a request on an existing session, or leaves it to t.
 func (h httpsHook) RoundTrip(req *http.Request) (*http.Response, error) {
 	g := h.Graft
 	g.setUp()

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// A NegotiationError says that a server reached over TLS has not agreed to speak SPDY.
+// A NegotiationError reports that a server reached over TLS did not agree to speak SPDY.
 type NegotiationError struct {
 	Addr     string // host:port of the server
-	Protocol string // what it has chosen by ALPN, "" for nothing
-	Err      error  // of the TLS handshake, if the server has ended that for this reason
+	Protocol string // the protocol chosen by ALPN, "" for none
+	Err      error  // error of the TLS handshake, if the server aborted it for this reason
 }
 
-// Error says what the server speaks instead, and what to use.
+// Error names the server's protocol and suggests an alternative.
 func (e *NegotiationError) Error() string {
 	what := "spdy: " + e.Addr + " does not speak SPDY"
 	switch {
@@ -49,7 +49,7 @@ func (t *Transport) connect(ctx context.Context, key originKey) (*Session, error
 	return t.sessionConfig(key).ClientSession(conn), nil
 }
 
-// dialOrigin makes the connection to an origin, through TLS and proxies.
+// dialOrigin opens the connection to an origin, through TLS and proxies.
 func (t *Transport) dialOrigin(ctx context.Context, key originKey) (net.Conn, error) {
 	if key.proxy != "" {
 		proxy, err := url.Parse(key.proxy)
@@ -68,7 +68,7 @@ func (t *Transport) dialOrigin(ctx context.Context, key originKey) (net.Conn, er
 	return t.dialTLS(ctx, key.addr, true)
 }
 
-// dialPlain is DialContext, or what stands for it.
+// dialPlain calls DialContext or the default dialer.
 func (t *Transport) dialPlain(ctx context.Context, network, addr string) (net.Conn, error) {
 	dial := new(net.Dialer).DialContext
 	if t.DialContext != nil {
@@ -77,7 +77,7 @@ func (t *Transport) dialPlain(ctx context.Context, network, addr string) (net.Co
 	return t.dialWithin(ctx, dial, network, addr)
 }
 
-// dialWithin has a connection dialled in DialTimeout.
+// dialWithin dials a connection within DialTimeout.
 func (t *Transport) dialWithin(ctx context.Context, dial dialFunc, network, addr string) (conn net.Conn, err error) {
 	late := timeoutError("dial of " + addr)
 	err = within(ctx, cmp.Or(t.DialTimeout, dialTimeout), late, func(ctx context.Context) error {
@@ -87,7 +87,7 @@ func (t *Transport) dialWithin(ctx context.Context, dial dialFunc, network, addr
 	return conn, err
 }
 
-// checkDialled catches hooks that return neither a connection nor an error.
+// checkDialled rejects hooks that return neither a connection nor an error.
 func checkDialled(conn net.Conn, err error) (net.Conn, error) {
 	if conn == nil && err == nil {
 		return nil, &messageError{"a dial hook returned neither a connection nor an error"}
@@ -95,7 +95,7 @@ func checkDialled(conn net.Conn, err error) (net.Conn, error) {
 	return conn, err
 }
 
-// dialTLS makes a TLS connection that is ready for use: for SPDY, or for HTTP/1.1 with a
+// dialTLS opens a TLS connection and completes the handshake: for SPDY, or for HTTP/1.1 with a
 // proxy.
 func (t *Transport) dialTLS(ctx context.Context, addr string, spdy bool) (net.Conn, error) {
 	if t.DialTLSContext == nil {
@@ -112,7 +112,7 @@ func (t *Transport) dialTLS(ctx context.Context, addr string, spdy bool) (net.Co
 	return t.handshake(ctx, conn, addr, spdy)
 }
 
-// startTLS begins to speak TLS on a connection.
+// startTLS starts TLS on a connection.
 func (t *Transport) startTLS(ctx context.Context, conn net.Conn, addr string, spdy bool) (net.Conn, error) {
 	conf := &tls.Config{}
 	if t.TLSClientConfig != nil {
@@ -128,7 +128,7 @@ func (t *Transport) startTLS(ctx context.Context, conn net.Conn, addr string, sp
 	return t.handshake(ctx, tls.Client(conn, conf), addr, spdy)
 }
 
-// spdyProtocols are the dialects to offer by ALPN.
+// spdyProtocols returns the dialects to offer by ALPN.
 func (t *Transport) spdyProtocols() (names []string) {
 	if t.TLSClientConfig != nil {
 		for _, name := range t.TLSClientConfig.NextProtos {
@@ -143,8 +143,8 @@ func (t *Transport) spdyProtocols() (names []string) {
 	return names
 }
 
-// handshake completes the TLS handshake of a connection, and looks what it has
-// negotiated. The connection is closed if anything is wrong.
+// handshake completes the TLS handshake of a connection and checks the negotiated protocol. It
+// closes the connection on an error.
 func (t *Transport) handshake(ctx context.Context, conn net.Conn, addr string, spdy bool) (net.Conn, error) {
 	if h, ok := conn.(interface{ HandshakeContext(context.Context) error }); ok {
 		trace := httptrace.ContextClientTrace(ctx)
@@ -153,7 +153,7 @@ func (t *Transport) handshake(ctx context.Context, conn net.Conn, addr string, s
 		}
 		err := t.limitedHandshake(ctx, h.HandshakeContext)
 		var state tls.ConnectionState
-		if err == nil { // else the handshake may go on, and hold the lock of its state
+		if err == nil { // after an error the handshake may still run, and hold the lock of the state
 			if known := connectionState(conn); known != nil {
 				state = *known
 			}
@@ -163,7 +163,7 @@ func (t *Transport) handshake(ctx context.Context, conn net.Conn, addr string, s
 		}
 		if err != nil {
 			conn.Close()
-			// crypto/tls keeps the type of a peer's alert to itself.
+			// crypto/tls does not export the type of a peer's alert.
 			if spdy && strings.HasSuffix(err.Error(), "no application protocol") {
 				err = &NegotiationError{Addr: addr, Err: err}
 			}
@@ -188,7 +188,7 @@ func (t *Transport) limitedHandshake(ctx context.Context, handshake func(context
 // negotiated reports why a connection over TLS does not carry SPDY.
 func (t *Transport) negotiated(conn net.Conn, addr string) error {
 	state := connectionState(conn)
-	if state == nil { // whoever made it knows
+	if state == nil { // the dial hook is responsible for the protocol
 		return nil
 	}
 	if _, ok := versionOf(state.NegotiatedProtocol); ok {
@@ -200,5 +200,5 @@ func (t *Transport) negotiated(conn net.Conn, addr string) error {
 	return &NegotiationError{Addr: addr, Protocol: state.NegotiatedProtocol}
 }
 
-// errHandshakeTimeout is why a dial failed whose TLS handshake took too long.
+// errHandshakeTimeout is the error of a dial whose TLS handshake timed out.
 const errHandshakeTimeout = timeoutError("TLS handshake")

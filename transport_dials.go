@@ -7,17 +7,16 @@ import (
 	"time"
 )
 
-// One dial serves all requests that wait for an origin, so a dial that hangs would hold all of
-// them up. While the latest dial is slow, because it has taken dialPatience or because all who
-// waited for it have given up, those who wait start another; those that no further request joins
-// after twice the time. The first that is through serves all of them, and the others are
-// cancelled. Of maxDials dials the oldest keeps its time, for paths that are slow for everybody.
-// The others make way for new ones when they have had dialPatience, for paths on which a new
-// try is better than an old one. A dial keeps its place until it has returned.
+// All waiting requests of an origin share a dial, so a dial that hangs would block all of them. The
+// latest dial is slow if it has run for dialPatience, or if every request waiting for it has been
+// cancelled. Requests then start another dial; without new requests the interval doubles. The first
+// successful dial serves all requests and cancels the other dials. Of maxDials dials the oldest
+// keeps running, for paths that are always slow. The others are replaced after dialPatience, for
+// paths where a new try is better than an old try. A dial counts until it has returned.
 //
-// A dial for which nobody waits any more goes on for strayDial, so that requests with less
-// patience than the path needs have a session in the end. maxStrays origins may have such
-// dials at a time; then those of the origin end that was left first.
+// A dial without waiting requests continues for strayDial, so requests with a timeout shorter than
+// the path's connect time find a session eventually. At most maxStrays origins have such dials;
+// beyond that, the dials of the origin abandoned first are cancelled.
 const (
 	dialPatience = 250 * time.Millisecond
 	maxDials     = 4
@@ -25,22 +24,23 @@ const (
 	maxStrays    = 100
 )
 
-// A dialCall is a dial that is under way. Its fields are guarded by sessionPool.mu.
+// A dialCall is a running dial. The fields are guarded by sessionPool.mu.
 type dialCall struct {
 	cancel   context.CancelFunc // immutable
 	began    time.Time          // immutable
-	left     bool               // all who waited for it have given up
-	replaced bool               // another one begins when this one, which is cancelled, has returned
-	through  bool               // its session is in the pool, and is being given to those who wait
+	left     bool               // all requests that waited for the dial have been cancelled
+	replaced bool               // the dial is cancelled; another starts when it has returned
+	through  bool               // the session is in the pool, and waiting requests are getting slots
 }
 
-// errConnLimit tells a request that is to have a connection of its own that MaxConnsPerHost
-// allows none.
+// errConnLimit reports to a request for an unshared session that MaxConnsPerHost allows no further
+// connection.
 var errConnLimit = errors.New("spdy: MaxConnsPerHost connections are open")
 
-// dialLocked starts a dial if a request waits for which no session has a slot, no dial is
-// expected to be through soon, and the options allow one more. The dial has the values of the
-// first such request's context, so that its httptrace hooks see it, and does not end with that.
+// dialLocked starts a dial if requests are queued, no session has a free slot, no dial is expected
+// to succeed soon, and the options allow another. The dial has the values of the first such
+// request's context, so that request's httptrace hooks are called, but does not end with that
+// context.
 func (p *sessionPool) dialLocked(o *origin) {
 	if p.t.host != nil {
 		p.askHostLocked(o)
@@ -66,8 +66,9 @@ func (p *sessionPool) dialLocked(o *origin) {
 	go p.run(ctx, o, d) // ends with the dial
 }
 
-// mayDialLocked reports whether an origin may have another dial now. If it may later, look is
-// called then. A server that allows no streams at present gets maxResting sessions.
+// mayDialLocked reports whether an origin may start another dial now. If a dial will be allowed
+// later, it schedules a call of look. A server that currently allows no streams gets at most
+// maxResting sessions.
 func (p *sessionPool) mayDialLocked(o *origin) bool {
 	n := len(o.dials)
 	if barren := countOf(o.sessions, (*pooledSession).barren); barren > 0 && barren+n >= maxResting {
@@ -81,7 +82,7 @@ func (p *sessionPool) mayDialLocked(o *origin) bool {
 		return true
 	case o.alone || slices.ContainsFunc(o.dials, func(d *dialCall) bool { return d.through || d.replaced }):
 		return false
-	case countOf(o.sessions, (*pooledSession).refuses) > 0: // they serve those who wait, see declinesLocked
+	case countOf(o.sessions, (*pooledSession).refuses) > 0: // waiting requests use these sessions, see declinesLocked
 		p.lookLaterLocked(o, refusalRest)
 		return false
 	}
@@ -98,9 +99,9 @@ func (p *sessionPool) mayDialLocked(o *origin) bool {
 	return false
 }
 
-// patienceLocked is how old the latest dial becomes before another one is started: dialPatience
-// for a request that came when it was under way; for the others as long as they had waited
-// before, so that whoever is patient dials ever less often.
+// patienceLocked returns the age at which the latest dial is followed by another: dialPatience if a
+// request arrived during the dial; otherwise as long as the oldest request had waited at the start
+// of the dial, so patient requests dial ever less often.
 func (o *origin) patienceLocked(latest *dialCall) time.Duration {
 	if newest := o.waiters[len(o.waiters)-1]; newest.came.After(latest.began) {
 		return dialPatience
@@ -108,7 +109,8 @@ func (o *origin) patienceLocked(latest *dialCall) time.Duration {
 	return max(dialPatience, latest.began.Sub(o.waiters[0].came))
 }
 
-// agedLocked reports whether a dial is as old as d, and has look called when it will be.
+// agedLocked reports whether a dial has run for d. If not, it schedules a call of look for that
+// time.
 func (p *sessionPool) agedLocked(o *origin, call *dialCall, d time.Duration) bool {
 	left := d - time.Since(call.began)
 	if left > 0 {
@@ -117,7 +119,7 @@ func (p *sessionPool) agedLocked(o *origin, call *dialCall, d time.Duration) boo
 	return left <= 0
 }
 
-// run dials, and gives the session to those who wait.
+// run dials, and passes the session to the waiting requests.
 func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
 	defer d.cancel()
 	s, err := p.t.connect(ctx, o.key)
@@ -146,8 +148,8 @@ func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
 	p.dialled(o, d)
 }
 
-// dialFailed takes note of a dial that has failed. The error is that of all who have waited for
-// as long as the dial took. Those who came later wait for the dials that began later, if any.
+// dialFailed processes the failure of a dial. All requests that have waited as long as the dial
+// took fail with the error. Later requests wait for later dials, if any.
 func (p *sessionPool) dialFailed(o *origin, d *dialCall, err error) {
 	p.mu.Lock()
 	if p.forgetDialLocked(o, d) && !d.replaced {
@@ -161,9 +163,8 @@ func (p *sessionPool) dialFailed(o *origin, d *dialCall, err error) {
 	p.offer(o, nil)
 }
 
-// dialled ends a dial, when those who waited have the slots of its session. Before, a
-// request that queues behind them would have another session dialled. Other dials for the
-// same requests are of no use any more.
+// dialled ends a dial after the waiting requests have slots of the session. Earlier, a request
+// queued behind them would start another dial. Other dials for the same requests are cancelled.
 func (p *sessionPool) dialled(o *origin, d *dialCall) {
 	p.mu.Lock()
 	p.forgetDialLocked(o, d)
@@ -174,7 +175,7 @@ func (p *sessionPool) dialled(o *origin, d *dialCall) {
 	p.offer(o, nil)
 }
 
-// forgetDialLocked reports whether a dial was one of the origin's, which it is no longer.
+// forgetDialLocked removes a dial from the origin, and reports whether it was there.
 func (p *sessionPool) forgetDialLocked(o *origin, d *dialCall) bool {
 	i := slices.Index(o.dials, d)
 	if i < 0 {
@@ -197,7 +198,7 @@ func (p *sessionPool) endDialsLocked(o *origin) {
 	p.tidyLocked(o)
 }
 
-// strayLocked takes note that nobody waits for the dials of an origin any more.
+// strayLocked records that no request waits for the dials of an origin any more.
 func (p *sessionPool) strayLocked(o *origin) {
 	if o.alone || !slices.ContainsFunc(o.dials, func(d *dialCall) bool { return !d.through }) {
 		return
@@ -209,8 +210,8 @@ func (p *sessionPool) strayLocked(o *origin) {
 	}
 }
 
-// claimLocked takes note that somebody waits for the dials of an origin again, or that there
-// are none.
+// claimLocked records that a request waits for the dials of an origin again, or that there are no
+// dials.
 func (p *sessionPool) claimLocked(o *origin) {
 	if !o.stray.IsZero() {
 		o.stray = time.Time{}
@@ -219,7 +220,7 @@ func (p *sessionPool) claimLocked(o *origin) {
 	}
 }
 
-// endStrayLocked cancels dials for which nobody has waited for strayDial.
+// endStrayLocked cancels dials without a waiting request for strayDial.
 func (p *sessionPool) endStrayLocked(o *origin) {
 	switch left := strayDial - time.Since(o.stray); {
 	case o.stray.IsZero():
@@ -235,7 +236,7 @@ func (p *sessionPool) connLimitLocked(key originKey) bool {
 	return p.t.MaxConnsPerHost > 0 && p.conns[key] >= p.t.MaxConnsPerHost
 }
 
-// openedConnLocked counts a connection that is about to be dialled.
+// openedConnLocked counts a connection before the dial.
 func (p *sessionPool) openedConnLocked(key originKey) {
 	if p.t.MaxConnsPerHost <= 0 {
 		return
@@ -246,8 +247,8 @@ func (p *sessionPool) openedConnLocked(key originKey) {
 	p.conns[key]++
 }
 
-// closedConn takes note that a connection is closed, or that its dial has failed. Requests that
-// wait may have another one.
+// closedConn decrements the number of connections after a close or a failed dial. Waiting requests
+// may dial again.
 func (p *sessionPool) closedConn(key originKey) {
 	if p.t.MaxConnsPerHost <= 0 || p.t.host != nil {
 		return

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// decompress makes an answer that is compressed by gzip look as if it were not. The
-// request has asked for gzip only because nobody else said what it should ask for.
+// decompress replaces the body of a gzip-compressed response by a decompressing body. The Transport
+// requested gzip because neither the caller nor the options specified an encoding.
 func decompress(res *http.Response) {
 	if res.Body == http.NoBody || !strings.EqualFold(res.Header.Get("Content-Encoding"), "gzip") {
 		return
@@ -21,12 +21,12 @@ func decompress(res *http.Response) {
 	res.Uncompressed = true
 }
 
-// A gzipBody decompresses a body as it comes. Its gzip header is looked at by the first
-// Read, so that an answer can be had before any of its body.
+// A gzipBody decompresses a body while it is read. The first Read parses the gzip header, so the
+// response is available before the body.
 type gzipBody struct {
 	body io.ReadCloser
 	zip  *gzip.Reader // nil before the first Read
-	err  error        // of the gzip header
+	err  error        // error in the gzip header
 
 	closed atomic.Bool
 }

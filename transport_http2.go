@@ -9,15 +9,15 @@ import (
 	"sync"
 )
 
-// This file hands connections of HTTP/2, which the http.Transport of a graft has dialled, to
-// another one, which speaks HTTP/2 on them and dials none itself. Since Go 1.27 no
-// function of TLSNextProto does that any more.
+// This file passes HTTP/2 connections, dialled by the http.Transport of a graft, to a second
+// http.Transport, which speaks HTTP/2 on them and does not dial. Since Go 1.27 no function in
+// TLSNextProto does this any more.
 
 // unencryptedHTTP2 is the key of HTTP/2 without TLS in http.Transport.TLSNextProto.
 const unencryptedHTTP2 = "unencrypted_http2"
 
-// http2Options returns an http.Transport with those options of t that are about HTTP/2. Its
-// connections come from the contexts of requests.
+// http2Options returns an http.Transport with the options of t for HTTP/2. It gets connections from
+// the contexts of requests.
 func (g *graft) http2Options() *http.Transport {
 	t := g.t
 	return &http.Transport{
@@ -34,7 +34,7 @@ func (g *graft) http2Options() *http.Transport {
 	}
 }
 
-// upgradeHTTP2 takes over a connection that has negotiated HTTP/2.
+// upgradeHTTP2 accepts a connection that has negotiated HTTP/2.
 func (g *graft) upgradeHTTP2(_ string, c *tls.Conn) http.RoundTripper {
 	g.setUp()
 	var conn net.Conn = c
@@ -46,23 +46,23 @@ func (g *graft) upgradeHTTP2(_ string, c *tls.Conn) http.RoundTripper {
 	return r
 }
 
-// A graftedHTTP2 is what t sends requests to once it has dialled a connection of HTTP/2. The
-// first request carries it to g.h2; the others wait until it is there.
+// A graftedHTTP2 is the http.RoundTripper for t after the dial of an HTTP/2 connection. The first
+// request carries the connection to g.h2; other requests wait for the first.
 type graftedHTTP2 struct {
 	g       *graft
-	adopted context.Context // ends when g.h2 has the connection, or does not want it
+	adopted context.Context // ends when g.h2 has the connection, or does not need it
 	adopt   context.CancelFunc
 
 	mu    sync.Mutex
-	conn  net.Conn // nil once it has been taken
-	begun bool     // the first request is under way
+	conn  net.Conn // nil once it has been passed on
+	begun bool     // the first request is running
 }
 
-// handedKey is the key of the *graftedHTTP2 in the context of its first request.
+// handedKey is the key of the *graftedHTTP2 in the context of the first request.
 type handedKey struct{}
 
-// takeHanded is how g.h2 dials: it takes the connection that the request brings. A request that
-// brings none goes back to t, which dials.
+// takeHanded is the dial function of g.h2: it returns the connection in the request's context. A
+// request without a connection returns to t, which dials.
 func takeHanded(ctx context.Context, _, _ string) (net.Conn, error) {
 	if r, ok := ctx.Value(handedKey{}).(*graftedHTTP2); ok {
 		if conn := r.take(); conn != nil {
@@ -89,7 +89,7 @@ func (r *graftedHTTP2) begin() (first bool) {
 	return first
 }
 
-// RoundTrip sends a request by HTTP/2, or has t dial.
+// RoundTrip sends a request by HTTP/2, or makes t dial.
 func (r *graftedHTTP2) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	if r.begin() {
@@ -98,7 +98,7 @@ func (r *graftedHTTP2) RoundTrip(req *http.Request) (*http.Response, error) {
 		})
 		defer r.settle()
 	} else {
-		w := wait{end: r.adopted.Done(), over: ctx.Done()} // whose end RoundTrip sees, too
+		w := wait{end: r.adopted.Done(), over: ctx.Done()} // RoundTrip checks for the end, too
 		w.sleep(nil)
 	}
 	body := newTryBody(req, false)
@@ -110,10 +110,10 @@ func (r *graftedHTTP2) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// settle closes the connection if g.h2 had another one for the first request.
+// settle closes the connection if g.h2 used another for the first request.
 func (r *graftedHTTP2) settle() {
 	r.adopt()
 	if conn := r.take(); conn != nil {
-		_ = conn.Close() // an error has no reader
+		_ = conn.Close() // the error is not needed
 	}
 }

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// countIdleLocked counts whether the session is one of the pool's that are idle. If there are more
-// than MaxIdleConns or MaxIdleConnsPerHost allow, it has the others end: trim looks at all
-// sessions, so it must not run whenever one becomes idle. Session.mu is held, and those of the
-// others cannot be taken with it: trim does the work later.
+// countIdleLocked counts the session as idle or not idle. If there are more idle sessions than
+// MaxIdleConns or MaxIdleConnsPerHost allow, it schedules trim. trim looks at all sessions, so it
+// must not run every time a session becomes idle; and it locks Session.mu of the other sessions,
+// which is not allowed while Session.mu is held.
 func (ps *pooledSession) countIdleLocked(idle bool) {
 	p := ps.pool
 	if idle == ps.counted || p.t.MaxIdleConns == 0 && p.t.MaxIdleConnsPerHost == 0 {
@@ -27,9 +27,9 @@ func (ps *pooledSession) countIdleLocked(idle bool) {
 	}
 }
 
-// trim ends idle sessions beyond the limits, those first that have been idle the longest.
+// trim ends idle sessions beyond the limits, the sessions idle the longest first.
 func (p *sessionPool) trim() {
-	p.trimming.Store(false) // what becomes idle from here on has trim called again
+	p.trimming.Store(false) // sessions that become idle from here on schedule trim again
 	type idle struct {
 		ps    *pooledSession
 		since time.Time
@@ -54,7 +54,7 @@ func (p *sessionPool) trim() {
 	}
 }
 
-// exceeds reports whether one more than n is beyond a limit, of which 0 is none.
+// exceeds reports whether n+1 is beyond a limit; a limit of 0 means no limit.
 func exceeds(n, limit int) bool { return limit != 0 && n >= limit }
 
 // all returns the sessions of all origins.
@@ -67,7 +67,7 @@ func (p *sessionPool) all() (all []*pooledSession) {
 	return all
 }
 
-// idleSince returns the time from which on the session has had no streams of ours.
+// idleSince returns the time since which the session has had no local streams.
 func (ps *pooledSession) idleSince() (since time.Time, idle bool) {
 	ps.s.mu.Lock()
 	defer ps.s.mu.Unlock()

@@ -8,61 +8,60 @@ import (
 	"time"
 )
 
-// An originKey is what sessions can be shared by: the scheme of a request, the host and
-// port that it goes to, and the proxy in between.
+// An originKey identifies the requests that can share sessions: the scheme, the host and port, and
+// the proxy.
 type originKey struct {
 	scheme string // http or https
 	addr   string // host:port, in lower case and ASCII
 	proxy  string // URL of the proxy; "" for none
 }
 
-// origin returns the origin as Config.SettingsKey has it. Proxies are no part of it.
+// origin returns the origin for Config.SettingsKey. It does not include the proxy.
 func (k originKey) origin() string { return k.scheme + "://" + k.addr }
 
-// A sessionPool keeps the sessions of a Transport by origin. A request that finds no slot
-// waits, in turn, for what comes first: the session of a dial, which serves all who wait, or
-// a slot of a session that is there.
+// A sessionPool keeps the sessions of a Transport by origin. A request without a slot queues for
+// the first of two events: a dial succeeds, which serves all queued requests, or an existing
+// session frees a slot.
 //
-// Its lock may be taken while a Session.mu is held, never the other way round. So
-// looking for a slot begins with a copy of an origin's list, which is replaced and
-// never changed.
+// The lock may be acquired while a Session.mu is held, never the other way round. So the search for
+// a slot starts with a copy of an origin's list, which is replaced and never changed.
 type sessionPool struct {
-	t      *Transport // immutable; for its options
-	shared *pools     // what the sessions keep together; immutable
+	t      *Transport // immutable; for the options
+	shared *pools     // resources shared by the sessions; immutable
 
 	mu      sync.Mutex
-	origins map[originKey]*origin // those with a session, a dial or somebody waiting
+	origins map[originKey]*origin // the origins with a session, a dial or a queued request
 	conns   map[originKey]int     // connections that are open or being dialled, if MaxConnsPerHost is set
-	strays  []*origin             // those with dials for which nobody waits, the longest left first
+	strays  []*origin             // origins with dials and no queued request, the longest abandoned first
 
 	trimming atomic.Bool  // trim is about to run
-	idle     atomic.Int32 // sessions that are idle, if their number has a limit
+	idle     atomic.Int32 // idle sessions, if their number is limited
 }
 
-// An origin has the sessions of one key, and those who wait for one.
+// An origin is the sessions of a key and the queue of requests for them.
 type origin struct {
 	key   originKey
-	alone bool // it is not in the pool: its session is for one request
+	alone bool // not in the pool: the session serves a single request
 
-	waiting atomic.Int32 // len(waiters), for a look without the lock
-	idle    atomic.Int32 // sessions that are idle, if their number has a limit
+	waiting atomic.Int32 // len(waiters), readable without the lock
+	idle    atomic.Int32 // idle sessions, if their number is limited
 
 	// Guarded by sessionPool.mu.
 	sessions []*pooledSession // oldest first; replaced, never changed
 	waiters  []*slotWaiter
-	dials    []*dialCall // under way, oldest first
-	stray    time.Time   // since when nobody waits for the dials; zero if somebody does, or there are none
-	declined time.Time   // since when those who wait now leave slots of sessions that rest; zero if they do not
-	looks    time.Time   // when look is called next; zero if it is not
-	asked    time.Time   // when an http.Transport was last asked to dial in place of sessions that are of no use
+	dials    []*dialCall // running, oldest first
+	stray    time.Time   // when the last request left the queue of the dials; zero if a request waits or there are no dials
+	declined time.Time   // since when queued requests decline slots of resting sessions; zero if they do not
+	looks    time.Time   // time of the next call of look; zero if there is none
+	asked    time.Time   // when an http.Transport was last asked to dial a replacement for unusable sessions
 }
 
-// A slotWaiter is a request that waits for a slot of any session.
+// A slotWaiter is a request queued for a slot of any session.
 type slotWaiter struct {
-	ctx     context.Context // of the request, for the values that a dial gets
-	verdict chan error      // capacity 1, posted once when it leaves the queue
-	came    time.Time       // when it got into the queue
-	tried   bool            // no session had a slot for it when it came; guarded by sessionPool.mu
+	ctx     context.Context // of the request, for the values of a dial's context
+	verdict chan error      // capacity 1, posted once when the request leaves the queue
+	came    time.Time       // when the request was queued
+	tried   bool            // no session had a slot at that time; guarded by sessionPool.mu
 
 	// Written before the verdict nil is posted, read after it.
 	session *pooledSession
@@ -76,12 +75,11 @@ func (w *slotWaiter) decide(verdict error) {
 	}
 }
 
-// take returns a session with a slot of it, which it waits for as long as the context
-// allows, in turn: a request that finds others waiting queues up behind them. One that is to be
-// alone gets a session of its own, unless MaxConnsPerHost forbids that. Sessions that rest, see
-// refusalRest, come last.
+// take acquires a slot and returns the session. It waits as long as the context allows, in order: a
+// request queues behind earlier requests. A request for an unshared session gets a separate
+// session, unless MaxConnsPerHost forbids it. Resting sessions, see refusalRest, are used last.
 func (p *sessionPool) take(ctx context.Context, key originKey, alone bool) (*pooledSession, slotUse, error) {
-	if p.t.host != nil { // it dials
+	if p.t.host != nil { // the host dials
 		return p.takeGrafted(ctx, key)
 	}
 	sessions, queued := p.sessionsOf(key)
@@ -102,16 +100,16 @@ func (p *sessionPool) take(ctx context.Context, key originKey, alone bool) (*poo
 			return ps, use, err
 		}
 		sessions, _ = p.sessionsOf(key)
-		if ps, use, ok := takeAny(sessions); ok { // another session cannot be had
+		if ps, use, ok := takeAny(sessions); ok { // no other session is available
 			return ps, use, nil
 		}
-		if !another { // the dial that failed was for one that does not rest
+		if !another { // the failed dial was for an awake session
 			return nil, slotUse{}, err
 		}
 	}
 }
 
-// sessionsOf returns the sessions of an origin, and whether requests wait for a slot of them.
+// sessionsOf returns the sessions of an origin, and whether requests are queued for slots.
 func (p *sessionPool) sessionsOf(key originKey) (sessions []*pooledSession, queued bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,8 +119,7 @@ func (p *sessionPool) sessionsOf(key originKey) (sessions []*pooledSession, queu
 	return nil, false
 }
 
-// wait gets into the queue of an origin, nil for the one in the pool of that key, and sees to
-// it that somebody dials if that can help.
+// wait queues for an origin (nil for the origin of key in the pool), and starts a dial if useful.
 func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin) (*pooledSession, slotUse, error) {
 	w := &slotWaiter{ctx: ctx, verdict: make(chan error, 1), came: time.Now()}
 	p.mu.Lock()
@@ -133,7 +130,7 @@ func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin) (*pool
 	o.waiting.Add(1)
 	p.claimLocked(o)
 	p.mu.Unlock()
-	p.offer(o, w) // what became free before it could be given to us
+	p.offer(o, w) // uses slots freed before the request was queued
 	err, decided := awaitVerdict(w.verdict, nil, ctx.Done())
 	if decided {
 		return w.session, w.use, err
@@ -142,14 +139,14 @@ func (p *sessionPool) wait(ctx context.Context, key originKey, o *origin) (*pool
 		p.doubt(o, time.Since(w.came))
 		return nil, slotUse{}, causeOf(ctx)
 	}
-	if failed, _ := awaitVerdict(w.verdict, nil, nil); failed == nil { // it came as we gave up
+	if failed, _ := awaitVerdict(w.verdict, nil, nil); failed == nil { // a slot arrived at the same time
 		w.session.giveBack()
 	}
 	return nil, slotUse{}, causeOf(ctx)
 }
 
-// offer gives the slots that sessions have to those who wait, and has another session dialled
-// for the others. newcomer, which may be nil, has now been offered what there is.
+// offer passes free slots to queued requests, and starts a dial for the rest. After it, newcomer,
+// which may be nil, has been offered all free slots.
 func (p *sessionPool) offer(o *origin, newcomer *slotWaiter) {
 	p.mu.Lock()
 	sessions := o.sessions
@@ -166,9 +163,9 @@ func (p *sessionPool) offer(o *origin, newcomer *slotWaiter) {
 	p.mu.Unlock()
 }
 
-// leave takes a waiter that gives up out of the queue, and reports false if it has its
-// verdict. When the last one has given up, the dials go on for a while, see strayDial; that for
-// a request that was to be alone is cancelled.
+// leave removes a cancelled request from the queue, and reports false if the request already has a
+// verdict. After the last request has left, shared dials continue for strayDial; a dial for an
+// unshared session is cancelled.
 func (p *sessionPool) leave(o *origin, w *slotWaiter) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -190,7 +187,7 @@ func (p *sessionPool) leave(o *origin, w *slotWaiter) bool {
 	return true
 }
 
-// leftLocked takes note of a waiter that has left the queue.
+// leftLocked updates the origin after a request has left the queue.
 func (p *sessionPool) leftLocked(o *origin) {
 	o.waiting.Add(-1)
 	if len(o.waiters) == 0 {
@@ -211,15 +208,14 @@ func (p *sessionPool) originLocked(key originKey) *origin {
 	return o
 }
 
-// tidyLocked forgets an origin of which there is nothing.
+// tidyLocked removes an origin without sessions, requests and dials.
 func (p *sessionPool) tidyLocked(o *origin) {
 	if len(o.sessions) == 0 && len(o.waiters) == 0 && len(o.dials) == 0 && p.origins[o.key] == o {
 		delete(p.origins, o.key)
 	}
 }
 
-// add puts a session that somebody else has dialled, and that does not run yet, into the
-// pool.
+// add adds a session dialled by the host, which does not run yet, to the pool.
 func (p *sessionPool) add(s *Session, key originKey) *pooledSession {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -244,8 +240,8 @@ func (p *sessionPool) popLocked(o *origin) *slotWaiter {
 	return w
 }
 
-// admit gives the free slots of a session to those who wait, in turn. Those of one that rests
-// they may leave for now, see declinesLocked. Its Session.mu is held.
+// admit passes the free slots of a session to queued requests, in order. Requests may decline slots
+// of a resting session, see declinesLocked. The Session.mu is held.
 func (p *sessionPool) admit(ps *pooledSession) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -260,8 +256,7 @@ func (p *sessionPool) admit(ps *pooledSession) {
 	}
 }
 
-// remove takes a session out, and has another one dialled if somebody waits. Its
-// Session.mu is held.
+// remove removes a session, and starts a dial if requests are queued. The Session.mu is held.
 func (p *sessionPool) remove(ps *pooledSession) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -273,7 +268,7 @@ func (p *sessionPool) remove(ps *pooledSession) {
 	p.tidyLocked(o)
 }
 
-// closeIdle ends the sessions that have no streams, and the dials that nobody waits for.
+// closeIdle ends the sessions without streams, and the dials without queued requests.
 func (p *sessionPool) closeIdle() {
 	p.mu.Lock()
 	for _, o := range p.origins {

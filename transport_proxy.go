@@ -7,7 +7,7 @@ import (
 	"net/url"
 )
 
-// dialProxy returns a connection to addr that leads through a proxy.
+// dialProxy returns a connection to addr through a proxy.
 func (t *Transport) dialProxy(ctx context.Context, via *url.URL, addr string) (conn net.Conn, err error) {
 	switch via.Scheme {
 	case "socks5", "socks5h":
@@ -23,8 +23,8 @@ func (t *Transport) dialProxy(ctx context.Context, via *url.URL, addr string) (c
 	return nil, causedError{"spdy: proxy " + proxyName(via), err}
 }
 
-// dialTunnel has an HTTP proxy make a tunnel to addr (RFC 9110 §9.3.6). The connection
-// that it returns has no TLS state: that of the proxy is not the origin's.
+// dialTunnel opens a tunnel to addr through an HTTP proxy (RFC 9110 §9.3.6). The returned
+// connection has no TLS state: the proxy's state is not the origin's.
 func (t *Transport) dialTunnel(ctx context.Context, via *url.URL, addr string) (conn net.Conn, err error) {
 	if conn, err = t.dialProxyServer(ctx, via); err != nil {
 		return nil, err
@@ -54,8 +54,8 @@ func (t *Transport) dialProxyServer(ctx context.Context, via *url.URL) (net.Conn
 	return t.dialPlain(ctx, "tcp", server)
 }
 
-// askTunnel sends a CONNECT request and reads the answer. What has been read beyond it is
-// the rest: a server of SPDY may speak first.
+// askTunnel sends a CONNECT request and reads the response. rest is the data read beyond the
+// response: a SPDY server may send first.
 func (t *Transport) askTunnel(ctx context.Context, conn net.Conn, via *url.URL, addr string) (rest []byte, err error) {
 	header := t.ProxyConnectHeader
 	if t.GetProxyConnectHeader != nil {

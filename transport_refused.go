@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// A session whose server has refused a stream (SPEC X6) is short of something that no limit
-// shows. A request whose body cannot be sent again fails at the first refusal. So for
-// refusalRest such a session rests: requests go to others, or have another one dialled while
-// fewer than maxResting of an origin's rest. Beyond that, and where no other can be had, they
-// go where the refusal is the oldest: a server that refuses everything gets no further
-// connections for it.
+// A server that refuses a stream (SPEC X6) lacks a resource not covered by any announced limit. A
+// request whose body cannot be sent again fails at the first refusal. So such a session rests for
+// refusalRest: requests use other sessions, or dial a new session while fewer than maxResting
+// sessions of the origin rest. Beyond that limit, and if no other session is available, requests
+// use the session with the oldest refusal: a server that refuses everything causes no further
+// connections.
 const (
 	refusalRest = 5 * time.Second
-	refusalWait = 250 * time.Millisecond // for another one
+	refusalWait = 250 * time.Millisecond // for another session
 	maxResting  = 4
 )
 
-// declinesLocked reports whether those who wait leave the free slots of a session to others:
-// it rests, and a dial brings a better one, or might. The first of them takes a slot when it
-// has waited, and they have left slots, for refusalWait: the dial may hang. Those behind
-// came later, so that nobody has to be asked but the first. The slots of a session that is suspect
-// they leave until it is that no more, or no longer theirs.
+// declinesLocked reports whether queued requests decline the free slots of a session: the session
+// rests, and a dial brings, or may bring, a better session. The first request accepts a slot after
+// waiting, and declining slots, for refusalWait: the dial may hang. Later requests have waited
+// less, so checking the first is enough. Requests decline the slots of a suspect session until the
+// suspicion ends or the session leaves the pool.
 func (p *sessionPool) declinesLocked(o *origin, ps *pooledSession) bool {
 	if !ps.rests() || len(o.dials) == 0 && !p.spares(o.sessions) {
 		return false
@@ -44,7 +44,7 @@ func (p *sessionPool) declinesLocked(o *origin, ps *pooledSession) bool {
 	return left > 0
 }
 
-// lookLaterLocked has look called in d, unless it is called before that.
+// lookLaterLocked schedules a call of look in d, unless an earlier call is scheduled.
 func (p *sessionPool) lookLaterLocked(o *origin, d time.Duration) {
 	if at := time.Now().Add(d); o.looks.IsZero() || at.Before(o.looks) {
 		o.looks = at
@@ -52,8 +52,8 @@ func (p *sessionPool) lookLaterLocked(o *origin, d time.Duration) {
 	}
 }
 
-// look offers those who wait the slots that they have left so far, or has another session
-// dialled for them. If none waits it ends dials that nobody has waited for too long.
+// look offers queued requests the slots declined so far, or starts a dial for them. If no request
+// is queued, it ends dials that have run without queued requests for too long.
 func (p *sessionPool) look(o *origin) {
 	p.mu.Lock()
 	if !o.looks.After(time.Now()) {
@@ -64,7 +64,7 @@ func (p *sessionPool) look(o *origin) {
 	p.offer(o, nil)
 }
 
-// noteRefusal notes that the server has refused a request, before its slot is given to another.
+// noteRefusal records that the server has refused a request, before the slot is passed on.
 func (ps *pooledSession) noteRefusal() {
 	if ps != nil {
 		now := time.Now()
@@ -72,7 +72,7 @@ func (ps *pooledSession) noteRefusal() {
 	}
 }
 
-// refusedAt is when the server last refused a request; the zero time for never.
+// refusedAt returns when the server last refused a request; the zero time means never.
 func (ps *pooledSession) refusedAt() (at time.Time) {
 	if p := ps.refused.Load(); p != nil {
 		at = *p
@@ -80,17 +80,17 @@ func (ps *pooledSession) refusedAt() (at time.Time) {
 	return at
 }
 
-// rests reports whether the session has refused a request lately, or is suspect.
+// rests reports whether the session has recently refused a request, or is suspect.
 func (ps *pooledSession) rests() bool { return ps.isSuspect() || ps.refuses() }
 
-// refuses reports whether the session has refused a request lately, and is there.
+// refuses reports whether the session has recently refused a request, and is not suspect.
 func (ps *pooledSession) refuses() bool {
 	at := ps.refused.Load()
 	return !ps.isSuspect() && at != nil && time.Since(*at) < refusalRest
 }
 
-// spares reports whether an origin with these sessions had better get another one than have
-// those used that rest.
+// spares reports whether an origin with these sessions should dial a new session rather than use
+// resting sessions.
 func (p *sessionPool) spares(sessions []*pooledSession) bool {
 	useless := countOf(sessions, func(ps *pooledSession) bool {
 		return (ps.rests() || ps.barren()) && !ps.lost.Load() // MaxConnsPerHost limits these
@@ -98,7 +98,7 @@ func (p *sessionPool) spares(sessions []*pooledSession) bool {
 	return countOf(sessions, (*pooledSession).rests) > 0 && useless < maxResting && p.mayHaveAnother(sessions)
 }
 
-// countOf is the number of sessions that are such.
+// countOf returns the number of sessions that satisfy a predicate.
 func countOf(sessions []*pooledSession, such func(ps *pooledSession) bool) (n int) {
 	for _, ps := range sessions {
 		if such(ps) {
@@ -108,10 +108,10 @@ func countOf(sessions []*pooledSession, such func(ps *pooledSession) bool) (n in
 	return n
 }
 
-// takeGrafted takes a slot for a request for which somebody else dials if there is none. Where
-// sessions have refused requests lately, one request in refusalWait has that done. Where all
-// others are suspect, each does, as where there is none. Where maxResting sessions take no
-// streams at present, requests wait for one that does, or for one of them to end.
+// takeGrafted takes a slot for a request; if there is none, the http.Transport dials. If sessions
+// have recently refused requests, a single request per refusalWait causes a dial. If all other
+// sessions are suspect, every request does, as without sessions. If maxResting sessions allow no
+// streams at present, requests wait for a session that does, or for the end of a session.
 func (p *sessionPool) takeGrafted(ctx context.Context, key originKey) (*pooledSession, slotUse, error) {
 	sessions, queued := p.sessionsOf(key)
 	if !queued {
@@ -131,8 +131,8 @@ func (p *sessionPool) takeGrafted(ctx context.Context, key originKey) (*pooledSe
 	return nil, slotUse{}, errNoSession
 }
 
-// mayAskHost reports whether a request may have the http.Transport dial because sessions of the
-// origin rest. A request that has been sent before has asked already, see sendElsewhere.
+// mayAskHost reports whether a request may cause a dial by the http.Transport because sessions of
+// the origin rest. A retried request has already caused a dial, see sendElsewhere.
 func (p *sessionPool) mayAskHost(key originKey) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,8 +144,8 @@ func (p *sessionPool) mayAskHost(key originKey) bool {
 	return true
 }
 
-// askHostLocked has the http.Transport dial for the first of those who wait, and for the next
-// after refusalWait, unless maxResting sessions take no streams.
+// askHostLocked makes the http.Transport dial for the first queued request, and for the next after
+// refusalWait, unless maxResting sessions allow no streams.
 func (p *sessionPool) askHostLocked(o *origin) {
 	if len(o.waiters) == 0 || countOf(o.sessions, (*pooledSession).barren) >= maxResting {
 		return
@@ -161,7 +161,7 @@ func (p *sessionPool) askHostLocked(o *origin) {
 	}
 }
 
-// takeAwake takes a slot of a session that does not rest, the oldest that has one.
+// takeAwake takes a slot of the oldest session that does not rest and has a free slot.
 func takeAwake(sessions []*pooledSession) (*pooledSession, slotUse, bool) {
 	for _, ps := range sessions {
 		if !ps.rests() {
@@ -173,8 +173,7 @@ func takeAwake(sessions []*pooledSession) (*pooledSession, slotUse, bool) {
 	return nil, slotUse{}, false
 }
 
-// takeAny takes a slot of any session, those first whose refusal is the oldest, and one that is
-// suspect last.
+// takeAny takes a slot of any session, in the order of byRefusal.
 func takeAny(sessions []*pooledSession) (*pooledSession, slotUse, bool) {
 	for _, ps := range byRefusal(sessions) {
 		if use, ok := ps.take(); ok {
@@ -184,8 +183,8 @@ func takeAny(sessions []*pooledSession) (*pooledSession, slotUse, bool) {
 	return nil, slotUse{}, false
 }
 
-// byRefusal sorts sessions: those first that have never refused a request, then those whose
-// refusal is the oldest, and those last that are suspect.
+// byRefusal sorts sessions: first sessions without a refusal, then sessions by age of the latest
+// refusal, oldest first, and last suspect sessions.
 func byRefusal(sessions []*pooledSession) []*pooledSession {
 	oldest := func(a, b *pooledSession) int { return a.refusedAt().Compare(b.refusedAt()) }
 	sorted := slices.SortedStableFunc(slices.Values(sessions), oldest)

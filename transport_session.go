@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// CanTakeNewRequest reports whether a RoundTrip that began now would find the session
-// neither ended nor going away, and would not have to wait for the peer's
-// MAX_CONCURRENT_STREAMS (SPDY/3.1 §2.6.4). It is a hint for those who keep several
-// sessions: another goroutine may take the last stream before the caller does, and
-// RoundTrip waits then.
+// CanTakeNewRequest reports whether a RoundTrip started now would find the session neither ended
+// nor going away, and would not wait for the peer's MAX_CONCURRENT_STREAMS (SPDY/3.1 §2.6.4). It is
+// a hint for callers with several sessions: another goroutine may use the last stream first, and
+// RoundTrip then waits.
 func (s *Session) CanTakeNewRequest() bool {
 	s = s.made()
 	s.mu.Lock()
@@ -17,50 +16,50 @@ func (s *Session) CanTakeNewRequest() bool {
 	return s.roomLocked() && s.nextID <= maxStreamID
 }
 
-// roomLocked reports whether a slot for a stream of ours is free. That ids are used up
-// is found out by the one who opens a stream, who makes the session go away.
+// roomLocked reports whether a slot for a local stream is free. It does not check for exhausted
+// stream ids: opening the stream does, and makes the session go away.
 func (s *Session) roomLocked() bool {
 	return s.openErrLocked() == nil && len(s.openers) == 0 && s.ourStreams < s.limitLocked()
 }
 
-// A pooledSession is the place of a session in a Transport. The session tells it, under
-// Session.mu, when slots become free and when it takes no more requests; a session that
-// has none, nil, is told nothing.
+// A pooledSession is the entry of a session in a Transport. The session reports to it, under
+// Session.mu, when slots become free and when no more requests are accepted; a session without a
+// pool has a nil entry.
 type pooledSession struct {
 	s      *Session
 	pool   *sessionPool
 	origin *origin
-	alone  bool          // for one request only
-	idle   time.Duration // how long it may have no stream of ours; for ever if not positive
+	alone  bool          // for a single request only
+	idle   time.Duration // limit of the time without local streams; none if not positive
 
 	refused atomic.Pointer[time.Time] // when the server last refused a request; nil for never
 
 	// Session.mu is held when these change.
 	closed  atomic.Bool // the server's MAX_CONCURRENT_STREAMS is 0
 	suspect atomic.Bool // the peer may have gone, see suspicion.go
-	lost    atomic.Bool // it would have been retired for that but for its streams, see staysLocked
+	lost    atomic.Bool // suspect, and kept only because of open streams, see staysLocked
 
 	// Guarded by Session.mu.
 	used       bool        // has carried a request
-	unused     bool        // no stream of ours is open, since that time
-	counted    bool        // is among the idle ones that the pool counts
+	unused     bool        // no local stream has been open since the time since
+	counted    bool        // is among the pool's idle sessions
 	armed      bool        // the timer runs, or expire is about to
-	retired    bool        // takes no more requests, and ends when those that it has do
+	retired    bool        // accepts no more requests, and ends with the last open request
 	wasSuspect bool        // has been suspect
-	givenUp    bool        // a request has been given up since the latest one got its slot
-	since      time.Time   // when the last of its streams ended, or it was made; see wallAge
-	timer      *time.Timer // runs expire; nil until it is first needed
+	givenUp    bool        // a request has been cancelled since the latest request got a slot
+	since      time.Time   // end of the last stream, or creation of the session; see wallAge
+	timer      *time.Timer // runs expire; nil until first needed
 }
 
-// A slotUse is what a request learns of the session it got: see httptrace.GotConnInfo.
+// A slotUse describes the session of a slot: see httptrace.GotConnInfo.
 type slotUse struct {
 	reused   bool
 	wasIdle  bool
 	idleTime time.Duration
 }
 
-// take takes a slot, if there is one. A session that has been idle for too long is ended: its
-// timer may not know, see wallAge.
+// take takes a free slot, if there is one. It ends a session that has been idle too long: the timer
+// may be late, see wallAge.
 func (ps *pooledSession) take() (use slotUse, ok bool) {
 	s := ps.s
 	s.mu.Lock()
@@ -74,7 +73,7 @@ func (ps *pooledSession) take() (use slotUse, ok bool) {
 		s.drain()
 		return use, false
 	case ps.used && ps.unused && sleptSince(ps.since):
-		ps.since = time.Now() // once for each time
+		ps.since = time.Now() // once per sleep of the machine
 		s.proveLocked()
 		s.mu.Unlock()
 		return use, false
@@ -84,8 +83,8 @@ func (ps *pooledSession) take() (use slotUse, ok bool) {
 	return use, true
 }
 
-// staleLocked reports whether a session has been without streams for longer than it may be, by
-// IdleConnTimeout or by Config.IdleTimeout. A session that has carried no request is new.
+// staleLocked reports whether a session has been without streams for longer than IdleConnTimeout or
+// Config.IdleTimeout. A session that has carried no request is not stale.
 func (ps *pooledSession) staleLocked() bool {
 	if !ps.used || !ps.unused {
 		return false
@@ -97,7 +96,7 @@ func (ps *pooledSession) staleLocked() bool {
 	return limit > 0 && wallAge(ps.since) > limit
 }
 
-// useless reports whether the server lets no request have a stream.
+// useless reports whether the server allows no streams.
 func (ps *pooledSession) useless() bool {
 	ps.s.mu.Lock()
 	defer ps.s.mu.Unlock()
@@ -115,14 +114,14 @@ func (ps *pooledSession) takeLocked() slotUse {
 	return use
 }
 
-// giveBack returns a slot that no stream has used.
+// giveBack returns an unused slot.
 func (ps *pooledSession) giveBack() {
 	ps.s.mu.Lock()
 	ps.s.freeSlotLocked()
 	ps.s.mu.Unlock()
 }
 
-// admit gives free slots to requests that have come to wait in the pool.
+// admit passes free slots to requests queued in the pool.
 func (ps *pooledSession) admit() {
 	ps.s.mu.Lock()
 	defer ps.s.mu.Unlock()
@@ -132,15 +131,15 @@ func (ps *pooledSession) admit() {
 	}
 }
 
-// admitLocked gives slots that have become free to requests that wait in the pool, and
-// notes when the session becomes idle.
+// admitLocked passes freed slots to requests queued in the pool, and notes when the session becomes
+// idle.
 func (ps *pooledSession) admitLocked() {
 	if ps == nil || ps.s.openErrLocked() != nil {
 		return
 	}
 	if closed := ps.s.peerLimit == 0; closed != ps.closed.Load() {
 		ps.closed.Store(closed)
-		ps.unused = false // the time that it may be idle has changed
+		ps.unused = false // the idle timeout has changed
 	}
 	if ps.origin.waiting.Load() > 0 && !ps.retired {
 		ps.pool.admit(ps)
@@ -148,10 +147,10 @@ func (ps *pooledSession) admitLocked() {
 	ps.unusedLocked()
 }
 
-// barren reports whether the server lets no request have a stream.
+// barren reports whether the server allows no streams. It needs no lock.
 func (ps *pooledSession) barren() bool { return ps.closed.Load() }
 
-// waiting is the number of requests that wait in the pool for a session.
+// waiting returns the number of requests queued in the pool for a session.
 func (ps *pooledSession) waiting() int {
 	if ps == nil {
 		return 0
@@ -159,7 +158,7 @@ func (ps *pooledSession) waiting() int {
 	return int(ps.origin.waiting.Load())
 }
 
-// unusedLocked begins to count the idle time if no stream is open.
+// unusedLocked starts the idle time if no stream is open.
 func (ps *pooledSession) unusedLocked() {
 	if ps != nil && !ps.unused && ps.s.openErrLocked() == nil && ps.s.activeLocked() == 0 && len(ps.s.openers) == 0 {
 		ps.unused = true
@@ -169,8 +168,8 @@ func (ps *pooledSession) unusedLocked() {
 	}
 }
 
-// mayIdle is how long the session may be without streams; ends is false if that has no limit.
-// A session whose server lets no request have a stream is of no use.
+// mayIdle returns the time that the session may be without streams; ends is false if there is no
+// limit. A session whose server allows no streams is limited to refusalRest.
 func (ps *pooledSession) mayIdle() (d time.Duration, ends bool) {
 	if ps.barren() && !ps.alone && (ps.idle <= 0 || ps.idle > refusalRest) {
 		return refusalRest, true
@@ -178,8 +177,8 @@ func (ps *pooledSession) mayIdle() (d time.Duration, ends bool) {
 	return ps.idle, ps.alone || ps.idle > 0
 }
 
-// idleLocked begins to count the time without streams. The timer is not moved by each
-// request: it looks when it fires how long that has been.
+// idleLocked starts the idle time. Requests do not reset the timer: when it fires, expire computes
+// the idle time.
 func (ps *pooledSession) idleLocked() {
 	ps.since = time.Now()
 	idle, ends := ps.mayIdle()
@@ -216,7 +215,7 @@ func (ps *pooledSession) expire() {
 	s.drain()
 }
 
-// closeIfIdle ends a session that has no streams of ours.
+// closeIfIdle ends a session without local streams.
 func (ps *pooledSession) closeIfIdle() {
 	s := ps.s
 	s.mu.Lock()
@@ -229,19 +228,20 @@ func (ps *pooledSession) closeIfIdle() {
 	s.drain()
 }
 
-// retire keeps further requests from a session and ends it when it has no streams.
+// retire stops new requests on a session, and ends the session after the last stream.
 func (ps *pooledSession) retire() {
 	ps.retireIf(func() bool { return true })
 }
 
-// retireIf retires a session if that is so. It reports whether it has.
+// retireIf retires a session if so returns true. It reports whether it has.
 func (ps *pooledSession) retireIf(so func() bool) bool {
 	ps.s.mu.Lock()
 	defer ps.s.mu.Unlock()
 	return so() && ps.retireLocked()
 }
 
-// retireLocked retires a session, and reports false if it took no more requests before.
+// retireLocked retires a session, and reports false if the session already accepted no more
+// requests.
 func (ps *pooledSession) retireLocked() bool {
 	s := ps.s
 	if ps.alone || s.openErrLocked() != nil {
@@ -258,25 +258,24 @@ func (ps *pooledSession) retireLocked() bool {
 	return true
 }
 
-// givenUpLocked takes note of a stream that this side resets.
+// givenUpLocked records the reset of a stream by this side.
 func (ps *pooledSession) givenUpLocked(st *Stream) {
 	if ps != nil && st.state.ours {
 		ps.givenUp = true
 	}
 }
 
-// abandonedLocked reports whether the session has nothing to deliver to its peer, so that its
-// connection is closed as soon as the farewell is written: the peer has gone silent, or the
-// session takes no more requests and the last one was given up, as with DisableKeepAlives. A
-// connection that waited for a peer which has gone would keep its place in MaxConnsPerHost. A
-// Shutdown waits all the same.
+// abandonedLocked reports whether the session has nothing to deliver to the peer, so the connection
+// is closed right after the GOAWAY is written: the peer is silent, or the session accepts no more
+// requests and the last request was cancelled, as with DisableKeepAlives. A connection waiting for
+// a vanished peer would count for MaxConnsPerHost. Shutdown waits in any case.
 func (s *Session) abandonedLocked() bool {
 	ps := s.pooled
 	return ps != nil && s.end.waiting == 0 && (ps.isSuspect() || ps.alone && ps.givenUp)
 }
 
-// leaveLocked takes the session out of the pool, for good, as soon as it is known to
-// take no more requests.
+// leaveLocked removes the session from the pool, permanently, as soon as it accepts no more
+// requests.
 func (ps *pooledSession) leaveLocked() {
 	if ps == nil {
 		return
@@ -288,9 +287,9 @@ func (ps *pooledSession) leaveLocked() {
 	ps.pool.remove(ps)
 }
 
-// serve runs the session. It is in the pool, or given to its request, already. Requests get
-// slots before it runs: if it ends at once, since the server does not speak SPDY, they fail
-// with that, and do not dial again.
+// serve runs the session, which is already in the pool or assigned to a request. Requests get slots
+// before the session runs: if the session ends at once, because the server does not speak SPDY,
+// they fail with that error and do not dial again.
 func (ps *pooledSession) serve() {
 	s := ps.s
 	s.mu.Lock()
@@ -300,8 +299,8 @@ func (ps *pooledSession) serve() {
 	ps.pool.replace(ps)
 }
 
-// run is the session's receiver, and takes note of the end of its connection.
+// run is the session's receiver. At the end it reports the closed connection to the pool.
 func (ps *pooledSession) run() {
-	ps.s.Serve() // the reason of its end is noted in the session
+	ps.s.Serve() // the session records the reason of the end
 	ps.pool.closedConn(ps.origin.key)
 }

@@ -2,27 +2,26 @@ package spdy
 
 import "time"
 
-// A stream whose application reads as fast as bytes come, over a path that is long,
-// is held up by its window: the peer has sent all that it may, and waits a round trip
-// for more. Such a stream gets a larger window, as far as Config.MaxStreamWindow and
-// the session's pool go, but no more than a few times what its reader takes in a round
-// trip: what it has beyond that goes back at once, as credit that is withheld. A stream that
-// is read slowly keeps its window, whatever the path, because then a larger one would only
-// be a larger buffer.
+// A stream over a long path, whose application reads as fast as bytes arrive, is limited by the
+// window: the peer has used the whole window and waits a round trip for more. Such a stream gets a
+// larger window, up to Config.MaxStreamWindow and the session's pool, but no more than a few times
+// the bytes read per round trip. Any surplus is returned at once, by withholding credit. A slowly
+// read stream keeps a small window on any path, because a larger window would only be a larger
+// buffer.
 //
-// All that windows have grown beyond Config.StreamWindow comes from one pool: the part of
-// the session's window that the windows of new streams do not need, and, of streams that this
-// side opens, the windows of half of the slots while nobody needs them. So streams that have
-// grown and are left unread cannot exhaust the session's window. Nor can they take the pool
-// from those that are read: the less is left of it, the smaller is the part of that which a
-// stream may have, see mostGivenLocked. A stream that has more because others have grown
-// since returns half of the difference each time that its window is used up. So n streams
-// that are read fast converge to equal windows, in whatever order they began.
+// All growth beyond Config.StreamWindow is charged to a single pool: the part of the session's
+// window not needed for the windows of new streams, plus, for streams opened by this side, the
+// windows of half of the slots while they are free. So unread streams with grown windows cannot
+// exhaust the session's window. Nor can they drain the pool for the streams being read: the less is
+// left in the pool, the smaller the part that a stream may have, see mostGivenLocked. A stream that
+// exceeds its part, after others have grown, returns half of the excess each time its window is
+// used up. So n fast-read streams converge to equal windows, whatever the order in which they
+// started.
 
-// How large a window has to be, in multiples of what the reader takes in a round trip. Credit
-// comes in quarters of a window, so that less than one and a third would be the bound.
+// The size of a window in multiples of the bytes read per round trip. Credit is granted in quarters
+// of a window, so any factor below one and a third would limit the throughput.
 const (
-	growBelow   = 1.5 // a window that is smaller grows
+	growBelow   = 1.5 // a smaller window grows
 	growTo      = 3
 	shrinkAbove = 2
 	shrinkTo    = 1.6
@@ -30,20 +29,19 @@ const (
 
 // A windowTuner grows the windows of streams. Guarded by Session.mu.
 type windowTuner struct {
-	limit int64         // for one stream, in bytes; 0 if windows do not grow
-	pool  int64         // bytes that may still be given; below 0 what slots have lent
-	rtt   time.Duration // the shortest round trip measured; 0 if none was
-	ping  uint32        // id of the PING that measures one; 0 if none is under way
-	sent  time.Time     // when it was queued
+	limit int64         // for a stream, in bytes; 0 if windows do not grow
+	pool  int64         // bytes available for growth; negative by the bytes lent by slots
+	rtt   time.Duration // the shortest measured round trip; 0 before the first
+	ping  uint32        // id of the PING that measures a round trip; 0 if none is pending
+	sent  time.Time     // when the PING was queued
 }
 
-// A windowEpoch is the time in which a stream uses its window up once. Guarded by
-// Session.mu.
+// A windowEpoch is the time in which a stream uses the window up once. Guarded by Session.mu.
 type windowEpoch struct {
 	began   time.Time
-	bytes   int64 // returned since then
-	given   int64 // what the window has from the pool, until the stream ends
-	surplus int64 // how much of that goes back, as credit that is not granted
+	bytes   int64 // returned since began
+	given   int64 // the pool's share of the window, until the stream ends
+	surplus int64 // part of given to return, by not granting credit
 }
 
 func (c *Config) newWindowTuner(v Version) windowTuner {
@@ -57,8 +55,8 @@ func (c *Config) newWindowTuner(v Version) windowTuner {
 	return t
 }
 
-// tuneLocked looks at a stream whose application has taken grant bytes more, and
-// returns what is to be granted instead.
+// tuneLocked adjusts the window of a stream after the application has read grant more bytes. It
+// returns the credit to grant instead of grant.
 func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
 	e := &st.epoch
 	if s.flow.tuner.limit == 0 {
@@ -80,14 +78,14 @@ func (s *Session) tuneLocked(st *Stream, grant int64) int64 {
 	return grant - less
 }
 
-// resizeLocked ends an epoch of a stream, and says how large its window should be: it returns
-// what is given now, or sets the surplus that is withheld.
+// resizeLocked ends an epoch of a stream and determines the best size of the window. It returns the
+// bytes to grant at once, or sets the surplus to withhold.
 func (s *Session) resizeLocked(st *Stream, size int64, now time.Time) (extra int64) {
 	t, e := &s.flow.tuner, &st.epoch
 	took := max(now.Sub(e.began), 1)
 	e.began, e.bytes, e.surplus = now, 0, 0
 	most := s.mostGivenLocked(e)
-	inTrip := float64(size) * float64(t.rtt) / float64(took) // bytes that the reader takes in a round trip
+	inTrip := float64(size) * float64(t.rtt) / float64(took) // bytes read per round trip
 	switch {
 	case e.given > most:
 		e.surplus = (e.given - most + 1) / 2
@@ -103,13 +101,13 @@ func (s *Session) resizeLocked(st *Stream, size int64, now time.Time) (extra int
 	return extra
 }
 
-// mostGivenLocked is how much a stream may have from the pool: half of what others have left
-// of it, and less in proportion to what they have taken. So the first one may have half of
-// the pool, and those that are left unread when they have grown leave something to many.
+// mostGivenLocked returns how much of the pool a stream may have: half of the bytes not used by
+// other streams, reduced in proportion to the bytes they use. So the first stream may have half of
+// the pool, and unread streams with grown windows leave room for many more.
 func (s *Session) mostGivenLocked(e *windowEpoch) int64 {
 	t := &s.flow.tuner
 	lent := s.lendableLocked() * int64(s.conf.StreamWindow)
-	spare := max(s.flow.spareLocked(), min(t.pool, 0)) // bytes that are kept unread take from the pool first
+	spare := max(s.flow.spareLocked(), min(t.pool, 0)) // unread bytes of ended streams are charged to the pool first
 	whole, left := s.conf.grants.pool+lent, spare+lent+e.given
 	if whole <= 0 || left <= 0 {
 		return 0
@@ -117,7 +115,7 @@ func (s *Session) mostGivenLocked(e *windowEpoch) int64 {
 	return int64(float64(left) / 2 * float64(left) / float64(whole))
 }
 
-// growLocked gives a stream's window bytes from the pool.
+// growLocked grows a stream's window by bytes from the pool.
 func (s *Session) growLocked(st *Stream, extra int64) {
 	s.flow.tuner.pool -= extra
 	st.epoch.given += extra
@@ -125,8 +123,8 @@ func (s *Session) growLocked(st *Stream, extra int64) {
 	st.in.resize(extra)
 }
 
-// lendableLocked is how many slots for streams of ours the pool may borrow the windows of:
-// half of them, as far as they are free, and none while somebody waits for one.
+// lendableLocked returns the number of slots for local streams whose windows the pool may borrow:
+// half of all slots, if they are free, and none while a request waits for a slot.
 func (s *Session) lendableLocked() int64 {
 	g := &s.conf.grants
 	if len(s.openers) > 0 && s.ourStreams < int(min(s.peerLimit, maxStreamID)) {
@@ -136,14 +134,13 @@ func (s *Session) lendableLocked() int64 {
 	return int64(max(min(g.lends, free), 0))
 }
 
-// lentSlotsLocked is how many slots the pool has borrowed.
+// lentSlotsLocked returns the number of slots borrowed by the pool.
 func (s *Session) lentSlotsLocked() int {
 	window := int64(s.conf.StreamWindow)
 	return int((max(-s.flow.tuner.pool, 0) + window - 1) / window)
 }
 
-// shrinkLocked returns bytes of a stream's window, which the peer is not granted again, to
-// the pool.
+// shrinkLocked returns bytes of a stream's window to the pool; the peer is not granted them again.
 func (s *Session) shrinkLocked(st *Stream, less int64) {
 	if less == 0 {
 		return
@@ -155,7 +152,7 @@ func (s *Session) shrinkLocked(st *Stream, less int64) {
 	s.sparedLocked(before)
 }
 
-// measureLocked sends a PING that measures a round trip, unless one is under way.
+// measureLocked sends a PING to measure a round trip, unless a measurement is pending.
 func (s *Session) measureLocked(now time.Time) {
 	t := &s.flow.tuner
 	if t.ping != 0 || s.end.err != nil || s.hushed() {
@@ -165,7 +162,7 @@ func (s *Session) measureLocked(now time.Time) {
 	s.sendPingLocked(t.ping)
 }
 
-// measuredLocked takes the echo of a PING.
+// measuredLocked processes the echo of a PING.
 func (s *Session) measuredLocked(id uint32) {
 	t := &s.flow.tuner
 	if id != t.ping || id == 0 {
@@ -179,8 +176,7 @@ func (s *Session) measuredLocked(id uint32) {
 	}
 }
 
-// settle tells the session that the application has read or discarded bytes, if the
-// session has to know.
+// settle notifies the session of bytes read or discarded by the application, if necessary.
 func (st *Stream) settle() {
 	if !st.settles.Load() {
 		return
@@ -191,8 +187,8 @@ func (st *Stream) settle() {
 	s.mu.Unlock()
 }
 
-// discard throws away what is unread and all that comes, and returns the session's
-// credit for it.
+// discard discards the unread bytes and all bytes that arrive later, and returns the session's
+// credit for them.
 func (st *Stream) discard() (dropped int64) {
 	dropped = st.in.discard()
 	st.settle()

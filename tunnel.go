@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// A tunnel is a stream of HTTP that carries bytes: behind a CONNECT, or behind an upgrade. It is
-// the Body of the client's answer, and the connection that a handler hijacks. The two directions
-// end as those of a RawStream: a FIN is the end of one, and a RST_STREAM cuts both off.
+// A tunnel is an HTTP stream that carries bytes, after a CONNECT or an upgrade. It is the Body of
+// the client's response, and the connection that a handler hijacks. The two directions end
+// independently, as with a RawStream: a FIN ends one direction, and a RST_STREAM ends both.
 //
-// All methods may be called by any number of goroutines at once.
+// All methods are safe for concurrent use.
 type tunnel struct {
 	st     *Stream
-	answer *textAnswer // what a handler writes before the bytes; nil on a client
+	answer *textAnswer // text written by a handler before the tunnel's bytes; nil on a client
 	closed atomic.Bool // Close has been called
 	abrupt atomic.Bool // Close resets the stream
 
-	watched atomic.Bool // the end of the request's context cuts the tunnel off, see watchUntilUse
-	unwatch func() bool // ends that
+	watched atomic.Bool // the end of the request's context resets the tunnel, see watchUntilUse
+	unwatch func() bool // stops the watch
 }
 
 var (
@@ -30,7 +30,7 @@ var (
 	_ io.ReaderFrom = (*tunnel)(nil)
 )
 
-// newTunnel makes a tunnel of a stream.
+// newTunnel makes a tunnel from a stream.
 func newTunnel(st *Stream) *tunnel {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
@@ -38,11 +38,11 @@ func newTunnel(st *Stream) *tunnel {
 	return &tunnel{st: st}
 }
 
-// watchUntilUse lets the end of the request's context, of which stop ends the watch, cut the
-// tunnel off until it is first used. As in net/http the context has no say any more behind the
-// answer 101. But a httputil.ReverseProxy that cannot hijack its client's connection drops the
-// tunnel without closing it, and the stream would take a slot of the session for ever. The context of a request
-// that a handler passes on ends with the handler.
+// watchUntilUse lets the end of the request's context reset the tunnel until it is first used; stop
+// ends the watch. As in net/http the context has no effect after the response 101. But an
+// httputil.ReverseProxy that cannot hijack the client's connection drops the tunnel without closing
+// it, and the stream would occupy a slot of the session forever. If a handler forwards a request,
+// the request's context ends with the handler.
 func (t *tunnel) watchUntilUse(ctx context.Context, stop func() bool) {
 	if ctx.Value(http.ServerContextKey) == nil {
 		stop()
@@ -52,15 +52,15 @@ func (t *tunnel) watchUntilUse(ctx context.Context, stop func() bool) {
 	t.watched.Store(true)
 }
 
-// use notes that the application uses the tunnel.
+// use records that the application uses the tunnel.
 func (t *tunnel) use() {
 	if t.watched.Load() && t.watched.Swap(false) {
 		t.unwatch()
 	}
 }
 
-// Read reads what the peer sends. It returns io.EOF behind the peer's FIN and never else; a
-// *TruncatedError if the stream was cut off; os.ErrDeadlineExceeded when the read deadline
+// Read reads bytes from the peer. It returns io.EOF after the peer's FIN and only then; a
+// *TruncatedError if the stream was reset or lost; os.ErrDeadlineExceeded when the read deadline
 // passes; and ErrStreamClosed, which matches net.ErrClosed, after Close.
 func (t *tunnel) Read(p []byte) (int, error) {
 	t.use()
@@ -70,8 +70,8 @@ func (t *tunnel) Read(p []byte) (int, error) {
 	return t.st.read(p)
 }
 
-// Write sends p and returns when all of it has been passed to the network, which may wait for
-// the peer's window. Its errors are those of RawStream.Write.
+// Write sends p and returns when all bytes have been passed to the network. It may block on the
+// peer's window. The errors are the same as of RawStream.Write.
 func (t *tunnel) Write(p []byte) (int, error) {
 	t.use()
 	switch {
@@ -83,22 +83,22 @@ func (t *tunnel) Write(p []byte) (int, error) {
 	return t.st.write(p, false)
 }
 
-// WriteTo writes what the peer sends to w, as it arrives. It holds a buffer only while there is
-// something to write.
+// WriteTo copies bytes from the peer to w as they arrive. It holds a buffer only while there is
+// data to write.
 func (t *tunnel) WriteTo(w io.Writer) (n int64, err error) {
 	t.use()
 	return t.st.writeTo(w, t)
 }
 
-// ReadFrom writes what src has, until it ends, through a pooled buffer.
+// ReadFrom sends the bytes of src until io.EOF, through a pooled buffer.
 func (t *tunnel) ReadFrom(src io.Reader) (n int64, err error) {
 	t.use()
 	return copyPooled(t, src)
 }
 
-// CloseWrite ends this direction: the peer reads io.EOF behind what has been written. It waits
-// for a Write that is under way. As with TCP it is no error that the peer has closed the
-// connection, nor that this direction has ended before.
+// CloseWrite ends this direction: the peer reads io.EOF after the bytes already written. CloseWrite
+// waits for a concurrent Write. As with TCP, it returns nil if the peer has closed the connection
+// or this direction has already ended.
 func (t *tunnel) CloseWrite() error {
 	t.use()
 	switch {
@@ -110,28 +110,29 @@ func (t *tunnel) CloseWrite() error {
 	}
 	err := t.st.finishWrite()
 	if err != nil && (t.closedByPeer() || t.st.finishes() || t.st.endReason() == ErrStreamClosed) {
-		return nil // the last of these is the end of both directions
+		return nil // the last condition is the end of both directions
 	}
 	return err
 }
 
-// closedByPeer reports whether the peer has ended both directions regularly: its FIN has come, and
-// then a RST_STREAM, which says that it does not read.
+// closedByPeer reports whether the peer has ended both directions regularly: it has sent a FIN, and
+// then a RST_STREAM because it does not read.
 func (t *tunnel) closedByPeer() bool {
 	reset, ok := t.st.endReason().(*StreamError)
 	return ok && reset.Remote && t.st.in.ending() == io.EOF
 }
 
-// SetLinger with 0 makes Close a reset, as that of a *net.TCPConn; other values have no effect.
+// SetLinger with 0 makes Close reset the stream, as with a *net.TCPConn; other values have no
+// effect.
 func (t *tunnel) SetLinger(sec int) error {
 	t.abrupt.Store(sec == 0)
 	return nil
 }
 
-// Close ends both directions: the peer reads what has been written and then io.EOF, and its
-// writes fail. What has arrived and is unread is discarded. A Write that is under way returns, as
-// with RawStream.Close, and makes it a reset if not all of it can be sent. So does an answer
-// that is not complete. Close does not wait for the network; a second one does nothing.
+// Close ends both directions: the peer reads the bytes already written and then io.EOF, and the
+// peer's writes fail. Unread bytes are discarded. A concurrent Write returns, as with
+// RawStream.Close; if not all of its bytes can be sent, Close resets the stream. An incomplete
+// response is reset, too. Close does not wait for the network; a second call does nothing.
 func (t *tunnel) Close() error {
 	t.use()
 	if t.closed.Swap(true) {
@@ -181,8 +182,8 @@ func (t *tunnel) SetDeadline(d time.Time) error {
 	return t.SetWriteDeadline(d)
 }
 
-// SetReadDeadline makes reads that wait at d or later fail with os.ErrDeadlineExceeded, those
-// that are under way too. The zero time means never. It fails with ErrStreamClosed after Close.
+// SetReadDeadline makes reads that block at d or later fail with os.ErrDeadlineExceeded, including
+// reads already blocked. The zero time means never. It fails with ErrStreamClosed after Close.
 func (t *tunnel) SetReadDeadline(d time.Time) error {
 	if t.closed.Load() {
 		return ErrStreamClosed
@@ -190,8 +191,8 @@ func (t *tunnel) SetReadDeadline(d time.Time) error {
 	return t.st.SetReadDeadline(d)
 }
 
-// SetWriteDeadline is SetReadDeadline for writes. A Write that fails so has sent as much as it
-// returns, and the tunnel stays usable.
+// SetWriteDeadline is SetReadDeadline for writes. After a timeout, Write returns the number of
+// bytes sent, and the tunnel stays usable.
 func (t *tunnel) SetWriteDeadline(d time.Time) error {
 	if t.closed.Load() {
 		return ErrStreamClosed

@@ -2,13 +2,13 @@ package spdy
 
 import "net/http"
 
-// This file is the client's side of tunnels: of requests that ask for an upgrade, and of a
-// CONNECT that Session.NewStreamProxy forwards.
+// This file is the client's side of tunnels: for upgrade requests, and for a CONNECT forwarded by
+// Session.NewStreamProxy.
 
-// settleTunnel finds out whether the request opens a tunnel. A request whose server takes no
-// upgrades is sent without, as RFC 9110 §7.8 allows.
+// settleTunnel determines whether the request opens a tunnel. If the server does not support
+// upgrades, the request is sent without the upgrade, as RFC 9110 §7.8 allows.
 func (u *upload) settleTunnel() (err error) {
-	if u.st.tunnel { // of (*Stream).Request
+	if u.st.tunnel { // from (*Stream).Request
 		u.asked.tunnel = true
 		return nil
 	}
@@ -19,7 +19,7 @@ func (u *upload) settleTunnel() (err error) {
 	return err
 }
 
-// upgrade returns the protocol that the request asks the server for, "" if none.
+// upgrade returns the protocol that the request asks to switch to, "" if none.
 func (u *upload) upgrade() string {
 	if !u.asked.tunnel {
 		return ""
@@ -27,7 +27,7 @@ func (u *upload) upgrade() string {
 	return upgradeOf(u.req)
 }
 
-// parseAnswer makes the response of a reply.
+// parseAnswer parses a SYN_REPLY into a response.
 func (u *upload) parseAnswer(reply HeaderBlock) (*http.Response, error) {
 	allowed := uint(responsePseudos)
 	if u.upgrade() != "" {
@@ -36,8 +36,8 @@ func (u *upload) parseAnswer(reply HeaderBlock) (*http.Response, error) {
 	return parseResponse(u.st.session.version, reply, u.req, allowed)
 }
 
-// tunnelled makes the stream the body of its answer, if that opens the tunnel which the request
-// asked for. Otherwise it returns nil.
+// tunnelled makes the stream the response body, if the response opens the requested tunnel.
+// Otherwise it returns nil.
 func (st *Stream) tunnelled(res *http.Response) *tunnel {
 	connected := res.Request.Method == http.MethodConnect && res.StatusCode/100 == 2
 	if !connected && res.StatusCode != http.StatusSwitchingProtocols {

@@ -14,28 +14,28 @@ import (
 	"time"
 )
 
-// This file is the server's side of tunnels. To a handler they look as over HTTP/1.1: it hijacks
-// the connection and writes its answer to it as text. A textAnswer turns the head of that text
-// into the SYN_REPLY.
+// This file is the server's side of tunnels. A handler sees a tunnel as over HTTP/1.1: it hijacks
+// the connection and writes the response as text. A textAnswer converts the head of that text into
+// the SYN_REPLY.
 
-// opensTunnel reports whether the handler of a request may hijack its stream.
+// opensTunnel reports whether the handler of a request may hijack the stream.
 func opensTunnel(req *http.Request, upgrades bool) bool {
 	return req.Method == http.MethodConnect || upgrades && req.Header["Upgrade"] != nil
 }
 
-// A tunnelWriter is the http.ResponseWriter of a request that may open a tunnel. It is a Stream
-// that can be hijacked.
+// A tunnelWriter is the http.ResponseWriter of a request that may open a tunnel: a Stream with a
+// Hijack method.
 type tunnelWriter struct{ *Stream }
 
 var _ http.Hijacker = tunnelWriter{}
 
-// Unwrap is for http.ResponseController.
+// Unwrap implements the interface for http.ResponseController.
 func (w tunnelWriter) Unwrap() http.ResponseWriter { return w.Stream }
 
-// Hijack gives the stream to the handler, as a connection on which an answer of HTTP/1.1 is
-// still to be written, unless WriteHeader has been called. Behind an answer that opens no tunnel the
-// rest of its body is to be written, in chunks if it has no Content-Length, as over HTTP/1.1: a handler
-// that hijacks and closes cuts it off. Deadlines that the server has set are taken away.
+// Hijack passes the stream to the handler, as a connection on which the handler must still write an
+// HTTP/1.1 response, unless WriteHeader has been called. After a response that opens no tunnel, the
+// handler writes the rest of the body, in chunks if there is no Content-Length, as over HTTP/1.1;
+// if the handler closes earlier, the body is truncated. Deadlines set by the server are cleared.
 func (w tunnelWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	st, x := w.Stream, w.Stream.http
 	x.turn.take(st.session)
@@ -51,7 +51,7 @@ func (w tunnelWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 			return nil, nil, err
 		}
 	}
-	if !x.turn.fate.CompareAndSwap(exchangeOpen, exchangeHijacked) { // while it was flushed
+	if !x.turn.fate.CompareAndSwap(exchangeOpen, exchangeHijacked) { // the exchange ended during the flush
 		return nil, nil, errHijackLate
 	}
 	if x.body != nil {
@@ -87,21 +87,21 @@ var (
 	errBadAnswer = errors.New("spdy: what was written to the hijacked connection is no answer of HTTP/1.1")
 )
 
-// A textAnswer is an answer of HTTP/1.1 that a handler writes to a hijacked connection.
+// A textAnswer is an HTTP/1.1 response that a handler writes to a hijacked connection.
 type textAnswer struct {
 	t      *tunnel
-	opened atomic.Bool // the answer has opened the tunnel: what follows are its bytes
+	opened atomic.Bool // the response has opened the tunnel: the tunnel's bytes follow
 
 	mu   sync.Mutex
-	head []byte    // of an answer, not complete
-	body *textBody // of an answer that opens no tunnel; nil before it
+	head []byte    // incomplete head of a response
+	body *textBody // body of a response that opens no tunnel; nil before the head
 }
 
-// write takes a part of the answer, and of the bytes behind it. When it returns, a reset does
-// not drop any more what it has taken.
+// write processes a part of the response and the bytes after it. After write returns, a reset no
+// longer drops the accepted bytes.
 func (a *textAnswer) write(p []byte) (int, error) {
 	st := a.t.st
-	if err := st.writeDeadline.Load().err(); err != nil { // before anything of p is taken
+	if err := st.writeDeadline.Load().err(); err != nil { // before any byte of p is accepted
 		return 0, err
 	}
 	rest, last, bad := a.take(p)
@@ -127,12 +127,12 @@ func (a *textAnswer) write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// awaitSent waits until the sender has taken the SYN_REPLY, if one is queued. A deadline that
-// passes is no error, since the SYN_REPLY cannot be withdrawn.
+// awaitSent waits until the sender has taken the SYN_REPLY, if one is queued. A timeout is not an
+// error, because the SYN_REPLY cannot be withdrawn.
 func (st *Stream) awaitSent() error {
 	err := st.takeTurn()
 	if err == nil {
-		defer st.passTurn() // others that write wait for the same bell
+		defer st.passTurn() // other writers wait for the same bell
 		err = st.awaitHeaders()
 	}
 	if isTimeout(err) {
@@ -141,7 +141,7 @@ func (st *Stream) awaitSent() error {
 	return err
 }
 
-// trailer returns the trailer of an answer that has come to its end, nil if it has none.
+// trailer returns the trailer of a complete response, nil if it has none.
 func (a *textAnswer) trailer(over bool) http.Header {
 	if !over {
 		return nil
@@ -151,8 +151,8 @@ func (a *textAnswer) trailer(over bool) http.Header {
 	return a.body.trailer
 }
 
-// take adds p to the head of the answer until that is complete. It returns the bytes behind the
-// head that are to be sent, also those before an error, and whether they end the answer.
+// take appends p to the head of the response until the head is complete. It returns the bytes to
+// send after the head, including bytes before an error, and whether they end the response.
 func (a *textAnswer) take(p []byte) (rest []byte, last bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -179,8 +179,8 @@ func (a *textAnswer) take(p []byte) (rest []byte, last bool, err error) {
 	return a.body.pass(p)
 }
 
-// headEnd returns where the head of a message ends, which the empty line belongs to, and -1 if it
-// does not. No end lies before from.
+// headEnd returns the index after the empty line that ends the head of a message, or -1 if the head
+// is incomplete. The head does not end before from.
 func headEnd(text []byte, from int) int {
 	for i := max(from, 0); i < len(text); i++ {
 		if text[i] != '\n' {
@@ -196,7 +196,7 @@ func headEnd(text []byte, from int) int {
 	return -1
 }
 
-// begin sends the SYN_REPLY of an answer with a head. Interim answers are swallowed (SPEC M11).
+// begin sends the SYN_REPLY for a complete head. Interim responses are discarded (SPEC M11).
 func (a *textAnswer) begin(head []byte) error {
 	st := a.t.st
 	req := st.http.req
@@ -236,16 +236,16 @@ func (a *textAnswer) begin(head []byte) error {
 	return nil
 }
 
-// appendTextBlock appends the block of an answer that opens no tunnel. Its headers are those
-// that net/http's client would have made of it.
+// appendTextBlock appends the header block of a response that opens no tunnel. It has the headers
+// that net/http's client would return.
 func appendTextBlock(dst []byte, v Version, res *http.Response) ([]byte, error) {
-	delete(res.Header, "Trailer") // left there if there are no chunks, and so no trailer
+	delete(res.Header, "Trailer") // left there without chunks, when there is no trailer
 	if len(res.Trailer) > 0 {
 		res.Header["Trailer"] = slices.Sorted(maps.Keys(res.Trailer))
 	}
 	w := beginNameValue(dst, v)
 	addResponse(&w, v, res.StatusCode, res.Header)
-	if res.StatusCode == http.StatusNotModified { // what net/http's server takes from handlers
+	if res.StatusCode == http.StatusNotModified { // headers that net/http's server accepts from handlers
 		for _, key := range []string{"Content-Length", "Content-Type"} {
 			if values := sendableValues(res.Header[key]); len(values) > 0 {
 				w.addValues(lowerName(key), values[:1])
@@ -259,8 +259,8 @@ func appendTextBlock(dst []byte, v Version, res *http.Response) ([]byte, error) 
 	return out, nil
 }
 
-// mayEnd reports whether the connection may end regularly: a tunnel always, an answer that opens
-// none if it is complete.
+// mayEnd reports whether the connection may end regularly: always for a tunnel, otherwise if the
+// response is complete.
 func (a *textAnswer) mayEnd() bool {
 	if a.opened.Load() {
 		return true

@@ -2,21 +2,21 @@ package spdy
 
 import "sync/atomic"
 
-// A turn orders goroutines that write the same thing. Whoever has it writes, and the others wait
-// for it.
+// A turn orders goroutines that write the same data. The holder of the turn writes, and the other
+// goroutines wait.
 type turn struct {
-	state atomic.Int32  // turnTaken if somebody has it, and turnQueued for each that waits
-	fate  atomic.Int32  // what has become of what is written, see exchange; 0 of a Stream
-	bell  chan struct{} // doorbell for whoever waits; made under Session.mu by the first who does
+	state atomic.Int32  // turnTaken if the turn is held, plus turnQueued for each waiting goroutine
+	fate  atomic.Int32  // the fate of the data, see exchange; 0 for a Stream
+	bell  chan struct{} // doorbell for waiting goroutines; made by the first of them under Session.mu
 }
 
-// What turn.state adds up.
+// The parts of turn.state.
 const (
 	turnTaken  = 1
 	turnQueued = 2
 )
 
-// try takes the turn if nobody has it.
+// try acquires the turn if it is free.
 func (t *turn) try() bool {
 	for {
 		state := t.state.Load()
@@ -29,8 +29,8 @@ func (t *turn) try() bool {
 	}
 }
 
-// take takes the turn, and waits for it however long that takes: whoever has it obeys the deadline
-// and the end of the stream.
+// take acquires the turn, and blocks until it is free: the holder obeys the deadline and the end of
+// the stream.
 func (t *turn) take(s *Session) {
 	if t.try() {
 		return
@@ -47,7 +47,7 @@ func (t *turn) take(s *Session) {
 	w.until(look(), look)
 }
 
-// queueUp makes sure that whoever passes the turn rings the bell that it returns.
+// queueUp returns a bell. Until leaveQueue is called, pass rings the bell.
 func (t *turn) queueUp(s *Session) (bell chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,10 +58,10 @@ func (t *turn) queueUp(s *Session) (bell chan struct{}) {
 	return t.bell
 }
 
-// leaveQueue is for whoever has the turn now, or does not wait any longer.
+// leaveQueue is called by a goroutine that has acquired the turn or stopped waiting.
 func (t *turn) leaveQueue() { t.state.Add(-turnQueued) }
 
-// pass gives the turn to the next.
+// pass releases the turn and wakes the next goroutine.
 func (t *turn) pass(s *Session) {
 	if t.state.Add(-turnTaken) == 0 {
 		return

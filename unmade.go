@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// This file is about misuse that can be told at once: zero values of types that only their
-// functions make, nil arguments, and requests on the end of a session that answers them.
+// This file reports misuse that can be detected at once: zero values of types with constructors,
+// nil arguments, and requests on the serving end of a session.
 
 var (
 	errUnmade       = errors.New("spdy: a zero Session or Stream; NewClientSession, NewServerSession, NewRawSession and Config make sessions, and sessions make streams")
@@ -21,8 +21,8 @@ var (
 	errServing      = errors.New("spdy: a request on the end of a session that serves requests; send it on the other end, or make the session with NewClientSession")
 )
 
-// made returns the session, or for a zero one an ended session in its place, whose calls all
-// fail. It is made for each call, since that is for mistakes only.
+// made returns the session, or for a zero Session an ended session on which all calls fail. It
+// makes a new ended session for each call, because only mistakes need it.
 func (s *Session) made() *Session {
 	if s.conn != nil {
 		return s
@@ -32,7 +32,7 @@ func (s *Session) made() *Session {
 	return dead
 }
 
-// made returns the stream, or for a zero one an ended stream in its place.
+// made returns the stream, or for a zero RawStream an ended stream.
 func (r *RawStream) made() *RawStream {
 	if r.st.session != nil {
 		return r
@@ -46,7 +46,7 @@ func (r *RawStream) made() *RawStream {
 	return dead
 }
 
-// unmade is the error of calls on a zero stream.
+// unmade returns the error of calls on a zero stream.
 func (st *Stream) unmade() error {
 	if st.session == nil {
 		return errUnmade
@@ -65,7 +65,7 @@ func (s *Session) checkAsks(req *http.Request) error {
 	return nil
 }
 
-// A noConn is the connection of a session that has none.
+// A noConn is the connection of a session without a connection.
 type noConn struct{}
 
 func (noConn) Read([]byte) (int, error)         { return 0, io.EOF }
@@ -77,7 +77,7 @@ func (noConn) SetDeadline(time.Time) error      { return net.ErrClosed }
 func (noConn) SetReadDeadline(time.Time) error  { return net.ErrClosed }
 func (noConn) SetWriteDeadline(time.Time) error { return net.ErrClosed }
 
-// A noAddr is the address of nothing.
+// A noAddr is the address of a noConn.
 type noAddr struct{}
 
 func (noAddr) Network() string { return "none" }

@@ -12,68 +12,64 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// This file is the server's half of the way in which Kubernetes, above all, gets from
-// HTTP/1.1 to SPDY: a request with "Upgrade: SPDY/3.1", the answer 101 Switching
-// Protocols, and frames from then on. What the streams carry is agreed on in the same
-// two messages. upgrade_dial.go is the client's half.
+// This file is the server's half of the upgrade from HTTP/1.1 to SPDY, used mainly by Kubernetes: a
+// request with "Upgrade: SPDY/3.1", the response 101 Switching Protocols, and frames from then on.
+// The same two messages negotiate the protocol of the streams. upgrade_dial.go is the client's
+// half.
 
-// UpgradeProtocol is what the header field Upgrade says in both messages.
+// UpgradeProtocol is the value of the header field Upgrade in request and response.
 const UpgradeProtocol = "SPDY/3.1"
 
-// The header fields of an upgrade that are not HTTP's own.
+// The header fields of an upgrade that HTTP does not define.
 const (
-	// HeaderStreamProtocol lists what the client can speak on the streams, the best
-	// first, on one line or several; in the answer it is what the server has chosen.
+	// HeaderStreamProtocol lists the client's stream protocols, the best first, on one line or
+	// several; in the response it is the server's choice.
 	HeaderStreamProtocol = "X-Stream-Protocol-Version"
 
-	// HeaderAcceptedStreamProtocols lists, one a line, what a server speaks that has
-	// refused an upgrade with 403 because the client offered nothing of it.
+	// HeaderAcceptedStreamProtocols lists, one per line, the stream protocols of a server that has
+	// refused an upgrade with 403 because the client offered none of them.
 	HeaderAcceptedStreamProtocols = "X-Accepted-Stream-Protocol-Versions"
 )
 
-// upgradeWrite is how long the answer 101 may take to be written.
+// upgradeWrite limits the time to write the response 101.
 const upgradeWrite = 10 * time.Second
 
-// An Upgrader is the server's end of an upgrade from HTTP/1.1 to SPDY/3.1, for use in
-// an http.Handler. The zero value is ready. Any number of goroutines may use it at
-// once; its fields must not be changed meanwhile.
+// An Upgrader is the server's end of an upgrade from HTTP/1.1 to SPDY/3.1, for use in an
+// http.Handler. The zero value is ready for use. It is safe for concurrent use; its fields must not
+// be changed while it is in use.
 type Upgrader struct {
-	// Config is for the sessions; nil means the defaults. Whatever its Version says,
-	// they speak SPDY/3.1. Peers of the kind of Kubernetes need
-	// FlowControlPeerUnaware.
+	// Config is the configuration of the sessions; nil means the defaults. The sessions speak
+	// SPDY/3.1, whatever the Version. Peers of Kubernetes and the like need FlowControlPeerUnaware.
 	Config *Config
 
-	// Protocols are the stream protocols that the server knows, compared byte by byte.
-	// The client's order decides. If there are none, the server does not ask for any
-	// and does not echo one.
+	// Protocols are the stream protocols of the server, compared byte by byte. The client's order
+	// decides. If there are none, the server neither requires nor echoes a protocol.
 	Protocols []string
 
-	// Detached leaves the sessions to the handler alone. By default they are the server's
-	// too, see TrackSession: when it shuts down it drains them, and Upgrade answers 503; when
-	// it is closed it ends them, unless it is an http.Server, which has to be closed with
-	// CloseServer for that.
+	// Detached leaves the sessions to the handler alone. By default they also belong to the server,
+	// see TrackSession: during a shutdown the server drains them, and Upgrade answers 503; a closed
+	// server ends them, except that an http.Server must be closed with CloseServer to do so.
 	Detached bool
 
-	// Refuse, if it is not nil, answers a request that is not upgraded, for example in the
-	// form in which the rest of a service reports errors. It gets the status and the reason
-	// in refusal, whose Header, the accepted stream protocols, is set in w. nil
-	// stands for a line of text. Refuse is not called when the 101 cannot be written.
+	// Refuse, if not nil, answers a request that is not upgraded, for example in the error format
+	// of the service. refusal has the status and the reason; refusal.Header, the accepted stream
+	// protocols, is already set in w. nil means a line of text. Refuse is not called if writing the
+	// 101 fails.
 	Refuse func(w http.ResponseWriter, r *http.Request, refusal *UpgradeError)
 }
 
-// Upgrade answers the request with 101 Switching Protocols and returns a raw session
-// on its connection, which belongs to the session from then on; call Serve to run it.
-// protocol is what was chosen for the streams. Header fields that w has go out with
-// the 101, except those that frame a message. Bytes that the client has sent behind
-// its request are the session's first. Nothing follows the 101 until they come: Go
-// clients are known to lose what does.
+// Upgrade answers the request with 101 Switching Protocols and returns a raw session on the
+// connection, which the session owns from then on; call Serve to run the session. protocol is the
+// negotiated stream protocol. Header fields of w are sent with the 101, except fields that frame a
+// message. The session begins with the bytes that the client has sent after the request. The server
+// sends nothing after the 101 until the client sends: some Go clients lose such bytes.
 //
-// A request that is no upgrade, that has a body or that did not come over HTTP/1.1 is
-// answered with 400, as is one without stream protocols if the server asks for them;
-// one that offers only unknown ones with 403, and with what is known; one that comes when
-// the server is shutting down with 503, unless the Upgrader is Detached, and so is one for which
-// the Pools of its Server have no room. Upgrade then
-// returns an *UpgradeError with the status, and the handler must not use w. Refuse can write that answer in another form.
+// Upgrade answers 400 to a request that is not an upgrade, has a body or did not arrive over
+// HTTP/1.1, and to a request without stream protocols if the server requires them; 403, with the
+// server's protocols, if all offered stream protocols are unknown; and 503 during a shutdown of the
+// server, unless the Upgrader is Detached, and if the Pools of the Server are full. Upgrade then
+// returns an *UpgradeError with the status, and the handler must not use w. Refuse can write the
+// response in another format.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, protocol string, err error) {
 	if r == nil || w == nil {
 		return nil, "", &UpgradeError{Reason: "the request", Err: errNoRequest}
@@ -120,7 +116,7 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, 
 	return s, protocol, nil
 }
 
-// upgradeConfig is a configuration, which may be nil, that speaks what was agreed on.
+// upgradeConfig returns a copy of a configuration, which may be nil, for SPDY/3.1.
 func upgradeConfig(c *Config) *Config {
 	var d Config
 	if c != nil {
@@ -130,13 +126,13 @@ func upgradeConfig(c *Config) *Config {
 	return &d
 }
 
-// peekAll returns what a reader has read ahead.
+// peekAll returns the bytes in a reader's buffer.
 func peekAll(r *bufio.Reader) []byte {
-	p, _ := r.Peek(r.Buffered()) // cannot fail: it is there
+	p, _ := r.Peek(r.Buffered()) // cannot fail: the bytes are buffered
 	return p
 }
 
-// negotiate finds out whether a request can be upgraded, and for which protocol.
+// negotiate determines whether a request can be upgraded, and the stream protocol.
 func (u *Upgrader) negotiate(r *http.Request) (protocol string, refusal *UpgradeError) {
 	refuse := func(status int, reason string) (string, *UpgradeError) {
 		return "", refuseUpgrade(r, status, reason)
@@ -179,8 +175,8 @@ func listValues(lines []string) (values []string) {
 	return values
 }
 
-// framing returns the names in a handler's header that an answer 101 must not repeat:
-// those of the connection, of the body, and of the upgrade itself.
+// framing returns the names in a handler's header that must not be in a 101 response: fields of the
+// connection, of the body, and of the upgrade itself.
 func framing(header http.Header) map[string]bool {
 	names := make(map[string]bool)
 	for name := range header {
@@ -194,8 +190,7 @@ func framing(header http.Header) map[string]bool {
 	return names
 }
 
-// switchProtocols writes the answer 101 and takes away the limits of time that the
-// http.Server has set.
+// switchProtocols writes the 101 response and clears the deadlines set by the http.Server.
 func switchProtocols(conn net.Conn, header http.Header, protocol string) error {
 	var answer strings.Builder
 	answer.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + UpgradeProtocol + "\r\n")
@@ -215,20 +210,20 @@ func switchProtocols(conn net.Conn, header http.Header, protocol string) error {
 	return conn.SetDeadline(time.Time{})
 }
 
-// An UpgradeError is why an upgrade came to nothing. The server's end has answered the
-// request with the status; the client's end tells what the server, or a proxy, has
-// answered, and follows no redirect.
+// An UpgradeError reports the failure of an upgrade. On the server it has the status of the
+// response already sent; on the client it has the response of the server or of a proxy. Redirects
+// are not followed.
 type UpgradeError struct {
-	URL        string      // what was asked for, without user and password
-	StatusCode int         // of the answer; 0 if there was none
+	URL        string      // the requested URL, without user and password
+	StatusCode int         // of the response; 0 if there was none
 	Status     string      // "403 Forbidden"
-	Header     http.Header // of the answer
-	Body       []byte      // of the answer, its first 64 KiB
-	Reason     string      // what was wrong, if the status does not say it
-	Err        error       // cause: a *ProxyError, an error of the network or of TLS, or the context's; may be nil
+	Header     http.Header // of the response
+	Body       []byte      // the first 64 KiB of the response body
+	Reason     string      // the reason, if the status does not contain it
+	Err        error       // cause: a *ProxyError, an error of the network, of TLS or of the context; may be nil
 }
 
-// Error says what was asked for and what came of it.
+// Error describes the request and the failure.
 func (e *UpgradeError) Error() string {
 	what := "spdy: upgrade of " + e.URL
 	if e.Status != "" && e.Err == nil {
@@ -240,7 +235,7 @@ func (e *UpgradeError) Error() string {
 // Unwrap returns the cause, if any.
 func (e *UpgradeError) Unwrap() error { return e.Err }
 
-// requestURL names a request.
+// requestURL returns the URL of a request, without user and password.
 func requestURL(r *http.Request) string {
 	if r.URL == nil {
 		return r.RequestURI

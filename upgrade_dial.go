@@ -14,65 +14,62 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// An UpgradeDialer is the client's end of an upgrade from HTTP/1.1 to SPDY/3.1. The
-// zero value is ready. Any number of goroutines may use it at once; its fields must not
-// be changed meanwhile.
+// An UpgradeDialer is the client's end of an upgrade from HTTP/1.1 to SPDY/3.1. The zero value is
+// ready for use. It is safe for concurrent use; its fields must not be changed while it is in use.
 type UpgradeDialer struct {
-	// Config is for the sessions; nil means the defaults. Whatever its Version says,
-	// they speak SPDY/3.1. Peers of the kind of Kubernetes need
-	// FlowControlPeerUnaware.
+	// Config is the configuration of the sessions; nil means the defaults. The sessions speak
+	// SPDY/3.1, whatever the Version. Peers of Kubernetes and the like need FlowControlPeerUnaware.
 	Config *Config
 
-	// Protocols are the stream protocols to offer, the best first. They follow those
-	// that Header offers.
+	// Protocols are the stream protocols to offer, the best first. They follow the protocols in
+	// Header.
 	Protocols []string
 
-	// Header goes out with the request: Authorization, for instance. Host replaces the
-	// URL's host there. What an upgrade needs is added.
+	// Header is sent with the request, for example Authorization. A Host field replaces the URL's
+	// host. The fields of the upgrade are added.
 	Header http.Header
 
-	// TLSClientConfig is for https, for the server and for proxies; nil means the
-	// defaults. ALPN offers http/1.1 alone, whatever it says. For a proxy, and if it
-	// has none, its ServerName is the host's name.
+	// TLSClientConfig is for https servers and https proxies; nil means the defaults. ALPN offers
+	// http/1.1 alone, whatever the NextProtos. For a proxy, and if it is empty, ServerName is the
+	// name of the host.
 	TLSClientConfig *tls.Config
 
-	// DialContext opens the TCP connections; nil means that of a net.Dialer. A call that has not
-	// returned 100 milliseconds after the end of its context is left to itself; a connection
-	// that it returns later is closed.
+	// DialContext opens the TCP connections; nil means a net.Dialer. A call that has not returned
+	// 100 milliseconds after the end of the context is abandoned; a connection returned later is
+	// closed.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Proxy says which proxy to use for the request: its URL has the scheme http,
-	// https, socks5 or socks5h, and maybe a user and a password. nil, and a nil URL,
-	// mean none. http.ProxyFromEnvironment does what most programs do.
+	// Proxy returns the URL of the proxy for the request: the scheme is http, https, socks5 or
+	// socks5h, and it may have a user and a password. nil, and a nil URL, mean no proxy. Most
+	// programs use http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// ProxyConnectHeader goes out with the CONNECT to an HTTP proxy. Its Proxy-Authorization is
-	// replaced if the proxy's URL has a user.
+	// ProxyConnectHeader is sent with the CONNECT to an HTTP proxy. A user in the proxy's URL
+	// replaces the Proxy-Authorization field.
 	ProxyConnectHeader http.Header
 }
 
-// Dial asks the server for an upgrade and returns a raw session on the connection; call
-// Serve to run it. The method is POST or GET for Kubernetes, the URL is one of http or
-// https; a user and a password in it are sent as basic authentication unless Header has
-// another one. protocol is what the server has chosen for the streams: one of those
-// that were offered, or none, which old servers mean by not saying.
+// Dial requests an upgrade and returns a raw session on the connection; call Serve to run the
+// session. The method is POST or GET for Kubernetes, the scheme of the URL http or https. A user
+// and a password in the URL are sent as basic authentication unless Header has an Authorization
+// field. protocol is the stream protocol chosen by the server: one of the offered protocols, or "",
+// because old servers omit the field.
 //
-// The context limits all of it and nothing afterwards. Without an earlier end a connection
-// that DialContext does not make may take 30 seconds, a TLS handshake ten, and a proxy a
-// minute to make a tunnel. Every failure is an
-// *UpgradeError and leaves no connection behind. A redirect is a failure too: its
-// Location is in the Header of the error.
+// The context limits the whole of Dial and nothing afterwards. Apart from it, a connection has 30
+// seconds, unless DialContext opens it; a TLS handshake has ten seconds, and a proxy a minute to
+// open a tunnel. Every failure is an *UpgradeError and closes the connection. A redirect is a
+// failure too: the Location is in the Header of the error.
 func (d *UpgradeDialer) Dial(ctx context.Context, method, rawURL string) (s *Session, protocol string, err error) {
 	s, res, err := d.DialResponse(ctx, method, rawURL)
 	if err != nil {
 		return nil, "", err
 	}
-	return s, strings.Join(listValues(res.Header[HeaderStreamProtocol]), ""), nil // one at most, see switched
+	return s, strings.Join(listValues(res.Header[HeaderStreamProtocol]), ""), nil // at most one, see switched
 }
 
-// DialResponse is Dial for a program that needs the header fields of the server's answer 101,
-// where Upgrader and others put more than the protocol of the streams, which is
-// HeaderStreamProtocol there. The answer has no body, and its Request is the one that was sent.
+// DialResponse is Dial for a program that needs the header fields of the server's 101 response.
+// Upgrader and other servers send more fields than the stream protocol, which is in
+// HeaderStreamProtocol. The response has no body, and its Request is the request that was sent.
 func (d *UpgradeDialer) DialResponse(ctx context.Context, method, rawURL string) (*Session, *http.Response, error) {
 	req, err := d.request(ctx, method, rawURL)
 	if err != nil {
@@ -88,7 +85,7 @@ func (d *UpgradeDialer) DialResponse(ctx context.Context, method, rawURL string)
 	return upgradeConfig(d.Config).RawSession(conn, true), res, nil
 }
 
-// publicURL is a URL that may not be one, without user and password.
+// publicURL removes user and password from a URL, which may be invalid.
 func publicURL(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -98,11 +95,11 @@ func publicURL(rawURL string) string {
 	return u.String()
 }
 
-// request makes the request to upgrade.
+// request makes the upgrade request.
 func (d *UpgradeDialer) request(ctx context.Context, method, rawURL string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, rawURL, nil)
 	if err != nil {
-		var parse *url.Error // quotes the URL, password included
+		var parse *url.Error // the error quotes the URL, including the password
 		if errors.As(err, &parse) {
 			err = parse.Err
 		}
@@ -135,7 +132,7 @@ func (d *UpgradeDialer) request(ctx context.Context, method, rawURL string) (*ht
 	return req, nil
 }
 
-// connect dials, through a proxy if one is configured, and has the connection upgraded.
+// connect dials, through a proxy if one is configured, and upgrades the connection.
 func (d *UpgradeDialer) connect(ctx context.Context, req *http.Request) (conn net.Conn, res *http.Response, err error) {
 	port := "80"
 	if req.URL.Scheme == "https" {
@@ -179,13 +176,13 @@ func (d *UpgradeDialer) connect(ctx context.Context, req *http.Request) (conn ne
 		}
 		return nil, nil, err
 	}
-	res.Body = http.NoBody // what follows is the session's
+	res.Body = http.NoBody // the bytes that follow belong to the session
 	res.TLS = connectionState(conn)
 	return withReadAhead(conn, rest), res, nil
 }
 
-// hook is DialContext, which may return neither a connection nor an error, or not heed its context;
-// nil if there is none.
+// hook returns a safe DialContext, nil if there is none: DialContext may return neither a
+// connection nor an error, or ignore the context.
 func (d *UpgradeDialer) hook() dialFunc {
 	if d.DialContext == nil {
 		return nil
@@ -196,7 +193,7 @@ func (d *UpgradeDialer) hook() dialFunc {
 	}
 }
 
-// proxyTLS is the configuration for proxies: that for servers, whose name is another.
+// proxyTLS returns the TLS configuration for proxies: the server's without the ServerName.
 func (d *UpgradeDialer) proxyTLS() *tls.Config {
 	if d.TLSClientConfig == nil {
 		return nil
@@ -206,7 +203,7 @@ func (d *UpgradeDialer) proxyTLS() *tls.Config {
 	return c
 }
 
-// switched says why the answer is no upgrade to what was offered, nil if it is.
+// switched reports why the response does not accept the upgrade as offered, nil if it does.
 func switched(req *http.Request, res *http.Response) error {
 	refused := &UpgradeError{
 		URL: requestURL(req), StatusCode: res.StatusCode, Status: res.Status, Header: res.Header,
@@ -234,7 +231,7 @@ func switched(req *http.Request, res *http.Response) error {
 	return nil
 }
 
-// upgradeFailure makes an *UpgradeError of every failure.
+// upgradeFailure converts every failure to an *UpgradeError.
 func upgradeFailure(req *http.Request, err error) *UpgradeError {
 	var refused *UpgradeError
 	if errors.As(err, &refused) {

@@ -9,26 +9,25 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// This file negotiates upgrades inside a session, and converts requests for them. A request
-// with "Upgrade: websocket" goes out as RFC 8441 has it for HTTP/2: by the method CONNECT, with
-// the protocol in a pseudo header. A server grants it by a SYN_REPLY with the same pseudo
-// header, upon which the stream carries the bytes of the protocol. docs/upgrades.md has the
-// details.
+// This file negotiates upgrades inside a session, and converts requests for them. A request with
+// "Upgrade: websocket" is sent as in RFC 8441 for HTTP/2: with the method CONNECT and the protocol
+// in a pseudo header. A server accepts with a SYN_REPLY that has the same pseudo header; from then
+// on the stream carries the bytes of the protocol. docs/upgrades.md has the details.
 
-// upgradeTerms are what the two ends of a session have said of upgrades, as bits.
+// upgradeTerms is the state of the negotiation of upgrades on a session, as bits.
 type upgradeTerms uint8
 
 const (
 	upgradesAsked   upgradeTerms = 1 << iota // the client has sent SettingUpgrades
-	upgradesTaken                            // the server has sent it in reply
+	upgradesTaken                            // the server has sent SettingUpgrades in reply
 	upgradesUnknown                          // the client knows that the server has not replied
 )
 
 func (t upgradeTerms) has(bit upgradeTerms) bool { return t&bit != 0 }
 
-// hearUpgrades takes the peer's SettingUpgrades. A server replies once, to a client that asks:
-// clients of others would not ignore an unknown setting (SPEC T5). Nothing about the setting is
-// kept for other sessions.
+// hearUpgrades processes the peer's SettingUpgrades. A server replies once, to a client that asks:
+// clients of other libraries would not ignore an unknown setting (SPEC T5). The setting is not kept
+// for other sessions.
 func (s *Session) hearUpgrades(e Setting) {
 	_, serves := s.app.(*httpServerApp)
 	s.mu.Lock()
@@ -51,15 +50,14 @@ func appendUpgradesSetting(dst []byte, v Version) []byte {
 	return appendSettings(dst, v, 0, []Setting{{ID: SettingUpgrades, Value: 1}})
 }
 
-// upgradeWait is how long the first requests for an upgrade wait for what the server says of it.
-// Paths on which that takes longer, and servers that answer no PING, are as if the server
-// took no upgrades; it may still say that it does.
+// upgradeWait limits the time the first upgrade requests wait for the server's SettingUpgrades. A
+// slow path, or a server that answers no PING, counts as a server without upgrades; the setting may
+// still arrive later.
 const upgradeWait = time.Second
 
-// takesUpgrades reports whether the server takes upgrades. The first calls of a session ask: by
-// the setting and a PING behind it, since a server that knows the setting replies before it
-// answers the PING. A server that has said nothing for upgradeWait gets the requests without the
-// upgrade.
+// takesUpgrades reports whether the server accepts upgrades. The first calls on a session send the
+// setting followed by a PING: a server that knows the setting replies before it answers the PING.
+// If the server has not replied after upgradeWait, requests are sent without the upgrade.
 func (s *Session) takesUpgrades(ctx context.Context) (bool, error) {
 	if _, ok := s.app.(*httpClientApp); !ok || !s.client || s.conf.DisableUpgrades {
 		return false, nil
@@ -100,9 +98,9 @@ func (s *Session) takesUpgrades(ctx context.Context) (bool, error) {
 	return s.upgrades.has(upgradesTaken), nil
 }
 
-// upgradeOf returns the protocols that a request asks to switch to, as in its header Upgrade;
-// "" if it asks for none, or in a way that an extended CONNECT cannot express. An upgrade to
-// HTTP/2 without TLS counts as none: the requests in it would pass the proxies on the way unseen.
+// upgradeOf returns the protocols that a request asks to switch to, as in the header Upgrade; "" if
+// it asks for none, or in a way that an extended CONNECT cannot express. An upgrade to HTTP/2
+// without TLS counts as none: proxies on the path would not see the requests in it.
 func upgradeOf(req *http.Request) string {
 	if req.Body != nil && req.Body != http.NoBody {
 		return ""
@@ -110,8 +108,8 @@ func upgradeOf(req *http.Request) string {
 	return upgradeIn(req)
 }
 
-// upgradeIn is upgradeOf for a request that is known to have no body, whatever its Body is:
-// http.MaxBytesHandler and its like wrap http.NoBody too.
+// upgradeIn is upgradeOf for a request known to have no body, whatever the Body is:
+// http.MaxBytesHandler and similar handlers wrap http.NoBody too.
 func upgradeIn(req *http.Request) string {
 	values := req.Header["Upgrade"]
 	if len(values) == 0 || !httpguts.HeaderValuesContainsToken(req.Header["Connection"], "upgrade") || !mayUpgrade(req.Method) {
@@ -123,7 +121,7 @@ func upgradeIn(req *http.Request) string {
 	return ""
 }
 
-// offers reports whether a protocol is among those of an Upgrade.
+// offers reports whether a protocol is among the protocols of an Upgrade.
 func offers(protocols, protocol string) bool {
 	for p := range strings.SplitSeq(protocols, ",") {
 		if strings.EqualFold(strings.TrimSpace(p), protocol) {
@@ -133,7 +131,7 @@ func offers(protocols, protocol string) bool {
 	return false
 }
 
-// offersAll reports whether all of some protocols are among those of an Upgrade (RFC 9110 §7.8).
+// offersAll reports whether all of some are among the protocols of an Upgrade (RFC 9110 §7.8).
 func offersAll(protocols, some string) bool {
 	for p := range strings.SplitSeq(some, ",") {
 		if !offers(protocols, strings.TrimSpace(p)) {
@@ -143,8 +141,8 @@ func offersAll(protocols, some string) bool {
 	return true
 }
 
-// mayUpgrade reports whether a request with the method can ask for an upgrade. CONNECT has
-// another meaning, and the answer to HEAD ends with its headers.
+// mayUpgrade reports whether a request with the method can ask for an upgrade. CONNECT has another
+// meaning, and the response to HEAD ends with the headers.
 func mayUpgrade(method string) bool { return method != http.MethodConnect && method != http.MethodHead }
 
 // validProtocol reports whether a value of Upgrade is printable ASCII.
@@ -166,8 +164,8 @@ func addUpgrade(w *nameValueWriter, v Version, method, protocol string) {
 	}
 }
 
-// method returns the method of a request: that of an extended CONNECT is the one that it
-// stands for.
+// method returns the method of a request; for an extended CONNECT, the method of the upgrade
+// request.
 func (m *parsedMessage) method() string {
 	switch {
 	case !m.has(pseudoProtocol):
@@ -178,8 +176,8 @@ func (m *parsedMessage) method() string {
 	return http.MethodGet
 }
 
-// checkUpgrade returns what is wrong with the pseudo headers of an extended CONNECT, "" if
-// nothing, or if the request is none.
+// checkUpgrade describes a fault in the pseudo headers of an extended CONNECT. It returns "" if
+// there is none, or if the request is not an extended CONNECT.
 func (m *parsedMessage) checkUpgrade() string {
 	switch {
 	case !m.has(pseudoProtocol) && !m.has(pseudoUpgradeMethod):
@@ -198,8 +196,8 @@ func (m *parsedMessage) checkUpgrade() string {
 	return ""
 }
 
-// asksUpgrade completes a request for an upgrade: it looks like that of HTTP/1.1, and its body
-// is empty, since the bytes of the stream are those of the new protocol.
+// asksUpgrade completes an upgrade request: the request looks as in HTTP/1.1, and the body is
+// empty, because the bytes of the stream belong to the new protocol.
 func (m *parsedMessage) asksUpgrade(req *http.Request) error {
 	if req.ContentLength > 0 || len(req.Trailer) > 0 {
 		return badRequest("a request to upgrade with a body")
@@ -210,8 +208,8 @@ func (m *parsedMessage) asksUpgrade(req *http.Request) error {
 	return nil
 }
 
-// appendSwitchBlock appends the block of an answer that grants an upgrade. The status is that of
-// a CONNECT that succeeds: 101 is an interim status, which SPDY cannot express (SPEC M11).
+// appendSwitchBlock appends the header block of a response that accepts an upgrade. The status is
+// 200, as for a successful CONNECT: 101 is an interim status, which SPDY cannot express (SPEC M11).
 func appendSwitchBlock(dst []byte, v Version, protocol string, h http.Header) ([]byte, error) {
 	w := beginNameValue(dst, v)
 	w.add(pseudoProtocol.name(v), protocol)
@@ -223,8 +221,8 @@ func appendSwitchBlock(dst []byte, v Version, protocol string, h http.Header) ([
 	return out, nil
 }
 
-// withoutLength returns h without the headers about a body, which an answer that opens a tunnel
-// does not have (RFC 9110 §9.3.6): h itself if there are none.
+// withoutLength returns h without the headers about a body, which are absent from a response that
+// opens a tunnel (RFC 9110 §9.3.6). It returns h itself if there are none.
 func withoutLength(h http.Header) http.Header {
 	if headerValues(h, "content-length") == nil && headerValues(h, "trailer") == nil {
 		return h
@@ -238,8 +236,8 @@ func withoutLength(h http.Header) http.Header {
 	return out
 }
 
-// switched returns the answer 101 that net/http's client would give its caller, if res, which
-// has the pseudo headers of m, grants an upgrade.
+// switched converts res to the 101 response that net/http's client would return, if res, with the
+// pseudo headers of m, accepts an upgrade. It reports whether it has.
 func (m *parsedMessage) switched(res *http.Response) bool {
 	protocol := m.pseudo[pseudoProtocol]
 	if res.StatusCode != http.StatusOK || !validProtocol(protocol) {

@@ -1,17 +1,16 @@
 package spdy
 
-// An uploadBuffer passes the body of a request to the sender. A body may return few bytes from
-// each Read. If the sender had to take these before the next Read, the stream would have few
-// bytes in each of its turns, and less than its share of the connection. So the body is read on,
-// into the same buffer, while the sender has not taken the loan, and the loan grows. No bytes
-// are held back for that: the sender may take the loan at any time. Owned by the goroutine that
-// reads the body.
+// An uploadBuffer passes the body of a request to the sender. Each Read of a body may return few
+// bytes. If the sender had to take these bytes before the next Read, the stream would send few
+// bytes in each of its turns, and get less than its share of the connection. So reads continue into
+// the same buffer until the sender takes the loan, and the loan grows. No bytes are delayed: the
+// sender may take the loan at any time. Owned by the goroutine that reads the body.
 type uploadBuffer struct {
 	st      *Stream
-	parcel  *[]byte // nil before the first Read, and if the sender has it
+	parcel  *[]byte // nil before the first Read, and while the sender owns it
 	filled  int     // bytes of the body in parcelRoom(parcel); the loan is the last part of them
-	offered bool    // the loan is in the parcel, and the sender may take that
-	turn    bool    // this goroutine has the stream's turn to write, and may have lent bytes
+	offered bool    // the loan is in the parcel, and the sender may take the parcel
+	turn    bool    // this goroutine holds the stream's write turn, and may have lent bytes
 }
 
 // space returns the room for the next Read, leastParcel bytes or more.
@@ -22,10 +21,10 @@ func (b *uploadBuffer) space() []byte {
 	return parcelRoom(b.parcel)[b.filled:]
 }
 
-// put lends the first n bytes of space, and the FIN behind them if fin is set. It waits until the
-// sender has taken all that is lent if last is set, and also if nothing would be gained by a Read
-// before that: n bytes make a turn by themselves, or space would be too short. With a write
-// deadline it always waits, because a Read does not notice that the deadline passes.
+// put lends the first n bytes of space, followed by the FIN if fin is set. If last is set, put
+// waits until the sender has taken all lent bytes. It also waits if a Read before that would gain
+// nothing: n bytes fill a turn, or space would be too short. With a write deadline put always
+// waits, because a Read does not notice that the deadline passes.
 func (b *uploadBuffer) put(n int, fin, last bool) error {
 	b.filled += n
 	full := n >= leastParcel || len(b.space()) < leastParcel
@@ -41,8 +40,8 @@ func (b *uploadBuffer) put(n int, fin, last bool) error {
 	return b.flush()
 }
 
-// lend adds n bytes to the loan. With final set no others follow before the sender has taken
-// the loan, so the sender may take the parcel as well.
+// lend adds n bytes to the loan. If final is set, no bytes follow before the sender has taken the
+// loan, so the sender may take the parcel as well.
 func (b *uploadBuffer) lend(n int, fin, final bool) error {
 	st := b.st
 	if !b.turn {
@@ -65,13 +64,13 @@ func (b *uploadBuffer) lend(n int, fin, final bool) error {
 	}
 	s.sched.place(st)
 	s.mu.Unlock()
-	if left == 0 { // else the sender knows of the stream
+	if left == 0 { // otherwise the sender already knows of the stream
 		s.ring()
 	}
 	return nil
 }
 
-// flush waits until the sender has taken all that is lent. The buffer is empty afterwards.
+// flush waits until the sender has taken all lent bytes. The buffer is empty afterwards.
 func (b *uploadBuffer) flush() (err error) {
 	if b.filled > 0 {
 		_, err = b.st.awaitLoan()
@@ -81,8 +80,8 @@ func (b *uploadBuffer) flush() (err error) {
 	return err
 }
 
-// settle withdraws what is left of the loan, if the wait for the sender has not, finds out who
-// has the parcel, and passes the turn.
+// settle withdraws the rest of the loan, if the wait for the sender has not, determines the owner
+// of the parcel, and passes the turn.
 func (b *uploadBuffer) settle() {
 	if !b.turn {
 		return
@@ -101,8 +100,8 @@ func (b *uploadBuffer) settle() {
 	st.passTurn()
 }
 
-// release gives the buffer back. It also runs if a Read ends its goroutine: nothing may stay
-// lent of a buffer that is about to have other bytes in it.
+// release returns the parcel to the pool. It also runs if a Read ends the goroutine: no lent bytes
+// may remain in a buffer that is about to be reused.
 func (b *uploadBuffer) release() {
 	b.settle()
 	if b.parcel != nil {

@@ -2,9 +2,9 @@ package spdy
 
 import "fmt"
 
-// Version is a dialect of the SPDY protocol. SPDY/3 and SPDY/3.1 carry the same
-// version number on the wire (SPEC §1.1) and differ in flow control only, so a
-// session has to be told which of the two it speaks.
+// Version is a dialect of the SPDY protocol. SPDY/3 and SPDY/3.1 have the same version number on
+// the wire (SPEC §1.1) and differ in flow control only, so the application must specify the dialect
+// of a session.
 type Version uint8
 
 // The dialects of SPDY.
@@ -27,7 +27,7 @@ func (v Version) String() string {
 	return fmt.Sprintf("spdy/unknown(%d)", uint8(v))
 }
 
-// wire is the number in the version field of control frames.
+// wire returns the number in the version field of control frames.
 func (v Version) wire() uint16 {
 	if v == SPDY2 {
 		return 2

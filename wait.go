@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// This file holds the one wait of the library. house_test.go names the few files with other
-// waits, which wait for a latch and for nothing else. No wake-up is lost, by the order of the
-// steps:
+// This file holds the only wait of the library. house_test.go lists the few files with other waits,
+// which wait for a latch only. No wake-up is lost, because of the order of the steps:
 //
 //	the waiter                             the setter
 //	  looks at the state; if it finds        changes the state, or stores a deadline
@@ -17,8 +16,8 @@ import (
 //	  sleeps until the bell, the deadline,
 //	  or the end
 //
-// The look finds a change before it; a later change finds the bell. The load finds a deadline
-// that was stored before it; the setter of a later one finds the bell.
+// The look finds an earlier change; a later change finds the bell. The load finds a deadline stored
+// earlier; the setter of a later deadline finds the bell.
 
 // A wait names the events that end a sleep besides the bell. Fields that are nil end none.
 type wait struct {
@@ -27,8 +26,8 @@ type wait struct {
 	over  <-chan struct{} // the latch of a context, or another one
 	clock <-chan time.Time
 
-	// crowd counts the goroutines that wait for the same bell, if the first deadline may be
-	// set while several do: the setter's ring reaches one of them, see until.
+	// crowd counts the goroutines that wait for the same bell, if the first deadline may be set
+	// while several do: the setter's ring reaches a single goroutine, see until.
 	crowd *atomic.Int32
 }
 
@@ -49,13 +48,13 @@ const (
 )
 
 // until sleeps until look returns nil. look returns the bell of the next change if the wait
-// goes on, and nil if it is over: a passed limit, a closed end and a closed over end it too. bell
-// is the result of a first look, by the caller. The clock is for sleep only.
+// continues, and nil if it is over: a passed limit, a closed end and a closed over end the wait
+// too. bell is the result of a first look by the caller. The clock is for sleep only.
 //
 // Several goroutines may share a bell, and a ring wakes one of them. So look rings again if it
-// leaves bytes, headers or an end to the others. A first deadline is different: look cannot
-// tell whether the others have loaded it. So each goroutine that leaves a crowd rings for the
-// rest.
+// leaves bytes, headers or an end to other goroutines. A first deadline is different: look cannot
+// determine whether the other goroutines have loaded the deadline. So each goroutine that leaves a
+// crowd rings for the rest.
 func (w *wait) until(bell chan struct{}, look func() (bell chan struct{})) {
 	if bell == nil {
 		return

@@ -2,14 +2,12 @@ package spdy
 
 import "fmt"
 
-// This file says which windows and how many streams a session grants. Together they add
-// up to no more than Config.SessionWindow, so that streams which nobody reads never stop
-// the others: each stream that may be open has its window, and what windows grow by comes
-// from a pool of its own.
+// This file computes the windows and the number of streams that a session grants. Their sum is at
+// most Config.SessionWindow, so unread streams never block other streams: each stream that may be
+// open has a reserved window, and windows grow from a separate pool.
 
-// A ConfigError reports two fields of a Config that were both set and contradict each
-// other. A session with such a Config does not run: Serve, RoundTrip, and functions that
-// make sessions and return an error return it.
+// A ConfigError reports two set fields of a Config that contradict each other. A session with such
+// a Config does not run: Serve, RoundTrip, and constructors with an error result return the error.
 type ConfigError struct {
 	Field, Other string // names of the fields
 	Reason       string // the contradiction, in words
@@ -20,30 +18,30 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("spdy: Config.%s and Config.%s contradict each other: %s", e.Field, e.Other, e.Reason)
 }
 
-// The defaults of Config that are about windows, in bytes.
+// The default windows of Config, in bytes.
 const (
 	defaultStreamWindow    = 256 << 10
 	defaultMaxStreamWindow = 16 << 20
 )
 
-// grants is the part of a Config that follows from others, see Config.deriveWindows.
+// grants is the part of a Config that is derived from other fields, see Config.deriveWindows.
 type grants struct {
 	opens int   // streams that this side may have open itself
-	lends int   // how many of these, while they are not open, lend their windows to the pool
-	pool  int64 // bytes by which the windows of all streams together may grow, and what ended streams have left unread
+	lends int   // slots of these streams that lend their windows to the pool while free
+	pool  int64 // limit, in bytes, of the growth of all windows plus the unread bytes of ended streams
 }
 
-// A sending says on which streams the peer of a session sends DATA: on those that it
-// opens, and on those that we open; and whether they are raw.
+// A sending describes on which streams the peer of a session sends DATA: on streams opened by the
+// peer, and on streams opened by us; and whether the streams are raw.
 type sending struct{ theirs, ours, raw bool }
 
-// Who sends on the streams of HTTP sessions without pushes, and of raw ones.
+// The senders of DATA in HTTP sessions without pushes, and in raw sessions.
 var (
 	httpSending = sending{theirs: true}
 	rawSending  = sending{theirs: true, ours: true, raw: true}
 )
 
-// kinds is the number of kinds of streams that the session window has to cover.
+// kinds returns the number of kinds of streams that the session window must cover.
 func (d sending) kinds() int64 {
 	if d.theirs && d.ours {
 		return 2
@@ -51,7 +49,7 @@ func (d sending) kinds() int64 {
 	return 1
 }
 
-// receives says on which streams of an application the peer sends DATA.
+// receives returns the streams of an application on which the peer sends DATA.
 func receives(app application) sending {
 	switch app := app.(type) {
 	case *acceptQueue:
@@ -62,16 +60,16 @@ func receives(app application) sending {
 	return httpSending // pushes are one-way
 }
 
-// unaware reports whether a session with such streams has a peer that may do no flow control.
+// unaware reports whether a session with such streams has a peer that may ignore flow control.
 func (c *Config) unaware(d sending) bool { return d.raw && c.FlowControl == FlowControlPeerUnaware }
 
-// clientSending is receives for a client of HTTP with this configuration.
+// clientSending is receives for an HTTP client with this configuration.
 func (c *Config) clientSending() sending {
 	return sending{theirs: c != nil && c.AcceptPush != nil, ours: true}
 }
 
-// check reports fields that contradict each other. Fields that are not set never do. A
-// session with streams of both sides needs the window of one of each at least.
+// check reports fields that contradict each other. Unset fields never do. A session with DATA on
+// streams of both sides needs at least a window for one stream of each side.
 func (c *Config) check(d sending) error {
 	if c == nil || c.unaware(d) {
 		return nil // UnreadBudget takes precedence there
@@ -100,11 +98,11 @@ func (c *Config) check(d sending) error {
 	case c.StreamWindow > 0:
 		return &ConfigError{"MaxConcurrentStreams", "StreamWindow", reason + ", more than 2^31-1"}
 	}
-	return nil // as many streams are granted as a session can cover
+	return nil // the number of streams is limited to the session's window
 }
 
-// tooNarrow is the error if one stream of each kind needs more than the session has, nil
-// if only one field says so: that has a narrower range then.
+// tooNarrow returns the error if a stream of each kind needs more than the session's window. It
+// returns nil if a single field is the cause: that field then has a narrower range.
 func (c *Config) tooNarrow(d sending, session, need int64) error {
 	one := "a stream"
 	if d.kinds() > 1 {
@@ -122,11 +120,11 @@ func (c *Config) tooNarrow(d sending, session, need int64) error {
 	return &ConfigError{"AcceptPush", "StreamWindow", reason}
 }
 
-// clampWindow returns the size of a window that is set.
+// clampWindow returns the effective size of a configured window.
 func clampWindow(n int) int64 { return min(max(int64(n), defaultWindow), maxWindow) }
 
-// deriveWindows sets StreamWindow, SessionWindow, MaxConcurrentStreams and grants from
-// those of the fields that are set.
+// deriveWindows computes StreamWindow, SessionWindow, MaxConcurrentStreams and grants from the
+// fields that are set.
 func (c *Config) deriveWindows(d sending) {
 	orDefault(&c.MaxStreamWindow, defaultMaxStreamWindow)
 	c.MaxStreamWindow = min(c.MaxStreamWindow, maxWindow)
@@ -152,11 +150,11 @@ func (c *Config) deriveWindows(d sending) {
 	}
 }
 
-// sumSession sets SessionWindow to the sum of what streams need.
+// sumSession sets SessionWindow to the sum of the streams' windows and the room to grow.
 func (c *Config) sumSession(kinds int64) {
 	grow := int64(0)
 	if c.MaxStreamWindow > max(c.StreamWindow, defaultWindow) {
-		grow = min(2*int64(c.MaxStreamWindow), maxWindow/2) // one stream never has all of it
+		grow = min(2*int64(c.MaxStreamWindow), maxWindow/2) // a single stream never has all of it
 	}
 	room := maxWindow - grow
 	switch streams := int64(min(c.MaxConcurrentStreams, maxStreamID)); {
@@ -174,8 +172,8 @@ func (c *Config) sumSession(kinds int64) {
 	c.SessionWindow = int(min(sum+grow, maxWindow))
 }
 
-// divideSession divides a SessionWindow that is set among streams. Where both their number
-// and their window are free, half of it is left for windows to grow.
+// divideSession divides a configured SessionWindow among streams. If neither the number of streams
+// nor their window is configured, half of the session's window is reserved for growth.
 func (c *Config) divideSession(kinds int64) {
 	session := min(max(int64(c.SessionWindow), kinds*defaultWindow), maxWindow)
 	streams := min(int64(c.MaxConcurrentStreams), maxStreamID)

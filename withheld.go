@@ -2,43 +2,43 @@ package spdy
 
 import "time"
 
-// A frame that meets a closed socket draws a reset, and the system of the peer throws away
-// what it has not sent yet. A peer that does no flow control closes its connection when its last
-// byte is with its system, and has no use for credit. So a server keeps credit back while
-// the peer has granted none itself. A peer may have granted none because it has received nothing:
-// it gets credit when it seems to wait for it. One that sends more than was granted to it never does.
+// A frame that arrives at a closed socket causes a TCP reset, and the peer's system then discards
+// unsent data. A peer without flow control closes the connection when its last byte is in the
+// socket buffer, and does not need credit. So a server withholds credit until the peer itself has
+// granted credit. A peer may have granted none because it has received nothing: it gets credit if
+// it seems to wait for credit. A peer that exceeds the granted window never waits.
 
-// creditSilence is how long nothing has to come of a stream with half of its window or less, until
-// the peer is taken to wait for credit, and how long nothing has to come at all for the session's
-// window. Peers that wait for room for a whole frame leave up to half of a window.
+// creditSilence is the time without data on a stream with half of the window or less after which
+// the peer counts as waiting for credit. For the session's window, it is the time without any data.
+// Peers that wait for room for a whole frame leave up to half of a window unused.
 const creditSilence = time.Second
 
-// exactStops is how often a peer has to stop with nothing left of a window, until
-// it is taken to look at windows.
+// exactStops is the number of times that a peer must stop with an exhausted window before it counts
+// as obeying windows.
 const exactStops = 2
 
-// mostLooks bounds the streams that are looked at at once.
+// mostLooks limits the number of streams checked at a time.
 const mostLooks = 256
 
-// A withholding is the credit that is kept back from a peer. Guarded by Session.mu.
+// A withholding is the credit withheld from a peer. Guarded by Session.mu.
 type withholding struct {
-	session int64                // credit for the session; that for a stream is RawStream.withheld
-	short   map[*RawStream]int64 // streams with half of their windows or less, and what that was at the last look
-	all     bool                 // the session has half of its window or less
-	left    int64                // what that was at the last look
-	timer   *giveUp              // looks again; nil while nothing is short
-	exact   int                  // stops with nothing left
-	overrun bool                 // the peer has sent more than was granted to it
-	obeyed  bool                 // it has stopped often enough: nothing is kept back
+	session int64                // credit for the session; RawStream.withheld is that of a stream
+	short   map[*RawStream]int64 // streams with half of their windows or less, and the bytes left at the last look
+	all     bool                 // the session has half of the window or less
+	left    int64                // bytes left of the session's window at the last look
+	timer   *giveUp              // runs the next look; nil while no window is short
+	exact   int                  // stops with an exhausted window
+	overrun bool                 // the peer has exceeded the granted window
+	obeyed  bool                 // the peer has stopped often enough: no credit is withheld
 }
 
-// withholdsLocked reports that credit is kept back.
+// withholdsLocked reports whether credit is withheld.
 func (s *Session) withholdsLocked() bool { return s.blind() && !s.unaware.kept.obeyed }
 
-// toldLocked is what the peer may still send on a stream, as far as it has been told.
+// toldLocked returns the bytes that the peer may still send on a stream, by the credit sent so far.
 func (r *RawStream) toldLocked() int64 { return r.st.in.available() - r.withheld }
 
-// toldLocked is what the peer may still send, as far as it has been told.
+// toldLocked returns the bytes that the peer may still send, by the credit sent so far.
 func (s *Session) toldLocked() int64 {
 	if s.unaware == nil {
 		return s.flow.in.avail
@@ -46,7 +46,7 @@ func (s *Session) toldLocked() int64 {
 	return s.flow.in.avail - s.unaware.kept.session
 }
 
-// withholdStreamLocked keeps back credit for a stream.
+// withholdStreamLocked withholds credit for a stream.
 func (s *Session) withholdStreamLocked(r *RawStream, grant int64) {
 	w := &s.unaware.kept
 	r.withheld += grant
@@ -64,7 +64,7 @@ func (s *Session) withholdStreamLocked(r *RawStream, grant int64) {
 	s.lookSoonLocked()
 }
 
-// withholdSessionLocked keeps back credit for the session.
+// withholdSessionLocked withholds credit for the session.
 func (s *Session) withholdSessionLocked(grant int64) {
 	w := &s.unaware.kept
 	w.session += grant
@@ -76,8 +76,8 @@ func (s *Session) withholdSessionLocked(grant int64) {
 	s.lookSoonLocked()
 }
 
-// noteOverrunLocked looks at a DATA frame of n bytes that has been charged to the session, and
-// not to its stream yet.
+// noteOverrunLocked checks a DATA frame of n bytes for an overrun. The frame has been charged to
+// the session, and not yet to the stream.
 func (s *Session) noteOverrunLocked(r *RawStream, n int64) {
 	if !s.blind() || !s.unaware.announced || s.unaware.kept.overrun || !s.version.streamFlowControl() {
 		return
@@ -88,21 +88,21 @@ func (s *Session) noteOverrunLocked(r *RawStream, n int64) {
 	}
 }
 
-// lookSoonLocked sees to it that somebody looks at what is short.
+// lookSoonLocked schedules a look at the short windows.
 func (s *Session) lookSoonLocked() {
 	if w := &s.unaware.kept; w.timer == nil && s.end.err == nil {
 		w.timer = newGiveUp(creditSilence, s.lookWithheld)
 	}
 }
 
-// stopWithheldLocked ends the looks with the session.
+// stopWithheldLocked stops the looks at the end of the session.
 func (s *Session) stopWithheldLocked() {
 	if s.unaware != nil {
 		s.unaware.kept.stopLocked()
 	}
 }
 
-// stopLocked ends the looks for good.
+// stopLocked stops the looks permanently.
 func (w *withholding) stopLocked() {
 	if w.timer != nil {
 		w.timer.Stop()
@@ -110,7 +110,7 @@ func (w *withholding) stopLocked() {
 	w.short, w.all = nil, false
 }
 
-// lookWithheld grants credit where nothing has come since the last look.
+// lookWithheld grants credit where no data has arrived since the last look.
 func (s *Session) lookWithheld() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,13 +137,13 @@ func (s *Session) lookWithheld() {
 	s.ringLocked()
 }
 
-// lookStreamsLocked is lookWithheld for the streams that are short. It reports whether one of
-// them had nothing left.
+// lookStreamsLocked is lookWithheld for the streams with short windows. It reports whether a window
+// was exhausted.
 func (s *Session) lookStreamsLocked() (stopped bool) {
 	w, looks := &s.unaware.kept, 0
 	for r, last := range w.short {
 		if looks++; looks > mostLooks {
-			break // the others have their turn by and by: maps have no order
+			break // later looks reach the remaining streams: maps have no order
 		}
 		switch left := r.toldLocked(); {
 		case r.st.ended || r.st.state.inDone:
@@ -158,7 +158,7 @@ func (s *Session) lookStreamsLocked() (stopped bool) {
 	return stopped
 }
 
-// releaseLocked grants all that was kept back.
+// releaseLocked grants all withheld credit.
 func (s *Session) releaseLocked() {
 	for _, st := range s.streams {
 		if st.raw != nil {
