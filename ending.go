@@ -132,6 +132,9 @@ func (s *Session) shutdown(reason error) {
 		s.mu.Unlock()
 		return
 	}
+	if reason == ErrSessionClosed && s.end.peerClosed && len(s.streams) > 0 {
+		reason = s.lostLocked(io.ErrUnexpectedEOF) // for streams opened after fail has found none
+	}
 	reason = s.sameReasonLocked(reason)
 	s.end.err = reason
 	s.end.undelivered = len(s.streams) > 0 || s.end.receipt.missing() || s.end.writeErr != nil
