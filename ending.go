@@ -162,8 +162,12 @@ func (s *Session) shutdown(reason error) {
 	s.stopProbeLocked()
 	unserved := !s.started
 	s.end.lost = s.end.lost || unserved
-	if !unserved {
+	switch {
+	case unserved:
+	case patience > 0:
 		s.end.timer = time.AfterFunc(patience, func() { s.conn.Close() })
+	default: // two timers of zero in a synctest bubble can crash the race detector, go.dev/issue/78156
+		go s.conn.Close() // ends a Write or Read of the session's goroutines
 	}
 	s.stopTimersLocked()
 	s.leftover = nil
