@@ -104,3 +104,44 @@ func TestBodyFrontReadsNoRestAsARequest(t *testing.T) {
 		})
 	}
 }
+
+// TestBodyFrontDeliversTheCutPart: an origin breaks its answer off, and the request has been read.
+// The client has sent another request by then, or sends it while the part is on its way, and reads
+// late. It gets the whole part, and then the end: no reset overtakes bytes.
+func TestBodyFrontDeliversTheCutPart(t *testing.T) {
+	const next = "GET /next HTTP/1.1\r\nHost: ends.example\r\n\r\n"
+	for request, text := range map[string]string{
+		"GET":  "GET / HTTP/1.1\r\nHost: ends.example\r\n\r\n",
+		"POST": "POST / HTTP/1.1\r\nHost: ends.example\r\nContent-Length: 4\r\n\r\nbody",
+	} {
+		for _, pause := range []time.Duration{0, 30 * time.Millisecond, 100 * time.Millisecond} {
+			bubble.InVersions(t, fmt.Sprint(request, "/", pause), func(t *testing.T, v spdy.Version) {
+				const part = 20 << 10
+				f := newBodyFront(t, v, "NewStreamProxy", func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/warm" {
+						return
+					}
+					_, _ = io.Copy(io.Discard, r.Body)
+					w.Header().Set("Content-Length", fmt.Sprint(2*part))
+					_, _ = w.Write(make([]byte, part))
+					_ = http.NewResponseController(w).Flush()
+					panic(http.ErrAbortHandler)
+				})
+				conn := f.dial(t)
+				_, err := io.WriteString(conn, text)
+				require.NoError(t, err)
+				bubble.Pass(pause)
+				_, err = io.WriteString(conn, next)
+				require.NoError(t, err)
+				bubble.Pass(time.Second)
+				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				require.NoError(t, err)
+				n, err := io.Copy(io.Discard, res.Body)
+				require.EqualValues(t, part, n)
+				require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+				require.Error(t, <-f.results)
+				conn.Close()
+			})
+		}
+	}
+}
