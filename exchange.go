@@ -74,19 +74,22 @@ func (st *Stream) Header() http.Header {
 
 // WriteHeader sets the status of the response and freezes the headers. Interim statuses (1xx) are
 // dropped, since a stream has only one SYN_REPLY (SPEC M11). WriteHeader panics if the code is not
-// a valid status, as in net/http.
+// a valid status, unless the headers have been frozen before, as in net/http.
 func (st *Stream) WriteHeader(status int) {
 	x := st.http
 	if x == nil || x.req == nil {
 		return
 	}
+	x.turn.take(st.session)
+	defer x.turn.pass(st.session)
+	if x.status != 0 || x.turn.fate.Load() != exchangeOpen {
+		return
+	}
 	if status < 100 || status > 999 {
 		panic("spdy: invalid WriteHeader code " + strconv.Itoa(status))
 	}
-	x.turn.take(st.session)
-	defer x.turn.pass(st.session)
 	switches := status == http.StatusSwitchingProtocols && x.tunnel && x.req.Method != http.MethodConnect
-	if x.status != 0 || x.turn.fate.Load() != exchangeOpen || status < 200 && !switches {
+	if status < 200 && !switches {
 		return
 	}
 	x.freezeCopy(status, st.Header())

@@ -175,7 +175,7 @@ func (s *Session) proxiedRequest(r *http.Request) *http.Request {
 	if r.Body == nil || r.Body == http.NoBody || none {
 		out.Body = http.NoBody
 	} else {
-		out.Body = &proxiedBody{ReadCloser: r.Body, trailer: trailer}
+		out.Body = &proxiedBody{ReadCloser: r.Body, trailer: trailer, length: r.ContentLength}
 	}
 	return out
 }

@@ -21,14 +21,14 @@ func showsCut(r *http.Request, header http.Header) bool {
 
 // hangUp closes a hijacked connection after a partial answer. While bytes of the client are unread
 // or in flight, closing would make the kernel reset the connection, and the partial answer would be
-// lost. So hangUp reads the rest of the request, within the limits of linger.
+// lost. So hangUp closes our direction, and reads what the client still sends, the rest of the
+// request or further requests, within the limits of linger.
 func (f *proxyFront) hangUp(conn net.Conn) {
 	defer conn.Close()
 	b, ok := f.body.(*proxiedBody)
-	if !ok || b.isWhole() {
-		return
+	if half := closeDirection(conn); !half && (!ok || b.isWhole()) {
+		return // only the close ends the wait of the client
 	}
-	closeDirection(conn) // without a half close, only the framing shows the client the end
 	end := time.Now().Add(drainLimit)
 	buf := make([]byte, readBufferSize)
 	for left := drainBytes; left > 0; {

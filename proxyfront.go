@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -23,6 +24,11 @@ const (
 	drainPiece = 1 << 10
 )
 
+// unannouncedBytes replaces drainBytes where the headers of the answer do not announce the end of
+// the connection: a client whose whole request is in the buffers of the two systems may send the
+// next request.
+const unannouncedBytes = 4 << 20
+
 // briskTime is the time within which a Read of chunked data must fill the buffer for the next Read
 // to be larger.
 const briskTime = drainTime / 20
@@ -32,16 +38,20 @@ type proxyFront struct {
 	writer http.ResponseWriter
 	body   io.ReadCloser // of the forwarded request, a *proxiedBody if there is one
 	duplex bool          // the client speaks HTTP/1 and net/http does not wait for the request
-	last   bool          // the connection ends with the answer
+	last   bool          // the headers of the answer announce the end of the connection
 	whole  bool          // the answer has been written completely
 }
 
-// closeAfterPart makes an HTTP/1 answer the last of the connection, unless the whole request has
-// been read. net/http does so itself, but not in full duplex. There net/http would parse the rest
-// of the body, or the bytes after invalid chunks, as the next request, and so let the client forge
-// requests of others.
+// closeAfterPart announces that an HTTP/1 answer is the last of the connection, if the rest of the
+// request is too long to be read after the answer. net/http does so itself, but not in full duplex.
+// A rest of unknown length is no reason: the end of most uploads arrives while the answer is being
+// written. If it does not, the connection ends unannounced, see end.
 func (f *proxyFront) closeAfterPart() {
-	if b, ok := f.body.(*proxiedBody); ok && f.duplex && !b.isWhole() {
+	b, ok := f.body.(*proxiedBody)
+	if !ok || !f.duplex || b.isWhole() {
+		return
+	}
+	if b.leavesRest() || !endsUnannounced(f.writer) {
 		f.writer.Header().Set("Connection", "close")
 		f.last = true
 	}
@@ -76,9 +86,10 @@ func (f *proxyFront) end() {
 	}
 	idle, due := b.finish()
 	switch whole := b.isWhole(); {
-	case whole, idle == nil && !f.last: // a running Close does not block
-	case f.last && f.whole:
+	case whole, idle == nil && !f.duplex: // a running Close does not block
+	case f.duplex && f.whole:
 		f.linger(b, idle, due)
+		f.closeUnlessWhole(b)
 	default: // Close would wait for the read
 		_ = http.NewResponseController(f.writer).SetReadDeadline(time.Now())
 	}
@@ -91,7 +102,6 @@ func (f *proxyFront) end() {
 // the connection and waits before closing it. idle and due are the results of
 // (*proxiedBody).finish.
 func (f *proxyFront) linger(b *proxiedBody, idle <-chan struct{}, due time.Time) {
-	exceedLimit(f.writer)
 	control := http.NewResponseController(f.writer)
 	begin := time.Now()
 	patience := min(max(time.Until(due), drainTime), drainLimit)
@@ -110,24 +120,50 @@ func (f *proxyFront) linger(b *proxiedBody, idle <-chan struct{}, due time.Time)
 			return
 		}
 	}
-	b.drain(func() bool {
+	limit := drainBytes
+	if !f.last {
+		limit = unannouncedBytes
+	}
+	b.drain(limit, func() bool {
 		next := time.Now().Add(drainTime)
 		return next.Before(begin.Add(drainLimit)) && control.SetReadDeadline(next) == nil
 	})
 }
 
+// closeUnlessWhole ends the connection after the answer unless the whole request has been read. In
+// full duplex net/http would parse the rest of the body, or the bytes after invalid chunks, as the
+// next request, and so let the client forge requests of others.
+func (f *proxyFront) closeUnlessWhole(b *proxiedBody) {
+	if f.last || !b.isWhole() {
+		exceedLimit(f.writer)
+		return
+	}
+	// net/http reads ahead already. The deadline of the last Read must not end that read.
+	_ = http.NewResponseController(f.writer).SetReadDeadline(time.Time{})
+}
+
 // exceedLimit signals to net/http that the request exceeds the limit of an http.MaxBytesReader:
 // net/http then half-closes the connection after the answer and waits.
 func exceedLimit(w http.ResponseWriter) {
+	var p [1]byte
+	_, _ = http.MaxBytesReader(innermost(w), io.NopCloser(strings.NewReader("x")), 0).Read(p[:])
+}
+
+// endsUnannounced reports whether exceedLimit ends the connection of w although the headers of the
+// answer have been written: w is a ResponseWriter of net/http, possibly wrapped.
+func endsUnannounced(w http.ResponseWriter) bool {
+	return fmt.Sprintf("%T", innermost(w)) == "*http.response"
+}
+
+// innermost returns the ResponseWriter below all wrappers.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {
-			break
+			return w
 		}
 		w = u.Unwrap()
 	}
-	var p [1]byte
-	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(p[:])
 }
 
 // A proxiedBody is the body of a request received by a handler. One goroutine reads it.
@@ -146,6 +182,9 @@ type proxiedBody struct {
 	due     time.Time     // until when the latest Read of chunked data may take to fill the buffer
 	idle    chan struct{} // closed when no call is running; nil unless finish has found running calls
 	drained int           // bytes read by drain; used by admitted calls, then by the handler
+	length  int64         // Content-Length, negative if there is none; immutable
+	got     int64         // bytes read
+	broken  bool          // a Read has failed, or drain has stopped before the end
 }
 
 func (b *proxiedBody) Read(p []byte) (int, error) {
@@ -161,8 +200,8 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 	if err == io.EOF {
 		b.trailer.complete()
 	}
-	if b.closesAfter(err == io.EOF) {
-		b.drain(b.mayDrain)
+	if b.closesAfter(n, err) {
+		b.drain(drainBytes, b.mayDrain)
 	}
 	b.done()
 	return n, err
@@ -192,25 +231,26 @@ func (b *proxiedBody) Close() error {
 		return b.ReadCloser.Close()
 	}
 	if !b.leavesClose() {
-		b.drain(b.mayDrain)
+		b.drain(drainBytes, b.mayDrain)
 	}
 	return nil
 }
 
-// drain reads the rest of the request, up to drainBytes, while goOn, called before each Read,
+// drain reads the rest of the request, up to limit bytes, while goOn, called before each Read,
 // returns true.
-func (b *proxiedBody) drain(goOn func() bool) {
+func (b *proxiedBody) drain(limit int, goOn func() bool) {
 	buf := make([]byte, drainPiece)
-	for b.drained < drainBytes && !b.isWhole() && goOn() {
+	for b.drained < limit && !b.isWhole() && goOn() {
 		n, err := b.ReadCloser.Read(buf)
 		b.drained += n
-		if err == io.EOF {
-			b.closesAfter(true)
-		}
+		b.closesAfter(n, err)
 		if err != nil {
 			return
 		}
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.broken = !b.whole
 }
 
 // mayDrain reports whether the handler still waits for the answer.
@@ -245,11 +285,14 @@ func (b *proxiedBody) done() {
 	}
 }
 
-// closesAfter records the end of a Read and reports whether this Read has to close the body.
-func (b *proxiedBody) closesAfter(whole bool) bool {
+// closesAfter records the end of a Read of n bytes and reports whether this Read has to close the
+// body.
+func (b *proxiedBody) closesAfter(n int, err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.whole = b.whole || whole
+	b.got += int64(n)
+	b.whole = b.whole || err == io.EOF
+	b.broken = b.broken || err != nil && err != io.EOF
 	closes := b.closing
 	b.reading, b.closing = false, false
 	return closes
@@ -269,6 +312,13 @@ func (b *proxiedBody) isWhole() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.whole
+}
+
+// leavesRest reports whether it is known that drain will not read the rest of the request.
+func (b *proxiedBody) leavesRest() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.broken || b.length-b.got > drainBytes
 }
 
 // finish admits no more calls. It returns a channel closed when the running calls have ended, nil

@@ -37,7 +37,7 @@ func TestProxyFrontLeavesTheDeadline(t *testing.T) {
 		{name: "read, a Close is under way", whole: true, closes: true},
 		{name: "read, the end of a Read is under way", whole: true, reads: true},
 		{name: "read, on the last request of a connection", whole: true, closes: true, last: true},
-		{name: "part read, nothing is under way"},
+		{name: "part read, nothing is under way", want: true},
 		{name: "part read, a Read is under way", reads: true, want: true},
 		{name: "part read, a Close is under way", closes: true, want: true},
 		{name: "part read, the connection ends", last: true, want: true},

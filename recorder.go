@@ -51,12 +51,15 @@ func (r *ResponseRecorder) Header() http.Header {
 
 // WriteHeader sets the status unless it is already set. Interim statuses below 200 other than 101
 // are not the answer and are ignored. Like every http.ResponseWriter of net/http, WriteHeader
-// panics if code does not have three digits.
+// panics if it would set a code that does not have three digits.
 func (r *ResponseRecorder) WriteHeader(code int) {
+	if r.wroteHeader {
+		return
+	}
 	if code < 100 || code > 999 {
 		panic(fmt.Sprintf("invalid WriteHeader code %d", code))
 	}
-	if r.wroteHeader || code < 200 && code != http.StatusSwitchingProtocols {
+	if code < 200 && code != http.StatusSwitchingProtocols {
 		return
 	}
 	r.Code = code

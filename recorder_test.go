@@ -85,5 +85,6 @@ func TestRecorderStatuses(t *testing.T) {
 	assert.Equal(t, 201, r.Code, "an interim answer is not the answer")
 	for _, code := range []int{0, 99, 1000} {
 		assert.Panics(t, func() { NewRecorder().WriteHeader(code) })
+		r.WriteHeader(code) // without effect, as in net/http
 	}
 }

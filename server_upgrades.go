@@ -207,7 +207,8 @@ func TrackSession(ctx context.Context, s *Session) error {
 // ShutdownServer shuts an http.Server down, like http.Server.Shutdown, and also waits for the
 // sessions of an Upgrader and of TrackSession, which send a GOAWAY and end with their last stream.
 // If the context ends first, ShutdownServer returns the context's error, and unfinished sessions
-// continue, as with http.Server.Shutdown. If a client does not confirm its response within
+// continue, as with http.Server.Shutdown. That also applies if only the close of connections is
+// missing whose clients have confirmed everything. If a client does not confirm its response within
 // Config.DeliveryTimeout, ShutdownServer returns ErrDeliveryTimeout, like Server.Shutdown, also for
 // a session added by ConfigureServer.
 func ShutdownServer(ctx context.Context, s *http.Server) error {

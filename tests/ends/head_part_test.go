@@ -1,6 +1,7 @@
 package ends
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -68,5 +69,36 @@ func TestHeadOfAFailedAnswer(t *testing.T) {
 			defer res.Body.Close()
 			require.Equal(t, http.StatusOK, res.StatusCode)
 		})
+	}
+}
+
+// TestLateInvalidStatus shows that WriteHeader with an invalid status panics only before the headers
+// are written: afterwards the call has no effect.
+func TestLateInvalidStatus(t *testing.T) {
+	for _, protocol := range bodyProtocols {
+		for _, late := range []bool{false, true} {
+			bubble.Run(t, fmt.Sprint(protocol, "/late=", late), func(t *testing.T) {
+				panics := make(chan bool, 1)
+				p := newBodyPair(t, protocol, func(w http.ResponseWriter, _ *http.Request) {
+					if late {
+						_, _ = io.WriteString(w, "foo")
+					}
+					func() {
+						defer func() { panics <- recover() != nil }()
+						w.WriteHeader(0)
+					}()
+					_, _ = io.WriteString(w, "bar")
+				}, nil)
+				req, err := http.NewRequest("GET", "http://ends.example/", nil)
+				require.NoError(t, err)
+				res, err := p.client.RoundTrip(req)
+				require.NoError(t, err)
+				defer res.Body.Close()
+				got, err := io.ReadAll(res.Body)
+				require.NoError(t, err)
+				require.Equal(t, late, !<-panics)
+				require.Equal(t, map[bool]string{false: "bar", true: "foobar"}[late], string(got))
+			})
+		}
 	}
 }
