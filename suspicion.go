@@ -49,13 +49,15 @@ const deafWaits = 3
 // suspectAfterLocked returns the silence after a PING that makes the session suspect. The path to a
 // server that has not responded yet may be long. If a request cancelled in the first round trip
 // made the session suspect, the remaining requests would dial a second session, with the same
-// result.
+// result. But a dial takes at least one round trip, with TLS two or three.
 func (s *Session) suspectAfterLocked(patience time.Duration) time.Duration {
-	roundTrip := s.stats.leastTrip
-	if roundTrip == 0 && s.stats.received[FrameSynReply].Load() == 0 {
-		return mostDoubt
+	if s.stats.leastTrip == 0 && s.stats.received[FrameSynReply].Load() == 0 {
+		if s.pooled.dialTook == 0 {
+			return mostDoubt
+		}
+		return min(max(patience/2, leastDoubt, doubtTrips*s.pooled.dialTook), mostDoubt)
 	}
-	return max(min(patience/2, mostDoubt), leastDoubt, doubtTrips*roundTrip)
+	return max(min(patience/2, mostDoubt), leastDoubt, doubtTrips*s.stats.leastTrip)
 }
 
 // retireAfterLocked returns the silence after a PING that retires the session.

@@ -10,9 +10,9 @@ var healEntries = []entry{
 		also: []edit{{"suspicion.go", "	case s.silentLocked(w) || s.deafLocked(w):\n", "	case false:\n"}},
 	},
 	{
-		attack: "A28", pkg: "tests/heal", test: "^TestImpatientUsers$", file: "suspicion.go",
+		attack: "A28", pkg: "tests/heal", test: "^TestImpatientUsers$|^TestLongPathUnanswered$", file: "suspicion.go",
 		what: "a session is not suspect for those who leave in its first round trip",
-		old:  "	if roundTrip == 0 && ", new: "	if false && ",
+		old:  "	if s.stats.leastTrip == 0 && ", new: "	if false && ",
 	},
 	{
 		attack: "A28", pkg: "tests/heal", test: "^TestBlackHole$", file: "suspicion.go",
