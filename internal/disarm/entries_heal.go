@@ -22,8 +22,18 @@ var healEntries = []entry{
 	},
 	{
 		attack: "A28", pkg: "tests/heal", test: "^TestAnyByteIsLife$", file: "suspicion.go",
-		what: "any byte shows that a server is there",
-		old:  "return s.in.total.Load() == w.seen.received }", new: "return w != nil }",
+		what: "any frame shows that a server is there",
+		old:  "	return received == 0 || slow && s.framesLocked() == w.seen.frames\n", new: "	return received == 0 || slow || w != nil\n",
+	},
+	{
+		attack: "A28", pkg: "tests/heal", test: "^TestDribbledFrame$", file: "suspicion.go",
+		what: "a frame that arrives a byte at a time does not show that a server is there",
+		old:  "	return received == 0 || slow && s.framesLocked() == w.seen.frames\n", new: "	return received == 0 && (slow || !slow)\n",
+	},
+	{
+		attack: "A28", pkg: "tests/heal", test: "^TestSlowFrame$", file: "suspicion.go",
+		what: "a frame that arrives slowly shows that a server is there",
+		old:  "	return received == 0 || slow && s.framesLocked() == w.seen.frames\n", new: "	return received == 0 || (slow || !slow) && s.framesLocked() == w.seen.frames\n",
 	},
 	{
 		attack: "A28", pkg: "tests/heal", test: "^TestAnyByteIsLife$", file: "resetslots.go",

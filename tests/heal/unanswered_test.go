@@ -61,13 +61,18 @@ func serveHTTP1(conn net.Conn, _ *spdy.Framer) error {
 // shortTrip is the latency of the sites of these tests.
 var shortTrip = []testconn.Option{testconn.Latency(2 * time.Millisecond)}
 
-// lostToSilence returns the number of requests that HTTP/1.1 and x/net/http2 lose if the first
-// connection is silent.
-func lostToSilence(t *testing.T, patience time.Duration) (http1, h2 int) {
+// serveHandler serves the handler of the site.
+func (s *site) serveHandler(conn net.Conn, _ *spdy.Framer) error {
+	return bubble.Quiet(spdy.Config{}, s.v).ServerSession(conn, &http.Server{Handler: s.handler}).Serve()
+}
+
+// lostToFirst returns the number of requests that HTTP/1.1 and x/net/http2 lose if first1 and first2
+// serve their first connections.
+func lostToFirst(t *testing.T, patience time.Duration, first1, first2 connScript) (http1, h2 int) {
 	bubble.Run(t, "HTTP 1.1", func(t *testing.T) {
 		s := newSite(t, spdy.SPDY31, hello)
 		s.opts = shortTrip
-		s.firstIs(swallow, serveHTTP1)
+		s.firstIs(first1, serveHTTP1)
 		tr := &http.Transport{DialContext: s.dial}
 		t.Cleanup(tr.CloseIdleConnections)
 		http1 = s.failures(patience, tr)
@@ -75,7 +80,7 @@ func lostToSilence(t *testing.T, patience time.Duration) (http1, h2 int) {
 	bubble.Run(t, "HTTP 2", func(t *testing.T) {
 		s := newSite(t, spdy.SPDY31, hello)
 		s.opts = shortTrip
-		s.firstIs(swallow, func(conn net.Conn, _ *spdy.Framer) error {
+		s.firstIs(first2, func(conn net.Conn, _ *spdy.Framer) error {
 			new(http2.Server).ServeConn(conn, &http2.ServeConnOpts{Handler: s.handler})
 			return nil
 		})
@@ -92,16 +97,14 @@ func lostToSilence(t *testing.T, patience time.Duration) (http1, h2 int) {
 // more than with HTTP/1.1, however short the timeouts are. The server may have sent SETTINGS.
 func TestNeverAnswered(t *testing.T) {
 	for _, patience := range []time.Duration{30 * time.Millisecond, 100 * time.Millisecond, time.Second, 10 * time.Second} {
-		http1, h2 := lostToSilence(t, patience)
+		http1, h2 := lostToFirst(t, patience, swallow, swallow)
 		require.Equal(t, 1, http1)
 		require.Equal(t, 100, h2, "all, up to the limit of failures")
 		for name, silent := range map[string]connScript{"silent": swallow, "SETTINGS": swallowAfterSettings} {
 			t.Run(name+" "+patience.String(), func(t *testing.T) {
 				inAll(t, hello, func(t *testing.T, s *site, rt http.RoundTripper) {
 					s.opts = shortTrip
-					s.firstIs(silent, func(conn net.Conn, _ *spdy.Framer) error {
-						return bubble.Quiet(spdy.Config{}, s.v).ServerSession(conn, &http.Server{Handler: s.handler}).Serve()
-					})
+					s.firstIs(silent, s.serveHandler)
 					require.LessOrEqual(t, s.failures(patience, rt), http1+1)
 					require.Equal(t, 2, s.dialled())
 					bubble.Pass(3 * time.Second)
