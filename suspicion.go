@@ -7,11 +7,12 @@ import "time"
 // RST_STREAM (resetslots.go). The session of a Transport, of a transport changed by
 // ConfigureTransport, or of NewClient then draws conclusions from silence:
 //
-//   - If no byte has arrived for a while since the PING was queued (suspectAfterLocked), the session
-//     becomes suspect. During suspicion requests use other sessions, or start a dial, and wait for
-//     the dial or for a byte, which ends the suspicion. A session that is suspect when another
-//     session has been dialled is retired.
-//   - If no byte has arrived by the end of the wait, which is a second or four round trips, the
+//   - If nothing has arrived for a while since the PING was queued (suspectAfterLocked), the session
+//     becomes suspect. Bytes within a frame that arrive more slowly than leastSpeed do not count.
+//     During suspicion requests use other sessions, or start a dial, and wait for the dial or for a
+//     frame, which ends the suspicion. A session that is suspect when another session has been
+//     dialled is retired.
+//   - If nothing has arrived by the end of the wait, which is a second or four round trips, the
 //     session is retired.
 //   - Arriving bytes excuse an unanswered PING for three such waits. After that the session
 //     is retired as well: the path may be dead in one direction.
@@ -49,13 +50,15 @@ const deafWaits = 3
 // suspectAfterLocked returns the silence after a PING that makes the session suspect. The path to a
 // server that has not responded yet may be long. If a request cancelled in the first round trip
 // made the session suspect, the remaining requests would dial a second session, with the same
-// result.
+// result. But a dial takes at least one round trip, with TLS two or three.
 func (s *Session) suspectAfterLocked(patience time.Duration) time.Duration {
-	roundTrip := s.stats.leastTrip
-	if roundTrip == 0 && s.stats.received[FrameSynReply].Load() == 0 {
-		return mostDoubt
+	if s.stats.leastTrip == 0 && s.stats.received[FrameSynReply].Load() == 0 {
+		if s.pooled.dialTook == 0 {
+			return mostDoubt
+		}
+		return min(max(patience/2, leastDoubt, doubtTrips*s.pooled.dialTook), mostDoubt)
 	}
-	return max(min(patience/2, mostDoubt), leastDoubt, doubtTrips*roundTrip)
+	return max(min(patience/2, mostDoubt), leastDoubt, doubtTrips*s.stats.leastTrip)
 }
 
 // retireAfterLocked returns the silence after a PING that retires the session.
@@ -83,12 +86,13 @@ func (st *Stream) waited() time.Duration {
 // lifeSigns are signs that a peer is alive, or that silence is not significant yet.
 type lifeSigns struct {
 	received int64 // bytes received
+	frames   uint64
 	uploaded int64 // DATA bytes written: the PING may be queued behind them
 	acked    int64 // bytes that the peer's system has acknowledged; 0 before the first check
 }
 
 func (s *Session) lifeSignsLocked() lifeSigns {
-	return lifeSigns{received: s.in.total.Load(), uploaded: s.stats.dataSent}
+	return lifeSigns{received: s.in.total.Load(), frames: s.framesLocked(), uploaded: s.stats.dataSent}
 }
 
 // acknowledged returns the number of bytes that the peer's system has acknowledged, or 0 if all
@@ -113,8 +117,27 @@ func (s *Session) uploadsLocked(w *resetWait, acked int64) bool {
 	return moves
 }
 
-// silentLocked reports whether no byte has arrived since the PING was queued.
-func (s *Session) silentLocked(w *resetWait) bool { return s.in.total.Load() == w.seen.received }
+// leastSpeed is the number of bytes in a second below which the parts of a frame are no sign of life:
+// a peer that sends a byte now and then within the same frame blocks all streams. The slowest modems
+// are faster.
+const leastSpeed = 256
+
+// silentLocked reports whether nothing significant has arrived since the PING was queued: no frame,
+// and no part of a frame that arrives at leastSpeed or faster.
+func (s *Session) silentLocked(w *resetWait) bool {
+	received := s.in.total.Load() - w.seen.received
+	slow := received < leastSpeed*int64(time.Since(w.sent))/int64(time.Second)
+	return received == 0 || slow && s.framesLocked() == w.seen.frames
+}
+
+// framesLocked returns the number of frames that have begun to arrive.
+func (s *Session) framesLocked() uint64 {
+	sum := s.stats.dataFrames
+	for i := range s.stats.received {
+		sum += s.stats.received[i].Load()
+	}
+	return sum
+}
 
 // deafLocked reports whether a peer that has answered PINGs before has answered none for deafWaits
 // waits. The peer may still send on other streams without receiving anything.

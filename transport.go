@@ -59,11 +59,12 @@ import (
 // as lost; sessions closed by this side do not.
 //
 // The Transport detects a silent server from requests cancelled by their context or by
-// ResponseHeaderTimeout: it resets the stream and sends a PING. If no byte arrives within half of
+// ResponseHeaderTimeout: it resets the stream and sends a PING. If nothing arrives within half of
 // the time the request had waited (at least ten milliseconds and two round trips, at most half a
-// second, and half a second if the server has not responded to any request yet), requests use other
-// sessions, or a new session, until a byte arrives. If no byte arrives within a second, or four
-// round trips, the session accepts no more requests and ends with the last open stream. With
+// second; the dial counts as a round trip if the server has not responded to any request yet),
+// requests use other sessions, or a new session, until a frame arrives. If nothing arrives within a
+// second, or four round trips, the session accepts no more requests and ends with the last open
+// stream. Bytes within a frame count if they arrive at 256 bytes per second or faster. With
 // MaxConnsPerHost, a session with open requests is used again once the server is heard from.
 // Config.PingInterval ends a silent session sooner, for all requests.
 //

@@ -127,7 +127,7 @@ func (p *sessionPool) run(ctx context.Context, o *origin, d *dialCall) {
 		p.dialFailed(o, d, err)
 		return
 	}
-	ps := p.place(s, o)
+	ps := p.place(s, o, d.began)
 	p.mu.Lock()
 	wanted := slices.Contains(o.dials, d) && p.mayHaveAnother(o.sessions)
 	if wanted {

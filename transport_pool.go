@@ -34,6 +34,8 @@ type sessionPool struct {
 	conns   map[originKey]int     // connections that are open or being dialled, if MaxConnsPerHost is set
 	strays  []*origin             // origins with dials and no queued request, the longest abandoned first
 
+	hostAsked map[originKey]time.Time // when the http.Transport was first asked for the next dial of an origin; at most maxHostAsked
+
 	trimming atomic.Bool  // trim is about to run
 	idle     atomic.Int32 // idle sessions, if their number is limited
 }
@@ -220,14 +222,18 @@ func (p *sessionPool) add(s *Session, key originKey) *pooledSession {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.originLocked(key)
-	ps := p.place(s, o)
+	ps := p.place(s, o, p.hostAskedLocked(key))
 	o.sessions = append(slices.Clone(o.sessions), ps)
 	return ps
 }
 
-// place prepares a session, which does not run yet, for an origin.
-func (p *sessionPool) place(s *Session, o *origin) *pooledSession {
+// place prepares a session, which does not run yet, for an origin. The zero time as the beginning of
+// the dial means that it is unknown.
+func (p *sessionPool) place(s *Session, o *origin, dialBegan time.Time) *pooledSession {
 	ps := &pooledSession{s: s, pool: p, origin: o, alone: o.alone, idle: p.t.idleTimeout(o.alone)}
+	if !dialBegan.IsZero() {
+		ps.dialTook = max(time.Since(dialBegan), 1)
+	}
 	s.pooled = ps
 	return ps
 }

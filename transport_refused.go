@@ -128,7 +128,34 @@ func (p *sessionPool) takeGrafted(ctx context.Context, key originKey) (*pooledSe
 	if countOf(sessions, (*pooledSession).barren) >= maxResting {
 		return p.wait(ctx, key, nil)
 	}
+	p.mu.Lock()
+	p.noteAskedLocked(key)
+	p.mu.Unlock()
 	return nil, slotUse{}, errNoSession
+}
+
+// maxHostAsked is the limit of sessionPool.hostAsked. An entry stays if the http.Transport dials no
+// session.
+const maxHostAsked = 100
+
+// noteAskedLocked records that the http.Transport is asked to dial, for hostAskedLocked.
+func (p *sessionPool) noteAskedLocked(key originKey) {
+	if _, known := p.hostAsked[key]; known {
+		return
+	}
+	if p.hostAsked == nil || len(p.hostAsked) >= maxHostAsked {
+		p.hostAsked = make(map[originKey]time.Time)
+	}
+	p.hostAsked[key] = time.Now()
+}
+
+// hostAskedLocked returns the time when the http.Transport was first asked for the dial that has
+// just ended, and removes the entry. If an earlier dial has failed, the entry is as old as that
+// dial, so the dial seems to have taken longer. The zero time means that the time is unknown.
+func (p *sessionPool) hostAskedLocked(key originKey) time.Time {
+	at := p.hostAsked[key]
+	delete(p.hostAsked, key)
+	return at
 }
 
 // mayAskHost reports whether a request may cause a dial by the http.Transport because sessions of
@@ -155,6 +182,7 @@ func (p *sessionPool) askHostLocked(o *origin) {
 		return
 	}
 	o.asked = time.Now()
+	p.noteAskedLocked(o.key)
 	p.popLocked(o).decide(errNoSession)
 	if len(o.waiters) > 0 {
 		p.lookLaterLocked(o, refusalWait)

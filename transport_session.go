@@ -32,6 +32,8 @@ type pooledSession struct {
 	alone  bool          // for a single request only
 	idle   time.Duration // limit of the time without local streams; none if not positive
 
+	dialTook time.Duration // duration of the dial, TLS and proxies included; 0 if unknown; immutable
+
 	refused atomic.Pointer[time.Time] // when the server last refused a request; nil for never
 
 	// Session.mu is held when these change.

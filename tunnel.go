@@ -22,6 +22,10 @@ type tunnel struct {
 
 	watched atomic.Bool // the end of the request's context resets the tunnel, see watchUntilUse
 	unwatch func() bool // stops the watch
+
+	copiesIn atomic.Int32  // running copies into the tunnel
+	fed      atomic.Bool   // the application has written, or begun a copy into the tunnel
+	copied   chan struct{} // bell, capacity 1: a copy into the tunnel has begun or ended, or Close was called
 }
 
 var (
@@ -35,7 +39,7 @@ func newTunnel(st *Stream) *tunnel {
 	st.session.mu.Lock()
 	defer st.session.mu.Unlock()
 	st.tunnel = true
-	return &tunnel{st: st}
+	return &tunnel{st: st, copied: make(chan struct{}, 1)}
 }
 
 // watchUntilUse lets the end of the request's context reset the tunnel until it is first used; stop
@@ -74,6 +78,7 @@ func (t *tunnel) Read(p []byte) (int, error) {
 // peer's window. The errors are the same as of RawStream.Write.
 func (t *tunnel) Write(p []byte) (int, error) {
 	t.use()
+	t.fed.Store(true)
 	switch {
 	case t.closed.Load():
 		return 0, ErrStreamClosed
@@ -84,16 +89,62 @@ func (t *tunnel) Write(p []byte) (int, error) {
 }
 
 // WriteTo copies bytes from the peer to w as they arrive. It holds a buffer only while there is
-// data to write.
+// data to write. If w fails while a copy into the tunnel runs, WriteTo returns when that copy has
+// ended, or after drainTime: an httputil.ReverseProxy closes both connections when the first copy
+// fails, and a client that closes a connection may have sent its last bytes just before.
 func (t *tunnel) WriteTo(w io.Writer) (n int64, err error) {
 	t.use()
-	return t.st.writeTo(w, t)
+	if other, ok := w.(*tunnel); ok {
+		defer other.copyIn()()
+	}
+	to := &failureWriter{w: w}
+	n, err = t.st.writeTo(to, t)
+	if to.err != nil {
+		t.awaitCopiesIn()
+	}
+	return n, err
+}
+
+// A failureWriter records the error of w.
+type failureWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (f *failureWriter) Write(p []byte) (n int, err error) {
+	n, f.err = f.w.Write(p)
+	return n, f.err
 }
 
 // ReadFrom sends the bytes of src until io.EOF, through a pooled buffer.
 func (t *tunnel) ReadFrom(src io.Reader) (n int64, err error) {
 	t.use()
+	defer t.copyIn()()
 	return copyPooled(t, src)
+}
+
+// copyIn records that a copy into the tunnel runs, until ended is called.
+func (t *tunnel) copyIn() (ended func()) {
+	t.copiesIn.Add(1)
+	t.fed.Store(true)
+	ringBell(t.copied)
+	return func() {
+		t.copiesIn.Add(-1)
+		ringBell(t.copied)
+	}
+}
+
+// awaitCopiesIn waits until no copy into the tunnel runs, or for drainTime, or until the tunnel has
+// ended. The first copy may be about to begin.
+func (t *tunnel) awaitCopiesIn() {
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	ends := wait{end: t.st.done, clock: timer.C}
+	for (t.copiesIn.Load() > 0 || !t.fed.Load()) && !t.closed.Load() {
+		if ends.sleep(t.copied) != byBell {
+			return
+		}
+	}
 }
 
 // CloseWrite ends this direction: the peer reads io.EOF after the bytes already written. CloseWrite
@@ -138,6 +189,7 @@ func (t *tunnel) Close() error {
 	if t.closed.Swap(true) {
 		return nil
 	}
+	ringBell(t.copied)
 	st, s := t.st, t.st.session
 	switch {
 	case t.abrupt.Load():

@@ -10,9 +10,9 @@ var healEntries = []entry{
 		also: []edit{{"suspicion.go", "	case s.silentLocked(w) || s.deafLocked(w):\n", "	case false:\n"}},
 	},
 	{
-		attack: "A28", pkg: "tests/heal", test: "^TestImpatientUsers$", file: "suspicion.go",
+		attack: "A28", pkg: "tests/heal", test: "^TestImpatientUsers$|^TestLongPathUnanswered$", file: "suspicion.go",
 		what: "a session is not suspect for those who leave in its first round trip",
-		old:  "	if roundTrip == 0 && ", new: "	if false && ",
+		old:  "	if s.stats.leastTrip == 0 && ", new: "	if false && ",
 	},
 	{
 		attack: "A28", pkg: "tests/heal", test: "^TestBlackHole$", file: "suspicion.go",
@@ -22,8 +22,18 @@ var healEntries = []entry{
 	},
 	{
 		attack: "A28", pkg: "tests/heal", test: "^TestAnyByteIsLife$", file: "suspicion.go",
-		what: "any byte shows that a server is there",
-		old:  "return s.in.total.Load() == w.seen.received }", new: "return w != nil }",
+		what: "any frame shows that a server is there",
+		old:  "	return received == 0 || slow && s.framesLocked() == w.seen.frames\n", new: "	return received == 0 || slow || w != nil\n",
+	},
+	{
+		attack: "A28", pkg: "tests/heal", test: "^TestDribbledFrame$", file: "suspicion.go",
+		what: "a frame that arrives a byte at a time does not show that a server is there",
+		old:  "	return received == 0 || slow && s.framesLocked() == w.seen.frames\n", new: "	return received == 0 && (slow || !slow)\n",
+	},
+	{
+		attack: "A28", pkg: "tests/heal", test: "^TestSlowFrame$", file: "suspicion.go",
+		what: "a frame that arrives slowly shows that a server is there",
+		old:  "	return received == 0 || slow && s.framesLocked() == w.seen.frames\n", new: "	return received == 0 || (slow || !slow) && s.framesLocked() == w.seen.frames\n",
 	},
 	{
 		attack: "A28", pkg: "tests/heal", test: "^TestAnyByteIsLife$", file: "resetslots.go",

@@ -24,15 +24,16 @@ import (
 
 // A site is a server of ours in memory that clients dial.
 type site struct {
-	t       *testing.T
-	v       spdy.Version
-	conf    *spdy.Config // of the client's sessions
-	handler http.HandlerFunc
-	opts    []testconn.Option                                // of each connection
-	script  func(n int, conn net.Conn, f *spdy.Framer) error // serves connection n instead of handler; nil if it does not
-	secure  bool                                             // TLS, with ALPN for v
-	streams int                                              // the handler's MAX_CONCURRENT_STREAMS; 0 for the default
-	running sync.WaitGroup                                   // a goroutine for each connection; ends with it
+	t         *testing.T
+	v         spdy.Version
+	conf      *spdy.Config // of the client's sessions
+	handler   http.HandlerFunc
+	opts      []testconn.Option                                // of each connection
+	script    func(n int, conn net.Conn, f *spdy.Framer) error // serves connection n instead of handler; nil if it does not
+	secure    bool                                             // TLS, with ALPN for v
+	dialTakes time.Duration                                    // of each dial
+	streams   int                                              // the handler's MAX_CONCURRENT_STREAMS; 0 for the default
+	running   sync.WaitGroup                                   // a goroutine for each connection; ends with it
 
 	mu    sync.Mutex
 	conns []*testconn.Conn // the server's ends
@@ -71,6 +72,7 @@ func (s *site) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
+	bubble.Pass(s.dialTakes)
 	ours, theirs := testconn.Pair(s.opts...)
 	end := &clientEnd{Conn: ours}
 	s.mu.Lock()
