@@ -14,7 +14,6 @@ import (
 // beside the drop-in: Ping of the original is not safe for several goroutines.
 var lastCallRows = []row{
 	{name: "the last calls, and the program closes its net.Conn", unserved: true, run: lastCalls},
-	{name: "CreateStream, and the program closes its net.Conn", unserved: true, run: openAndLeave},
 	{name: "SendReply, SendHeader and Reset", unserved: true, run: replyAndReset},
 	{name: "an end that streams do not survive, and the other program does nothing", patient: true, unserved: true, run: forcedEnd},
 }
