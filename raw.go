@@ -93,8 +93,8 @@ func (s *Session) OpenStream(ctx context.Context, h HeaderBlock, o StreamOptions
 // received stream if the header blocks of all waiting streams are too large together.
 //
 // AcceptStream fails with the context's error, or with the error that ended the session, which is
-// ErrSessionClosed after an orderly end. Streams that arrived before the end and have unread data
-// are still returned first.
+// ErrSessionClosed after an orderly end. Streams that arrived before the end are still returned
+// first. If this side has ended the session, only those with unread data, or completely received.
 func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
 	s = s.made()
 	q, ok := s.app.(*acceptQueue)

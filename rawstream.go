@@ -252,8 +252,17 @@ func (r *RawStream) ReadFrom(src io.Reader) (n int64, err error) {
 	return copyPooled(r.made(), src)
 }
 
-// lostLocked reports whether a stream has broken off with no data left to read, or its header block
-// is discarded. A stream with the peer's FIN is not lost, even if reset afterwards, as by Close.
+// lostLocked reports whether AcceptStream skips the stream: its header block is discarded, the peer
+// has reset it with no data left to read, or this side has ended the session. A stream with the
+// peer's FIN is not skipped, even if reset afterwards, as by Close. Nor is a stream that the peer, or
+// the network, has cut off by ending the session: its SYN_STREAM had arrived.
 func (r *RawStream) lostLocked() bool {
-	return r.dropped || r.st.ended && r.st.in.ending() != io.EOF && r.st.in.buffered() == 0
+	end := r.st.session.end.err
+	switch {
+	case r.dropped:
+		return true
+	case !r.st.ended, r.st.err == end && end != ErrSessionClosed:
+		return false
+	}
+	return r.st.in.ending() != io.EOF && r.st.in.buffered() == 0
 }

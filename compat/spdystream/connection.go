@@ -3,6 +3,7 @@ package spdystream
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -274,6 +275,9 @@ func (c *Connection) CreateStream(headers http.Header, parent *Stream, fin bool)
 		}
 		options.Parent = parent.raw
 	}
+	if err := c.overError(); err != nil {
+		return nil, err
+	}
 	c.runEarly()
 	raw, err := c.session.OpenStream(context.Background(), block, options)
 	if err != nil {
@@ -329,12 +333,36 @@ func (c *Connection) PeekNextStreamId() spdy.StreamId {
 
 // Ping measures a round trip to the peer. It fails when the connection ends.
 func (c *Connection) Ping() (time.Duration, error) {
+	if err := c.overError(); err != nil {
+		return 0, err
+	}
 	c.runEarly()
 	rtt, err := c.session.PingContext(context.Background())
 	if err != nil {
 		return 0, c.explain(err)
 	}
 	return max(rtt, 1), nil
+}
+
+// overError returns the error of a call that sends a frame, if the connection has ended before the
+// call: io.EOF if the peer has closed the network connection, as in the original, else an error that
+// matches io.EOF and the reason. If this program has closed the connection, the text is that of
+// net.ErrClosed, by which programs recognise the case.
+func (c *Connection) overError() error {
+	select {
+	case <-c.session.Done():
+	default:
+		return nil
+	}
+	reason := c.explain(c.session.Err())
+	switch {
+	case c.conn.hungUp.Load() && !c.conn.mine.Load():
+		return io.EOF
+	case errors.Is(reason, errIdle):
+	case isOwnClose(reason):
+		reason = net.ErrClosed
+	}
+	return &overError{reason}
 }
 
 // explain adds the idle timeout, which the session does not know, to the session's error.

@@ -19,6 +19,12 @@
 // if the peer has reset the stream, ErrReset. If a write that was to close our half has not sent
 // everything, a later Reset sends INTERNAL_ERROR instead of CANCEL.
 //
+// Calls that send a frame, made after the connection has ended, return io.EOF if the peer has closed
+// the network connection, as in the original; otherwise an error that matches io.EOF and the reason.
+// Reads never do: see above. Close after Cancel succeeds once, and a reply to a stream that the peer
+// has cancelled is dropped without an error, as in the original. Reads after Cancel return io.EOF,
+// where those of the original can block for ever.
+//
 // Nothing is lost before the reply, or after a GOAWAY: a connection lasts until all streams have
 // ended, although CloseChan is closed at once. With the original as the peer, which does not wait,
 // or after a local Close without a timeout, inactivity also ends the connection: one second in

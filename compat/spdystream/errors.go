@@ -27,6 +27,16 @@ var (
 	errHeaderSize = errors.New("spdystream: a header is larger than the limit")
 )
 
+// An overError is the error of calls made after the connection has ended. It matches io.EOF, which
+// the original returns, and the reason.
+type overError struct{ reason error }
+
+// Error returns the reason.
+func (e *overError) Error() string { return e.reason.Error() }
+
+// Unwrap returns io.EOF and the reason.
+func (e *overError) Unwrap() []error { return []error{io.EOF, e.reason} }
+
 // A resetError is the error of a stream that the peer has reset.
 type resetError struct{ err error }
 
@@ -35,6 +45,12 @@ func (e *resetError) Error() string { return ErrReset.Error() + ": " + e.err.Err
 
 // Unwrap returns ErrReset and the reason.
 func (e *resetError) Unwrap() []error { return []error{ErrReset, e.err} }
+
+// isCancel reports whether the peer has reset the stream with CANCEL.
+func isCancel(err error) bool {
+	reset := remoteReset(err)
+	return reset != nil && reset.Status == amahi.RstCancel
+}
 
 // remoteReset returns the peer's reset in err's chain, or nil.
 func remoteReset(err error) *amahi.StreamError {

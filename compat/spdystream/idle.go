@@ -3,6 +3,7 @@ package spdystream
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -36,10 +37,15 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 	if n > 0 && !areQuietPings(p[:n]) {
 		c.touch()
 	}
-	if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err != nil && !isOwnClose(err) && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.hungUp.Store(true)
 	}
 	return n, err
+}
+
+// isOwnClose reports whether a read failed because this side has closed the connection.
+func isOwnClose(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) // of a net.Pipe
 }
 
 // Write writes to the connection.

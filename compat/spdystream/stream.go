@@ -29,6 +29,7 @@ type Stream struct {
 	half      half // ours
 	cut       bool // bytes or headers that were to close our half have not all been sent
 	dropped   bool // this side has reset the stream
+	cancelled bool // Cancel has ended the stream, and our half was open: the next Close succeeds
 	forgotten bool // reset by the timer, not by the program
 	priority  uint8
 	calls     int         // calls in progress
@@ -77,13 +78,37 @@ func (s *Stream) Close() error { return s.WriteData(nil, true) }
 // A write that was to close our half and has not sent everything does not count as Close. The error
 // is always nil.
 func (s *Stream) Reset() error {
+	s.mu.Lock()
+	s.cancelled = false
+	s.mu.Unlock()
 	s.drop(amahi.RstCancel)
 	s.flush()
 	return nil
 }
 
-// Cancel is Reset. The error is always nil.
-func (s *Stream) Cancel() error { return s.Reset() }
+// Cancel is Reset, except that Close succeeds once afterwards if our half was open, as in the
+// original. The error is always nil.
+func (s *Stream) Cancel() error {
+	s.mu.Lock()
+	if s.half == halfOpen && remoteReset(s.raw.Err()) == nil {
+		s.cancelled = true
+	}
+	s.mu.Unlock()
+	s.drop(amahi.RstCancel)
+	s.flush()
+	return nil
+}
+
+// closesCancelled reports whether the call is the first Close after Cancel.
+func (s *Stream) closesCancelled(fin bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	closes := fin && s.cancelled
+	if closes {
+		s.cancelled = false
+	}
+	return closes
+}
 
 // Refuse rejects a stream of the peer before the reply; after the reply it does nothing. The error
 // is always nil.

@@ -29,6 +29,12 @@ func (s *Stream) send(data []byte, fin bool) (n int, err error) {
 	if !fin && s.discards(nil) {
 		return len(data), nil
 	}
+	if s.closesCancelled(fin) {
+		return len(data), s.conn.overError()
+	}
+	if err := s.overError(fin); err != nil {
+		return 0, err
+	}
 	if err := s.awaitAnswer(); err != nil {
 		if fin && !errors.Is(err, os.ErrDeadlineExceeded) {
 			err = ErrWriteClosedStream
@@ -81,8 +87,23 @@ func (s *Stream) discards(err error) bool {
 	if err == nil {
 		err = s.raw.Err()
 	}
-	reset := remoteReset(err)
-	return reset != nil && reset.Status == amahi.RstCancel
+	return isCancel(err)
+}
+
+// overError returns the error of a write that began after the end of the connection. A fin does not
+// close a half twice, whatever has become of the connection.
+func (s *Stream) overError(fin bool) error {
+	err := s.conn.overError()
+	if err == nil || !fin {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.half != halfOpen || remoteReset(s.raw.Err()) != nil {
+		return ErrWriteClosedStream
+	}
+	s.half = halfClosed
+	return err
 }
 
 // closing records that the stream accepts no more writes, if fin is set; more is true if data or
@@ -172,7 +193,7 @@ func (s *Stream) readError(err error) error {
 		return io.EOF
 	}
 	if reset := remoteReset(err); reset != nil {
-		if reset.Status == amahi.RstCancel { // how Kubernetes ends an unwanted stream
+		if isCancel(reset) { // how Kubernetes ends an unwanted stream
 			return io.EOF
 		}
 		return &resetError{err}

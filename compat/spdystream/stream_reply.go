@@ -138,7 +138,7 @@ func (s *Stream) endError() error {
 }
 
 // SendReply accepts a stream of the peer; with fin this side sends nothing on the stream. A second
-// call does nothing.
+// call does nothing. After the peer's CANCEL the reply is dropped without an error.
 func (s *Stream) SendReply(headers http.Header, fin bool) error {
 	if s.replied == nil {
 		return errInitiated
@@ -147,12 +147,18 @@ func (s *Stream) SendReply(headers http.Header, fin bool) error {
 	if s.isAnswered() {
 		return nil
 	}
+	if err := s.conn.overError(); err != nil {
+		return err
+	}
 	block, err := headerBlock(headers)
 	if err != nil {
 		return err
 	}
 	switch err := s.raw.Reply(block, fin); {
 	case errors.Is(err, amahi.ErrReplied): // another call was faster
+		return nil
+	case isCancel(err): // as for writes, see discards
+		s.answer()
 		return nil
 	case err != nil:
 		return s.writeError(err)
@@ -226,6 +232,9 @@ func (s *Stream) SendHeader(headers http.Header, fin bool) error {
 	defer s.use()()
 	if !fin && s.discards(nil) {
 		return nil
+	}
+	if err := s.overError(false); err != nil {
+		return err
 	}
 	if err := s.awaitAnswer(); err != nil {
 		return err

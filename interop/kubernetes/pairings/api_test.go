@@ -18,6 +18,8 @@ import (
 type stream interface {
 	net.Conn
 	Reset() error
+	Cancel() error
+	Refuse() error
 	Wait() error
 	WaitTimeout(time.Duration) error
 	SendReply(http.Header, bool) error

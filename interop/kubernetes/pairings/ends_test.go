@@ -26,7 +26,7 @@ var allRows = append(append([]row{
 	{name: "a stream in use whose first Wait timed out", patient: true, unserved: true, run: abandoned},
 	{name: "CloseWait, and the other end writes until its CloseChan closes", patient: true, unserved: true, run: closeWaitBesideWriter},
 	{name: "CloseWait after all streams have been reset", run: closeWaitAfterReset},
-}, slices.Concat(faultRows, uploadRows, openingRows, lastCallRows)...), []row{
+}, slices.Concat(faultRows, uploadRows, openingRows, lastCallRows, answerRows)...), []row{
 	{name: "the program closes a net.Conn that the peer has closed", run: ownClose},
 	{name: "4,000 streams at once, served late", unserved: true, rounds: 3, run: burst},
 	{name: "6,000 streams that stay open", rounds: 3, run: manyStreams},
