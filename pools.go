@@ -46,8 +46,9 @@ type Pools struct {
 	// HeaderBytes is the size of received header blocks as stored: their bytes, 96 for each name
 	// with its first value, and 32 for each further value. Headers of a request count until the
 	// stream has ended and the handler has returned, of an answer until the stream has ended, of a
-	// push until a request claims the push or the push is dropped. Default 128 MiB. Range: 64 KiB
-	// and more; 0 and less see above.
+	// push until a request claims the push or the push is dropped, of a raw stream until the stream
+	// has been accepted and has ended. HEADERS of a raw stream count until they are received.
+	// Default 128 MiB. Range: 64 KiB and more; 0 and less see above.
 	HeaderBytes int
 
 	// UnreadBytes is received DATA that no application has read; for answers until the session, or
