@@ -336,8 +336,8 @@ func (l *ledger) closeLocked() {
 	l.chargeUnreadLocked()
 }
 
-// forgetUnacceptedLocked releases the charges of raw streams that nobody has accepted before the end
-// of the session: their header blocks belong to the program.
+// forgetUnacceptedLocked releases the charges of raw streams that have not been accepted before the
+// end of the session: their header blocks belong to the program.
 func (l *ledger) forgetUnacceptedLocked() {
 	if k := l.s.rawKept; k != nil {
 		l.giveLocked(heldHeaders, k.bytes-k.opening)

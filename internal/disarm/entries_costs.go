@@ -104,6 +104,11 @@ var costEntries = []entry{
 		old:  "		return st.raw.opening > 0 && !st.session.ledger.ended()\n", new: "		return false\n",
 	},
 	{
+		attack: "A31", file: "pools.go", pkg: "tests/costs", test: "^TestOwnPool(OfRawSession|OfClient)?$",
+		what: "the headers of a session without a Server or Transport are bounded",
+		old:  "	case own < 0:\n", new: "	case true:\n",
+	},
+	{
 		attack: "A31", file: "rawkept.go", test: "^TestRawStreamIsChargedOnce$",
 		what: "the block of a SYN_STREAM is charged once",
 		old:  "	r.setKeptLocked(r.kept+n, n)\n", new: "	r.st.session.ledger.keepsLocked(n, n)\n	r.setKeptLocked(r.kept+n, 0)\n",
