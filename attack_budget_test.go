@@ -20,6 +20,7 @@ const (
 	streamCost      = 64 << 10 // of memory, for a stream with its handler and without headers
 	nameCost        = 256      // of memory, for each name of a header block, in the maps of net/http too
 	sessionCost     = 1 << 20  // of memory, for a session without streams: buffers, compression, what is queued
+	pooledCost      = 4        // the memory for headers exceeds their pool by this fraction of it at most
 	sessionRoutines = 2
 )
 
@@ -46,12 +47,18 @@ func sessionBudget(r role, conf *Config, streams int) (heap int64, goroutines in
 		goroutines += streams
 		kept += streams
 	}
-	heap = sessionCost + int64(unread+unread/4+readBufferSize) + int64(kept)*(streamCost+headerCost(r, conf))
+	headers := int64(kept) * headerCost(r, conf)
+	if p := conf.poolsOfSession(); p != nil {
+		limit := p.of[heldHeaders].limit
+		headers = min(headers, limit+limit/pooledCost)
+	}
+	heap = sessionCost + int64(unread+unread/4+readBufferSize) + int64(kept)*streamCost + headers
 	return heap, goroutines
 }
 
-// TestSessionBudget drives every type of frame at a session with the default Config, but
-// for smaller headers, as far as the budgets go, and measures what that costs while it lasts.
+// TestSessionBudget drives every type of frame at a session with the default Config, but for smaller
+// headers without a pool, as far as the budgets go, and measures what that costs while it lasts.
+// TestOwnPool in tests/costs measures headers with the pool.
 func TestSessionBudget(t *testing.T) {
 	text, err := os.ReadFile("docs/budgets.md")
 	require.NoError(t, err)
@@ -59,6 +66,7 @@ func TestSessionBudget(t *testing.T) {
 		conf := Config{StreamWindow: defaultStreamWindow, MaxStreamWindow: defaultMaxStreamWindow}
 		conf.SessionWindow = defaultSessionWindow
 		conf.MaxHeaderBytes, conf.MaxHeaderFields = 256<<10, 500 // with the defaults it would take gigabytes
+		conf.Pools.HeaderBytes = -1
 		streams := much(defaultMaxStreams)
 		if r == asClient {
 			streams = much(20) // of its own, each with an answer that nobody reads

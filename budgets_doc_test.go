@@ -33,10 +33,10 @@ func budgetClaims() []string {
 	server := (*Config)(nil).withDefaults(false, httpSending)
 	client := (*Config)(nil).withDefaults(true, sending{ours: true})
 	raw := (*Config)(nil).rawHeaders().withDefaults(false, rawSending)
+	own := func(c *Config) int64 { return c.poolsOfSession().of[heldHeaders].limit >> 20 }
 	strict := &Config{MaxHeaderBytes: 16 << 10, MaxHeaderFields: 100}
 	cautious, _ := sessionBudget(asServer, strict, server.MaxConcurrentStreams)
 	unread := int64(server.SessionWindow + server.SessionWindow/4)
-	kept := 2 * server.MaxConcurrentStreams
 	return []string{
 		fmt.Sprintf("with `Config.MaxHeaderBytes` of %s and %d names, and computes", kib(256<<10), 500), // as TestSessionBudget does
 		fmt.Sprintf("opens, here %d, because", 20),
@@ -51,8 +51,10 @@ func budgetClaims() []string {
 		fmt.Sprintf("| compression contexts | %s of history in, at most %s out with tables; with `CompressFull` %s out | |", kib(32<<10), kib(safeCost), kib(fullCost)),
 		fmt.Sprintf("`Config.MaxOwedReplies` and %d bytes for each stream | %s, twice while they grow |", owingReply, kib(int64(server.MaxOwedReplies))),
 		fmt.Sprintf("| `batchSize` | %s |", kib(batchSize)),
-		fmt.Sprintf("a client that sends %d requests with two megabytes", server.MaxConcurrentStreams),
-		fmt.Sprintf("its defaults and %d connections", kept),
+		fmt.Sprintf("client can send %d requests with two megabytes", server.MaxConcurrentStreams),
+		fmt.Sprintf("has %d MiB by default, or %d times `Config.MaxHeaderBytes` if that is more: %d MiB for a client",
+			own(server), ownPoolFactor, own(client)),
+		fmt.Sprintf("is at most 1/%d larger than the pool", pooledCost),
 		fmt.Sprintf("`Config.MaxHeaderBytes` to %s and `Config.MaxHeaderFields` to %d, and takes %d MiB then, %d of them unread bytes",
 			kib(int64(strict.MaxHeaderBytes)), strict.MaxHeaderFields, cautious>>20, unread>>20),
 		fmt.Sprintf("at most %d times `Config.MaxHeaderBytes` (%d MiB)", rawHeaderFactor, rawHeaderFactor*raw.MaxHeaderBytes>>20),

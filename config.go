@@ -342,8 +342,8 @@ type Config struct {
 	// SetLog.
 	Logger *slog.Logger
 
-	// Pools bounds the memory of all sessions of a Server or a Transport together. Sessions created
-	// without a Server or Transport have no pools.
+	// Pools bounds the memory of all sessions of a Server or a Transport together, and the header
+	// bytes of a session created without a Server or Transport.
 	Pools Pools
 
 	grants grants // derived from the other fields by withDefaults

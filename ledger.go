@@ -231,11 +231,10 @@ func (l *ledger) outgrows(id uint32, cost int64) *StreamError {
 }
 
 // returnHeadersLocked releases the header charge of a stream once the library keeps no headers: a
-// handler keeps the headers of its request, and a client keeps the headers of a push until a
-// request claims the push.
+// handler keeps the headers of its request, a client keeps the headers of a push until a request
+// claims the push, and a raw session keeps the headers of a stream until the stream is accepted.
 func (st *Stream) returnHeadersLocked() {
-	kept := !st.ended || !st.state.ours && (!st.released || st.session.client && !st.claimed)
-	if st.headerCharge == 0 || kept {
+	if st.headerCharge == 0 || !st.ended || st.neededLocked() {
 		return
 	}
 	if st.leaving {
@@ -244,6 +243,19 @@ func (st *Stream) returnHeadersLocked() {
 	}
 	st.session.ledger.giveLocked(heldHeaders, int64(st.headerCharge))
 	st.headerCharge = 0
+}
+
+// neededLocked reports whether the library keeps the headers of an ended stream.
+func (st *Stream) neededLocked() bool {
+	switch {
+	case st.state.ours:
+		return false
+	case !st.released:
+		return true
+	case st.raw != nil:
+		return st.raw.opening > 0 && !st.session.ledger.ended()
+	}
+	return st.session.client && !st.claimed
 }
 
 // keepsLocked charges n more bytes of header blocks that wait for the program of a raw session, for
@@ -320,11 +332,25 @@ func (l *ledger) closeLocked() {
 	}
 	l.giveLocked(heldBuffers, sessionTakes+l.history+l.replies)
 	l.history, l.replies = 0, 0
-	if k := l.s.rawKept; k != nil { // of streams that were not accepted
-		l.giveLocked(heldHeaders, k.bytes)
-	}
+	l.forgetUnacceptedLocked()
 	l.chargeUnreadLocked()
 }
+
+// forgetUnacceptedLocked releases the charges of raw streams that have not been accepted before the
+// end of the session: their header blocks belong to the program.
+func (l *ledger) forgetUnacceptedLocked() {
+	if k := l.s.rawKept; k != nil {
+		l.giveLocked(heldHeaders, k.bytes-k.opening)
+	}
+	if q, ok := l.s.app.(*acceptQueue); ok {
+		for _, r := range q.streams {
+			r.st.returnHeadersLocked()
+		}
+	}
+}
+
+// ended reports whether closeLocked has been called.
+func (l *ledger) ended() bool { return l != nil && l.closed }
 
 // lend charges n bytes of a buffer that a session uses briefly, or releases them if n is negative.
 // Called without locks.

@@ -6,7 +6,8 @@ import (
 	"math"
 )
 
-// ErrPoolFull is matched by errors caused by a full pool of a Server or a Transport, see Pools.
+// ErrPoolFull is matched by errors caused by a full pool of a Server, a Transport or a session, see
+// Pools.
 var ErrPoolFull = errors.New("spdy: a pool is full")
 
 // A PoolError names the pool that was full for a session. It matches ErrPoolFull. A stream that

@@ -37,17 +37,22 @@ import (
 // Each Server and each Transport has separate pools, even with a shared Config. The sessions of an
 // Upgrader are in the pools of the Server whose handler has called the Upgrader, or of
 // ConfigureServer, whatever the Pools in the Upgrader's Config, unless the Upgrader is Detached.
-// Detached sessions, like sessions made without a Server or a Transport, as those of an
-// UpgradeDialer, of Config.RawSession and of TrackSession, are in no pool: no pool owner knows of
-// them when they begin. HTTP/1.1 traffic is in no pool either. Streams that a program opens on a
-// raw session are not charged to a pool. Server.Stats and Transport.PoolStats report the use of the
-// pools.
+// HTTP/1.1 traffic is in no pool. Of a stream that a program opens on a raw session only the header
+// blocks received on the stream are charged. Server.Stats and Transport.PoolStats report the use of
+// the pools.
+//
+// Detached sessions, and sessions made without a Server or a Transport, as those of an
+// UpgradeDialer, of Config.RawSession and of TrackSession, share no pools: no owner of pools knows
+// of them when they begin. Each of them has a pool of HeaderBytes of its own, with the same rules.
+// The default of its size is 16 times Config.MaxHeaderBytes if that is more than 128 MiB. The other
+// fields have no effect on such a session; its windows and limits of streams bound the rest.
 type Pools struct {
 	// HeaderBytes is the size of received header blocks as stored: their bytes, 96 for each name
 	// with its first value, and 32 for each further value. Headers of a request count until the
 	// stream has ended and the handler has returned, of an answer until the stream has ended, of a
-	// push until a request claims the push or the push is dropped. Default 128 MiB. Range: 64 KiB
-	// and more; 0 and less see above.
+	// push until a request claims the push or the push is dropped, of a raw stream until the stream
+	// has been accepted and has ended. HEADERS of a raw stream count until they are received.
+	// Default 128 MiB. Range: 64 KiB and more; 0 and less see above.
 	HeaderBytes int
 
 	// UnreadBytes is received DATA that no application has read; for answers until the session, or
@@ -155,6 +160,26 @@ func newPools(c *Config) *pools {
 	}
 	return p
 }
+
+// poolsOfSession returns the pools for a session: those of the Server or Transport that creates it,
+// or else a pool of header bytes for this session alone, nil if that has no bound either. The
+// windows and limits of Config bound the other memory of a session.
+func (c *Config) poolsOfSession() *pools {
+	own := c.Pools.HeaderBytes
+	switch {
+	case c.shared != nil:
+		return c.shared
+	case own < 0:
+		return nil
+	case own == 0:
+		own = int(min(max(resourceKinds[heldHeaders].standard, ownPoolFactor*int64(c.MaxHeaderBytes)), math.MaxInt))
+	}
+	return newPools(&Config{Pools: Pools{HeaderBytes: own, UnreadBytes: -1, BufferBytes: -1, Handlers: -1}})
+}
+
+// ownPoolFactor times MaxHeaderBytes is the size of the pool of header bytes of a session without a
+// Server or Transport, if that is more than the default: one stream may use an eighth of the pool.
+const ownPoolFactor = 16
 
 func (p *pool) init(k *resourceKind, limit int64) {
 	switch {

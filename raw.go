@@ -184,9 +184,9 @@ func (q *acceptQueue) accept(st *Stream, h HeaderBlock) *StreamError {
 		q.pruneLocked()
 	}
 	full := len(q.streams) >= q.limit
-	fits := deserted || full || r.keepLocked(kept)
+	fits := deserted || full || r.keepOpeningLocked(kept)
 	if !deserted && !full && fits {
-		r.header, r.opening = h, kept
+		r.header = h
 		q.streams = append(q.streams, r)
 	}
 	s.mu.Unlock()

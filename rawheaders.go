@@ -258,7 +258,7 @@ func (r *RawStream) nextHeaders() (h HeaderBlock, bell chan struct{}, err error)
 	r.late = r.late[1:] // in constant time: many blocks may be queued
 	st.late.bytes -= late.size
 	if !st.ended {
-		r.keptLocked(r.kept - late.kept)
+		r.keptLocked(r.kept-late.kept, r.opening)
 	}
 	if len(r.late) > 0 {
 		r.ringLateLocked()
@@ -282,7 +282,7 @@ func (r *RawStream) addLateLocked(h HeaderBlock) *StreamError {
 	switch {
 	case late.bytes+size > s.conf.MaxHeaderBytes:
 		return streamErrorf(st.id, RstFrameTooLarge, "late headers of more than %d bytes wait", s.conf.MaxHeaderBytes)
-	case !r.keepLocked(kept):
+	case !r.keepLateLocked(kept):
 		return streamErrorf(st.id, RstFrameTooLarge, "%s", rawHeadersFull)
 	}
 	late.bytes += size

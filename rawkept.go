@@ -11,6 +11,7 @@ import "container/heap"
 // rawKept counts the undelivered header blocks of a session's raw streams. Guarded by Session.mu.
 type rawKept struct {
 	bytes   int64
+	opening int64      // the part of bytes that is blocks of SYN_STREAMs, see RawStream.opening
 	holders rawHolders // the streams that hold the blocks
 	payer   *RawStream // stream with forfeited blocks, to be reset, see payRaw; nil if there is none
 }
@@ -44,10 +45,30 @@ func (s *Session) rawHeaderLimit() int64 {
 	return max(rawHeaderFactor*most, streams*min(most, modestHeader))
 }
 
-// keepLocked counts n more undelivered bytes. At the bound the largest holder pays. If that is r,
-// keepLocked reports false. Another stream forfeits its blocks and becomes the payer, which the
-// receiver resets after releasing the lock, see payRaw. Receiver only.
-func (r *RawStream) keepLocked(n int) bool {
+// keepOpeningLocked counts the block of the SYN_STREAM as undelivered. The ledger has charged the
+// block already, see opensLocked. Results and callers as of roomLocked.
+func (r *RawStream) keepOpeningLocked(n int) bool {
+	if !r.roomLocked(n) {
+		return false
+	}
+	r.setKeptLocked(r.kept+n, n)
+	return true
+}
+
+// keepLateLocked counts and charges the block of a HEADERS frame as undelivered. It reports false
+// if the block does not fit. Callers as of roomLocked.
+func (r *RawStream) keepLateLocked(n int) bool {
+	if !r.roomLocked(n) || !r.st.session.ledger.keepsLocked(n, r.kept+n) {
+		return false
+	}
+	r.setKeptLocked(r.kept+n, r.opening)
+	return true
+}
+
+// roomLocked makes room for n more undelivered bytes. At the bound the largest holder pays. If that
+// is r, roomLocked reports false. Another stream forfeits its blocks and becomes the payer, which
+// the receiver resets after releasing the lock, see payRaw. Receiver only.
+func (r *RawStream) roomLocked(n int) bool {
 	s := r.st.session
 	if s.rawKept == nil {
 		s.rawKept = new(rawKept)
@@ -59,25 +80,26 @@ func (r *RawStream) keepLocked(n int) bool {
 		k.payer = k.holders[0]
 		k.payer.forfeitLocked()
 	}
-	if !s.ledger.keepsLocked(n, r.kept+n) {
-		return false
-	}
-	r.setKeptLocked(r.kept + n)
 	return true
 }
 
-// keptLocked lowers the number of undelivered bytes of the stream to n.
-func (r *RawStream) keptLocked(n int) {
-	if s := r.st.session; s.rawKept != nil { // else no bytes have been counted
-		s.ledger.keepsLocked(n-r.kept, n)
-		r.setKeptLocked(n)
+// keptLocked lowers the number of undelivered bytes of the stream to n, of which opening are the
+// SYN_STREAM's block.
+func (r *RawStream) keptLocked(n, opening int) {
+	s := r.st.session
+	if s.rawKept == nil { // no bytes have been counted
+		return
 	}
+	s.ledger.keepsLocked(n-opening-(r.kept-r.opening), n)
+	r.setKeptLocked(n, opening)
+	r.st.returnHeadersLocked()
 }
 
-func (r *RawStream) setKeptLocked(n int) {
+func (r *RawStream) setKeptLocked(n, opening int) {
 	k := r.st.session.rawKept
 	k.bytes += int64(n - r.kept)
-	r.kept = n
+	k.opening += int64(opening - r.opening)
+	r.kept, r.opening = n, opening
 	k.holders.place(r)
 }
 
@@ -88,10 +110,10 @@ func (r *RawStream) forfeitLocked() {
 		r.dropped, r.header = true, nil
 	}
 	r.late = nil
-	r.keptLocked(0)
+	r.keptLocked(0, 0)
 }
 
-// payRaw resets the stream chosen by keepLocked. The peer is not charged: the streams may belong to
+// payRaw resets the stream chosen by roomLocked. The peer is not charged: the streams may belong to
 // different users.
 func (s *Session) payRaw() {
 	k := s.rawKept
@@ -117,11 +139,10 @@ func (s *Session) payRaw() {
 func (r *RawStream) takeLocked() {
 	r.taken = true
 	if r.st.ended {
-		r.keptLocked(0) // the stream receives no more
+		r.keptLocked(0, 0) // the stream receives no more
 		return
 	}
-	r.keptLocked(r.kept - r.opening)
-	r.opening = 0
+	r.keptLocked(r.kept-r.opening, 0)
 }
 
 // endedLocked releases the blocks of an ended stream: all of them if the application has the
@@ -130,7 +151,7 @@ func (r *RawStream) endedLocked() {
 	switch {
 	case r == nil:
 	case r.taken:
-		r.keptLocked(0)
+		r.keptLocked(0, 0)
 	case r.lostLocked():
 		r.forfeitLocked()
 	}

@@ -30,7 +30,7 @@ type RawStream struct {
 	late     []lateBlock   // of HEADERS frames, not received by the application yet
 	lateBell chan struct{} // doorbell for ReceiveHeaders, made when ReceiveHeaders first waits
 	kept     int           // bytes of undelivered header blocks, see rawKept
-	opening  int           // the part of kept that is the SYN_STREAM's block
+	opening  int           // the part of kept that is the SYN_STREAM's block; the ledger has it in Stream.headerCharge
 	rank     int           // position in rawKept.holders, from 1; 0 if it has none
 	withheld int64         // credit withheld from the peer, see withholding
 	taken    bool          // the application has the stream, or no caller will accept it

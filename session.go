@@ -50,7 +50,7 @@ type Session struct {
 	flow   credit   // the flow-control manager; has its own locking rules
 	floods floods   // the peer's budgets; has its own locking rules
 	stats  counters // has its own locking rules
-	ledger *ledger  // the session's share of the owner's pools; nil if there are none; the pointer is immutable
+	ledger *ledger  // the session's share of the pools, see poolsOfSession; nil if there are none; the pointer is immutable
 
 	frameLog   atomic.Pointer[FrameLog] // see frameLogger
 	sentBlocks *[]sentBlock             // sender only; nil until a hook or log needs the headers
@@ -188,7 +188,7 @@ func setUpSession(conn net.Conn, client bool, v Version, conf *Config, app appli
 	s.hooks = newStreamHooks(conf.Trace)
 	s.inflate = newHeaderDecompressor(v)
 	s.flow.init(conf, v)
-	s.ledger = newLedger(s, conf.shared)
+	s.ledger = newLedger(s, conf.poolsOfSession())
 	s.in.ledger = s.ledger
 	s.shed = s.newShedder()
 	s.alive = newKeepalive(s)

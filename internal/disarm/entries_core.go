@@ -90,7 +90,7 @@ var coreEntries = []entry{
 	{
 		attack: "A2", what: "what the application has accepted does not count",
 		file: "rawkept.go",
-		old:  "	r.keptLocked(r.kept - r.opening)\n",
+		old:  "	r.keptLocked(r.kept-r.opening, 0)\n",
 		new:  "",
 		test: "^TestRawHeadersOfAllStreams$",
 	},

@@ -96,7 +96,22 @@ var costEntries = []entry{
 	{
 		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestUpgradedSessionsAreCharged$",
 		what: "what nobody has accepted is given back with its session",
-		old:  "	if k := l.s.rawKept; k != nil { //", new: "	if k := l.s.rawKept; k != nil && l.s.client { //",
+		old:  "	l.forgetUnacceptedLocked()\n", new: "",
+	},
+	{
+		attack: "A31", file: "ledger.go", test: "^TestRawStreamIsChargedOnce$",
+		what: "a complete stream is charged until it is accepted",
+		old:  "		return st.raw.opening > 0 && !st.session.ledger.ended()\n", new: "		return false\n",
+	},
+	{
+		attack: "A31", file: "pools.go", pkg: "tests/costs", test: "^TestOwnPool(OfRawSession|OfClient)?$",
+		what: "the headers of a session without a Server or Transport are bounded",
+		old:  "	case own < 0:\n", new: "	case true:\n",
+	},
+	{
+		attack: "A31", file: "rawkept.go", test: "^TestRawStreamIsChargedOnce$",
+		what: "the block of a SYN_STREAM is charged once",
+		old:  "	r.setKeptLocked(r.kept+n, n)\n", new: "	r.st.session.ledger.keepsLocked(n, n)\n	r.setKeptLocked(r.kept+n, 0)\n",
 	},
 	{
 		attack: "A23", file: "config.go", test: "^TestConfigTimes$",
