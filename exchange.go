@@ -173,7 +173,20 @@ func (st *Stream) countHead(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	if err := x.lateErr(st); err != nil {
+		return 0, err
+	}
 	return len(p), nil
+}
+
+// lateErr returns the error of a handler that continues a response to HEAD although the stream and
+// the context of the request have ended: otherwise a handler that writes until a Write fails would
+// never return.
+func (x *exchange) lateErr(st *Stream) error {
+	if !x.begun || x.req.Context().Err() == nil || !latched(st.done) {
+		return nil
+	}
+	return st.writeEnd(st.endReason())
 }
 
 // keepForSniffing keeps the beginning of a response to HEAD, which receives the same Content-Type
@@ -511,6 +524,11 @@ func (st *Stream) FlushError() error {
 	}
 	if err := st.flush(nil); err != nil {
 		return err
+	}
+	if x.isHead() {
+		if err := x.lateErr(st); err != nil {
+			return err
+		}
 	}
 	return st.awaitHeaders()
 }

@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"container/list"
+	"context"
 	"time"
 )
 
@@ -16,6 +17,24 @@ type handlerQueue struct {
 	pushing int       // handler goroutines of pushes
 	waiting list.List // of *Stream whose handlers have not started; first in, first out
 	unread  list.List // of *Stream that were reset with unread bytes while the handler runs; oldest first
+	late    *lateHandlers
+}
+
+// lateHandlers are the running handlers whose stream both sides have ended: the response to HEAD
+// ends with the headers, and a replaced response with the replacement. The client then has no
+// stream to cancel, and the handler of an endless response would hold its slot forever. So the
+// context of the request ends leaveTime after the stream, or as soon as another stream needs the
+// slot. Guarded by Session.mu.
+type lateHandlers struct {
+	list  list.List   // of lateHandler, oldest first
+	timer *time.Timer // calls cancelLate
+	armed bool        // the timer runs, or cancelLate is about to
+}
+
+// A lateHandler is the handler of an ended stream.
+type lateHandler struct {
+	st  *Stream
+	due time.Time // when the context of the request ends
 }
 
 // newHandlerQueue returns nil if the application has no handlers.
@@ -93,6 +112,58 @@ func (s *Session) endedLocked(st *Stream) {
 		s.creditLocked(st.in.discard())
 	case st.in.buffered() > 0 && !st.cameToEndLocked():
 		st.keeps = q.unread.PushBack(st)
+	case st.cameToEndLocked() && !st.tunnel: // a handler that has hijacked the stream ends the stream itself
+		s.limitLateLocked(st)
+	}
+}
+
+// limitLateLocked limits the time for the handler of a stream that has ended.
+func (s *Session) limitLateLocked(st *Stream) {
+	q := s.handlers
+	if q.late == nil {
+		q.late = new(lateHandlers)
+	}
+	l := q.late
+	st.keeps = l.list.PushBack(lateHandler{st, time.Now().Add(leaveTime)})
+	switch {
+	case l.armed:
+	case l.timer == nil:
+		l.timer = time.AfterFunc(leaveTime, s.cancelLate)
+	default:
+		l.timer.Reset(leaveTime)
+	}
+	l.armed = true
+}
+
+// popLateLocked removes the oldest late handler from the list and returns its stream; nil if there
+// is none.
+func (q *handlerQueue) popLateLocked() *Stream {
+	if q.late == nil || q.late.list.Len() == 0 {
+		return nil
+	}
+	st := q.late.list.Remove(q.late.list.Front()).(lateHandler).st
+	st.keeps = nil
+	return st
+}
+
+// cancelLate cancels the contexts of late handlers whose time is over.
+func (s *Session) cancelLate() {
+	var due []*Stream
+	now := time.Now()
+	s.mu.Lock()
+	l := s.handlers.late
+	l.armed = false
+	for e := l.list.Front(); e != nil; e = l.list.Front() {
+		if wait := e.Value.(lateHandler).due.Sub(now); wait > 0 {
+			l.timer.Reset(wait)
+			l.armed = true
+			break
+		}
+		due = append(due, s.handlers.popLateLocked())
+	}
+	s.mu.Unlock()
+	for _, st := range due {
+		st.cancelContext(context.Canceled)
 	}
 }
 
@@ -100,12 +171,16 @@ func (s *Session) endedLocked(st *Stream) {
 // stream.
 func (st *Stream) cameToEndLocked() bool { return st.ended && st.err == ErrStreamClosed }
 
-// forgetUnreadLocked removes the record of the unread bytes of a stream whose handler has returned.
+// forgetUnreadLocked removes the record of the unread bytes of a stream, or of its late handler.
 func (q *handlerQueue) forgetUnreadLocked(st *Stream) {
-	if st.keeps != nil {
-		q.unread.Remove(st.keeps)
-		st.keeps = nil
+	if st.keeps == nil {
+		return
 	}
+	q.unread.Remove(st.keeps) // has no effect on an element of another list
+	if q.late != nil {
+		q.late.list.Remove(st.keeps)
+	}
+	st.keeps = nil
 }
 
 // backLocked frees the unread bytes of cancelled streams, oldest first, to make space for the
@@ -121,19 +196,25 @@ func (s *Session) backLocked() {
 	}
 }
 
-// start starts the handler of a stream, or queues the stream. A stream that has meanwhile ended
-// with the session receives no handler.
+// start starts the handler of a stream, or queues the stream. A queued stream ends the time of a
+// late handler. A stream that has meanwhile ended with the session receives no handler.
 func (a *httpServerApp) start(st *Stream) {
 	s := st.session
+	var late *Stream
 	s.mu.Lock()
 	ended := st.ended
 	begins := !ended && s.handlers.beginsLocked(st, a.server.WriteTimeout)
+	if !ended && !begins {
+		late = s.handlers.popLateLocked()
+	}
 	s.mu.Unlock()
 	switch {
 	case ended:
 		st.release()
 	case begins:
 		go a.serve(st, atOnce)
+	case late != nil:
+		late.cancelContext(context.Canceled)
 	}
 }
 

@@ -66,7 +66,7 @@ type Stream struct {
 	kept     int64         // the stream's part of credit.kept
 	err      error         // the reason for the end of the stream
 	waits    *list.Element // element in handlerQueue.waiting; nil if not there
-	keeps    *list.Element // element in handlerQueue.unread; nil if not there
+	keeps    *list.Element // element in handlerQueue.unread or lateHandlers.list; nil if in neither
 	cancel   context.CancelCauseFunc
 	reply    HeaderBlock  // header block of the SYN_REPLY
 	late     *lateHeaders // header blocks of HEADERS and interim responses; nil before the first

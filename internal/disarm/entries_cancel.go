@@ -116,6 +116,21 @@ var cancelEntries = []entry{
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "handlerqueue.go",
+		what: "the context of a handler ends behind a stream that has ended",
+		old:  "		s.limitLateLocked(st)\n", new: "",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "handlerqueue.go",
+		what: "and at once if another stream needs the slot",
+		old:  "		late = s.handlers.popLateLocked()\n", new: "",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "exchange.go",
+		what: "then writes for HEAD fail",
+		old:  "	if !x.begun || x.req.Context().Err() == nil || !latched(st.done) {\n", new: "	if true {\n",
+	},
+	{
+		attack: "A28", pkg: "tests/cancel", file: "handlerqueue.go",
 		what: "WriteTimeout counts while a stream waits",
 		old:  "	if patience > 0 {\n", new: "	if false {\n",
 	},
