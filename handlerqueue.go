@@ -100,6 +100,13 @@ func (s *Session) endedLocked(st *Stream) {
 // stream.
 func (st *Stream) cameToEndLocked() bool { return st.ended && st.err == ErrStreamClosed }
 
+// cameToEnd is cameToEndLocked for callers that do not hold Session.mu.
+func (st *Stream) cameToEnd() bool {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	return st.cameToEndLocked()
+}
+
 // forgetUnreadLocked removes the record of the unread bytes of a stream whose handler has returned.
 func (q *handlerQueue) forgetUnreadLocked(st *Stream) {
 	if st.keeps != nil {

@@ -390,7 +390,9 @@ func (s *Session) stopUnwanted(st *Stream) {
 func (s *Session) finishIn(st *Stream) {
 	s.mu.Lock()
 	s.finishInLocked(st)
+	answered := st.answeredLocked()
 	s.mu.Unlock()
+	answered.cancel()
 	s.endIfDrained()
 }
 

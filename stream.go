@@ -470,6 +470,29 @@ func (st *Stream) setContext(cancel context.CancelCauseFunc) {
 	}
 }
 
+// An answeredRequest is the context of a request whose stream has ended normally while the handler
+// is still running; nil if there is none.
+type answeredRequest context.CancelCauseFunc
+
+// answeredLocked returns the context of the request if both sides have ended the stream before the
+// handler has returned: the reply to HEAD is the whole response. As over HTTP/2 the context then
+// ends. The session no longer knows the stream, so neither the client nor the end of the session
+// could stop a handler that waits for its context, and the handler would hold a slot that other
+// requests need. A handler that has hijacked the stream ends both directions itself.
+func (st *Stream) answeredLocked() answeredRequest {
+	if !st.cameToEndLocked() || st.state.ours || st.released || st.tunnel {
+		return nil
+	}
+	return answeredRequest(st.cancel)
+}
+
+// cancel ends the context. Callers hold no lock.
+func (r answeredRequest) cancel() {
+	if r != nil {
+		r(context.Canceled)
+	}
+}
+
 // cancelContext cancels the context of a stream that has ended. contextCause turns the reason into
 // the cause. It may call the user's code, so callers hold no lock.
 func (st *Stream) cancelContext(reason error) {
