@@ -158,16 +158,13 @@ func (s *Session) shutdown(reason error) {
 		s.endLocked(st, reason, keepUnread)
 		ended = append(ended, st)
 	}
+	ended = append(ended, s.handlers.endLateLocked()...)
 	patience := s.lingerLocked()
 	s.stopProbeLocked()
 	unserved := !s.started
 	s.end.lost = s.end.lost || unserved
-	switch {
-	case unserved:
-	case patience > 0:
-		s.end.timer = time.AfterFunc(patience, func() { s.conn.Close() })
-	default: // two timers of zero in a synctest bubble can crash the race detector, go.dev/issue/78156
-		go s.conn.Close() // ends a Write or Read of the session's goroutines
+	if !unserved {
+		s.closeAfterLocked(patience)
 	}
 	s.stopTimersLocked()
 	s.leftover = nil
@@ -185,6 +182,17 @@ func (s *Session) shutdown(reason error) {
 		s.leaveServer()
 		s.closeLedger()
 	}
+}
+
+// closeAfterLocked closes the connection after the given time, which ends a Read or Write of the
+// session's goroutines. Two timers of zero in a synctest bubble can crash the race detector
+// (go.dev/issue/78156).
+func (s *Session) closeAfterLocked(patience time.Duration) {
+	if patience == 0 {
+		go s.conn.Close()
+		return
+	}
+	s.end.timer = time.AfterFunc(patience, func() { s.conn.Close() })
 }
 
 // stopTimersLocked stops the timers that end with the session.

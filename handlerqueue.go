@@ -146,6 +146,19 @@ func (q *handlerQueue) popLateLocked() *Stream {
 	return st
 }
 
+// endLateLocked returns the streams of all late handlers at the end of the session, and stops the
+// timer.
+func (q *handlerQueue) endLateLocked() (all []*Stream) {
+	if q == nil || q.late == nil {
+		return nil
+	}
+	q.late.timer.Stop()
+	for st := q.popLateLocked(); st != nil; st = q.popLateLocked() {
+		all = append(all, st)
+	}
+	return all
+}
+
 // cancelLate cancels the contexts of late handlers whose time is over.
 func (s *Session) cancelLate() {
 	var due []*Stream
@@ -170,6 +183,13 @@ func (s *Session) cancelLate() {
 // cameToEndLocked reports whether both sides have ended the stream and neither has reset the
 // stream.
 func (st *Stream) cameToEndLocked() bool { return st.ended && st.err == ErrStreamClosed }
+
+// cameToEnd is cameToEndLocked for callers that do not hold Session.mu.
+func (st *Stream) cameToEnd() bool {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	return st.cameToEndLocked()
+}
 
 // forgetUnreadLocked removes the record of the unread bytes of a stream, or of its late handler.
 func (q *handlerQueue) forgetUnreadLocked(st *Stream) {

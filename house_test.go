@@ -48,7 +48,7 @@ var mayClose = []house.Place{
 // each goroutine how it ends.
 var mayStart = []house.Place{
 	{File: "client.go", Func: "(*Config).NewClientConn"},
-	{File: "ending.go", Func: "(*Session).shutdown"},
+	{File: "ending.go", Func: "(*Session).closeAfterLocked"},
 	{File: "handlerqueue.go", Func: "(*httpServerApp).handOver"},
 	{File: "handlerqueue.go", Func: "(*httpServerApp).start"},
 	{File: "internal/budgets/measure.go", Func: "newVictim"},

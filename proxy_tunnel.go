@@ -83,7 +83,7 @@ func joinTunnel(w http.ResponseWriter, r *http.Request, res *http.Response, back
 	defer back.Close()
 	stop := context.AfterFunc(r.Context(), func() { j.contextEnds(causeOf(r.Context())) })
 	defer stop()
-	if _, err := conn.Write(tunnelHead(res, w.Header())); err != nil {
+	if _, err := writeWhole(conn, tunnelHead(res, w.Header())); err != nil {
 		j.cut(err)
 		return j.failure()
 	}

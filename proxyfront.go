@@ -68,6 +68,9 @@ func (f *proxyFront) deliver(r *http.Request, flush bool) error {
 			return causedError{"spdy: proxied answer", err}
 		}
 	}
+	if st := streamOf(f.writer); st != nil && st.cameToEnd() { // after the reply to HEAD, which ends the context
+		return nil
+	}
 	if r.Context().Err() != nil { // the client has disconnected
 		return causedError{"spdy: proxied answer", causeOf(r.Context())}
 	}

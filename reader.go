@@ -55,7 +55,8 @@ func (r *reader) fill() error {
 		space = r.large.data
 	}
 	have := copy(space, r.buf)
-	for {
+	r.buf = space[:have]
+	for range mostEmptyReads {
 		n, err := r.conn.Read(space[have:])
 		if n > 0 {
 			r.total.Add(int64(n))
@@ -65,11 +66,15 @@ func (r *reader) fill() error {
 			return nil
 		}
 		if err != nil {
-			r.buf = space[:have]
 			return err
 		}
 	}
+	return io.ErrNoProgress
 }
+
+// mostEmptyReads is the number of consecutive Reads without bytes and without an error after which
+// the connection counts as broken, the same as for a bufio.Reader.
+const mostEmptyReads = 100
 
 // preload makes bytes already read by another reader the first bytes of r. The bytes must be fewer
 // than idleBufferSize.

@@ -1,6 +1,8 @@
 package spdy
 
 import (
+	"io"
+	"net"
 	"runtime"
 )
 
@@ -81,9 +83,20 @@ func (s *Session) writeOut(b []byte) error {
 
 // writeConn writes b to the connection and counts the bytes.
 func (s *Session) writeConn(b []byte) error {
-	n, err := s.conn.Write(b)
+	n, err := writeWhole(s.conn, b)
 	s.stats.bytesSent.Add(int64(n))
 	return err
+}
+
+// writeWhole is conn.Write for any net.Conn. If the connection accepts fewer bytes and returns no
+// error, writeWhole returns io.ErrShortWrite: without the missing bytes the peer would take the
+// frames that follow for the rest of a body.
+func writeWhole(conn net.Conn, b []byte) (n int, err error) {
+	n, err = conn.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return n, err
 }
 
 // assemble appends the next frames to b. Header blocks are compressed only here, so that the order

@@ -24,6 +24,9 @@ type sessionSetup struct {
 // connections.
 func (srv *Server) greetConn(base context.Context, hs *http.Server, a *arrival, queue *connQueue) (closed bool) {
 	g, err := srv.greet(hs, a)
+	if err != nil || !g.http {
+		queue.settle()
+	}
 	switch {
 	case err != nil: // closed, too slow, or no TLS: the client has sent no request yet
 		if g.unshaken {
@@ -35,6 +38,7 @@ func (srv *Server) greetConn(base context.Context, hs *http.Server, a *arrival, 
 		return true
 	case g.http:
 		srv.handOn(queue, a.conn, g.first)
+		queue.settle()
 		return false
 	}
 	if srv.ConnContext != nil {

@@ -218,8 +218,8 @@ func (srv *Server) serve(ln net.Listener, only bool) (err error) {
 	var queue *connQueue
 	if !only {
 		queue = newConnQueue(ln)
-		defer queue.Close()
-		go hs.Serve(queue) // ends when queue is closed
+		defer queue.finish()
+		go hs.Serve(queue) // ends when queue is finished or closed
 	}
 	pause := acceptPause{}
 	for {
@@ -241,6 +241,9 @@ func (srv *Server) serve(ln net.Listener, only bool) (err error) {
 			return http.ErrServerClosed
 		}
 		a := &arrival{conn: conn, since: time.Now()}
+		if queue != nil {
+			queue.expect()
+		}
 		go func() { // ends with the session
 			closed := srv.greetConn(base, hs, a, queue)
 			srv.done()

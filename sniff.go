@@ -134,13 +134,42 @@ type connQueue struct {
 	bell chan struct{}
 	done chan struct{} // latch: closed
 
-	mu     sync.Mutex
-	conns  []net.Conn
-	closed bool
+	mu      sync.Mutex
+	conns   []net.Conn
+	pending int  // accepted connections whose protocol is not known yet
+	over    bool // the listener has ended: no more connections will be pending
+	closed  bool
 }
 
 func newConnQueue(ln net.Listener) *connQueue {
 	return &connQueue{ln: ln, bell: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// expect counts a connection whose protocol is not known yet, and settle ends the count. settle may
+// be called on nil.
+func (q *connQueue) expect() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pending++
+}
+
+func (q *connQueue) settle() {
+	if q == nil {
+		return
+	}
+	q.mu.Lock()
+	q.pending--
+	q.mu.Unlock()
+	ringBell(q.bell)
+}
+
+// finish records the end of the listener. As in net/http, connections accepted before are still
+// served: Accept fails after the last of them.
+func (q *connQueue) finish() {
+	q.mu.Lock()
+	q.over = true
+	q.mu.Unlock()
+	ringBell(q.bell)
 }
 
 // hand queues a connection, or closes it if the queue is closed.
@@ -184,7 +213,7 @@ func (q *connQueue) next() (net.Conn, error) {
 			ringBell(q.bell) // for the next Accept
 		}
 		return conn, nil
-	case q.closed:
+	case q.closed, q.over && q.pending == 0:
 		return nil, net.ErrClosed
 	}
 	return nil, nil

@@ -204,7 +204,7 @@ func switchProtocols(conn net.Conn, header http.Header, protocol string) error {
 	if err := conn.SetDeadline(time.Now().Add(upgradeWrite)); err != nil {
 		return err
 	}
-	if _, err := conn.Write([]byte(answer.String())); err != nil {
+	if _, err := writeWhole(conn, []byte(answer.String())); err != nil {
 		return err
 	}
 	return conn.SetDeadline(time.Time{})

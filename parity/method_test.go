@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // methodLine is what a handler sees of the beginning of a request.
@@ -109,6 +110,24 @@ var methodScenarios = []scenario{
 		> wrote 0, error failed
 		200 OK, length -1
 		Content-Type: application/octet-stream
+		body ""`}}},
+	{name: "HEAD answered before the handler returns", handler: func(e *env, w http.ResponseWriter, r *http.Request) {
+		e.flush(w)
+		select {
+		case <-r.Context().Done():
+			e.saw("context ends: %v", r.Context().Err())
+		case <-after(20 * time.Second):
+			e.saw("context goes on")
+		}
+	}, client: func(e *env) {
+		e.show(e.request("HEAD", "/", nil))
+		<-after(30 * time.Second)
+	}, want: `
+		> context ends: context canceled
+		200 OK, length -1
+		body ""`, except: []exception{{on(http1), "answered HEAD", `
+		> context goes on
+		200 OK, length -1
 		body ""`}}},
 	{name: "HEAD beyond the Content-Length", handler: func(e *env, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "3")
