@@ -62,6 +62,8 @@ func (s *Session) freeResetSlotLocked(st *Stream) {
 	}
 	if r.fresh++; r.ping == 0 {
 		s.askForResetsLocked(st.waited())
+	} else {
+		s.hastenLocked(st.waited())
 	}
 	s.pooled.unusedLocked()
 }

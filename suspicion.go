@@ -32,7 +32,7 @@ import "time"
 // trip is the shortest known: a PING that was queued behind a download, or was in transit while the
 // process or the path stood still, shows nothing about silence. So if a second request, as patient
 // as the first, is lost as well, it finds the session suspect in time, and the third request
-// succeeds.
+// succeeds. A request that is less patient shortens the silence, see hastenLocked.
 const (
 	leastDoubt = 10 * time.Millisecond
 	mostDoubt  = 500 * time.Millisecond
@@ -147,16 +147,46 @@ func (s *Session) deafLocked(w *resetWait) bool {
 
 // doubtLocked sends a PING because a stream was cancelled whose slot waits for no PING.
 func (s *Session) doubtLocked(st *Stream) {
-	if s.pooled != nil && s.resetSlots.ping == 0 && s.openErrLocked() == nil {
-		s.askForResetsLocked(st.waited())
+	if s.pooled != nil && s.openErrLocked() == nil {
+		s.doubtAfterLocked(st.waited())
+	}
+}
+
+// doubtAfterLocked sends a PING because of a request that had waited, unless a PING has no echo yet.
+func (s *Session) doubtAfterLocked(waited time.Duration) {
+	if s.resetSlots.ping == 0 {
+		s.askForResetsLocked(waited)
+	} else {
+		s.hastenLocked(waited)
+	}
+}
+
+// hastenLocked makes a session suspect sooner if a request was less patient than the request behind
+// whose RST_STREAM the PING was sent. Otherwise many requests with short timeouts would be lost
+// after a request with a long timeout.
+func (s *Session) hastenLocked(patience time.Duration) {
+	w, now := s.resetSlots.wait, time.Now()
+	if s.pooled == nil || patience < leastDoubt || !w.looks.Before(w.quiet) || wasFrozen(now.Sub(w.looks)) {
+		return
+	}
+	at := w.sent.Add(s.suspectAfterLocked(patience))
+	switch {
+	case !at.Before(w.looks):
+	case now.Before(at):
+		w.looks = at
+		w.timer.Reset(at.Sub(now))
+	case !s.writing && s.stats.dataSent == w.seen.uploaded: // otherwise giveUpResets looks at uploads
+		s.suspectLocked(w)
+		w.looks = w.quiet
+		w.timer.Reset(w.looks.Sub(now))
 	}
 }
 
 // doubtWaitLocked sends a PING because of a request that was cancelled before it had a stream.
 // waited is the time that the request had waited for the peer.
 func (s *Session) doubtWaitLocked(waited time.Duration) {
-	if s.pooled != nil && waited >= leastDoubt && s.resetSlots.ping == 0 && s.openErrLocked() == nil {
-		s.askForResetsLocked(waited)
+	if s.pooled != nil && waited >= leastDoubt && s.openErrLocked() == nil {
+		s.doubtAfterLocked(waited)
 	}
 }
 

@@ -2,6 +2,7 @@ package heal
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -42,6 +43,25 @@ func TestBlackHole(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestBlackHoleOfMixedPatience: behind a request with a long timeout, a series of requests with short
+// timeouts loses one request.
+func TestBlackHoleOfMixedPatience(t *testing.T) {
+	for _, first := range []time.Duration{500 * time.Millisecond, 2 * time.Second, 10 * time.Second} {
+		for _, patience := range []time.Duration{30 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond} {
+			t.Run(fmt.Sprintf("%v then %v", first, patience), func(t *testing.T) {
+				inAll(t, hello, func(t *testing.T, s *site, rt http.RoundTripper) {
+					s.opts = shortTrip
+					require.NoError(t, s.within(time.Second, rt, "/"))
+					s.hole(true)
+					require.Error(t, s.within(first, rt, "/"))
+					require.LessOrEqual(t, s.failures(patience, rt), 1)
+					require.Equal(t, 2, s.dialled())
+				})
+			})
+		}
 	}
 }
 
