@@ -27,6 +27,11 @@ var inputs = []input{
 			p.add(&spdy.SynReplyFrame{StreamID: 1, Headers: p.block(":status", "103", ":version", "HTTP/1.1")})
 		}
 	}},
+	{frame: "SYN_REPLY", what: "on a stream that is not open", only: always, send: func(p *peer, n int) {
+		for range 10 * n {
+			p.add(&spdy.SynReplyFrame{StreamID: 1002, Headers: longValue(1)})
+		}
+	}},
 	{frame: "RST_STREAM", what: "on streams that are open", only: always, send: func(p *peer, n int) {
 		for i := range n {
 			p.add(&spdy.RstStreamFrame{StreamID: p.stream(i), Status: spdy.RstCancel})

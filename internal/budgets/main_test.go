@@ -3,9 +3,12 @@ package main
 import (
 	"os"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/amahi/spdy"
 )
 
 func readPage(t *testing.T) string {
@@ -57,6 +60,27 @@ func lineCount() (n int) {
 		}
 	}
 	return n
+}
+
+// Every type of frame of a version is measured, in both roles.
+func TestEveryFrame(t *testing.T) {
+	since := map[string]func(spdy.Version) bool{
+		"SYN_STREAM": always, "SYN_REPLY": always, "RST_STREAM": always, "SETTINGS": always, "NOOP": v2, "PING": always,
+		"GOAWAY": always, "HEADERS": always, "WINDOW_UPDATE": notV2, "CREDENTIAL": notV2, "DATA": always, "unknown": always,
+	}
+	for frame, exists := range since {
+		for _, v := range versions {
+			for _, r := range []role{server, client} {
+				measured := slices.ContainsFunc(inputs, func(in input) bool {
+					return in.frame == frame && (in.role == "" || in.role == r) && in.only(v)
+				})
+				require.Equal(t, exists(v), measured, "%s, %v, %v", frame, v, r)
+			}
+		}
+	}
+	for _, in := range inputs {
+		require.Contains(t, since, in.frame)
+	}
 }
 
 // Replacing what has been generated leaves the rest of a page as it is.

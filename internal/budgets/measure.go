@@ -48,6 +48,14 @@ func measureAll(copies, n int) (rows []row, err error) {
 	return rows, nil
 }
 
+// largest returns the rows of two runs of measureAll with the larger costs. The first run may be nil.
+func largest(a, b []row) []row {
+	for i := range a {
+		b[i].kept, b[i].allocs = max(b[i].kept, a[i].kept), max(b[i].allocs, a[i].allocs)
+	}
+	return b
+}
+
 // measure sends an input to sessions.
 func measure(in *input, r role, v spdy.Version, copies, n int) (row, error) {
 	p := newPeer(v, r)

@@ -144,3 +144,36 @@ func TestAttackA31StuckHandlers(t *testing.T) {
 		runtime.KeepAlive(all)
 	})
 }
+
+// smaller are pools that kindCrowd hostile sessions of any kind exceed.
+var smaller = spdy.Pools{HeaderBytes: 4 << 20, UnreadBytes: 8 << 20, BufferBytes: 16 << 20, Handlers: 512}
+
+// Each kind of attack, from many sessions at once: the server keeps no more than its pools, an honest
+// client is served beside them, and nothing is left when the sessions have ended.
+func TestAttackA31EachKind(t *testing.T) {
+	for name := range attacks {
+		bubble.InVersions(t, name, func(t *testing.T, v spdy.Version) {
+			before := liveHeap()
+			s, text := kind(t, v, name, smaller)
+			conns := s.crowd(text, kindCrowd)
+			cost, stats := liveHeap()-before, s.srv.Stats()
+			require.Less(t, cost, sum(smaller), "%+v", stats.Pools)
+			client := s.transport()
+			honest(t, client)
+			client.CloseIdleConnections()
+			s.leave(conns)
+			require.Less(t, liveHeap()-before, int64(4<<20), "all of it has been given back")
+		})
+	}
+}
+
+// kind returns a site, and the bytes that clients of one kind send. Handlers of cancelled requests
+// go on, else rapid resets cost nothing.
+func kind(t *testing.T, v spdy.Version, name string, pools spdy.Pools) (*site, [][]byte) {
+	play := newScript(v)
+	attacks[name](play)
+	s := prepareSite(t, v, spdy.Config{Pools: pools})
+	s.stuck = name == "rapid reset"
+	s.serve()
+	return s, [][]byte{play.buf.Bytes()}
+}

@@ -83,6 +83,7 @@ func TestAttackA31LargestGivesWay(t *testing.T) {
 		echoed[1].Value = "/honest"
 		greedy.send(&spdy.SynStreamFrame{StreamID: 1, Headers: echoed})
 		refused := greedy.greed()
+		require.Len(t, greedy.resets, 1, "it was refused before any stream had to be reset")
 		pool := s.srv.Stats().Pools.HeaderBytes
 		require.LessOrEqual(t, pool.Used, pool.Limit*85/100)
 		require.EqualValues(t, 1, pool.Refused)

@@ -161,9 +161,10 @@ func testPushMismatches(t *testing.T) {
 	}
 	for name, answer := range never {
 		bubble.InVersions(t, "no match/"+name, func(t *testing.T, v spdy.Version) {
-			s, client := pushServer(t, v)
+			const user = "Cookie: user=alice" // a push that is private would answer her request
+			s, client := pushServer(t, v, user)
 			s.push(2, 1, answer...)
-			s.wantSent(client, request(t, "GET", "/a"))
+			s.wantSent(client, request(t, "GET", "/a", user))
 		})
 	}
 }
