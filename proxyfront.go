@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +35,26 @@ type proxyFront struct {
 	duplex bool          // the client speaks HTTP/1 and net/http does not wait for the request
 	last   bool          // the connection ends with the answer
 	whole  bool          // the answer has been written completely
+}
+
+// enableDuplex lets the answer to an HTTP/1 request with a body begin before the request has been
+// read. Only HTTP/1 needs this. Without a body to read, the handler has replaced the body, and
+// net/http itself looks after the rest of the request.
+func (f *proxyFront) enableDuplex(r *http.Request) {
+	b, ok := f.body.(*proxiedBody)
+	if !ok || r.ProtoMajor != 1 || streamOf(f.writer) != nil ||
+		http.NewResponseController(f.writer).EnableFullDuplex() != nil {
+		return
+	}
+	f.duplex, b.duplex, b.length = true, true, -1
+	if values := r.Header["Content-Length"]; len(values) == 1 {
+		if n, ok := parseLength(values); ok {
+			b.length = n
+		}
+	}
+	if r.ContentLength < 0 {
+		b.piece = drainPiece
+	}
 }
 
 // closeAfterPart makes an HTTP/1 answer the last of the connection, unless the whole request has
@@ -135,6 +156,8 @@ type proxiedBody struct {
 	io.ReadCloser
 	trailer forwardedTrailer // completed by the Read that returns io.EOF
 	duplex  bool             // as in the proxyFront; set before the first Read
+	length  int64            // Content-Length sent by the client, -1 if absent; as duplex
+	came    int64            // bytes read; for the reader, then for drain
 	piece   int              // size limit of a Read of chunked data; 0 if there is none; for the reader
 
 	mu      sync.Mutex
@@ -157,15 +180,30 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 	}
 	began := time.Now()
 	n, err := b.ReadCloser.Read(p)
+	b.came += int64(n)
 	b.adapt(n, time.Since(began))
 	if err == io.EOF {
 		b.trailer.complete()
 	}
-	if b.closesAfter(err == io.EOF) {
+	if b.closesAfter(err == io.EOF && b.isAll()) {
 		b.drain(b.mayDrain)
 	}
 	b.done()
 	return n, err
+}
+
+// isAll reports whether the end of the body is certain to be the end of the request. A handler may
+// have replaced the body, even by a part. In full duplex net/http would then parse the rest of the
+// request as the next request, and so let the client forge requests of others.
+func (b *proxiedBody) isAll() bool {
+	switch {
+	case !b.duplex:
+		return true
+	case b.length >= 0:
+		return b.came == b.length
+	}
+	t := reflect.TypeOf(b.ReadCloser)
+	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "net/http"
 }
 
 // adapt chooses the size of the next Read of chunked data: small for a client that sends slowly,
@@ -204,8 +242,9 @@ func (b *proxiedBody) drain(goOn func() bool) {
 	for b.drained < drainBytes && !b.isWhole() && goOn() {
 		n, err := b.ReadCloser.Read(buf)
 		b.drained += n
+		b.came += int64(n)
 		if err == io.EOF {
-			b.closesAfter(true)
+			b.closesAfter(b.isAll())
 		}
 		if err != nil {
 			return
