@@ -68,7 +68,9 @@ func (s *Session) NewClientStream() *Stream { return s.made().newLocalStream(0) 
 //
 // If a client of HTTP/1 is still sending the request when the answer has been written,
 // NewStreamProxy waits for half a second, or five seconds if the client continues to send. After
-// that the connection is closed, as after a handler with an unread request.
+// that the connection is closed, as after a handler with an unread request. A handler may replace
+// the body of r. Unless the new body is as long as the client's Content-Length, the connection then
+// ends with the answer.
 func (s *Session) NewStreamProxy(r *http.Request, w http.ResponseWriter) (err error) {
 	return s.NewClientStream().Request(r, w)
 }
@@ -94,8 +96,6 @@ func (st *Stream) proxy(writer http.ResponseWriter, request *http.Request, o Pro
 		return errUsedStream
 	}
 	st.priority = priorityOf(request)
-	duplex := http.NewResponseController(writer).EnableFullDuplex() == nil && request.ContentLength != 0 &&
-		request.ProtoMajor == 1 && streamOf(writer) == nil // only HTTP/1 needs full duplex
 	out := st.session.proxiedRequest(request)
 	if o.XForwarded {
 		out.Header = o.ownClaims(out.Header, request)
@@ -106,13 +106,8 @@ func (st *Stream) proxy(writer http.ResponseWriter, request *http.Request, o Pro
 	if !o.DisableUpgrades {
 		st.askTunnel(writer, request, out)
 	}
-	if b, ok := out.Body.(*proxiedBody); ok {
-		b.duplex = duplex
-		if duplex && request.ContentLength < 0 {
-			b.piece = drainPiece
-		}
-	}
-	front := proxyFront{writer: writer, duplex: duplex, body: out.Body}
+	front := proxyFront{writer: writer, body: out.Body}
+	front.enableDuplex(request)
 	defer front.end() // the caller's handler is about to return
 	res, err := st.session.persist(st, out)
 	if err != nil {
@@ -175,7 +170,7 @@ func (s *Session) proxiedRequest(r *http.Request) *http.Request {
 	if r.Body == nil || r.Body == http.NoBody || none {
 		out.Body = http.NoBody
 	} else {
-		out.Body = &proxiedBody{ReadCloser: r.Body, trailer: trailer, length: r.ContentLength}
+		out.Body = &proxiedBody{ReadCloser: r.Body, trailer: trailer, length: -1}
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +41,26 @@ type proxyFront struct {
 	duplex bool          // the client speaks HTTP/1 and net/http does not wait for the request
 	last   bool          // the headers of the answer announce the end of the connection
 	whole  bool          // the answer has been written completely
+}
+
+// enableDuplex lets the answer to an HTTP/1 request with a body begin before the request has been
+// read. Only HTTP/1 needs this. Without a body to read, the handler has replaced the body, and
+// net/http itself looks after the rest of the request.
+func (f *proxyFront) enableDuplex(r *http.Request) {
+	b, ok := f.body.(*proxiedBody)
+	if !ok || r.ProtoMajor != 1 || streamOf(f.writer) != nil ||
+		http.NewResponseController(f.writer).EnableFullDuplex() != nil {
+		return
+	}
+	f.duplex, b.duplex = true, true
+	if values := r.Header["Content-Length"]; len(values) == 1 {
+		if n, ok := parseLength(values); ok {
+			b.length = n
+		}
+	}
+	if r.ContentLength < 0 {
+		b.piece = drainPiece
+	}
 }
 
 // closeAfterPart announces that an HTTP/1 answer is the last of the connection, if the rest of the
@@ -174,6 +195,7 @@ type proxiedBody struct {
 	io.ReadCloser
 	trailer forwardedTrailer // completed by the Read that returns io.EOF
 	duplex  bool             // as in the proxyFront; set before the first Read
+	length  int64            // Content-Length sent by the client, -1 if absent or not in full duplex; as duplex
 	piece   int              // size limit of a Read of chunked data; 0 if there is none; for the reader
 
 	mu      sync.Mutex
@@ -185,7 +207,6 @@ type proxiedBody struct {
 	due     time.Time     // until when the latest Read of chunked data may take to fill the buffer
 	idle    chan struct{} // closed when no call is running; nil unless finish has found running calls
 	drained int           // bytes read by drain; used by admitted calls, then by the handler
-	length  int64         // Content-Length, negative if there is none; immutable
 	got     int64         // bytes read
 	broken  bool          // a Read has failed, or drain has stopped before the end
 }
@@ -208,6 +229,20 @@ func (b *proxiedBody) Read(p []byte) (int, error) {
 	}
 	b.done()
 	return n, err
+}
+
+// isAllLocked reports whether the end of the body is certain to be the end of the request. A handler may
+// have replaced the body, even by a part. In full duplex net/http would then parse the rest of the
+// request as the next request, and so let the client forge requests of others.
+func (b *proxiedBody) isAllLocked() bool {
+	switch {
+	case !b.duplex:
+		return true
+	case b.length >= 0:
+		return b.got == b.length
+	}
+	t := reflect.TypeOf(b.ReadCloser)
+	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "net/http"
 }
 
 // adapt chooses the size of the next Read of chunked data: small for a client that sends slowly,
@@ -294,8 +329,8 @@ func (b *proxiedBody) closesAfter(n int, err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.got += int64(n)
-	b.whole = b.whole || err == io.EOF
-	b.broken = b.broken || err != nil && err != io.EOF
+	b.whole = b.whole || err == io.EOF && b.isAllLocked()
+	b.broken = b.broken || err != nil && !b.whole
 	closes := b.closing
 	b.reading, b.closing = false, false
 	return closes

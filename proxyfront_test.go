@@ -44,7 +44,7 @@ func TestProxyFrontLeavesTheDeadline(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &deadlineWriter{ResponseWriter: httptest.NewRecorder()}
-			b := &proxiedBody{ReadCloser: io.NopCloser(strings.NewReader("body")), duplex: true}
+			b := &proxiedBody{ReadCloser: io.NopCloser(strings.NewReader("body")), duplex: true, length: 4}
 			_, err := b.Read(make([]byte, 4))
 			require.NoError(t, err)
 			if c.whole {
