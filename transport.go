@@ -161,9 +161,11 @@ type Transport struct {
 
 	// MaxConnsPerHost limits the connections to an origin, including connections being dialled,
 	// connections of sessions that only finish open requests, and connections for a single request.
-	// At the limit, requests wait for a stream of a session or for a connection to close. With a
-	// limit of 1, a dial that hangs blocks all requests until DialTimeout. 0 and less mean no
-	// limit. Range: 1 and more.
+	// A session without requests that ends counts until the server has confirmed the last bytes,
+	// but not after a second of silence, or four round trips if that is more. At the limit,
+	// requests wait for a stream of a session or for a connection to close. With a limit of 1, a
+	// dial that hangs blocks all requests until DialTimeout. 0 and less mean no limit. Range: 1 and
+	// more.
 	MaxConnsPerHost int
 
 	// ResponseHeaderTimeout limits the time from when a request, including the body, has been
