@@ -426,7 +426,7 @@ func (t *Transport) originOf(req *http.Request) (key originKey, err error) {
 	if key.addr, err = urlAddr(req.URL, port); err != nil {
 		return key, &messageError{fmt.Sprintf("invalid host %q", req.URL.Host)}
 	}
-	key.addr = strings.ToLower(key.addr)
+	key.addr = lowerAddr(key.addr)
 	if t.Proxy == nil || t.host != nil {
 		return key, nil
 	}

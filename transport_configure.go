@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -172,7 +171,7 @@ func (g *graft) setUp() {
 // already accepts requests: t dials for every request without a session.
 func (g *graft) upgrade(authority string, c *tls.Conn) http.RoundTripper {
 	g.setUp()
-	key := originKey{scheme: "https", addr: strings.ToLower(authority)}
+	key := originKey{scheme: "https", addr: lowerAddr(authority)}
 	if g.hasRoom(key) {
 		c.Close()
 		return graftedSessions{g}
