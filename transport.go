@@ -397,6 +397,8 @@ func (t *Transport) idleTimeout(alone bool) time.Duration {
 	switch {
 	case alone:
 		return 0
+	case t.host != nil && t.DisableKeepAlives:
+		return unclaimedTimeout
 	case t.brief && t.IdleConnTimeout == 0:
 		return briefIdleTimeout
 	}

@@ -27,6 +27,11 @@ func (noSessionError) IsHTTP2NoCachedConnError() {}
 // http.Transport has no idle timeout.
 const briefIdleTimeout = 90 * time.Second
 
+// unclaimedTimeout is how long a connection dialled by an http.Transport waits for the first request,
+// if the connection speaks HTTP/2, or SPDY with DisableKeepAlives. The request arrives at once unless
+// it has been cancelled, and the http.Transport does not report that.
+const unclaimedTimeout = 5 * time.Second
+
 // ConfigureTransport adds SPDY to an http.Transport. https requests use SPDY with servers that
 // choose it by ALPN, HTTP/2 with servers that choose HTTP/2 if t would use it without SPDY, and
 // HTTP/1.1 with all other servers. SPDY is preferred where a server leaves the choice to the
