@@ -47,7 +47,9 @@ const unclaimedTimeout = 5 * time.Second
 // session; as with HTTP/2, MaxConnsPerHost does not count full sessions. While a server allows no
 // streams at all and has four sessions, requests wait until the server allows streams or a session
 // ends. Where sessions have recently refused requests, t dials replacements at most four times a
-// second. Requests are retried as by Transport.
+// second. Requests are retried as by Transport. If the request that caused a dial is cancelled, the
+// connection serves later requests; with HTTP/2, and with DisableKeepAlives, it ends after five
+// seconds without a request.
 //
 // Call ConfigureTransport before t is used, and before golang.org/x/net/http2 configures HTTP/2 on
 // t: http.Transport has a single slot for a protocol that intercepts https requests and is notified
