@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -36,15 +35,13 @@ type Client struct {
 // seconds. NewClient fails if the first dial fails; a later dial fails the requests that need a
 // session.
 func NewClient(addr string) (*Client, error) {
-	c := &Client{home: originKey{scheme: "http", addr: strings.ToLower(addr)}}
+	c := &Client{home: originKey{scheme: "http", addr: lowerAddr(addr)}}
 	c.closing, c.stop = context.WithCancel(context.Background())
 	c.pool = &Transport{
 		owner:                      c,
 		StrictMaxConcurrentStreams: true,
 		DisableCompression:         true,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return c.dial(ctx, network, addr) // in addr the zone of an IPv6 address keeps its case
-		},
+		DialContext:                c.dial,
 	}
 	ps, _, err := c.pool.sessions().take(context.Background(), c.home, false)
 	if err != nil {

@@ -51,7 +51,8 @@ type delivery struct {
 	trip     time.Duration // round trip of the PING; 0 before the echo
 	moved    time.Time     // when progress was last seen
 	looks    time.Time     // when the timer fires next
-	patience time.Duration // the silence that ends the session
+	limit    time.Duration // DeliveryTimeout, or less, see deliveryLimitLocked
+	patience time.Duration // the silence that ends the session; not above limit
 	stale    bool          // the peer was silent for DeliveryTimeout before, without a sign of life since
 	alone    bool          // counted in unattended
 	closes   bool          // the sender must close our direction
@@ -122,7 +123,7 @@ func (r *receipt) missing() bool { return r.owed || r.ping != 0 }
 // deliverLocked begins the delivery of a session without open streams. It returns false if there is
 // nothing to wait for: the session must end at once.
 func (s *Session) deliverLocked() bool {
-	limit := s.conf.DeliveryTimeout
+	limit := s.deliveryLimitLocked()
 	if !s.started || s.end.lost || s.end.farewell != nil || s.end.writeErr != nil ||
 		!s.end.receipt.missing() || limit <= 0 || s.abandonedLocked() {
 		return false
@@ -135,7 +136,7 @@ func (s *Session) deliverLocked() bool {
 	s.goAwayLocked()
 	silence := s.silenceLocked()
 	patience := max(limit-silence, min(limit, deliveryGrace))
-	d := &delivery{patience: patience, stale: silence >= limit, alone: alone, began: time.Now()}
+	d := &delivery{limit: limit, patience: patience, stale: silence >= limit, alone: alone, began: time.Now()}
 	d.moved = d.began
 	if s.silent || s.holdsPings() {
 		d.grace = mutePeerGrace
@@ -151,6 +152,17 @@ func (s *Session) deliverLocked() bool {
 	d.timer = time.AfterFunc(d.grace, s.lookDelivered)
 	s.ringLocked()
 	return true
+}
+
+// deliveryLimitLocked returns the silence that ends a delivery. A connection that counts towards
+// MaxConnsPerHost keeps requests from another connection, so its peer has only the time after which
+// the session of a silent peer is retired.
+func (s *Session) deliveryLimitLocked() time.Duration {
+	limit := s.conf.DeliveryTimeout
+	if s.pooled != nil && s.pooled.pool.limitsConns() && s.end.waiting == 0 {
+		limit = min(limit, s.retireAfterLocked())
+	}
+	return limit
 }
 
 // silenceLocked returns how long the peer has been silent since the last stream ended, or 0 if the
@@ -193,9 +205,9 @@ func (s *Session) lookDelivered() {
 	}
 	switch {
 	case seen.since(d.seen):
-		d.seen, d.moved, d.patience, d.stale = seen, now, s.conf.DeliveryTimeout, false
+		d.seen, d.moved, d.patience, d.stale = seen, now, d.limit, false
 	case d.stale && d.outstanding(seen): // restart with the full time
-		d.patience, d.stale = s.conf.DeliveryTimeout, false
+		d.patience, d.stale = d.limit, false
 	}
 	if late := now.Sub(d.looks); wasFrozen(late) {
 		d.moved = d.moved.Add(late) // bytes from the peer may be unread

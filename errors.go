@@ -272,6 +272,13 @@ func (e causedError) Error() string { return e.text + ": " + bareText(e.err) }
 
 func (e causedError) Unwrap() error { return e.err }
 
+// Timeout reports whether the cause is a timeout. A *url.Error asks the error itself, and not the
+// cause.
+func (e causedError) Timeout() bool { return isTimeout(e.err) }
+
+// Temporary returns the result of Timeout. It makes a causedError a net.Error.
+func (e causedError) Temporary() bool { return e.Timeout() }
+
 // bareText returns the text of an error without the package prefix, for an error text that already
 // has the prefix.
 func bareText(err error) string {

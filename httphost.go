@@ -73,3 +73,12 @@ func isASCII(s string) bool {
 	}
 	return true
 }
+
+// lowerAddr returns an address with the host in lower case, so that all spellings of a name share
+// sessions. The zone of an IPv6 address is the name of an interface, and keeps its case.
+func lowerAddr(addr string) string {
+	if host, zone, ok := strings.Cut(addr, "%"); ok {
+		return strings.ToLower(host) + "%" + zone
+	}
+	return strings.ToLower(addr)
+}

@@ -302,6 +302,8 @@ func (u *upload) open() error {
 	go func() {
 		if u.mayBegin() {
 			u.wrote(u.send(length))
+		} else {
+			u.leftUnsent()
 		}
 		if stop() {
 			u.closeBody()

@@ -42,6 +42,16 @@ func (u *upload) wrote(err error) {
 	}
 }
 
+// leftUnsent is wrote for a request whose body is not sent: the answer has arrived, which is no error,
+// or the stream has ended.
+func (u *upload) leftUnsent() {
+	var err error
+	if !u.isAnswered() {
+		err = u.st.writeEnd(u.st.endReason())
+	}
+	u.wrote(err)
+}
+
 // stopPatience stops the response timeout: the response has arrived or will not arrive.
 func (u *upload) stopPatience() {
 	if timer := u.patience.Load(); timer != nil {

@@ -243,7 +243,7 @@ func (s *Session) giveUpSilentLocked(w *resetWait) {
 // staysLocked reports whether a session is not retired while it has streams: the connection counts
 // towards MaxConnsPerHost until the streams end, so requests might have no alternative connection.
 func (ps *pooledSession) staysLocked() bool {
-	return ps.pool.t.host == nil && ps.pool.t.MaxConnsPerHost > 0 && ps.s.activeLocked() > 0
+	return ps.pool.limitsConns() && ps.s.activeLocked() > 0
 }
 
 // trust ends a suspicion when a frame has arrived. Called by the receiver.

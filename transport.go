@@ -162,9 +162,11 @@ type Transport struct {
 
 	// MaxConnsPerHost limits the connections to an origin, including connections being dialled,
 	// connections of sessions that only finish open requests, and connections for a single request.
-	// At the limit, requests wait for a stream of a session or for a connection to close. With a
-	// limit of 1, a dial that hangs blocks all requests until DialTimeout. 0 and less mean no
-	// limit. Range: 1 and more.
+	// A session without requests that ends counts until the server has confirmed the last bytes,
+	// but not after a second of silence, or four round trips if that is more. At the limit,
+	// requests wait for a stream of a session or for a connection to close. With a limit of 1, a
+	// dial that hangs blocks all requests until DialTimeout. 0 and less mean no limit. Range: 1 and
+	// more.
 	MaxConnsPerHost int
 
 	// ResponseHeaderTimeout limits the time from when a request, including the body, has been
@@ -396,6 +398,8 @@ func (t *Transport) idleTimeout(alone bool) time.Duration {
 	switch {
 	case alone:
 		return 0
+	case t.host != nil && t.DisableKeepAlives:
+		return unclaimedTimeout
 	case t.brief && t.IdleConnTimeout == 0:
 		return briefIdleTimeout
 	}
@@ -425,7 +429,7 @@ func (t *Transport) originOf(req *http.Request) (key originKey, err error) {
 	if key.addr, err = urlAddr(req.URL, port); err != nil {
 		return key, &messageError{fmt.Sprintf("invalid host %q", req.URL.Host)}
 	}
-	key.addr = strings.ToLower(key.addr)
+	key.addr = lowerAddr(key.addr)
 	if t.Proxy == nil || t.host != nil {
 		return key, nil
 	}

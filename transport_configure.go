@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +27,11 @@ func (noSessionError) IsHTTP2NoCachedConnError() {}
 // http.Transport has no idle timeout.
 const briefIdleTimeout = 90 * time.Second
 
+// unclaimedTimeout is how long a connection dialled by an http.Transport waits for the first request,
+// if the connection speaks HTTP/2, or SPDY with DisableKeepAlives. The request arrives at once unless
+// it has been cancelled, and the http.Transport does not report that.
+const unclaimedTimeout = 5 * time.Second
+
 // ConfigureTransport adds SPDY to an http.Transport. https requests use SPDY with servers that
 // choose it by ALPN, HTTP/2 with servers that choose HTTP/2 if t would use it without SPDY, and
 // HTTP/1.1 with all other servers. SPDY is preferred where a server leaves the choice to the
@@ -43,7 +47,9 @@ const briefIdleTimeout = 90 * time.Second
 // session; as with HTTP/2, MaxConnsPerHost does not count full sessions. While a server allows no
 // streams at all and has four sessions, requests wait until the server allows streams or a session
 // ends. Where sessions have recently refused requests, t dials replacements at most four times a
-// second. Requests are retried as by Transport.
+// second. Requests are retried as by Transport. If the request that caused a dial is cancelled, the
+// connection serves later requests; with HTTP/2, and with DisableKeepAlives, it ends after five
+// seconds without a request.
 //
 // Call ConfigureTransport before t is used, and before golang.org/x/net/http2 configures HTTP/2 on
 // t: http.Transport has a single slot for a protocol that intercepts https requests and is notified
@@ -172,7 +178,7 @@ func (g *graft) setUp() {
 // already accepts requests: t dials for every request without a session.
 func (g *graft) upgrade(authority string, c *tls.Conn) http.RoundTripper {
 	g.setUp()
-	key := originKey{scheme: "https", addr: strings.ToLower(authority)}
+	key := originKey{scheme: "https", addr: lowerAddr(authority)}
 	if g.hasRoom(key) {
 		c.Close()
 		return graftedSessions{g}

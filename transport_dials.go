@@ -231,6 +231,10 @@ func (p *sessionPool) endStrayLocked(o *origin) {
 	}
 }
 
+// limitsConns reports whether MaxConnsPerHost limits the connections to an origin. If an
+// http.Transport dials, it limits them.
+func (p *sessionPool) limitsConns() bool { return p.t.MaxConnsPerHost > 0 && p.t.host == nil }
+
 // connLimitLocked reports whether MaxConnsPerHost forbids a further connection.
 func (p *sessionPool) connLimitLocked(key originKey) bool {
 	return p.t.MaxConnsPerHost > 0 && p.conns[key] >= p.t.MaxConnsPerHost
@@ -250,7 +254,7 @@ func (p *sessionPool) openedConnLocked(key originKey) {
 // closedConn decrements the number of connections after a close or a failed dial. Waiting requests
 // may dial again.
 func (p *sessionPool) closedConn(key originKey) {
-	if p.t.MaxConnsPerHost <= 0 || p.t.host != nil {
+	if !p.limitsConns() {
 		return
 	}
 	p.mu.Lock()

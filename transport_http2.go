@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync"
+	"time"
 )
 
 // This file passes HTTP/2 connections, dialled by the http.Transport of a graft, to a second
@@ -43,6 +44,9 @@ func (g *graft) upgradeHTTP2(_ string, c *tls.Conn) http.RoundTripper {
 	}
 	r := &graftedHTTP2{g: g, conn: conn}
 	r.adopted, r.adopt = context.WithCancel(context.Background())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unclaimed = time.AfterFunc(unclaimedTimeout, r.drop)
 	return r
 }
 
@@ -53,9 +57,10 @@ type graftedHTTP2 struct {
 	adopted context.Context // ends when g.h2 has the connection, or does not need it
 	adopt   context.CancelFunc
 
-	mu    sync.Mutex
-	conn  net.Conn // nil once it has been passed on
-	begun bool     // the first request is running
+	mu        sync.Mutex
+	conn      net.Conn    // nil once it has been passed on or closed
+	begun     bool        // a request has begun, or the connection has been closed
+	unclaimed *time.Timer // calls drop, if no request has begun
 }
 
 // handedKey is the key of the *graftedHTTP2 in the context of the first request.
@@ -86,7 +91,17 @@ func (r *graftedHTTP2) begin() (first bool) {
 	defer r.mu.Unlock()
 	first = !r.begun
 	r.begun = true
+	if first {
+		r.unclaimed.Stop()
+	}
 	return first
+}
+
+// drop closes a connection for which no request has begun. Later requests make t dial.
+func (r *graftedHTTP2) drop() {
+	if r.begin() {
+		r.settle()
+	}
 }
 
 // RoundTrip sends a request by HTTP/2, or makes t dial.

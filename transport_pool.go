@@ -12,7 +12,7 @@ import (
 // the proxy.
 type originKey struct {
 	scheme string // http or https
-	addr   string // host:port, in lower case and ASCII
+	addr   string // host:port in ASCII, in lower case except the zone of an IPv6 address
 	proxy  string // URL of the proxy; "" for none
 }
 
