@@ -56,8 +56,11 @@ type Pools struct {
 	UnreadBytes int
 
 	// BufferBytes is the other memory of sessions: 14 KiB for each session, 4 KiB for each stream
-	// of the peer including the handler, and the memory of frames being received. Default 192 MiB.
-	// Range: 64 KiB and more; 0 and less see above.
+	// of the peer including the handler, the memory of frames being received, the buffers for
+	// reading and sending, and the buffers of ReadFrom. While the pool is more than 85 percent full,
+	// for ReadFrom a quarter, sessions use buffers of at most 5 KiB, to which no pool limit applies,
+	// and a frame of up to 32 KiB is received in any case. Default 192 MiB. Range: 64 KiB and more;
+	// 0 and less see above.
 	BufferBytes int
 
 	// Handlers is the number of handlers that run at once, and of calls of Config.AcceptPush.

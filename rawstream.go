@@ -249,7 +249,8 @@ func (r *RawStream) ReadFrom(src io.Reader) (n int64, err error) {
 	if src == nil {
 		return 0, errNoReader
 	}
-	return copyPooled(r.made(), src)
+	r = r.made()
+	return copyTo(&r.st, r, src)
 }
 
 // lostLocked reports whether a stream has broken off with no data left to read, or its header block

@@ -93,7 +93,7 @@ func (t *tunnel) WriteTo(w io.Writer) (n int64, err error) {
 // ReadFrom sends the bytes of src until io.EOF, through a pooled buffer.
 func (t *tunnel) ReadFrom(src io.Reader) (n int64, err error) {
 	t.use()
-	return copyPooled(t, src)
+	return copyTo(t.st, t, src)
 }
 
 // CloseWrite ends this direction: the peer reads io.EOF after the bytes already written. CloseWrite
