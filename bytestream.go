@@ -206,6 +206,23 @@ func copyPooled(w io.Writer, src io.Reader) (n int64, err error) {
 	return copyThrough(buf[:], w, src)
 }
 
+// copyTo is copyPooled to a stream, which is charged for the buffer.
+func copyTo(st *Stream, w io.Writer, src io.Reader) (n int64, err error) {
+	size := st.chargeCopy(readBufferSize)
+	defer st.returnCopy(size)
+	if size < readBufferSize {
+		return copySmall(w, src)
+	}
+	return copyPooled(w, src)
+}
+
+// copySmall is copyPooled with a small buffer.
+func copySmall(w io.Writer, src io.Reader) (n int64, err error) {
+	buf := getAnswerBuffer()
+	defer putAnswerBuffer(buf)
+	return copyThrough((*buf)[:answerBuffer], w, src)
+}
+
 // copyThrough copies src to w until EOF, through buf.
 func copyThrough(buf []byte, w io.Writer, src io.Reader) (n int64, err error) {
 	for {

@@ -64,9 +64,14 @@ var batchPool = sync.Pool{New: func() any {
 
 func getBatch() *[]byte { return batchPool.Get().(*[]byte) }
 
-// putBatch returns a batch to the pool, unless a rare large header block has grown the batch.
+// smallBatch is the batchSize of a session while the pool of buffers is nearly full. The batch has
+// room for a frame of wholeFrame bytes besides.
+const smallBatch = 1 << 10
+
+// putBatch returns a batch to the pool, unless the batch is small, or a rare large header block has
+// grown it.
 func putBatch(b *[]byte) {
-	if cap(*b) > 2*batchSize {
+	if cap(*b) > 2*batchSize || cap(*b) < batchSize {
 		return
 	}
 	*b = (*b)[:0]

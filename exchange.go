@@ -559,6 +559,11 @@ func (st *Stream) ReadFrom(r io.Reader) (n int64, err error) {
 	if err := st.unmade(); err != nil {
 		return 0, err
 	}
+	size := st.chargeCopy(batchSize)
+	defer st.returnCopy(size)
+	if size < batchSize {
+		return copySmall(st, r)
+	}
 	batch := getBatch()
 	defer putBatch(batch)
 	return copyThrough((*batch)[:batchSize], st, r)

@@ -163,7 +163,7 @@ func (st *Stream) holdsLocked(r resource) int64 {
 	case st.state.ours:
 		return 0
 	case r == heldBuffers:
-		return streamTakes
+		return streamTakes + int64(st.copies)
 	case st.waits != nil || st.released:
 		return 0
 	}

@@ -360,16 +360,85 @@ func (l *ledger) lend(n int64) {
 	}
 }
 
-// takeFrame charges an incoming frame that occupies n bytes so far. It returns the error that ends
-// the session if there is no room. Receiver only.
-func (l *ledger) takeFrame(n int) error {
+// borrows charges n bytes of a buffer that speeds a session up. It reports false, and charges
+// nothing, if the pool is nearly full: the session then uses a small buffer. Called without locks.
+func (l *ledger) borrows(n int64) bool {
+	if l == nil {
+		return true
+	}
+	p := &l.pools.of[heldBuffers]
+	if p.used.Load() > p.crowdedAt()-n {
+		return false
+	}
+	p.used.Add(n)
+	return true
+}
+
+// borrowBatch returns a batch for size bytes: a small one if the pool is nearly full, because a peer
+// that does not read makes the sender hold the batch.
+func (l *ledger) borrowBatch() (batch *[]byte, size int) {
+	if l.borrows(batchSize) {
+		return getBatch(), batchSize
+	}
+	l.lend(smallBatch + wholeFrame)
+	b := make([]byte, 0, smallBatch+wholeFrame)
+	return &b, smallBatch
+}
+
+// returnBatch returns a batch for size bytes.
+func (l *ledger) returnBatch(batch *[]byte, size int) {
+	putBatch(batch)
+	if size == smallBatch {
+		size += wholeFrame
+	}
+	l.lend(-int64(size))
+}
+
+// chargeCopy charges the stream with a buffer of n bytes that copies to the stream, and returns the
+// buffer's size. If more than a quarter of the pool is used, or another call copies to the stream, the
+// buffer is a small one.
+func (st *Stream) chargeCopy(n int) int {
+	s, l := st.session, st.session.ledger
+	if l == nil {
+		return n
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &l.pools.of[heldBuffers]
+	if st.copies > 0 || p.used.Load() > p.limit/4 || !l.takeLocked(heldBuffers, int64(n)) {
+		n = answerBuffer
+		l.bearLocked(heldBuffers, int64(n))
+	}
+	st.copies += int32(n)
+	return n
+}
+
+// returnCopy releases the charge of a buffer of n bytes that copied to the stream.
+func (st *Stream) returnCopy(n int) {
+	s, l := st.session, st.session.ledger
+	if l == nil {
+		return
+	}
+	s.mu.Lock()
+	st.copies -= int32(n)
+	l.giveLocked(heldBuffers, int64(n))
+	s.mu.Unlock()
+}
+
+// takeFrame charges the n bytes of an incoming frame of whole bytes that the session holds so far.
+// It returns the error that ends the session if there is no room. A frame that would fit the read
+// buffer never ends the session. Receiver only.
+func (l *ledger) takeFrame(n, whole int) error {
 	if l == nil || int64(n) <= l.frame {
 		return nil
 	}
 	l.pools.relieve()
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
-	if !l.takeLocked(heldBuffers, int64(n)-l.frame) {
+	switch more := int64(n) - l.frame; {
+	case whole <= readBufferSize:
+		l.bearLocked(heldBuffers, more)
+	case !l.takeLocked(heldBuffers, more):
 		return l.noRoom()
 	}
 	l.frame = int64(n)

@@ -60,9 +60,12 @@ type Pools struct {
 	// see above.
 	UnreadBytes int
 
-	// BufferBytes is the other memory of sessions: 14 KiB for each session, 4 KiB for each stream
-	// of the peer including the handler, and the memory of frames being received. Default 192 MiB.
-	// Range: 64 KiB and more; 0 and less see above.
+	// BufferBytes is the other memory of sessions: 14 KiB for each session, 8 KiB for each stream
+	// of the peer including the handler, the memory of frames being received, the buffers for
+	// reading and sending, and the buffers of ReadFrom. While the pool is more than 85 percent full,
+	// for ReadFrom a quarter, sessions use buffers of at most 5 KiB, to which no pool limit applies,
+	// and a frame of up to 32 KiB is received in any case. Default 192 MiB. Range: 64 KiB and more;
+	// 0 and less see above.
 	BufferBytes int
 
 	// Handlers is the number of handlers that run at once, and of calls of Config.AcceptPush.
@@ -107,8 +110,8 @@ const (
 	// and the free amounts of each pool.
 	sessionTakes = 14 << 10
 	// streamTakes is the memory of a stream of the peer without headers and body, with the stack of
-	// the handler.
-	streamTakes = 4 << 10
+	// the handler and the answerBuffer of the response.
+	streamTakes = 8 << 10
 	// slackGrains is the number of unused grains of a pool that a busy session keeps, so that few
 	// streams touch the shared counters.
 	slackGrains = 4

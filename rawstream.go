@@ -249,7 +249,8 @@ func (r *RawStream) ReadFrom(src io.Reader) (n int64, err error) {
 	if src == nil {
 		return 0, errNoReader
 	}
-	return copyPooled(r.made(), src)
+	r = r.made()
+	return copyTo(&r.st, r, src)
 }
 
 // lostLocked reports whether AcceptStream skips the stream: its header block is discarded, the peer

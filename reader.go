@@ -18,7 +18,8 @@ var readBufferPool = sync.Pool{New: func() any { return new([readBufferSize]byte
 // A reader reads frames from the network for the receiver. While idle it holds idleBufferSize
 // bytes. It borrows a large buffer when a read filled the small one, and returns it when a read has
 // drained the socket, so that many idle sessions cost little and a busy session makes few system
-// calls.
+// calls. While the pool of buffers is nearly full, it reads through the small buffer: a peer that
+// fills the small buffer and then sends nothing would otherwise hold a large buffer forever.
 type reader struct {
 	conn  net.Conn
 	idle  [idleBufferSize]byte
@@ -39,16 +40,14 @@ type reader struct {
 	total atomic.Int64 // bytes read; other goroutines may load it
 }
 
-// fill reads more bytes after the bytes in buf, which must be empty or leave room.
-func (r *reader) fill() error {
-	if len(r.buf) == 0 {
-		if r.more && r.large == nil {
-			r.borrow()
-		} else if !r.more && r.large != nil {
-			r.release()
-		}
-	} else if r.large == nil {
+// fill reads more bytes after the bytes in buf. need is the number of bytes that the caller waits
+// for, more than buf holds; more than idleBufferSize only with a large buffer.
+func (r *reader) fill(need int) error {
+	switch {
+	case r.more:
 		r.borrow()
+	case len(r.buf) == 0 && need <= idleBufferSize:
+		r.release()
 	}
 	space := r.idle[:]
 	if r.large != nil {
@@ -83,10 +82,17 @@ func (r *reader) preload(p []byte) {
 	r.total.Add(int64(len(p)))
 }
 
-// borrow borrows a large buffer.
-func (r *reader) borrow() {
+// borrow borrows a large buffer, if the reader has none. It reports false if the pool is nearly
+// full.
+func (r *reader) borrow() bool {
+	switch {
+	case r.large != nil:
+		return true
+	case !r.ledger.borrows(readBufferSize):
+		return false
+	}
 	r.large = getChunk(readBufferSize)
-	r.ledger.lend(readBufferSize)
+	return true
 }
 
 func (r *reader) release() {
@@ -115,7 +121,7 @@ func (r *reader) first() (verdict verdictOnFirst, protocol string, err error) {
 		if len(r.buf) > 0 {
 			r.alive.frameBegun()
 		}
-		err = r.fill()
+		err = r.fill(frameHeaderSize)
 	}
 }
 
@@ -127,7 +133,7 @@ func (r *reader) header() (frameHeader, error) {
 		if len(r.buf) > 0 {
 			r.alive.frameBegun()
 		}
-		if err := r.fill(); err != nil {
+		if err := r.fill(frameHeaderSize); err != nil {
 			if err == io.EOF && len(r.buf) > 0 {
 				err = io.ErrUnexpectedEOF
 			}
@@ -143,7 +149,7 @@ func (r *reader) header() (frameHeader, error) {
 // until the next call.
 func (r *reader) some(n int) ([]byte, error) {
 	if len(r.buf) == 0 {
-		if err := r.fill(); err != nil {
+		if err := r.fill(1); err != nil {
 			return nil, unexpected(err)
 		}
 	}
@@ -169,11 +175,12 @@ func (r *reader) piece(n int) (p []byte, whole *chunk, err error) {
 	whole.r = cap(whole.data) - cap(p)
 	whole.w = whole.r + len(p)
 	r.large = nil
-	r.ledger.lend(-readBufferSize)
 	space := r.idle[:]
-	if len(r.buf) > len(space) {
-		r.borrow()
+	if len(r.buf) > len(space) { // the next buffer has the place of this one in the pool
+		r.large = getChunk(readBufferSize)
 		space = r.large.data
+	} else {
+		r.ledger.lend(-readBufferSize)
 	}
 	r.buf = space[:copy(space, r.buf)]
 	return nil, whole, nil
@@ -182,12 +189,12 @@ func (r *reader) piece(n int) (p []byte, whole *chunk, err error) {
 // exactly returns the n bytes of a control frame's payload, valid until the next call. Payloads
 // larger than the buffers are gathered in memory that grows with the bytes received.
 func (r *reader) exactly(n int) ([]byte, error) {
-	if n > readBufferSize {
+	if n > readBufferSize || n > max(len(r.buf), idleBufferSize) && !r.borrow() {
 		return r.gather(n)
 	}
 	moved := len(r.buf)
 	for len(r.buf) < n {
-		if err := r.fill(); err != nil {
+		if err := r.fill(n); err != nil {
 			return nil, unexpected(err)
 		}
 		if len(r.buf)-moved >= frameProgress {
@@ -210,7 +217,7 @@ func (r *reader) gather(n int) ([]byte, error) {
 			return nil, err
 		}
 		r.long = append(r.long, p...)
-		if err := r.ledger.takeFrame(cap(r.long)); err != nil {
+		if err := r.ledger.takeFrame(cap(r.long), n); err != nil {
 			r.long = nil
 			return nil, err
 		}

@@ -10,9 +10,6 @@ import (
 // small enough to interleave them well (SPEC D11).
 const maxDataFrame = 16 << 10
 
-// A batch of at least batchFull bytes is full and is written to the network.
-const batchFull = batchSize - frameHeaderSize
-
 // sender writes to the network: control frames first, then header blocks in the order in which
 // streams were opened and answered, then DATA by priority. New frames collect during a write, and a
 // woken sender first lets other goroutines add theirs, see gather; there is no other batching. An
@@ -36,12 +33,10 @@ func (s *Session) sender() {
 
 // writeBatch writes until nothing is left to write. It returns false once the session has ended.
 func (s *Session) writeBatch() bool {
-	buf := getBatch()
-	defer putBatch(buf)
-	s.ledger.lend(batchSize)
-	defer s.ledger.lend(-batchSize)
+	buf, size := s.ledger.borrowBatch()
+	defer s.ledger.returnBatch(buf, size)
 	for {
-		b, ended := s.assemble((*buf)[:0])
+		b, ended := s.assemble((*buf)[:0], size)
 		s.tellHooks()
 		if len(b) == 0 && s.parcel == nil {
 			return !ended
@@ -64,6 +59,9 @@ func (s *Session) writeBatch() bool {
 		}
 	}
 }
+
+// isFull reports whether a batch of about size bytes has no more room for a frame.
+func isFull(b []byte, size int) bool { return len(b) >= size-frameHeaderSize }
 
 // yield yields the processor to the writers of streams.
 func (s *Session) yield() {
@@ -99,9 +97,9 @@ func writeWhole(conn net.Conn, b []byte) (n int, err error) {
 	return n, err
 }
 
-// assemble appends the next frames to b. Header blocks are compressed only here, so that the order
+// assemble appends the next frames to b, about size bytes. Header blocks are compressed only here, so that the order
 // of compression is the order on the wire (SPEC H13). The lock is not held during compression.
-func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
+func (s *Session) assemble(b []byte, size int) (batch []byte, ended bool) {
 	s.mu.Lock()
 	s.headers.flush.wroteLocked(s.batch)
 	if s.end.lost {
@@ -127,10 +125,10 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 		s.control = nil
 	}
 	sent := s.stats.dataSent
-	for before := -1; len(b) > before && len(b) < batchFull && s.parcel == nil; {
+	for before := -1; len(b) > before && !isFull(b, size) && s.parcel == nil; {
 		before = len(b)
-		b = s.appendHeadersLocked(b)
-		b = s.appendBodiesLocked(b)
+		b = s.appendHeadersLocked(b, size)
+		b = s.appendBodiesLocked(b, size)
 	}
 	if sent = s.stats.dataSent - sent; 0 < sent && sent < leastMatch {
 		s.turn.matched(leastMatch-sent, s.batch)
@@ -144,7 +142,7 @@ func (s *Session) assemble(b []byte) (batch []byte, ended bool) {
 	s.mu.Unlock()
 	if drained {
 		s.endDrained()
-		return s.assemble(b)
+		return s.assemble(b, size)
 	}
 	return b, ended
 }
@@ -168,10 +166,10 @@ func (s *Session) placeLocked(job headerJob) {
 // appendHeadersLocked appends header blocks until DATA is due. A FIN without bytes does not wait
 // for header blocks, since its stream has nothing else to send. The lock is released during
 // compression.
-func (s *Session) appendHeadersLocked(b []byte) []byte {
-	for !s.headers.empty() && len(b) < batchFull {
+func (s *Session) appendHeadersLocked(b []byte, most int) []byte {
+	for !s.headers.empty() && !isFull(b, most) {
 		if st := s.sched.fins.head; st != nil {
-			b = s.appendDataLocked(b, st, batchSize+frameHeaderSize-len(b))
+			b = s.appendDataLocked(b, st, most+frameHeaderSize-len(b))
 			continue
 		}
 		waiting, size := s.sched.busy() && s.flow.out.avail > 0, s.headers.size()
@@ -191,8 +189,8 @@ func (s *Session) appendHeadersLocked(b []byte) []byte {
 }
 
 // appendBodiesLocked appends DATA until a header block is due.
-func (s *Session) appendBodiesLocked(b []byte) []byte {
-	for len(b) < batchFull && s.parcel == nil {
+func (s *Session) appendBodiesLocked(b []byte, most int) []byte {
+	for !isFull(b, most) && s.parcel == nil {
 		if !s.headers.empty() && !s.turn.yields(s.headers.size()) {
 			break
 		}
@@ -201,7 +199,7 @@ func (s *Session) appendBodiesLocked(b []byte) []byte {
 			break
 		}
 		sent := s.stats.dataSent
-		b = s.appendDataLocked(b, st, batchSize+frameHeaderSize-len(b))
+		b = s.appendDataLocked(b, st, most+frameHeaderSize-len(b))
 		s.turn.matched(s.stats.dataSent-sent, s.batch)
 	}
 	return b

@@ -51,15 +51,16 @@ type Stream struct {
 	// Guarded by Session.mu.
 	state    streamState
 	ended    bool
-	onWire   bool // our SYN_STREAM has been sent, or the peer's has arrived
-	held     bool // the stream holds one of the session's slots
-	wasReset bool // we have opened the stream, and have sent a RST_STREAM, see resetSlots
-	wasted   bool // the peer has cancelled the stream, and the handler is still running, see floods.wasted
-	claimed  bool // a stream of NewClientStream has a request; a push has a request, or will have none
-	released bool // the application has released a stream of the peer
-	tunnel   bool // the application uses the stream as a connection, see tunnel
-	leaving  bool // headerCharge is included in pool.leaving
-	closing  bool // the application has closed the stream during a Write, see keepLoanLocked
+	onWire   bool  // our SYN_STREAM has been sent, or the peer's has arrived
+	held     bool  // the stream holds one of the session's slots
+	wasReset bool  // we have opened the stream, and have sent a RST_STREAM, see resetSlots
+	wasted   bool  // the peer has cancelled the stream, and the handler is still running, see floods.wasted
+	claimed  bool  // a stream of NewClientStream has a request; a push has a request, or will have none
+	released bool  // the application has released a stream of the peer
+	tunnel   bool  // the application uses the stream as a connection, see tunnel
+	leaving  bool  // headerCharge is included in pool.leaving
+	closing  bool  // the application has closed the stream during a Write, see keepLoanLocked
+	copies   int32 // bytes of the buffers that copy to the stream, see chargeCopy
 	out      outflow
 	granted  grantMark // the stream's waiting WINDOW_UPDATE
 	epoch    windowEpoch

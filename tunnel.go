@@ -120,7 +120,7 @@ func (f *failureWriter) Write(p []byte) (n int, err error) {
 func (t *tunnel) ReadFrom(src io.Reader) (n int64, err error) {
 	t.use()
 	defer t.copyIn()()
-	return copyPooled(t, src)
+	return copyTo(t.st, t, src)
 }
 
 // copyIn records that a copy into the tunnel runs, until ended is called.

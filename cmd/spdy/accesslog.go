@@ -29,7 +29,7 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		now := a.now()
 		_, _ = fmt.Fprintf(a.out, "%s %s %s %s %s %s %d %s\n", now.Format(time.RFC3339), r.RemoteAddr, protocolOf(w, r),
-			shown.Printable(r.Method), logged(r.URL.RequestURI()), status, answer.n, elapsed(now.Sub(begun)))
+			shortened(r.Method), logged(r.URL.RequestURI()), status, answer.n, elapsed(now.Sub(begun)))
 	}()
 	a.next.ServeHTTP(answer, r)
 	if answer.status == 0 {
@@ -37,10 +37,24 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// longestWord is the maximum number of shown bytes of a method and of a path. A few bytes on the
+// wire can make them a megabyte long.
+const longestWord = 1000
+
+// shortened makes text from the network a single printable word.
+func shortened(text string) string {
+	text, more := text[:min(len(text), longestWord)], len(text)-longestWord
+	text = strings.ReplaceAll(shown.Printable(text), " ", `\x20`)
+	if more > 0 {
+		text += fmt.Sprintf("[%d-bytes-more]", more)
+	}
+	return text
+}
+
 // logged makes a URL a single printable word, without the query, which may contain secrets.
 func logged(uri string) string {
 	path, query, found := strings.Cut(uri, "?")
-	path = strings.ReplaceAll(shown.Printable(path), " ", `\x20`)
+	path = shortened(path)
 	if found {
 		path += fmt.Sprintf("?[%d-bytes]", len(query))
 	}

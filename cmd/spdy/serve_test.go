@@ -247,6 +247,20 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
+// TestAccessLogIsBounded has a client send a method and a path of a megabyte, which are a few bytes on the
+// wire.
+func TestAccessLogIsBounded(t *testing.T) {
+	var out strings.Builder
+	log := &accessLog{out: &out, now: time.Now, next: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Method, r.URL.Path = strings.Repeat("M", 1<<20), "/"+strings.Repeat("\xff ", 1<<19)
+	log.ServeHTTP(httptest.NewRecorder(), r)
+	require.Less(t, out.Len(), 10_000)
+	require.Contains(t, out.String(), "MMM[1047576-bytes-more] /")
+	require.Len(t, strings.Fields(out.String()), 8, "each part is a word")
+	require.Equal(t, 1, strings.Count(out.String(), "\n"))
+}
+
 func TestURLHosts(t *testing.T) {
 	require.Equal(t, []string{"192.0.2.1:80"}, urlHosts(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}))
 	require.Equal(t, []string{"[2001:db8::1]:80"}, urlHosts(&net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 80}))

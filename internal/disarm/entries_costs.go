@@ -69,6 +69,26 @@ var costEntries = []entry{
 		also: []edit{{"credit.go", "	} else if s.ledger.isLow(owed) {\n", "	} else if false {\n"}},
 	},
 	{
+		attack: "A31", file: "pools.go", pkg: "tests/costs", test: "^TestAttackA31Streams$",
+		what: "a stream is charged with its handler and the buffer of its response",
+		old:  "	streamTakes = 8 << 10\n", new: "	streamTakes = 4 << 10\n",
+	},
+	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31ReadBuffers$",
+		what: "large buffers are only for sessions while the pool has room",
+		old:  "	if p.used.Load() > p.crowdedAt()-n {\n", new: "	if false {\n",
+	},
+	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31SendBuffers$",
+		what: "batches are small while the pool is nearly full",
+		old:  "	if l.borrows(batchSize) {\n", new: "	if l.lend(batchSize); true {\n",
+	},
+	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31CopyBuffers$",
+		what: "buffers of ReadFrom are charged",
+		old:  "	if st.copies > 0 || p.used.Load() > p.limit/4 ||", new: "	if p == nil &&",
+	},
+	{
 		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31ManyClients$",
 		what: "a frame that is coming in is charged",
 		old:  "	if l == nil || int64(n) <= l.frame {\n", new: "	if true {\n",

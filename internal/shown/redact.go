@@ -8,13 +8,14 @@ import (
 
 // Redact returns a header value that is safe to show: everything that lets a reader impersonate a
 // user is replaced by its length. It hides too much rather than too little: an unknown header is
-// hidden if the name sounds like a secret.
+// hidden if the name sounds like a secret, or if any of the NUL-separated values looks like
+// credentials, and any value that may be a URL is shown as such.
 func Redact(name, value string) string {
 	name = strings.ToLower(strings.TrimSpace(name))
 	switch {
 	case isSecretHeader(name) || isSecretValue(value):
 		return Hidden(value)
-	case isURLHeader(name):
+	case isURLHeader(name) || isURLValue(value):
 		return URL(value)
 	}
 	return value
@@ -51,9 +52,19 @@ func isSecretHeader(name string) bool {
 	return slices.ContainsFunc(secretParts[:], func(part string) bool { return strings.Contains(name, part) })
 }
 
-// isSecretValue reports whether a value looks like credentials, regardless of the header's name.
-func isSecretValue(value string) bool {
-	scheme, _, ok := strings.Cut(value, " ")
+// isSecretValue reports whether one of the NUL-separated values of a header looks like credentials,
+// regardless of the header's name.
+func isSecretValue(values string) bool {
+	for value := range strings.SplitSeq(values, "\x00") {
+		if isCredentials(value) {
+			return true
+		}
+	}
+	return false
+}
+
+func isCredentials(value string) bool {
+	scheme, _, ok := strings.Cut(strings.TrimLeft(value, " \t"), " ")
 	if !ok {
 		return false
 	}
@@ -71,6 +82,12 @@ func isURLHeader(name string) bool {
 		return true
 	}
 	return false
+}
+
+// isURLValue reports whether a value may be a URL, or the path and query of one, in a header of any
+// name.
+func isURLValue(value string) bool {
+	return strings.HasPrefix(value, "/") || strings.Contains(value, "://") || strings.Contains(value, "\x00/")
 }
 
 // URL hides the user, the password and everything from the query or fragment on, where tokens are

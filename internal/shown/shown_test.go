@@ -108,3 +108,21 @@ func FuzzHeaders(f *testing.F) {
 		require.JSONEq(t, string(object), string(AppendJSON(nil, object)))
 	})
 }
+
+// A header of any name may carry several values, and a URL: the frame log shows all values of a name
+// as one text, and dump shows them one by one.
+func TestRedactsAnyValueOfAnyHeader(t *testing.T) {
+	for _, c := range []struct{ name, value, want string }{
+		{"x-upstream", "a\x00Bearer mF_9.B5f-4.1JqM", "[24 bytes]"},
+		{"x-upstream", "Bearer mF_9.B5f-4.1JqM\x00a", "[24 bytes]"},
+		{"x-upstream", " Basic QWxhZGRpbg==", "[19 bytes]"},
+		{"x-forwarded-uri", "/page?token=s3cret", "/page?[12 bytes]"},
+		{"destination", "https://user:s3cret@example.com/a#s3cret", "https://[11 bytes]@example.com/a#[6 bytes]"},
+		{"x-next", "a\x00/page?token=s3cret", "a\x00/page?[12 bytes]"},
+		{"via", "1.1 a\x001.1 b", "1.1 a\x001.1 b"},
+		{"content-type", "text/html; charset=utf-8", "text/html; charset=utf-8"},
+		{"accept", "*/*;q=0.8", "*/*;q=0.8"},
+	} {
+		require.Equal(t, c.want, Redact(c.name, c.value), "%s: %q", c.name, c.value)
+	}
+}
