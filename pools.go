@@ -136,8 +136,11 @@ type pool struct {
 	reset   atomic.Uint64 // streams reset to make room
 
 	mu    sync.Mutex
-	ranks [maxRank + 1]*holder // holders of more than little, by the logarithm of their size; rings; guarded by mu
+	ranks *ranks // nil before the first holder of more than little; guarded by mu
 }
+
+// ranks are the holders of more than little, by the logarithm of their size: rings.
+type ranks [maxRank + 1]*holder
 
 // maxRank is the highest rank of a holder.
 const maxRank = 62
@@ -254,6 +257,9 @@ func rankOf(size int64) (rank int) {
 func (p *pool) topRank() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.ranks == nil {
+		return 0
+	}
 	p.settleLocked()
 	for rank := maxRank; rank > 0; rank-- {
 		if p.ranks[rank] != nil {
@@ -268,6 +274,9 @@ func (p *pool) topRank() int {
 func (p *pool) most(atMost int) (all []*Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.ranks == nil {
+		return nil
+	}
 	p.settleLocked()
 	for rank := maxRank; rank > 0; rank-- {
 		first := p.ranks[rank]
@@ -354,6 +363,9 @@ func (p *pool) placeLocked(h *holder) {
 
 // linkLocked adds a holder to a ring.
 func (p *pool) linkLocked(h *holder, rank int) {
+	if p.ranks == nil {
+		p.ranks = new(ranks)
+	}
 	h.rank.Store(int32(rank))
 	first := p.ranks[rank]
 	if first == nil {
