@@ -67,7 +67,7 @@ func TestFarewellsAtConnLimit(t *testing.T) {
 		})
 		bubble.Run(t, name+"/http1", func(t *testing.T) {
 			s := newSite(t, spdy.SPDY31, nil)
-			s.script = serveHTTP1
+			s.script = func(_ int, conn net.Conn, f *spdy.Framer) error { return serveHTTP1(conn, f) }
 			tr := &http.Transport{DialContext: s.dial, MaxConnsPerHost: 1}
 			meet(t, s, new(spdy.Transport), tr, tr)
 		})
@@ -85,7 +85,7 @@ func (s *site) post(d time.Duration, rt http.RoundTripper, path string) error {
 }
 
 // serveHTTP1 answers requests of HTTP/1.1 at once, except for /slow.
-func serveHTTP1(_ int, conn net.Conn, _ *spdy.Framer) error {
+func serveHTTP1(conn net.Conn, _ *spdy.Framer) error {
 	r := bufio.NewReader(conn)
 	for {
 		req, err := http.ReadRequest(r)

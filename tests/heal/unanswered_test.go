@@ -1,7 +1,6 @@
 package heal
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"io"
@@ -43,19 +42,6 @@ func swallowAfterSettings(conn net.Conn, f *spdy.Framer) error {
 		return err
 	}
 	return swallow(conn, f)
-}
-
-// serveHTTP1 answers requests of HTTP/1.1.
-func serveHTTP1(conn net.Conn, _ *spdy.Framer) error {
-	in := bufio.NewReader(conn)
-	for {
-		if _, err := http.ReadRequest(in); err != nil {
-			return err
-		}
-		if _, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"); err != nil {
-			return err
-		}
-	}
 }
 
 // shortTrip is the latency of the sites of these tests.
