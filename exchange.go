@@ -164,6 +164,9 @@ func (x *exchange) isHead() bool { return x.req.Method == http.MethodHead }
 // full: later writes of the handler do not change the headers.
 func (st *Stream) countHead(p []byte) (int, error) {
 	x := st.http
+	if err := x.lateErr(st); err != nil {
+		return 0, err
+	}
 	x.keepForSniffing(p)
 	if x.written > answerBuffer && !x.begun {
 		if err := st.flush(nil); err != nil {
@@ -173,15 +176,12 @@ func (st *Stream) countHead(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if err := x.lateErr(st); err != nil {
-		return 0, err
-	}
 	return len(p), nil
 }
 
 // lateErr returns the error of a handler that continues a response to HEAD although the stream and
 // the context of the request have ended: otherwise a handler that writes until a Write fails would
-// never return.
+// never return. The call that sends the headers does not fail in this way.
 func (x *exchange) lateErr(st *Stream) error {
 	if !x.begun || x.req.Context().Err() == nil || !latched(st.done) {
 		return nil
@@ -522,13 +522,13 @@ func (st *Stream) FlushError() error {
 	if err := x.admit(st, 0); err != nil {
 		return err
 	}
-	if err := st.flush(nil); err != nil {
-		return err
-	}
 	if x.isHead() {
 		if err := x.lateErr(st); err != nil {
 			return err
 		}
+	}
+	if err := st.flush(nil); err != nil {
+		return err
 	}
 	return st.awaitHeaders()
 }
