@@ -50,13 +50,14 @@ const deafWaits = 3
 // suspectAfterLocked returns the silence after a PING that makes the session suspect. The path to a
 // server that has not responded yet may be long. If a request cancelled in the first round trip
 // made the session suspect, the remaining requests would dial a second session, with the same
-// result. But a dial takes at least one round trip, with TLS two or three.
+// result. But a dial takes at least one round trip, with TLS two or three. Nor does a client that
+// disconnects at once show anything about a server that has not responded yet.
 func (s *Session) suspectAfterLocked(patience time.Duration) time.Duration {
 	if s.stats.leastTrip == 0 && s.stats.received[FrameSynReply].Load() == 0 {
-		if s.pooled.dialTook == 0 {
-			return mostDoubt
+		if trips := doubtTrips * s.pooled.dialTook; trips > 0 && patience >= max(leastDoubt, trips) {
+			return min(max(patience/2, leastDoubt, trips), mostDoubt)
 		}
-		return min(max(patience/2, leastDoubt, doubtTrips*s.pooled.dialTook), mostDoubt)
+		return mostDoubt
 	}
 	return max(min(patience/2, mostDoubt), leastDoubt, doubtTrips*s.stats.leastTrip)
 }

@@ -39,6 +39,19 @@ type Link struct {
 
 func newLink() *Link { return &Link{Listener: testconn.Listen()} }
 
+// DialTCP is Dial with the round trip that TCP needs: a Transport concludes from the duration how
+// soon the first response may arrive.
+func (l *Link) DialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
+	handshake := time.NewTimer(roundTrip)
+	defer handshake.Stop()
+	select {
+	case <-handshake.C:
+		return l.Dial(ctx, network, addr)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // Dial connects to the origin. It fits http.Transport.DialContext.
 func (l *Link) Dial(context.Context, string, string) (net.Conn, error) {
 	l.mu.Lock()

@@ -110,7 +110,7 @@ func sessionRoad(s *Stage, v spdy.Version, finish func(*Road, *spdy.Session)) (*
 // openReverseProxy forwards the requests of a front with httputil.ReverseProxy and a Transport.
 func openReverseProxy(s *Stage, v spdy.Version) (*Road, error) {
 	origin, watcher := serveSPDY(s, v), new(Watcher)
-	transport := &spdy.Transport{Config: watcher.Watch(v), DialContext: s.Link.Dial}
+	transport := &spdy.Transport{Config: watcher.Watch(v), DialContext: s.Link.DialTCP}
 	front := NewFront(reverseProxy(transport))
 	return &Road{
 		User:    front.User,
