@@ -1,6 +1,7 @@
 package ends
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -53,7 +54,7 @@ func TestEmptyReads(t *testing.T) {
 			server := http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 			ln := &breakingListener{testconn.Listen(), 1}
 			go func() { _ = server.Serve(ln) }()
-			client := &http.Transport{Dial: func(string, string) (net.Conn, error) {
+			client := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 				conn, err := ln.Dial()
 				c := &emptyConn{Conn: conn}
 				c.empty.Store(empty)

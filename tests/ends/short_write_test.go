@@ -1,6 +1,7 @@
 package ends
 
 import (
+	"context"
 	"bytes"
 	"io"
 	"log"
@@ -95,7 +96,7 @@ func TestShortWrite(t *testing.T) {
 	}
 	bubble.Run(t, "HTTP/1.1", func(t *testing.T) {
 		ln := testconn.Listen()
-		client := &http.Transport{Dial: func(string, string) (net.Conn, error) { return ln.Dial() }}
+		client := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return ln.Dial() }}
 		server := &http.Server{Handler: handler, ErrorLog: quiet}
 		run(t, func(ln net.Listener) { _ = server.Serve(ln) }, server.Close, client, ln)
 		client.CloseIdleConnections()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -35,6 +36,7 @@ var farewells = map[string]struct {
 	"CloseIdleConnections after a timeout": {nil, func(t *testing.T, s *site, rt idler) {
 		s.hole(true)
 		require.Error(t, s.post(10*time.Millisecond, rt, "/slow"))
+		synctest.Wait() // until the stream has been reset: the session is idle then
 		rt.CloseIdleConnections()
 	}},
 	"IdleConnTimeout": {func(ours *spdy.Transport, http1 *http.Transport) {

