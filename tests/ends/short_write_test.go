@@ -1,8 +1,8 @@
 package ends
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"io"
 	"log"
 	"log/slog"
