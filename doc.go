@@ -42,7 +42,7 @@
 //
 //	client, err := spdy.NewClient("localhost:8080")
 //	…
-//	res, err := client.Do(req) // when the headers have come; the body streams
+//	res, err := client.Do(req) // when the headers have arrived; the body streams
 //
 // Transport, Client and Session implement http.RoundTripper, so an http.Client or an
 // httputil.ReverseProxy can use them.

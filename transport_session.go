@@ -38,7 +38,7 @@ type pooledSession struct {
 
 	// Session.mu is held when these change.
 	closed  atomic.Bool // the server's MAX_CONCURRENT_STREAMS is 0
-	suspect atomic.Bool // the peer may have gone, see suspicion.go
+	suspect atomic.Bool // the peer may be lost, see suspicion.go
 	lost    atomic.Bool // suspect, and kept only because of open streams, see staysLocked
 
 	// Guarded by Session.mu.

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// writeTables prints what a soak has come to, in Markdown.
+// writeTables prints the result of a soak, in Markdown.
 func writeTables(w io.Writer, r *result) {
 	fmt.Fprintf(w, "| of | what | before | at most | after |\n| --- | --- | --- | --- | --- |\n")
 	for _, p := range []picture{r.Relay, r.Origin} {

@@ -152,7 +152,7 @@ func live() memory {
 	return memory{float64(m.HeapAlloc), float64(m.StackInuse), float64(runtime.NumGoroutine())}
 }
 
-// settled is live after started work has come to rest.
+// settled is live after started work has ended.
 func settled() memory {
 	time.Sleep(200 * time.Millisecond)
 	return live()

@@ -160,7 +160,7 @@ func statusError(res *http.Response) error {
 	return errors.New(status)
 }
 
-// errBrokenPipe means that the reader of our output is gone. It is not reported.
+// errBrokenPipe means that the reader of our output has exited. It is not reported.
 var errBrokenPipe = errors.New("broken pipe")
 
 // print writes a response to standard output.

@@ -46,7 +46,7 @@ type Connection struct {
 	idle    *watch
 
 	closeChan chan bool     // latch: the peer has sent GOAWAY, or no more frames are handled
-	ended     chan struct{} // latch: the session and the network connection are gone
+	ended     chan struct{} // latch: the session and the network connection have ended
 
 	mu        sync.Mutex
 	serving   bool

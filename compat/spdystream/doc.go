@@ -42,7 +42,7 @@
 //
 // A deadline affects a single stream. Reset after Close reaches the peer. A Write after Close
 // fails; bytes written after Reset, or after the peer's CANCEL, are dropped. No call waits for a
-// connection that is gone. The peer is limited to 16384 open streams. A stream whose Wait has timed
+// connection that has ended. The peer is limited to 16384 open streams. A stream whose Wait has timed
 // out is reset after ten seconds without a reply or a call on the stream.
 //
 // A dead network is detected within SilenceTimeout, a minute by default: a connection that has

@@ -13,7 +13,7 @@ const flushPatience = 5 * time.Second
 // flush waits until the network has accepted the frames that a call has queued. In the original
 // each call writes the frames directly, so programs exit, or close the net.Conn, right after the
 // last call. If the wait fails the call has still succeeded: the frame stays queued, or the
-// connection is gone, which the next call reports.
+// connection has ended, which the next call reports.
 func (c *Connection) flush(wait func(context.Context) error) {
 	for {
 		before := c.conn.taken.Load()

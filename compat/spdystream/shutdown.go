@@ -38,7 +38,7 @@ func (c *Connection) Close() error {
 	return nil
 }
 
-// CloseWait calls Close, and waits until the connection is gone.
+// CloseWait calls Close, and waits until the connection has ended.
 func (c *Connection) CloseWait() error {
 	if err := c.Close(); err != nil {
 		return err
@@ -189,7 +189,7 @@ func (c *Connection) finish() {
 	}
 }
 
-// Wait waits until the connection is gone for any reason. After the timeout it returns ErrTimeout;
+// Wait waits until the connection has ended for any reason. After the timeout it returns ErrTimeout;
 // 0 means no timeout.
 func (c *Connection) Wait(waitTimeout time.Duration) error {
 	if waitTimeout <= 0 {

@@ -1,6 +1,6 @@
 package main
 
-// dialEntries are the defences of a Transport against connections that do not come, which any
+// dialEntries are the defences of a Transport against connections that do not get through, which any
 // network makes, and any server that a client is sent to.
 var dialEntries = []entry{
 	{

@@ -38,7 +38,7 @@ func (k *Kubelet) serveCommand(w http.ResponseWriter, r *http.Request, c Contain
 	return streams.finish(err)
 }
 
-// wantedStreams returns the streams that a client is going to open.
+// wantedStreams returns the streams that a client will open.
 func wantedStreams(q url.Values) map[string]bool {
 	yes := func(names ...string) bool {
 		for _, name := range names {
