@@ -3,7 +3,6 @@
 package heal
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,25 +27,14 @@ type peerProcess struct {
 }
 
 func startPeer(t *testing.T) *peerProcess {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestStoppedPeer$")
-	cmd.Env = append(os.Environ(), "HEAL_PEER=1")
-	in, err := cmd.StdinPipe()
+	c, addr, err := startChild("TestStoppedPeer", "serves ", "HEAL_PEER=1")
 	require.NoError(t, err)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
-		in.Close()
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // it was killed
+		c.in.Close()
+		_ = c.Process.Kill()
+		_ = c.Wait() // it was killed
 	})
-	for r := bufio.NewReader(out); ; {
-		line, err := r.ReadString('\n')
-		require.NoError(t, err)
-		if addr, ok := strings.CutPrefix(line, "serves "); ok {
-			return &peerProcess{t: t, cmd: cmd, addr: strings.TrimSpace(addr)}
-		}
-	}
+	return &peerProcess{t: t, cmd: c.Cmd, addr: addr}
 }
 
 // stop stops the process, and waits until it is stopped.

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,28 +48,18 @@ func lostToStop(t *testing.T, c column, addr string) int {
 
 // stopped runs a process with a client, stops it for three seconds, and returns what it prints.
 func stopped(name, addr string, phase time.Duration) (string, error) {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestStoppedProcess$")
-	cmd.Env = append(os.Environ(), "HEAL_CLIENT="+name, "HEAL_ADDR="+addr)
-	in, inErr := cmd.StdinPipe()
-	out, outErr := cmd.StdoutPipe()
-	if err := errors.Join(inErr, outErr, cmd.Start()); err != nil {
-		return "", err
+	c, text, err := startChild("TestStoppedProcess", "running", "HEAL_CLIENT="+name, "HEAL_ADDR="+addr)
+	if err != nil {
+		return text, err
 	}
-	defer in.Close()
-	r := bufio.NewReader(out)
-	for line := ""; !strings.HasPrefix(line, "running"); {
-		var err error
-		if line, err = r.ReadString('\n'); err != nil {
-			return line, errors.Join(err, cmd.Wait())
-		}
-	}
+	defer c.in.Close()
 	await(500*time.Millisecond + phase) // its PINGs are under way
-	stopErr := cmd.Process.Signal(syscall.SIGSTOP)
+	stopErr := c.Process.Signal(syscall.SIGSTOP)
 	await(3 * time.Second)
-	goErr := cmd.Process.Signal(syscall.SIGCONT)
-	_, inErr = io.WriteString(in, "go on\n")
-	rest, outErr := io.ReadAll(r)
-	return string(rest), errors.Join(stopErr, goErr, inErr, outErr, cmd.Wait())
+	goErr := c.Process.Signal(syscall.SIGCONT)
+	_, inErr := io.WriteString(c.in, "go on\n")
+	rest, outErr := io.ReadAll(c.out)
+	return string(rest), errors.Join(stopErr, goErr, inErr, outErr, c.Wait())
 }
 
 func await(d time.Duration) { <-time.NewTimer(d).C }
