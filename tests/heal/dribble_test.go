@@ -24,15 +24,20 @@ import (
 	"github.com/amahi/spdy/tests/socks"
 )
 
-// dribble sends head, and then piece for ever, in pieces of the size of piece, ten in a second. It
-// reads and discards meanwhile.
-func dribble(conn net.Conn, head, piece string) error {
+// dribble sends whole at once, and then head, and piece for ever, in pieces of the size of piece, ten
+// in a second. It reads and discards meanwhile. It starts when the client has sent its request: an
+// answer to a request that has not been sent is an error.
+func dribble(conn net.Conn, whole, head, piece string) error {
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
 		_, _ = io.Copy(io.Discard, conn)
 	}()
 	defer func() { conn.Close(); <-read }()
+	bubble.Pass(time.Millisecond)
+	if _, err := io.WriteString(conn, whole); err != nil {
+		return err
+	}
 	for {
 		next := piece
 		if head != "" {
@@ -96,15 +101,12 @@ var dribbledFrames = []dribbled{
 // script is the script of a server of SPDY that sends the frame in pieces of the size of piece.
 func (d dribbled) script(v spdy.Version, piece string) connScript {
 	return func(conn net.Conn, _ *spdy.Framer) error {
-		if _, err := io.WriteString(conn, d.whole(v)); err != nil {
-			return err
-		}
-		return dribble(conn, d.part(v), piece)
+		return dribble(conn, d.whole(v), d.part(v), piece)
 	}
 }
 
 func dribbleText(text string) connScript {
-	return func(conn net.Conn, _ *spdy.Framer) error { return dribble(conn, text, "a") }
+	return func(conn net.Conn, _ *spdy.Framer) error { return dribble(conn, "", text, "a") }
 }
 
 // TestDribbledFrame: a server that sends a frame a byte at a time, for ever, costs a series at most
@@ -182,7 +184,7 @@ func (d dribbledDial) dial(protocol string, serve func(conn net.Conn), running *
 			defer theirs.Close()
 			switch {
 			case first:
-				_ = dribble(theirs, d.text, "\x00")
+				_ = dribble(theirs, "", d.text, "\x00")
 			case d.proxy == "http":
 				if _, err := http.ReadRequest(bufio.NewReader(theirs)); err == nil {
 					_, _ = io.WriteString(theirs, "HTTP/1.1 200 OK\r\n\r\n")
