@@ -25,8 +25,8 @@ const (
 	// completely: the referer, and the cookies in a cookie header. A cookie of less than 20 bytes
 	// is matched only together with neighbouring cookies. So the length of a block reveals whether
 	// the block repeats a complete cookie or referer, and about how many bytes ago. An attacker who
-	// knows all but a part of a value learns nothing about the unknown part without guessing it
-	// completely, in a header of the same name.
+	// knows most of a value cannot recover the rest piece by piece: each guess must be a complete
+	// value, in a header of the same name.
 	CompressSafe CompressionPolicy = iota
 
 	// CompressNone sends header blocks uncompressed. It needs the least CPU time and no memory.

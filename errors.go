@@ -96,8 +96,8 @@ func (closedError) Is(target error) bool { return target == net.ErrClosed }
 // a stream on a draining session.
 var errGoingAway = errors.New("spdy: session is going away")
 
-// errInside is returned by calls that would wait for a session, if the session itself makes them on
-// its own goroutines, see insideSession.
+// errInside is returned by a call that would wait for a session, if one of the session's own
+// goroutines makes the call, see insideSession.
 var errInside = errors.New("spdy: cannot wait for a session on one of its own goroutines")
 
 // ErrStreamClosed is returned by calls on a stream that this side has closed. ErrStreamClosed
@@ -272,8 +272,8 @@ func (e causedError) Error() string { return e.text + ": " + bareText(e.err) }
 
 func (e causedError) Unwrap() error { return e.err }
 
-// Timeout reports whether the cause is a timeout. A *url.Error asks the error itself, and not the
-// cause.
+// Timeout reports whether the cause is a timeout. A *url.Error asks the error that it wraps, and no
+// cause of that error.
 func (e causedError) Timeout() bool { return isTimeout(e.err) }
 
 // Temporary returns the result of Timeout. It makes a causedError a net.Error.

@@ -27,15 +27,15 @@ func badRequest(reason string) *requestError {
 // request over HTTP/1.1, without Body, RemoteAddr and TLS. ContentLength is -1 if the peer
 // announced none: the caller knows whether a body follows. Errors are of type *requestError.
 //
-// The parser is stricter than net/http wherever a second reading of the request could split it in
-// two downstream. A Content-Length must occur once, "*" needs OPTIONS, an absolute target must be
-// http or https, and the target of CONNECT must be an authority.
+// The parser is stricter than net/http wherever a server behind a proxy could read one request as
+// two. A Content-Length must occur once, "*" needs OPTIONS, an absolute target must be http or
+// https, and the target of CONNECT must be an authority.
 func parseRequestBlock(ctx context.Context, v Version, h HeaderBlock) (*http.Request, error) {
 	return parseRequest(ctx, v, h, requestPseudos)
 }
 
-// parseRequest is parseRequestBlock for requests with additional pseudo headers; allowed holds
-// their bits.
+// parseRequest is parseRequestBlock for requests that may have additional pseudo headers: those
+// whose bits are set in allowed.
 func parseRequest(ctx context.Context, v Version, h HeaderBlock, allowed uint) (*http.Request, error) {
 	var m parsedMessage
 	if reason := m.parse(v, h, allowed); reason != "" {

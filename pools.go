@@ -17,35 +17,36 @@ import (
 // sessions holding more than half as much, are refused more: their new streams are refused with
 // REFUSED_STREAM, header blocks and DATA beyond the limit cost their streams a RST_STREAM, and a
 // header block still being received that would need more ends the session. Other sessions may
-// acquire up to 90 percent of the pool, and sessions that hold little up to the whole pool, of
-// BufferBytes up to 95 percent: the rest is for new sessions. Only when that rest is used up too, a
-// Server closes new connections, and dials of a Transport fail, with a *PoolError. While less than
-// half of a pool is used, a session may acquire all of the rest.
+// acquire up to 90 percent of the pool. Sessions that hold little may acquire up to the whole pool,
+// of BufferBytes up to 95 percent: the rest of BufferBytes is for new sessions. Only when this rest
+// is used up too, a Server closes new connections, and dials of a Transport fail, with a
+// *PoolError. While less than half of a pool is used, a session may acquire all of the rest.
 //
 // A session may carry the requests of many users, so within a session each stream is charged for
 // its own memory. A stream whose headers take less than a quarter of the average of the session's
-// streams is not refused because of the others: the pool treats the stream like a stream of another
-// session. Streams that hold no less than the average of their session are reset, largest first,
-// until three quarters of the pool are used. Candidates are streams of the largest session on which
-// no byte has moved in either direction for a second; and, in the pools of HeaderBytes and
-// UnreadBytes when they are more than 85 percent full, all streams of the largest sessions that
-// hold more than 64 KiB (less where a pool has less than 16 MiB), whether their bytes move or not.
-// The headers of one stream may use an eighth of HeaderBytes: a request that needs more is answered
-// with status 431, and an answer, a push or late headers cost their stream a
+// streams does not pay for the large streams beside it: the pool treats the stream like a stream of
+// another session. Streams that hold no less than the average of their session are reset, largest
+// first, until three quarters of the pool are used. Candidates are streams of the largest session
+// on which no byte has moved in either direction for a second; and, in the pools of HeaderBytes and
+// UnreadBytes when they are more than 85 percent full, each stream of the largest sessions that
+// itself holds more than 64 KiB (less where a pool has less than 16 MiB), whether bytes move on the
+// stream or not. The headers of one stream may use an eighth of HeaderBytes: a request that needs
+// more is answered with status 431, and an answer, a push or late headers cost their stream a
 // RST_STREAM(FRAME_TOO_LARGE), and the caller receives a *PoolError.
 //
 // Each Server and each Transport has separate pools, even with a shared Config. The sessions of an
-// Upgrader are in the pools of the Server whose handler has called the Upgrader, or of
-// ConfigureServer, whatever the Pools in the Upgrader's Config, unless the Upgrader is Detached.
-// HTTP/1.1 traffic is in no pool. Of a stream that a program opens on a raw session only the header
-// blocks received on the stream are charged. Server.Stats and Transport.PoolStats report the use of
-// the pools.
+// Upgrader are in the pools of the Server whose handler has called the Upgrader, or in the pools of
+// ConfigureServer. The Pools in the Upgrader's Config have no effect then, unless the Upgrader is
+// Detached. HTTP/1.1 traffic is in no pool. A stream that the program opens on a raw session is
+// charged only for the header blocks received on the stream. Server.Stats and Transport.PoolStats
+// report the use of the pools.
 //
 // Detached sessions, and sessions made without a Server or a Transport, as those of an
-// UpgradeDialer, of Config.RawSession and of TrackSession, share no pools: no owner of pools knows
-// of them when they begin. Each of them has a pool of HeaderBytes of its own, with the same rules.
-// The default of its size is 16 times Config.MaxHeaderBytes if that is more than 128 MiB. The other
-// fields have no effect on such a session; its windows and limits of streams bound the rest.
+// UpgradeDialer, of Config.RawSession and of TrackSession, share no pools, because they belong to
+// no Server and no Transport when they begin. Each of them has a pool of HeaderBytes of its own,
+// with the same rules. The default of its size is 16 times Config.MaxHeaderBytes if that is more
+// than 128 MiB. The other fields have no effect on such a session; its windows and limits of
+// streams bound the rest.
 type Pools struct {
 	// HeaderBytes is the size of received header blocks as stored: their bytes, 96 for each name
 	// with its first value, and 32 for each further value. Headers of a request count until the
@@ -62,10 +63,10 @@ type Pools struct {
 
 	// BufferBytes is the other memory of sessions: 14 KiB for each session, 8 KiB for each stream
 	// of the peer including the handler, the memory of frames being received, the buffers for
-	// reading and sending, and the buffers of ReadFrom. While the pool is more than 85 percent full,
-	// for ReadFrom a quarter, sessions use buffers of at most 5 KiB, to which no pool limit applies,
-	// and a frame of up to 32 KiB is received in any case. Default 192 MiB. Range: 64 KiB and more;
-	// 0 and less see above.
+	// reading and sending, and the buffers of ReadFrom. While the pool is more than 85 percent full
+	// (for the buffers of ReadFrom, a quarter full), sessions use buffers of at most 5 KiB, to
+	// which no pool limit applies, and a frame of up to 32 KiB is received in any case. Default 192
+	// MiB. Range: 64 KiB and more; 0 and less see above.
 	BufferBytes int
 
 	// Handlers is the number of handlers that run at once, and of calls of Config.AcceptPush.
@@ -92,7 +93,7 @@ type resourceKind struct {
 	standard int64  // the default
 	least    int64  // the smallest pool
 	little   int64  // lower bound of the amount up to which a session holds little
-	free     int64  // held by a session without the pool: sessionTakes covers it
+	free     int64  // amount that a session may hold without charge: sessionTakes includes it
 	grain    int64  // the steps in which a session acquires from the pool
 	idle     int64  // the unused amount that a session may keep of the pool
 	spares   bool   // a part of the pool is reserved for new sessions
@@ -131,7 +132,7 @@ type pool struct {
 	spare  int64 // reserved for new sessions; immutable
 
 	used    atomic.Int64
-	leaving atomic.Int64  // the headers in used whose streams were reset to make room, see Stream.leaving
+	leaving atomic.Int64  // the part of used for headers of streams that were reset to make room, see Stream.leaving
 	refused atomic.Uint64 // times an asker was refused
 	reset   atomic.Uint64 // streams reset to make room
 

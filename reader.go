@@ -28,10 +28,10 @@ type reader struct {
 	alive *keepalive // notified when bytes arrive; may be nil
 	more  bool       // the last read filled its buffer: the socket likely holds more
 
-	dialect uint8 // version in the peer's first control frame, or the session's once a frame of that version arrives; 0 before
+	dialect uint8 // version of the peer's first control frame; the session's version once a frame of it has arrived; 0 before the first frame
 
 	// doubted is true if the next frame proves that the peer is alive, see suspicion.go. The field
-	// is here because it needs no extra memory here.
+	// is here because it fills padding of the struct.
 	doubted atomic.Bool
 	long    []byte // a control frame that fits neither buffer; nil between frames
 
@@ -41,7 +41,8 @@ type reader struct {
 }
 
 // fill reads more bytes after the bytes in buf. need is the number of bytes that the caller waits
-// for, more than buf holds; more than idleBufferSize only with a large buffer.
+// for. It exceeds the length of buf, and exceeds idleBufferSize only if the reader has a large
+// buffer.
 func (r *reader) fill(need int) error {
 	switch {
 	case r.more:
@@ -162,8 +163,8 @@ func (r *reader) some(n int) ([]byte, error) {
 // copying, so that unread data wastes at most a third of its length.
 const mostOfBuffer = readBufferSize / 4 * 3
 
-// piece is some for bytes that are to be kept: if they fill most of the large buffer, piece hands
-// the buffer over as a chunk, without a copy.
+// piece is like some, for bytes that the caller keeps: if the bytes fill most of the large buffer,
+// piece returns the whole buffer as a chunk, without a copy.
 func (r *reader) piece(n int) (p []byte, whole *chunk, err error) {
 	if p, err = r.some(n); err != nil {
 		return nil, nil, err
@@ -176,7 +177,7 @@ func (r *reader) piece(n int) (p []byte, whole *chunk, err error) {
 	whole.w = whole.r + len(p)
 	r.large = nil
 	space := r.idle[:]
-	if len(r.buf) > len(space) { // the next buffer has the place of this one in the pool
+	if len(r.buf) > len(space) { // the next buffer uses this buffer's charge to the pool
 		r.large = getChunk(readBufferSize)
 		space = r.large.data
 	} else {

@@ -27,7 +27,7 @@ type Stream struct {
 	assoc    uint32
 	priority uint8  // 0 to 7 in every version, see priorityScale
 	oneWay   bool   // opened with UNIDIRECTIONAL
-	reserved bool   // the stream has a slot already; for the goroutine that opens it
+	reserved bool   // the stream already has a slot; used only by the goroutine that opens the stream
 	moves    bool   // the sender has sent bytes since restsLocked; guarded by Session.mu
 	openedAt uint32 // time when the id was assigned, if we opened the stream; in milliseconds since epoch, see waited
 
@@ -85,7 +85,7 @@ type Stream struct {
 	headerJobs int32         // number of header jobs in Session.headers
 	pushJobs   int32         // number of jobs in Session.headers for pushes that accompany the stream
 	jobs       *queuedJob    // the first of the headerJobs
-	turned     uint64        // time of Session.headers up to which the stream has been served
+	turned     uint64        // the clock of Session.headers up to which the stream has been served
 	room       chan struct{} // doorbell for callers that wait to queue a block, see lockForBlock; created by the first
 	loan       []byte        // bytes that a writer has queued; the sender copies from this slice
 	owned      *[]byte       // the buffer of a loan without a waiting writer: pooled, or from keepLoanLocked
@@ -274,8 +274,8 @@ func (st *Stream) awaitLoan() (left int, err error) {
 	return left, err
 }
 
-// cutLast resets a stream whose last HEADERS, or whose end, wait for a withdrawn loan: with a FIN
-// the partial body would look complete.
+// cutLast resets a stream if its last HEADERS, or its end, were to follow a loan that has been
+// withdrawn: with a FIN the partial body would look complete.
 func (st *Stream) cutLast(cause error) {
 	st.session.mu.Lock()
 	cut := len(st.loan) == 0 && (st.lastHeaders != nil || st.closing)
@@ -406,7 +406,7 @@ func (st *Stream) headersQueued() (bell chan struct{}, err error) {
 	switch {
 	case st.headerLoss:
 		return nil, st.writeEnd(st.err)
-	case st.headerJobs == 0: // whatever has happened to the stream since
+	case st.headerJobs == 0: // sent, even if the stream has ended since
 		return nil, nil
 	case st.session.end.writeErr != nil:
 		return nil, st.session.reasonLocked(nil)
@@ -472,7 +472,7 @@ func (st *Stream) setContext(cancel context.CancelCauseFunc) {
 }
 
 // cancelContext cancels the context of a stream that has ended. contextCause turns the reason into
-// the cause. It may call the user's code, so callers hold no lock.
+// the cause. The end of a context may run code of the user, so callers hold no lock.
 func (st *Stream) cancelContext(reason error) {
 	st.session.mu.Lock()
 	cancel := st.cancel

@@ -43,7 +43,7 @@ type pooledSession struct {
 
 	// Guarded by Session.mu.
 	used       bool        // has carried a request
-	unused     bool        // no local stream has been open since the time since
+	unused     bool        // no local stream has been open since the time in the field since
 	counted    bool        // is among the pool's idle sessions
 	armed      bool        // the timer runs, or expire is about to
 	retired    bool        // accepts no more requests, and ends with the last open request
@@ -75,7 +75,7 @@ func (ps *pooledSession) take() (use slotUse, ok bool) {
 		s.drain()
 		return use, false
 	case ps.used && ps.unused && sleptSince(ps.since):
-		ps.since = time.Now() // once per sleep of the machine
+		ps.since = time.Now() // so that each sleep of the machine counts once
 		s.proveLocked()
 		s.mu.Unlock()
 		return use, false

@@ -180,7 +180,7 @@ func (a *textAnswer) take(p []byte) (rest []byte, last bool, err error) {
 }
 
 // headEnd returns the index after the empty line that ends the head of a message, or -1 if the head
-// is incomplete. The head does not end before from.
+// is incomplete. The caller knows that the head does not end before index from.
 func headEnd(text []byte, from int) int {
 	for i := max(from, 0); i < len(text); i++ {
 		if text[i] != '\n' {
@@ -236,10 +236,10 @@ func (a *textAnswer) begin(head []byte) error {
 	return nil
 }
 
-// appendTextBlock appends the header block of a response that opens no tunnel. It has the headers
-// that net/http's client would return.
+// appendTextBlock appends the header block of a response that opens no tunnel. The block has the
+// headers that net/http's client would return for the text.
 func appendTextBlock(dst []byte, v Version, res *http.Response) ([]byte, error) {
-	delete(res.Header, "Trailer") // left there without chunks, when there is no trailer
+	delete(res.Header, "Trailer") // net/http leaves it there if the body has no chunks, and then no trailer follows
 	if len(res.Trailer) > 0 {
 		res.Header["Trailer"] = slices.Sorted(maps.Keys(res.Trailer))
 	}

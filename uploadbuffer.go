@@ -22,9 +22,9 @@ func (b *uploadBuffer) space() []byte {
 }
 
 // put lends the first n bytes of space, followed by the FIN if fin is set. If last is set, put
-// waits until the sender has taken all lent bytes. It also waits if a Read before that would gain
-// nothing: n bytes fill a turn, or space would be too short. With a write deadline put always
-// waits, because a Read does not notice that the deadline passes.
+// waits until the sender has taken all lent bytes. It also waits if another Read would not help:
+// the n bytes fill a turn, or too little space is left. With a write deadline put always waits,
+// because a Read does not notice that the deadline passes.
 func (b *uploadBuffer) put(n int, fin, last bool) error {
 	b.filled += n
 	full := n >= leastParcel || len(b.space()) < leastParcel
@@ -80,8 +80,8 @@ func (b *uploadBuffer) flush() (err error) {
 	return err
 }
 
-// settle withdraws the rest of the loan, if the wait for the sender has not, determines the owner
-// of the parcel, and passes the turn.
+// settle ends a loan: it withdraws bytes that the sender has not copied, determines the owner of
+// the parcel, and passes the turn.
 func (b *uploadBuffer) settle() {
 	if !b.turn {
 		return

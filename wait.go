@@ -26,8 +26,8 @@ type wait struct {
 	over  <-chan struct{} // the latch of a context, or another one
 	clock <-chan time.Time
 
-	// crowd counts the goroutines that wait for the same bell, if the first deadline may be set
-	// while several do: the setter's ring reaches a single goroutine, see until.
+	// crowd counts the goroutines that wait for the same bell. It is needed if the first deadline
+	// may be set while several wait, because the setter's ring wakes only one of them, see until.
 	crowd *atomic.Int32
 }
 
@@ -47,9 +47,9 @@ const (
 	byClock
 )
 
-// until sleeps until look returns nil. look returns the bell of the next change if the wait
-// continues, and nil if it is over: a passed limit, a closed end and a closed over end the wait
-// too. bell is the result of a first look by the caller. The clock is for sleep only.
+// until sleeps until look returns nil. look returns nil if the wait has ended, and otherwise the
+// bell of the next change. look must return nil, too, when limit has passed or when the latch end
+// or over is closed. bell is the result of a first look by the caller. The clock is for sleep only.
 //
 // Several goroutines may share a bell, and a ring wakes one of them. So look rings again if it
 // leaves bytes, headers or an end to other goroutines. A first deadline is different: look cannot
@@ -62,7 +62,7 @@ func (w *wait) until(bell chan struct{}, look func() (bell chan struct{})) {
 	shared := bell
 	if w.crowd != nil {
 		w.crowd.Add(1)
-		bell = look() // a goroutine that left before the count did not ring for this one
+		bell = look() // a goroutine that left before this one was counted has not rung for it
 	}
 	for bell != nil {
 		w.sleep(bell)

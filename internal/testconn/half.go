@@ -229,7 +229,7 @@ func (h *half) closeReader() (unread int, err error) {
 	return unread, nil
 }
 
-// readerGone makes the writer's calls fail from at on.
+// readerGone makes the writer's calls fail from the time at on.
 func (h *half) readerGone(at time.Time) {
 	if !h.gone {
 		h.gone, h.goneAt = true, at
