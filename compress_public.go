@@ -84,9 +84,9 @@ func (c *headerCompressor) encodePrivate(name, value []byte) {
 }
 
 // cookieUnit returns the length of the first unit of a cookie header's value that is matched as a
-// whole. A unit is a cookie with the following semicolon and space, extended by the next cookies
-// while either part is too short to stand alone. So a cookie with only a few possible values is
-// matched only if the whole unit is guessed.
+// whole. A unit is a cookie with the following semicolon and space. The next cookie joins the unit
+// as long as the unit or that cookie is too short to be matched alone. So a cookie with only a few
+// possible values is matched only if the whole unit is guessed.
 func cookieUnit(value []byte) int {
 	n := firstCookie(value)
 	for n < len(value) {

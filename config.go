@@ -27,8 +27,8 @@ type Config struct {
 	// of 100 ms, 256 KiB allow 2.6 MB/s. Windows grow from the part of SessionWindow not needed by
 	// new streams. On the side that opens streams, windows also grow from the windows of up to half
 	// of the unopened streams, and fewer streams are opened while those windows are lent. A single
-	// stream gets at most half of this pool, and a smaller part the less is left. A value of at
-	// most StreamWindow disables growth. Default 16 MiB. Range: 1 to 2^31-1.
+	// stream gets at most half of the pool, and less as the pool empties. A value of at most
+	// StreamWindow disables growth. Default 16 MiB. Range: 1 to 2^31-1.
 	MaxStreamWindow int
 
 	// SessionWindow is the number of bytes that the peer may send on all streams of a session
@@ -41,8 +41,8 @@ type Config struct {
 	// SPDY/3 has no session window, and SPDY/2 has no windows at all. There a session that reaches
 	// the bound resets streams with FLOW_CONTROL_ERROR: first streams without recent reads, the
 	// fullest first, then streams read at less than a quarter of the rate at which bytes arrive.
-	// For faster readers the session waits as long as it receives at a quarter of the connection's
-	// rate. For the reader of a client's only stream it waits without limit.
+	// The session waits for faster readers, as long as bytes still arrive at a quarter of the
+	// connection's rate. For the reader of a client's only stream it waits without limit.
 	//
 	// Default: StreamWindow times MaxConcurrentStreams, plus twice MaxStreamWindow for growth; 94.5
 	// MiB with the defaults of these fields. Range: 64 KiB to 2^31-1; from 128 KiB on raw sessions
@@ -55,8 +55,8 @@ type Config struct {
 	// are at most half of the number. While all handlers are busy, a new stream of the peer waits
 	// in a queue for a handler to return, with the stream's received bytes in its window.
 	// http.Server's WriteTimeout runs during this wait, ReadTimeout does not. A session that opens
-	// streams opens at most as many as SessionWindow covers: MaxConcurrentStreams, and at least 250
-	// where SessionWindow allows it, less the streams whose windows are lent, see MaxStreamWindow.
+	// streams opens no more than SessionWindow covers: MaxConcurrentStreams, or 250 if that is more
+	// and SessionWindow allows it, less the streams whose windows are lent, see MaxStreamWindow.
 	// Default 250.
 	//
 	// Contradicting values of StreamWindow, SessionWindow, MaxConcurrentStreams and AcceptPush are
@@ -139,7 +139,7 @@ type Config struct {
 	// send so little. The peer may save up to IdleFrameBurst, and up to 32 for each recent stream,
 	// because credit for many streams may arrive at once. With FlowControlPeerUnaware 1024 empty
 	// DATA frames and PINGs count as a single frame. It is a Budget, see ResetBurst. Default
-	// 10,000. Range: 16 to 2^31-1, since an honest peer begins with some.
+	// 10,000. Range: 16 to 2^31-1, since an honest peer begins with some useless frames.
 	IdleFrameBurst int
 
 	// IdleFrameRate is the number of useless frames the peer may send per second, see
@@ -175,8 +175,9 @@ type Config struct {
 	//     no-cache, and without Set-Cookie.
 	//
 	// A response with private or Set-Cookie answers no request if the causing request has no header
-	// that may identify its user: only such headers as Accept and User-Agent, Via, X-Real-Ip,
-	// Forwarded, and X-Forwarded-For, -Host and -Proto.
+	// that may identify its user. Accept, User-Agent and similar headers do not identify a user,
+	// and neither do Via, X-Real-Ip, Forwarded, X-Forwarded-For, X-Forwarded-Host and
+	// X-Forwarded-Proto.
 	//
 	// The response must be fresh according to max-age or Expires, Date and Age. For the first ten
 	// seconds, while the page is loading, it may be used even if stale or marked no-cache. A
@@ -214,9 +215,9 @@ type Config struct {
 	// the client's first frame, but not SPDY/3 from SPDY/3.1. With the zero value it treats the
 	// client as SPDY/3 until a WINDOW_UPDATE for the session proves SPDY/3.1, see SPEC §7. It sends
 	// 64 KiB, the session window of SPDY/3.1, and then waits once: for that WINDOW_UPDATE, for a
-	// WINDOW_UPDATE of a stream without it, which proves SPDY/3, or for a second. So a SPDY/3.1
-	// client whose application reads nothing for longer receives too much. SPDY3 or SPDY31 avoids
-	// the guess.
+	// WINDOW_UPDATE of a stream that arrives without it, which proves SPDY/3, or for a second. So a
+	// SPDY/3.1 client whose application reads nothing for longer receives more than its session
+	// window. SPDY3 or SPDY31 avoids the guess.
 	Version Version
 
 	// FlowControl selects whether the peer of a raw session is expected to do flow control. Default
@@ -275,7 +276,7 @@ type Config struct {
 	PingProof bool
 
 	// WriteTimeout is how long writes may make no progress before the connection is closed with
-	// ErrWriteTimeout. Progress counts from 1 KiB on. 0 and less mean for ever. It differs from
+	// ErrWriteTimeout. Less than 1 KiB is no progress. 0 and less mean for ever. It differs from
 	// http.Server's WriteTimeout, which limits a single response. Range: 1 ms and more.
 	WriteTimeout time.Duration
 

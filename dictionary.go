@@ -35,7 +35,7 @@ const dictionarySPDY2 = "optionsgetheadpostputdeletetraceaccept" +
 	"HTTP/1.1statusversionurl\x00"
 
 // dictionarySPDY3 is the dictionary of SPDY/3 and SPDY/3.1. Each name follows its 32-bit length, as
-// in a name/value block, so that both match at once.
+// in a name/value block, so that the length and the name match together.
 const dictionarySPDY3 = "\x00\x00\x00\x07options\x00\x00\x00\x04head\x00\x00\x00\x04post" +
 	"\x00\x00\x00\x03put\x00\x00\x00\x06delete\x00\x00\x00\x05trace" +
 	"\x00\x00\x00\x06accept\x00\x00\x00\x0eaccept-charset" +

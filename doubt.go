@@ -9,7 +9,7 @@ import "time"
 // client grants credit to a stream without granting any to the session, which the echo of a later
 // PING shows, or if the client grants nothing for doubtTime. During the doubt our own session
 // window is not enforced either. Our grants are sent all the same: SPDY/3 peers ignore session
-// grants (SPEC W9), a SPDY/3.1 peer may wait for grants. Guarded by Session.mu.
+// grants (SPEC W9), and a SPDY/3.1 peer may wait for grants. Guarded by Session.mu.
 type doubt struct {
 	sent    int64   // DATA bytes sent
 	granted bool    // the client has granted credit to a stream
@@ -63,8 +63,8 @@ func (s *Session) askedLocked(ping uint32) {
 	}
 }
 
-// openLocked lifts the session window from our sends, unless the client has shown a session window
-// meanwhile.
+// openLocked stops limiting our sends by the session window, unless the client has shown a session
+// window meanwhile.
 func (s *Session) openLocked(d *doubt) {
 	if s.flow.doubt == d && s.flow.out.avail <= 0 {
 		d.stopLocked()

@@ -29,7 +29,7 @@ type ending struct {
 	peerGoAway  *peerGoAway // contents of the peer's GOAWAY; nil if none was received and no caller waits for a GOAWAY
 	farewell    error       // the error that the peer's GOAWAY reported
 	writeErr    *ConnError  // error that ended the sender, while the receiver may continue, see writeFailed
-	timer       *time.Timer // closes the conn if the peer does not; before the end, see probeLocked
+	timer       *time.Timer // closes the conn if the peer does not; before the session's end the timer of probeLocked
 
 	receipt  receipt       // whether the peer has received the bytes that were sent
 	delivery *delivery     // the wait for the receipt of the last byte; nil before it
@@ -246,9 +246,9 @@ func (s *Session) fail(err error) {
 	s.shutdown(reason)
 }
 
-// explainClosed returns the error of a request that has found the session ended: the error that the
-// peer has closed the connection, if so. Otherwise ErrSessionClosed would tell a Transport's caller
-// that the caller has closed something.
+// explainClosed returns the error of a request on a session that has ended. If the peer has closed
+// the connection, the error reports the loss of the connection: ErrSessionClosed would suggest that
+// the caller of the Transport has closed something.
 func (s *Session) explainClosed(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

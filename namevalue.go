@@ -62,7 +62,7 @@ type nameValueWriter struct {
 	// With a limit, the rest of a block of more than mostUncounted bytes is counted and not
 	// appended: building megabytes only to refuse them would delay other streams.
 	limit  int // the largest block allowed, in bytes; 0 for any
-	size   int // of the block, in bytes; without the first count
+	size   int // of the block, in bytes, less the count of pairs in front
 	counts bool
 }
 
@@ -154,7 +154,7 @@ func (w *nameValueWriter) unfit(name string, valueSize int) (e *headerError) {
 // returns dst as of beginNameValue, and an error. Lengths and the count have only 16 bits in
 // SPDY/2, and an overflow must be detected before compression (SPEC H14).
 func (w *nameValueWriter) finish() ([]byte, error) {
-	if w.err == nil && w.counts { // and again did not help
+	if w.err == nil && w.counts { // again has not been called, or has found the block too large
 		w.err = &headerError{rule: "H15", text: "too large", tooLarge: true, size: w.total(), limit: w.limit, whole: true}
 	}
 	if w.err != nil {

@@ -19,8 +19,9 @@ const (
 	// and a stream that is not read blocks only itself.
 	FlowControlStandard FlowControl = iota
 
-	// FlowControlPeerUnaware is for peers that do no flow control, as github.com/moby/spdystream
-	// and with it all of Kubernetes. In this mode, as long as the peer has not granted any credit,
+	// FlowControlPeerUnaware is for peers that do no flow control, such as
+	// github.com/moby/spdystream, and therefore all of Kubernetes. In this mode, as long as the
+	// peer has not granted any credit,
 	//
 	//   - only the network and deadlines limit the data sent;
 	//   - the peer may send any amount. When all unread bytes of the session reach

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// This file is the seam to HTTP/1.1: it leaves the client's connection after NewStreamProxy in the
-// state left by net/http after a handler with an unread request.
+// This file connects the proxy to HTTP/1.1: after NewStreamProxy the client's connection is in the
+// same state as after a handler of net/http that has not read the request.
 
 // The rest of a request is read after the answer until the client has sent nothing for drainTime,
 // for at most drainLimit, and at most drainBytes, which is net/http's limit. The reads are in
@@ -26,8 +26,8 @@ const (
 )
 
 // unannouncedBytes replaces drainBytes where the headers of the answer do not announce the end of
-// the connection: a client whose whole request is in the buffers of the two systems may send the
-// next request.
+// the connection: a client that has written the whole request into the buffers of the two systems
+// may send the next request already.
 const unannouncedBytes = 4 << 20
 
 // briskTime is the time within which a Read of chunked data must fill the buffer for the next Read
@@ -44,8 +44,8 @@ type proxyFront struct {
 }
 
 // enableDuplex lets the answer to an HTTP/1 request with a body begin before the request has been
-// read. Only HTTP/1 needs this. Without a body to read, the handler has replaced the body, and
-// net/http itself looks after the rest of the request.
+// read. Only HTTP/1 needs this. If there is no body to read, the handler has replaced the body, and
+// net/http itself handles the rest of the request.
 func (f *proxyFront) enableDuplex(r *http.Request) {
 	b, ok := f.body.(*proxiedBody)
 	if !ok || r.ProtoMajor != 1 || streamOf(f.writer) != nil ||
@@ -65,8 +65,9 @@ func (f *proxyFront) enableDuplex(r *http.Request) {
 
 // closeAfterPart announces that an HTTP/1 answer is the last of the connection, if the rest of the
 // request is too long to be read after the answer. net/http does so itself, but not in full duplex.
-// A rest of unknown length is no reason: the end of most uploads arrives while the answer is being
-// written. If it does not, the connection ends unannounced, see end.
+// A rest of unknown length is no reason for the announcement: the end of most uploads arrives while
+// the answer is being written. If the end has not arrived by then, the connection ends unannounced,
+// see end.
 func (f *proxyFront) closeAfterPart() {
 	b, ok := f.body.(*proxiedBody)
 	if !ok || !f.duplex || b.isWhole() {

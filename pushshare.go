@@ -19,7 +19,8 @@ import (
 // shares reports whether the pushed answer may be used for the request. An answer with no-store is
 // used for no request. A shareable answer is used for every request. Other answers are used only
 // for requests of the user of the cause, as far as the headers show. An answer for one user is used
-// for no request if the headers name no user. The headers of the answer have arrived.
+// for no request if the headers name no user. It is called only after the headers of the answer
+// have arrived.
 func (p *push) shares(up *upload) bool {
 	c := cacheControlOf(&p.st.reply)
 	switch {
@@ -62,7 +63,7 @@ func cacheControlOf(reply *HeaderBlock) (c cacheControl) {
 			if !c.hasLifetime || lifetime < c.lifetime {
 				c.lifetime, c.hasLifetime = lifetime, true
 			}
-		case "s-maxage": // the time is for shared caches, the permission to share for all
+		case "s-maxage": // the lifetime applies to shared caches only; the permission to share applies here, too
 			c.shared = c.shared || deltaSeconds(value) > 0
 		}
 	}

@@ -20,7 +20,7 @@ func (s *Session) receiveRstStream(h frameHeader, p []byte) error {
 	st := s.streams[id]
 	if st == nil {
 		s.mu.Unlock()
-		if s.floods.expected() { // it crossed ours
+		if s.floods.expected() { // the peer sent it before our RST_STREAM arrived
 			return nil
 		}
 		return s.idle(1)

@@ -6,9 +6,9 @@ import (
 	"net/http"
 )
 
-// A ResponseRecorder is an http.ResponseWriter that records the response, for tests and for answers
-// needed whole. The zero value is ready for use; without a Body it discards the written bytes. A
-// ResponseRecorder is not safe for concurrent use.
+// A ResponseRecorder is an http.ResponseWriter that records the response, for tests and for
+// programs that need the complete answer. The zero value is ready for use; without a Body it
+// discards the written bytes. A ResponseRecorder is not safe for concurrent use.
 type ResponseRecorder struct {
 	// Code is the status of the answer: the argument of WriteHeader, or 200 if Write or Flush was
 	// called first. Before any of these calls Code is 200 in a recorder of NewRecorder and 0 in a
@@ -107,7 +107,7 @@ func (r *ResponseRecorder) start(p []byte) {
 	r.WriteHeader(http.StatusOK)
 }
 
-// Flush implements http.Flusher: it sets the status to 200 if none is set, and Flushed.
+// Flush implements http.Flusher: it sets Flushed, and sets the status to 200 if none is set.
 func (r *ResponseRecorder) Flush() {
 	if !r.wroteHeader {
 		r.WriteHeader(http.StatusOK)

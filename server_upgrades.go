@@ -13,7 +13,7 @@ import (
 )
 
 // This file tracks the sessions on hijacked connections of a server. An http.Server forgets a
-// hijacked connection, and calls the functions of RegisterOnShutdown instead.
+// hijacked connection: its shutdown only calls the functions of RegisterOnShutdown.
 
 // upgrades are the sessions on hijacked connections of an http.Server, possibly the http.Server of
 // a Server.
@@ -27,7 +27,8 @@ type upgrades struct {
 
 // An upgradeRegistry holds the upgrades of every http.Server that has any. It does not keep the
 // server alive, and the garbage collector removes the entry along with the server. Each upgrades
-// registers with the server once, since a function of RegisterOnShutdown cannot be unregistered.
+// object registers with the server once, since a function of RegisterOnShutdown cannot be
+// unregistered.
 type upgradeRegistry struct {
 	mu      sync.Mutex
 	servers map[weak.Pointer[http.Server]]*upgrades
@@ -207,8 +208,8 @@ func TrackSession(ctx context.Context, s *Session) error {
 // ShutdownServer shuts an http.Server down, like http.Server.Shutdown, and also waits for the
 // sessions of an Upgrader and of TrackSession, which send a GOAWAY and end with their last stream.
 // If the context ends first, ShutdownServer returns the context's error, and unfinished sessions
-// continue, as with http.Server.Shutdown. That also applies if only the close of connections is
-// missing whose clients have confirmed everything. If a client does not confirm its response within
+// continue, as with http.Server.Shutdown. The same applies if clients have confirmed everything and
+// only their connections are not closed yet. If a client does not confirm its response within
 // Config.DeliveryTimeout, ShutdownServer returns ErrDeliveryTimeout, like Server.Shutdown, also for
 // a session added by ConfigureServer.
 func ShutdownServer(ctx context.Context, s *http.Server) error {

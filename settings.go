@@ -102,9 +102,9 @@ func (c *Config) forOrigin(key string) *Config {
 	return &d
 }
 
-// returnSettings queues the settings that the server asked us to keep in earlier sessions. The
-// frame is separate and precedes our settings, to correct at once a server that mistakes old values
-// for ours (SPEC T3, T7).
+// returnSettings queues the settings that the server asked us to keep in earlier sessions. They
+// have a frame of their own, sent before our settings: if a server mistakes the old values for
+// ours, our settings correct it at once (SPEC T3, T7).
 func (s *Session) returnSettings() {
 	if s.conf.SettingsKey == "" {
 		return

@@ -162,11 +162,11 @@ func (s *Session) takeSlot(ctx context.Context) error {
 }
 
 // limitLocked returns the number of streams that we may have open: the peer's limit, or fewer if
-// the session window covers fewer, besides the unread bytes of ended streams and the windows lent
-// to the pool.
+// the session window has no room for as many windows beside the unread bytes of ended streams and
+// the windows lent to the pool.
 func (s *Session) limitLocked() int { return s.limitBesideLocked(s.heldLocked(s.flow.keptOurs)) }
 
-// limitBesideLocked is limitLocked if those bytes held the given number of slots.
+// limitBesideLocked is limitLocked for unread bytes of ended streams that occupy held slots.
 func (s *Session) limitBesideLocked(held int) int {
 	limit := int(min(s.peerLimit, maxStreamID))
 	if !s.version.streamFlowControl() || s.unaware != nil {

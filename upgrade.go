@@ -47,8 +47,8 @@ type Upgrader struct {
 	Protocols []string
 
 	// Detached leaves the sessions to the handler alone. By default they also belong to the server,
-	// see TrackSession: during a shutdown the server drains them, and Upgrade answers 503; a closed
-	// server ends them, except that an http.Server must be closed with CloseServer to do so.
+	// see TrackSession: during a shutdown the server drains them, and Upgrade answers 503;
+	// Server.Close ends them, and for an http.Server CloseServer does.
 	Detached bool
 
 	// Refuse, if not nil, answers a request that is not upgraded, for example in the error format
@@ -66,10 +66,10 @@ type Upgrader struct {
 //
 // Upgrade answers 400 to a request that is not an upgrade, has a body or did not arrive over
 // HTTP/1.1, and to a request without stream protocols if the server requires them; 403, with the
-// server's protocols, if all offered stream protocols are unknown; and 503 during a shutdown of the
-// server, unless the Upgrader is Detached, and if the Pools of the Server are full. Upgrade then
-// returns an *UpgradeError with the status, and the handler must not use w. Refuse can write the
-// response in another format.
+// server's protocols, if all offered stream protocols are unknown; and 503 if the Pools of the
+// Server are full or, unless the Upgrader is Detached, during a shutdown of the server. Upgrade
+// then returns an *UpgradeError with the status, and the handler must not use w. Refuse can write
+// the response in another format.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (s *Session, protocol string, err error) {
 	if r == nil || w == nil {
 		return nil, "", &UpgradeError{Reason: "the request", Err: errNoRequest}

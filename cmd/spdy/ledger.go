@@ -89,12 +89,12 @@ func (l *ledger) note(d direction, f spdy.Frame, length int) (windows string) {
 	return windows
 }
 
-// left describes the remaining credit of a stream, unless stream is 0, and of the session.
+// left describes the remaining credit of the session and, unless stream is 0, of the stream.
 func (l *ledger) left(way *account, stream uint32) string {
 	ofStream := fmt.Sprintf("window %d", way.initial-way.spent[stream])
 	ofSession := fmt.Sprintf("session window %d", way.session)
 	switch {
-	case l.version == spdy.SPDY3 && stream == 0: // has no meaning there (SPEC W9)
+	case l.version == spdy.SPDY3 && stream == 0: // SPDY/3 has no session window (SPEC W9)
 		return ""
 	case l.version == spdy.SPDY3:
 		return ofStream

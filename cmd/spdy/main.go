@@ -108,7 +108,7 @@ func report(ctx context.Context, stderr io.Writer, name string, err error) int {
 	case errors.Is(err, errFailed):
 		return exitFailure
 	case isBrokenPipe(err):
-		return exitFailure // the reader of the output knows
+		return exitFailure // no report: the reader has closed the output
 	}
 	fmt.Fprintf(stderr, "spdy %s: %s\n", name, shown.Printable(err.Error()))
 	return exitFailure

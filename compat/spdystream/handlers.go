@@ -7,8 +7,9 @@ import (
 )
 
 // A StreamHandler is called with each stream that the peer opens, in a separate goroutine, even if
-// the peer ends the connection right behind the stream. Streams that the peer has reset before the
-// call are skipped. The handler replies with SendReply, Refuse or Reset, at once or later.
+// the peer ends the connection right after opening the stream. Streams that the peer has reset
+// before the call are skipped. The handler replies with SendReply, Refuse or Reset, at once or
+// later.
 type StreamHandler func(stream *Stream)
 
 // An AuthHandler decides whether a stream may be opened. The type is kept for programs that name

@@ -77,9 +77,9 @@ func (c *watchedConn) CloseWrite() error {
 }
 
 // Close closes the connection, unless the peer has closed it without a GOAWAY and before this side
-// began to end the connection. Then the original leaves the program to close the net.Conn, or to
-// call Connection.Close; a net.Conn that is already closed would make the program's Close fail. The
-// peer sees the end all the same.
+// began to end the connection. In that case the original lets the program close the net.Conn, or
+// call Connection.Close, and the program's Close would fail if the net.Conn were closed already.
+// The peer sees the end all the same.
 func (c *watchedConn) Close() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || c.mine.Load() || c.heard() || !c.hungUp.Load() {

@@ -68,7 +68,7 @@ func (q *frameQueue) push(frame spdy.Frame, priority uint8) {
 		}
 		q.changed.Wait()
 	}
-	// Insert after all frames that are as urgent or more, which is before them in the slice.
+	// The slice is popped from its end: insert in front of all frames that are as urgent or more.
 	at := sort.Search(len(q.waiting), func(i int) bool { return q.waiting[i].priority <= priority })
 	q.waiting = append(q.waiting, waitingFrame{})
 	copy(q.waiting[at+1:], q.waiting[at:])

@@ -37,7 +37,7 @@ var cancelEntries = []entry{
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_control.go",
 		what: "RST_STREAM that crosses ours is not charged",
-		old:  "		if s.floods.expected() { // it crossed ours\n", new: "		if false {\n",
+		old:  "		if s.floods.expected() { // the peer sent it before our RST_STREAM arrived\n", new: "		if false {\n",
 	},
 	{
 		attack: "A28", pkg: "tests/cancel", file: "receiver_control.go",

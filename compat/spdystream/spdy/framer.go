@@ -60,8 +60,8 @@ func (s *sink) Write(p []byte) (int, error) {
 	return s.w.Write(p)
 }
 
-// NewFramer returns a Framer with the default limits. The Framer reads no bytes beyond the returned
-// frames, in small pieces, so r should be buffered; each frame is one Write to w. The error is
+// NewFramer returns a Framer with the default limits. The Framer reads r in small pieces and never
+// beyond the returned frame, so r should be buffered. Each frame is one Write to w. The error is
 // always nil.
 func NewFramer(w io.Writer, r io.Reader) (*Framer, error) {
 	return NewFramerWithOptions(w, r)
