@@ -97,8 +97,9 @@ type receipt struct {
 
 func (r *receipt) sent() { r.owed, r.unwritten = true, true }
 
-// reset records that we reset a stream. The peer must still receive the part of a response sent
-// before, and a raw stream opened with FIN whose arrival no reply has confirmed.
+// reset records that we reset a stream. Two things must still reach the peer before the connection
+// closes: the part of a response sent before the reset, and a raw stream opened with FIN that no
+// reply has confirmed.
 func (r *receipt) reset(st *Stream) {
 	ours, opened := st.state.ours, st.raw != nil && st.state.outDone && !st.state.replied
 	if ours && opened || !ours && st.state.replied {

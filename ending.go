@@ -246,9 +246,9 @@ func (s *Session) fail(err error) {
 	s.shutdown(reason)
 }
 
-// explainClosed returns the error of a request on a session that has ended. If the peer has closed
-// the connection, the error reports the loss of the connection: ErrSessionClosed would suggest that
-// the caller of the Transport has closed something.
+// explainClosed returns the error of a request on a session that has ended. If the peer has sent
+// GOAWAY or closed the connection, the error reports so: ErrSessionClosed would suggest that the
+// caller of the Transport has closed something.
 func (s *Session) explainClosed(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -254,8 +254,8 @@ func (s *Session) idleCheap() error {
 // progress returns the progress since the last call, in idle frames. Each useful DATA frame and
 // each stream allows for the few frames that accompany it. Bytes that we send count too, because
 // the peer grants credit for these bytes in steps of any size. DATA that the peer's window cuts
-// small does not count. saved is the part of the gain that the streams open since the last call may
-// save.
+// small does not count. saved is the number of frames that may be saved for the streams that were
+// open at any time since the last call.
 func (s *Session) progress() (gain int64, saved int) {
 	idle := &s.floods.idle
 	s.mu.Lock()

@@ -28,8 +28,8 @@ func (f *flushers) wakeLocked() {
 
 // Flush waits until the frames that earlier calls on the stream have queued are written to the
 // connection: SYN_STREAM, SYN_REPLY, HEADERS, RST_STREAM, and the FIN of CloseWrite or Close. Flush
-// does not wait for the peer's credit: a FIN after unsent bytes is not waited for, nor are frames
-// that FlowControlPeerUnaware holds until the peer has replied. Flush fails with the cause of the
+// does not wait for the peer: it ignores a FIN behind bytes that wait for credit, and frames that
+// FlowControlPeerUnaware holds until the peer has replied. Flush fails with the cause of the
 // context, with os.ErrDeadlineExceeded after the write deadline, and with the reason why the
 // session can no longer write. If the wait ends early, the frames stay queued.
 func (r *RawStream) Flush(ctx context.Context) error {

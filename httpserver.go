@@ -86,7 +86,7 @@ func (a *httpServerApp) prepare(s *Session) {
 // WriteTimeout counts from the request, as in net/http, and is already running if the stream was
 // queued.
 func (a *httpServerApp) begin(st *Stream, how beginning) {
-	if how != inTurn { // in turn, the previous handler has not reported its end
+	if how != inTurn { // in turn, the count of the previous handler passes to this handler
 		a.states.begin()
 	}
 	if d := a.server.ReadTimeout; d > 0 && st.http.body != nil {

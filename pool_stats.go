@@ -38,8 +38,8 @@ type PoolStats struct {
 }
 
 // A PoolUse is the current use of one pool. Sessions acquire bytes in steps of a few KiB and keep a
-// small reserve while they are busy, so Used may be somewhat more than the bytes in use. The fixed
-// memory of a session besides, up to 6 KiB, is in BufferBytes.
+// small reserve while they are busy, so Used may be somewhat more than the bytes in use.
+// BufferBytes also contains the fixed memory of each session, up to 6 KiB.
 type PoolUse struct {
 	Limit   int64  // -1 if the pool has no bound
 	Used    int64  // gauge; 0 when all pool memory is released

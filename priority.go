@@ -103,7 +103,7 @@ type priorityKey struct{}
 // Requests without WithPriority have priority 4, whatever their URL and, in a proxy, whatever
 // priority the client requested.
 //
-// Of the streams of a session with data to send, in either direction, the more urgent ones send
+// Among the streams with data to send, in either direction of a session, more urgent streams send
 // first. But streams send in rounds: in each round a stream of priority 0 sends at most 32 KiB, and
 // a stream of priority 7 at most 16 KiB. So a priority decides which streams wait, and changes a
 // stream's share of a busy session by no more than a factor of two. Peers without this package may

@@ -23,7 +23,7 @@ func (s *Session) NewClientStream() *Stream { return s.made().newLocalStream(0) 
 // can choose by sending an absolute URL as the target; if r.URL has no scheme, the scheme shows
 // whether r arrived over TLS. RemoteAddr of the other server's request is the address of the
 // session's other end, not of the client. Session.Proxy with ProxyOptions.XForwarded sets
-// X-Forwarded-For, -Host and -Proto, and the scheme, beyond the client's influence.
+// X-Forwarded-For, -Host and -Proto, and the scheme, and the client cannot influence the values.
 //
 // Hop-by-hop headers are forwarded in neither direction: Connection, Keep-Alive, Proxy-Connection,
 // TE, Transfer-Encoding, Upgrade, HTTP2-Settings, Proxy-Authenticate, Proxy-Authentication-Info and

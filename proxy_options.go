@@ -12,10 +12,10 @@ type ProxyOptions struct {
 	// XForwarded tells the origin who sent the request, as httputil.ProxyRequest.SetXForwarded
 	// does: X-Forwarded-For is the address of the client, without the port, X-Forwarded-Host the
 	// requested host, and X-Forwarded-Proto "https" if the request arrived over TLS, else "http".
-	// Existing headers of these names in r, and Forwarded, are not forwarded, whoever has set them,
-	// beyond the client's influence; a Connection header naming them has no effect. If RemoteAddr
-	// of r is no host:port, there is no X-Forwarded-For. The request's scheme equals
-	// X-Forwarded-Proto, unless the handler has set another scheme in r.URL.
+	// Existing headers of these names in r, and Forwarded, are not forwarded, and a Connection
+	// header naming them has no effect: the client cannot influence the values. If RemoteAddr of r
+	// is no host:port, there is no X-Forwarded-For. The request's scheme equals X-Forwarded-Proto,
+	// unless the handler has set another scheme in r.URL.
 	XForwarded bool
 
 	// AppendForwardedFor makes XForwarded append the client's address to X-Forwarded-For of r

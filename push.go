@@ -35,10 +35,10 @@ func (p *promise) decide(err error) {
 	}
 }
 
-// Push implements http.Pusher: it answers, with the server's handler, a future request of the
-// client, for target, a path or a URL of the same origin (SPDY/3.1 §3.3). The pushed request has
-// the headers of the request being answered, except headers for conditional or partial requests,
-// and the headers of opts.
+// Push implements http.Pusher: it answers a request that the client has not sent yet, with the
+// server's handler (SPDY/3.1 §3.3). target is a path, or a URL of the same origin. The pushed
+// request has the headers of the request being answered, except headers for conditional or partial
+// requests, and the headers of opts.
 //
 // Push returns when the handler has begun its answer, so that the push is sent before anything the
 // caller writes afterwards (SPEC U8). Push blocks while headers of other pushes for the same stream

@@ -94,7 +94,8 @@ func (s *Session) OpenStream(ctx context.Context, h HeaderBlock, o StreamOptions
 //
 // AcceptStream fails with the context's error, or with the error that ended the session, which is
 // ErrSessionClosed after an orderly end. Streams that arrived before the end are still returned
-// first. If this side has ended the session, only those with unread data, or completely received.
+// first. If this side has ended the session, only streams that have unread data or were received
+// completely are returned.
 func (s *Session) AcceptStream(ctx context.Context) (*RawStream, error) {
 	s = s.made()
 	q, ok := s.app.(*acceptQueue)

@@ -46,7 +46,7 @@ func (s *Session) rawHeaderLimit() int64 {
 }
 
 // keepOpeningLocked counts the block of the SYN_STREAM as undelivered. The ledger has charged the
-// block already, see opensLocked. Results and callers as of roomLocked.
+// block already, see opensLocked. For the result and the permitted callers see roomLocked.
 func (r *RawStream) keepOpeningLocked(n int) bool {
 	if !r.roomLocked(n) {
 		return false
@@ -56,7 +56,7 @@ func (r *RawStream) keepOpeningLocked(n int) bool {
 }
 
 // keepLateLocked counts and charges the block of a HEADERS frame as undelivered. It reports false
-// if the block does not fit. Callers as of roomLocked.
+// if the block does not fit. For the permitted callers see roomLocked.
 func (r *RawStream) keepLateLocked(n int) bool {
 	if !r.roomLocked(n) || !r.st.session.ledger.keepsLocked(n, r.kept+n) {
 		return false

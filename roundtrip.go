@@ -21,9 +21,9 @@ import (
 // caller never closes the body.
 //
 // If the server accepts no more streams at present, RoundTrip waits for a stream to end. A request
-// is sent once. On the end of a session that serves requests RoundTrip fails at once. If the server
-// did not process the request, RoundTrip fails with a *StreamError that is Retryable; a Transport
-// sends the request again.
+// is sent once. On a session that serves requests instead of sending them, RoundTrip fails at once.
+// If the server did not process the request, RoundTrip fails with a *StreamError that is Retryable;
+// a Transport sends the request again.
 func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 	s = s.made()
 	if err := s.checkAsks(req); err != nil {

@@ -102,8 +102,9 @@ func (sc *scheduler) place(st *Stream) {
 }
 
 // owed reports whether a stream precedes the rest of its level: the stream has sent in this batch
-// or the previous batch, and the writer has queued more before the quantum is used up. Behind
-// streams that fill the next batch, the stream would send in every second batch at best.
+// or the previous batch, and the writer has queued more before the quantum is used up. Otherwise
+// the other streams would fill the next batch, and the stream would send in every second batch at
+// best.
 func (sc *scheduler) owed(st *Stream, among *tier) bool {
 	return among == &sc.waits[sc.now] && !st.part.fresh && sc.batch-st.part.batch <= 1
 }
@@ -254,10 +255,11 @@ func (sc *scheduler) spend(st *Stream, n int) {
 	}
 }
 
-// deserted reports whether a single stream waits, or no stream waits behind the emptied loan of an
-// unfinished writer, and a second stream has sent in this round or the last. The second stream's
-// writer may need only the processor to queue more bytes. If the sender does not yield the
-// processor, the writer woken last is always the first to return and sends a multiple of the rest.
+// deserted reports whether the sender should yield the processor: a second stream has sent in this
+// round or the last, and now only one stream waits, or none waits and the batch has emptied the
+// loan of an unfinished writer. The second stream's writer may need only the processor to queue
+// more bytes. If the sender does not yield the processor, the writer woken last is always the first
+// to return and sends a multiple of the rest.
 func (sc *scheduler) deserted() bool {
 	if sc.round-sc.changed > 1 {
 		return false

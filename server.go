@@ -44,9 +44,9 @@ type Server struct {
 
 	// ReadHeaderTimeout is the time limit for a new client to send the first frame, or the header
 	// of an HTTP/1.1 request. After that it limits the time from the first byte of a header frame
-	// to the last. A slower client is disconnected. 0 means Config.FirstFrameTimeout, if that is 0
-	// too ReadTimeout, and if none is set 10 seconds, except for an HTTP/1.1 request that has
-	// begun; less means no limit. Range: more than 0.
+	// to the last. A slower client is disconnected. 0 means Config.FirstFrameTimeout, or
+	// ReadTimeout if that is 0 too, or 10 seconds if both are, without a limit for an HTTP/1.1
+	// request that has begun; less means no limit. Range: more than 0.
 	ReadHeaderTimeout time.Duration
 
 	// WriteTimeout is the time limit for a response, from the arrival of the request. A stream that

@@ -80,8 +80,8 @@ const (
 )
 
 // A lineRate is the number of bytes per second that the line delivers while the receiver does not
-// wait for readers. The rate is measured over the last stretch of a second, or is a higher recent
-// rate.
+// wait for readers. The rate is that of the last stretch, of a second at most, or that of an
+// earlier stretch if it was higher, lowered by an eighth for each full stretch since.
 type lineRate struct {
 	rate     float64
 	from     time.Time // start of the current stretch; zero before the first

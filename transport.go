@@ -65,7 +65,7 @@ import (
 // requests use other sessions, or a new session, until a frame arrives. If nothing arrives within a
 // second, or four round trips, the session accepts no more requests and ends with the last open
 // stream. Bytes within a frame count if they arrive at 256 bytes per second or faster. With
-// MaxConnsPerHost, a session with open requests is used again once the server is heard from.
+// MaxConnsPerHost, a session with open requests is used again once the server sends a frame.
 // Config.PingInterval ends a silent session sooner, for all requests.
 //
 // After a GOAWAY with an error status the request is not sent again: the request may be the cause,

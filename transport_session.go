@@ -7,8 +7,8 @@ import (
 
 // CanTakeNewRequest reports whether a RoundTrip started now would find the session neither ended
 // nor going away, and would not wait for the peer's MAX_CONCURRENT_STREAMS (SPDY/3.1 §2.6.4). It is
-// a hint for callers with several sessions: another goroutine may use the last stream first, and
-// RoundTrip then waits.
+// a hint for callers with several sessions: another goroutine may open the last free stream first,
+// and RoundTrip then waits.
 func (s *Session) CanTakeNewRequest() bool {
 	s = s.made()
 	s.mu.Lock()

@@ -30,8 +30,8 @@ type UpgradeDialer struct {
 	Header http.Header
 
 	// TLSClientConfig is for https servers and https proxies; nil means the defaults. ALPN offers
-	// http/1.1 alone, whatever the NextProtos. For a proxy, and if it is empty, ServerName is the
-	// name of the host.
+	// http/1.1 alone, whatever the NextProtos. If ServerName is empty, and for a proxy in any case,
+	// the name of the host is used.
 	TLSClientConfig *tls.Config
 
 	// DialContext opens the TCP connections; nil means a net.Dialer. A call that has not returned
@@ -55,10 +55,10 @@ type UpgradeDialer struct {
 // field. protocol is the stream protocol chosen by the server: one of the offered protocols, or "",
 // because old servers omit the field.
 //
-// The context limits the whole of Dial and nothing afterwards. Apart from it, a connection has 30
-// seconds, unless DialContext opens it; a TLS handshake has ten seconds, and a proxy a minute to
-// open a tunnel. Every failure is an *UpgradeError and closes the connection. A redirect is a
-// failure too: the Location is in the Header of the error.
+// The context limits the whole of Dial and nothing afterwards. Within that time, opening a
+// connection may take 30 seconds, unless DialContext opens it, a TLS handshake ten seconds, and
+// opening a tunnel through a proxy a minute. Every failure is an *UpgradeError and closes the
+// connection. A redirect is a failure too: the Location is in the Header of the error.
 func (d *UpgradeDialer) Dial(ctx context.Context, method, rawURL string) (s *Session, protocol string, err error) {
 	s, res, err := d.DialResponse(ctx, method, rawURL)
 	if err != nil {
@@ -181,8 +181,8 @@ func (d *UpgradeDialer) connect(ctx context.Context, req *http.Request) (conn ne
 	return withReadAhead(conn, rest), res, nil
 }
 
-// hook returns a safe DialContext, nil if there is none: DialContext may return neither a
-// connection nor an error, or ignore the context.
+// hook wraps DialContext, which may return neither a connection nor an error, or ignore the
+// context. hook returns nil if DialContext is nil.
 func (d *UpgradeDialer) hook() dialFunc {
 	if d.DialContext == nil {
 		return nil

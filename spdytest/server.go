@@ -199,8 +199,8 @@ const (
 // are answered. After five seconds it logs the connections it is waiting for. The connections of
 // Client are closed. Like httptest.Server.Close it does not wait for idle clients, and responses
 // reach clients behind slow networks: for a client that does not confirm receipt by SPDY, Close
-// waits a second, and as long as the responses need over 8 KiB/s. Upgraded sessions, which are not
-// requests, end with the last request.
+// waits a second, or the time that the responses need at 8 KiB/s if that is longer. Upgraded
+// sessions, which are not requests, end with the last request.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true

@@ -4,10 +4,11 @@
 //
 //	replace github.com/moby/spdystream => PATH/compat/spdystream
 //
-// A connection works with the original as the peer, and with this package as the peer, then with
-// full flow control. The behaviour that programs rely on is unchanged: the stream numbers, that
-// nothing is written to a stream before the reply, how Close, Reset, Cancel and Refuse look to the
-// peer, and the effect of CloseChan, Wait and the idle timeout. The following differs.
+// A connection works with the original and with this package as the peer. If the peer uses this
+// package, there is full flow control. The behaviour that programs rely on is unchanged: the stream
+// numbers, that nothing is written to a stream before the reply, how Close, Reset, Cancel and
+// Refuse look to the peer, and the effect of CloseChan, Wait and the idle timeout. The following
+// differs.
 //
 // An unread stream does not block other streams. With this package as the peer each stream has a
 // window. From a peer without flow control a connection buffers up to 16 MiB of unread bytes, and
@@ -19,11 +20,11 @@
 // if the peer has reset the stream, ErrReset. If a write that was to close our half has not sent
 // everything, a later Reset sends INTERNAL_ERROR instead of CANCEL.
 //
-// Calls that send a frame, made after the connection has ended, return io.EOF if the peer has closed
-// the network connection, as in the original; otherwise an error that matches io.EOF and the reason.
-// Reads never do: see above. Close after Cancel succeeds once, and a reply to a stream that the peer
-// has cancelled is dropped without an error, as in the original. Reads after Cancel return io.EOF,
-// where those of the original can block for ever.
+// Calls that send a frame, made after the connection has ended, return io.EOF if the peer has
+// closed the network connection, as in the original; otherwise an error that matches io.EOF and the
+// reason. Reads never return such an error, see above. Close after Cancel succeeds once, and a
+// reply to a stream that the peer has cancelled is dropped without an error, as in the original.
+// Reads after Cancel return io.EOF, where those of the original can block for ever.
 //
 // Nothing is lost before the reply, or after a GOAWAY: a connection lasts until all streams have
 // ended, although CloseChan is closed at once. With the original as the peer, which does not wait,

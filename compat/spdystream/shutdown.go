@@ -25,10 +25,10 @@ const slowFarewell = 30 * time.Second
 func (c *Connection) CloseChan() <-chan bool { return c.closeChan }
 
 // Close refuses and opens no more streams, and ends the connection when all open streams have
-// ended, or after the time of SetCloseTimeout. Without that timeout, Close ends the connection when
-// for a second the program has read nothing and nothing has been sent, or for half a minute while
-// the peer is seen not to have accepted the written bytes. Close does not wait for the end, see
-// CloseWait and Wait. The error is always nil.
+// ended, or after the time of SetCloseTimeout. Without that timeout, Close ends the connection
+// after a second in which the program has read nothing and nothing has been sent, or after half a
+// minute of this if the peer is seen not to have accepted the written bytes. Close does not wait
+// for the end, see CloseWait and Wait. The error is always nil.
 func (c *Connection) Close() error {
 	c.mu.Lock()
 	timeout := c.closeTimeout

@@ -192,8 +192,8 @@ func (s *Stream) SetDeadline(t time.Time) error {
 	return s.SetWriteDeadline(t)
 }
 
-// SetReadDeadline makes reads of this stream only fail with os.ErrDeadlineExceeded from t on. The
-// zero time means never.
+// SetReadDeadline makes reads of this stream, and of no other stream, fail with
+// os.ErrDeadlineExceeded from t on. The zero time means never.
 func (s *Stream) SetReadDeadline(t time.Time) error {
 	return s.deadlineError(s.raw.SetReadDeadline(t))
 }

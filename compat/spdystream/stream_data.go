@@ -10,12 +10,12 @@ import (
 )
 
 // WriteData sends data; with fin it then closes our half. On a stream of the peer WriteData waits
-// for our reply to be sent, on a stream of ours for the peer's reply. Up to 16 KiB are usually one
-// frame, more are several. WriteData fails with ErrWriteClosedStream after Close. After Reset, and
-// after the peer's CANCEL, it drops the data and returns no error while the connection lasts,
-// unless the write was to close our half: programs forward bytes to streams that their peer has
-// cancelled, and treat an error as a failure of the connection. After another reset by the peer the
-// error matches ErrReset.
+// for our reply to be sent, on a stream of ours for the peer's reply. Up to 16 KiB are usually sent
+// in one frame, larger data in several. WriteData fails with ErrWriteClosedStream after Close.
+// After Reset, and after the peer's CANCEL, it drops the data and returns no error while the
+// connection lasts, unless the write was to close our half: programs forward bytes to streams that
+// their peer has cancelled, and treat an error as a failure of the connection. After another reset
+// by the peer the error matches ErrReset.
 func (s *Stream) WriteData(data []byte, fin bool) error {
 	_, err := s.send(data, fin)
 	return err
@@ -90,8 +90,8 @@ func (s *Stream) discards(err error) bool {
 	return isCancel(err)
 }
 
-// overError returns the error of a write that began after the end of the connection. A fin does not
-// close a half twice, whatever has become of the connection.
+// overError returns the error of a write that began after the end of the connection. A fin for a
+// half that is already closed is ErrWriteClosedStream also then.
 func (s *Stream) overError(fin bool) error {
 	err := s.conn.overError()
 	if err == nil || !fin {

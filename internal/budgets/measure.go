@@ -175,7 +175,7 @@ func (w *victim) ping() []byte {
 }
 
 // settle waits until the session has processed all n bytes sent, or has received them if they end
-// within a frame, and until as many requests as answers have returned.
+// within a frame, and until the number of requests that have returned is answers.
 func (w *victim) settle(n int, whole bool, answers int32) {
 	if whole {
 		_, _ = w.conn.Write(w.ping()) // the write fails if the session has ended

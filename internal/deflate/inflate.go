@@ -24,8 +24,8 @@ const (
 )
 
 // Append appends the decompressed block to dst and returns the extended slice with the decompressed
-// size. Output beyond limit bytes is decompressed but discarded, because later blocks may refer to
-// it: the block is too large if size > limit. Beyond hardLimit bytes, Append stops with
+// size. The block is too large if size > limit. Output beyond limit bytes is discarded, but still
+// decompressed, because later blocks may refer to it. Beyond hardLimit bytes, Append stops with
 // ErrTooLarge.
 //
 // The block must end where a sync flush may end: at a byte boundary between two deflate blocks of

@@ -1,7 +1,7 @@
 package main
 
-// headerEntries are the defences against A26: header blocks that are too large for a side, which
-// must cost no more than their stream.
+// headerEntries are the defences against A26: header blocks too large for the sender or the
+// receiver, which must cost no more than their stream.
 var headerEntries = []entry{
 	{
 		attack: "A26", pkg: "tests/headers", what: "a block above the limit is not sent",

@@ -1,7 +1,7 @@
 package main
 
-// shareEntries are the defences of a session's bodies against priorities, and of its bodies
-// and its life against large header blocks.
+// shareEntries are the defences against priorities, which could starve the bodies of other streams,
+// and against large header blocks, which could delay bodies and end the session.
 var shareEntries = []entry{
 	{
 		attack: "A26", what: "large header blocks and DATA take turns",
