@@ -43,7 +43,7 @@ func NewClient(addr string) (*Client, error) {
 		DisableCompression:         true,
 		DialContext:                c.dial,
 	}
-	ps, _, err := c.pool.sessions().take(context.Background(), c.home, false)
+	ps, _, err := c.pool.sessions().take(context.Background(), nil, c.home, false)
 	if err != nil {
 		return nil, err
 	}

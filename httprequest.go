@@ -69,6 +69,20 @@ func appendRequestBlock(dst []byte, v Version, req *http.Request, o requestOptio
 	return out, nil
 }
 
+// checkSendable reports why a request cannot be sent on any session. A nil request can.
+func checkSendable(req *http.Request) error {
+	if req == nil {
+		return nil
+	}
+	block := getBlock()
+	b, err := appendRequestBlock((*block)[:0], SPDY31, req, requestOptions{})
+	if err == nil {
+		*block = b
+	}
+	putBlock(block)
+	return err
+}
+
 // addRequest adds all headers of a request.
 func (t *requestTarget) addRequest(w *nameValueWriter, v Version, req *http.Request, length int64, o requestOptions) error {
 	if o.upgrade == "" {

@@ -37,9 +37,9 @@ func (srv *Server) greetConn(base context.Context, hs *http.Server, a *arrival, 
 		refuseHTTP(a.conn)
 		return true
 	case g.http:
-		srv.handOn(queue, a.conn, g.first)
+		closed = srv.handOn(queue, a.conn, g.first)
 		queue.settle()
-		return false
+		return closed
 	}
 	if srv.ConnContext != nil {
 		base = srv.ConnContext(base, a.conn)
@@ -89,17 +89,35 @@ func refuseSession(conn net.Conn, v Version) {
 	conn.Close()
 }
 
-// handOn queues an HTTP connection for the http.Server.
-func (srv *Server) handOn(queue *connQueue, conn net.Conn, first []byte) {
+// handOn queues an HTTP connection for the http.Server, or closes it if the http.Server is closed,
+// and reports whether it did.
+func (srv *Server) handOn(queue *connQueue, conn net.Conn, first []byte) (closed bool) {
 	t, ok := conn.(*tls.Conn)
 	if !ok || len(first) > 0 {
-		queue.hand(readAhead(conn, first, false))
-		return
+		return queue.hand(readAhead(conn, first, false))
 	}
 	if srv.ConnState != nil { // net/http needs the type *tls.Conn to find the negotiated protocol
 		srv.introduce(t)
 	}
-	queue.hand(t)
+	if closed = queue.hand(t); closed {
+		srv.wasIntroduced(t)
+	}
+	return closed
+}
+
+// serveQueue serves the connections of a queue with the http.Server, and reports the end of those
+// that the http.Server has not accepted.
+func (srv *Server) serveQueue(hs *http.Server, queue *connQueue) {
+	_ = hs.Serve(queue) // the caller of Serve knows about the end
+	for _, conn := range queue.neverServed() {
+		switch c := conn.(type) {
+		case interface{ accepted() net.Conn }:
+			conn = c.accepted()
+		case *tls.Conn:
+			srv.wasIntroduced(c)
+		}
+		srv.tell(conn, http.StateClosed)
+	}
 }
 
 // serveConn runs a session on a connection until the session ends, and returns the error of

@@ -219,7 +219,7 @@ func (srv *Server) serve(ln net.Listener, only bool) (err error) {
 	if !only {
 		queue = newConnQueue(ln)
 		defer queue.finish()
-		go hs.Serve(queue) // ends when queue is finished or closed
+		go srv.serveQueue(hs, queue) // ends when queue is finished or closed
 	}
 	pause := acceptPause{}
 	for {

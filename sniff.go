@@ -137,7 +137,8 @@ type connQueue struct {
 	mu      sync.Mutex
 	conns   []net.Conn
 	pending int  // accepted connections whose protocol is not known yet
-	over    bool // the listener has ended: no more connections will be pending
+	left    []net.Conn // closed by Close, which may not call the user's ConnState: net/http holds a lock
+	over    bool       // the listener has ended: no more connections will be pending
 	closed  bool
 }
 
@@ -172,19 +173,20 @@ func (q *connQueue) finish() {
 	ringBell(q.bell)
 }
 
-// hand queues a connection, or closes it if the queue is closed.
-func (q *connQueue) hand(conn net.Conn) {
+// hand queues a connection, or closes it if the queue is closed, and reports whether it did.
+func (q *connQueue) hand(conn net.Conn) (closed bool) {
 	q.mu.Lock()
-	closed := q.closed
+	closed = q.closed
 	if !closed {
 		q.conns = append(q.conns, conn)
 	}
 	q.mu.Unlock()
 	if closed {
 		conn.Close()
-		return
+		return true
 	}
 	ringBell(q.bell)
+	return false
 }
 
 // Accept waits for the next connection.
@@ -219,9 +221,10 @@ func (q *connQueue) next() (net.Conn, error) {
 	return nil, nil
 }
 
-// Close ends Accept and closes the queued connections.
+// Close ends Accept and closes the queued connections, see left.
 func (q *connQueue) Close() error {
 	q.mu.Lock()
+	q.left = append(q.left, q.conns...)
 	left := q.conns
 	q.conns = nil
 	if !q.closed {
@@ -233,6 +236,14 @@ func (q *connQueue) Close() error {
 		conn.Close()
 	}
 	return nil
+}
+
+// neverServed returns the connections that the http.Server has not accepted. Called once, after the
+// last Accept.
+func (q *connQueue) neverServed() []net.Conn {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.left
 }
 
 // Addr returns the address of the underlying listener.

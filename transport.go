@@ -318,7 +318,7 @@ func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Res
 		a.gettingConn(trace, key)
 	}
 	alone := req.Close || t.DisableKeepAlives
-	ps, use, err := t.sessions().take(req.Context(), key, alone)
+	ps, use, err := t.sessions().take(req.Context(), req, key, alone)
 	if err != nil {
 		return nil, err
 	}

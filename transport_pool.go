@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -79,21 +80,25 @@ func (w *slotWaiter) decide(verdict error) {
 
 // take acquires a slot and returns the session. It waits as long as the context allows, in order: a
 // request queues behind earlier requests. A request for an unshared session gets a separate
-// session, unless MaxConnsPerHost forbids it. Resting sessions, see refusalRest, are used last.
-func (p *sessionPool) take(ctx context.Context, key originKey, alone bool) (*pooledSession, slotUse, error) {
+// session, unless MaxConnsPerHost forbids it. Resting sessions, see refusalRest, are used last. As
+// in net/http, an invalid request causes no dial. req is nil if the request is not known.
+func (p *sessionPool) take(ctx context.Context, req *http.Request, key originKey, alone bool) (*pooledSession, slotUse, error) {
 	if p.t.host != nil { // the host dials
 		return p.takeGrafted(ctx, key)
 	}
 	sessions, queued := p.sessionsOf(key)
-	switch {
-	case alone:
+	if !queued && !alone {
+		if ps, use, ok := takeAwake(sessions); ok {
+			return ps, use, nil
+		}
+	}
+	if err := checkSendable(req); err != nil {
+		return nil, slotUse{}, err
+	}
+	if alone {
 		ps, use, err := p.wait(ctx, key, &origin{key: key, alone: true})
 		if err != errConnLimit {
 			return ps, use, err
-		}
-	case !queued:
-		if ps, use, ok := takeAwake(sessions); ok {
-			return ps, use, nil
 		}
 	}
 	for another := p.spares(sessions); ; another = false {

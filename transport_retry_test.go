@@ -285,7 +285,10 @@ func TestTransportClosesBodies(t *testing.T) {
 	for name, change := range map[string]func(r *poolRig, req *http.Request){
 		"no URL":     func(_ *poolRig, req *http.Request) { req.URL = nil },
 		"bad scheme": func(_ *poolRig, req *http.Request) { req.URL.Scheme = "gopher" },
-		"bad header": func(_ *poolRig, req *http.Request) { req.Header.Set("X", "a\nb") },
+		"bad header": func(r *poolRig, req *http.Request) {
+			r.start(r.request("GET", "http://a.example/", nil)).wait("dials")
+			req.Header.Set("X", "a\nb")
+		},
 		"failing dial": func(r *poolRig, _ *http.Request) {
 			r.tr.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, io.ErrClosedPipe }
 		},

@@ -97,10 +97,11 @@ func TestWritersAtOnce(t *testing.T) {
 	overEach(t, handler, func(t *testing.T, rt http.RoundTripper, base string) {
 		for range 10 {
 			body, err := fetch(rt, base+"/several")
-			if _, ours := rt.(*spdy.Session); ours {
-				require.NoError(t, err)
-				require.Len(t, body, 4*5000, "and nothing of it is lost")
+			if _, ours := rt.(*spdy.Session); !ours {
+				continue // net/http forbids it, and x/net/http2 may end the connection
 			}
+			require.NoError(t, err)
+			require.Len(t, body, 4*5000, "and nothing of it is lost")
 			body, err = fetch(rt, base+"/other")
 			require.NoError(t, err)
 			require.Equal(t, "another answer", body)
@@ -136,6 +137,9 @@ func TestWritersLeftBehind(t *testing.T) {
 					_, _ = fetch(rt, base+"/leaves")
 					name := fmt.Sprintf("%d-%d.", user, i)
 					body, err := fetch(rt, base+"/other"+name)
+					if _, ours := rt.(*spdy.Session); !ours {
+						continue // net/http forbids it, and x/net/http2 has been seen to send the bytes to others
+					}
 					assert.NoError(t, err)
 					assert.True(t, body == strings.Repeat(name, 1500), "the answer of another: %.40q", body)
 				}
