@@ -9,8 +9,8 @@ import (
 )
 
 // A NotSPDYError reports that the peer does not speak SPDY on this connection: the peer's first
-// bytes belong to another protocol, or the peer has closed the connection, or has stayed silent,
-// before the first frame. Or the peer speaks another version, which a client learns when the server
+// bytes belong to another protocol, or the peer has closed the connection, or has become silent,
+// before the end of the first frame. Or the peer speaks another version, which a client learns when the server
 // closes the connection. errors.As finds a NotSPDYError in errors of calls on a session, most often
 // in a *ConnError; in errors of NewClientConn, of a Transport and of UpgradeDialer.Dial; and in the
 // error of Framer.ReadFrame for the first frame.
@@ -18,7 +18,7 @@ type NotSPDYError struct {
 	Addr     string // address of the peer, "" if there is none
 	Protocol string // "HTTP/1.1", "HTTP/1.0", "HTTP/2", "TLS", "SSH", "SPDY/2" or "SPDY/3"; "" if unknown
 	First    []byte // the first bytes that the peer has sent, 64 at most; empty if none were received
-	Err      error  // error that ended the connection before the peer's first frame; nil if the first bytes identify the protocol
+	Err      error  // error that ended the connection before the end of the peer's first frame; nil if the first bytes identify the protocol
 
 	advice string // suggested remedy; "" for the remedy of adviceFor
 	wanted string // the expected protocol, "" for SPDY
@@ -34,6 +34,8 @@ func (e *NotSPDYError) Error() string {
 	switch {
 	case e.Protocol != "":
 		text += " speaks " + e.Protocol + ", not " + cmp.Or(e.wanted, "SPDY")
+	case len(e.First) > 0 && e.Err != nil:
+		text += " has not completed a frame and may not speak SPDY"
 	case len(e.First) > 0:
 		text += " does not speak SPDY"
 	default:

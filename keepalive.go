@@ -326,6 +326,15 @@ func (a *keepalive) frameDone() {
 	}
 }
 
+// bodyBegun records that a DATA frame has begun, which has no time limit, unless it is the peer's
+// first frame: then the peer does not speak SPDY. Called by the receiver.
+func (a *keepalive) bodyBegun() {
+	if a == nil || !a.greeted {
+		return
+	}
+	a.frame.end()
+}
+
 // frameProgress is the number of bytes of a control frame that count as progress: a frame with a
 // large header block is slow on a slow connection, and must not end a shared session.
 const frameProgress = 4 << 10

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,7 +9,8 @@ import (
 )
 
 // This file handles a peer's first frame: whether the peer speaks SPDY at all, and how long a
-// client waits to find out.
+// client waits to find out. The frame must be complete: the first bytes of many protocols could be
+// the header of a SPDY frame whose rest never arrives.
 
 // The time for which an HTTP client waits for a server's first frame, from the first request on. A
 // SPDY server answers a PING at once, regardless of its handlers; 30 seconds allow for a server
@@ -31,8 +33,8 @@ var errNoFrame error = timeoutError(fmt.Sprintf("no frame has come for %v since 
 // line ends, so such a server answers at once.
 const probePing = 0x0D0A0D0B
 
-// meet waits for the peer's first frame and ends the session if the peer speaks a different
-// protocol. Called by the receiver.
+// meet waits for the header of the peer's first frame and ends the session if the peer speaks a
+// different protocol. Called by the receiver.
 func (s *Session) meet() error {
 	verdict, protocol, err := s.in.first()
 	if verdict == firstForeign {
@@ -42,19 +44,28 @@ func (s *Session) meet() error {
 		}
 		return e
 	}
+	if app, http := s.app.(*httpClientApp); http && len(s.in.buf) > 0 {
+		s.mu.Lock()
+		app.first = bytes.Clone(s.in.buf[:min(len(s.in.buf), mostFirst)])
+		s.mu.Unlock()
+	}
 	if err != nil && len(s.in.buf) > 0 {
 		return unexpected(err)
 	}
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// meets records that the peer has sent a complete frame. Called by the receiver.
+func (s *Session) meets() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.met = true
+	if app, http := s.app.(*httpClientApp); http {
+		app.first = nil
+	}
 	if s.end.err == nil { // otherwise the timer belongs to the session's end
 		s.stopProbeLocked()
 	}
-	s.mu.Unlock()
-	return nil
 }
 
 // probeLocked starts the wait for a server's first frame, with the first request of an HTTP client.
@@ -77,6 +88,8 @@ type probe struct {
 	begun time.Time
 	asked bool // the PING has been sent
 	late  bool // the process was stopped, and the receiver has had lateWake since
+
+	received int64 // bytes received when the limit was last extended
 }
 
 // look is the timer's function.
@@ -102,6 +115,10 @@ func (p *probe) look() {
 		p.late = true
 		s.end.timer.Reset(lateWake)
 		s.mu.Unlock()
+	case s.in.total.Load()-p.received >= leastSpeed: // a large frame on a slow connection
+		p.received = s.in.total.Load()
+		s.end.timer.Reset(time.Second)
+		s.mu.Unlock()
 	default:
 		reason := s.lostLocked(errNoFrame)
 		s.mu.Unlock()
@@ -118,22 +135,23 @@ func (s *Session) stopProbeLocked() {
 }
 
 // lostLocked returns the reason for the end of a session whose connection ended with err. A server
-// that has sent nothing until then may not speak SPDY.
+// that has sent no complete frame until then may not speak SPDY.
 func (s *Session) lostLocked(err error) *ConnError {
-	_, http := s.app.(*httpClientApp)
+	app, http := s.app.(*httpClientApp)
 	if !http || s.met || s.agreed || !isHangUp(err) && err != errNoFrame && err != errFrameTimeout {
 		return &ConnError{Err: err}
 	}
-	return &ConnError{Err: &NotSPDYError{Addr: addrText(s.conn), Err: err}}
+	return &ConnError{Err: &NotSPDYError{Addr: addrText(s.conn), First: app.first, Err: err}}
 }
 
 // explainEnd returns the error of a connection that has ended. A server of a different SPDY version
 // skips the client's frames, or closes the connection, and so does the client: without TLS there is
 // no other indication. Called by the receiver.
 func (s *Session) explainEnd(err error) error {
-	theirs := s.in.dialect
+	theirs := uint16(s.in.dialect)
+	other := theirs != s.version.wire() && (theirs == SPDY2.wire() || theirs == SPDY31.wire())
 	var protocol *SessionError
-	if !s.client || errors.As(err, &protocol) || theirs == 0 || uint16(theirs) == s.version.wire() || !isHangUp(err) {
+	if !s.client || errors.As(err, &protocol) || !other || !isHangUp(err) {
 		return err
 	}
 	return &NotSPDYError{

@@ -21,6 +21,8 @@ type httpClientApp struct {
 	expiry *time.Timer // runs expire; nil before the first push
 	armed  bool        // the timer runs, or expire is about to
 	ending bool        // the session is going away
+
+	first []byte // the server's first bytes, until a frame is complete; guarded by Session.mu
 }
 
 // A push is a pushed answer not yet claimed by a request.

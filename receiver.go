@@ -12,7 +12,7 @@ import (
 func (s *Session) receiver() {
 	defer close(s.end.receiveEnd)
 	defer s.in.close()
-	begun := s.meet()
+	begun, met := s.meet(), false
 	for {
 		err := begun
 		if err == nil {
@@ -20,6 +20,10 @@ func (s *Session) receiver() {
 		}
 		s.tellHooks()
 		s.alive.frameDone()
+		if err == nil && !met {
+			met = true
+			s.meets()
+		}
 		if err == nil {
 			continue
 		}
@@ -54,7 +58,7 @@ func (s *Session) receiveFrame() error {
 		s.tls = connectionState(s.conn)
 	}
 	if !h.control {
-		s.alive.frameDone() // a body has no time limit
+		s.alive.bodyBegun()
 		s.traceReceived(h, nil, nil, nil)
 		return s.receiveData(h)
 	}

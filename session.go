@@ -62,7 +62,7 @@ type Session struct {
 	silent     bool // the peer is to send first, see Upgrader; the receiver clears it and may read it without mu
 	deserted   bool // sender only: a single stream has more to send, see scheduler.deserted
 	writing    bool // the sender is writing to the connection, or about to
-	met        bool // the peer's first frame has arrived
+	met        bool // the peer's first frame has arrived completely
 	probed     bool // the wait for the server's first frame has begun, see probeLocked
 	upgrades   upgradeTerms
 	owner      *upgrades // the server that the session belongs to, see TrackSession; nil if none
