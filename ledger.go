@@ -87,7 +87,29 @@ func (s *Session) headerCost(h HeaderBlock) int64 {
 			cost += nameOverhead * strings.Count(h[i].Value, ",")
 		}
 	}
+	if !s.isRaw() {
+		cost += s.copiedBytes(h)
+	}
 	return int64(min(cost, math.MaxInt32/2))
+}
+
+// copiedBytes returns the number of bytes of h that net/http's form of the block keeps a second
+// time. All texts of h are parts of a single string, which lives as long as any of them. The keys of
+// an http.Header are new strings, as are several values of Cookie in a single line, a path with
+// escapes, and the URL of a push.
+func (s *Session) copiedBytes(h HeaderBlock) (n int) {
+	for i := range h {
+		name, value := h[i].Name, h[i].Value
+		n += len(name)
+		copied := name == "trailer" || name == "cookie" && strings.Contains(value, "\x00")
+		if p, ok := lookupPseudo(s.version, name); ok {
+			copied = s.client && p == pseudoHost || p == pseudoPath && (s.client || strings.Contains(value, "%"))
+		}
+		if copied {
+			n += len(value)
+		}
+	}
+	return n
 }
 
 // needs returns the lease that a session needs to use the given amount.

@@ -48,7 +48,8 @@ import (
 // fields have no effect on such a session; its windows and limits of streams bound the rest.
 type Pools struct {
 	// HeaderBytes is the size of received header blocks as stored: their bytes, 96 for each name
-	// with its first value, and 32 for each further value. Headers of a request count until the
+	// with its first value, and 32 for each further value. Over HTTP, bytes stored in two forms count
+	// twice: names, Trailer, several cookies, a path with escapes. Headers of a request count until the
 	// stream has ended and the handler has returned, of an answer until the stream has ended, of a
 	// push until a request claims the push or the push is dropped, of a raw stream until the stream
 	// has been accepted and has ended. HEADERS of a raw stream count until they are received.
