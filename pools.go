@@ -56,9 +56,10 @@ type Pools struct {
 	// Default 128 MiB. Range: 64 KiB and more; 0 and less see above.
 	HeaderBytes int
 
-	// UnreadBytes is received DATA that no application has read; for answers until the session, or
-	// the context of the request, has ended. Default 256 MiB. Range: 64 KiB and more; 0 and less
-	// see above.
+	// UnreadBytes is received DATA that no application has read, with the memory that holds it: up
+	// to 32 KiB for a body of which a part has been read. Answers count until the session, or the
+	// context of the request, has ended. Default 256 MiB. Range: 64 KiB and more; 0 and less see
+	// above.
 	UnreadBytes int
 
 	// BufferBytes is the other memory of sessions: 14 KiB for each session, 8 KiB for each stream

@@ -28,6 +28,14 @@ var dense = map[string]func(s *script, i uint32){
 		h[1].Value = "/%41" + long
 		s.add(&spdy.SynStreamFrame{StreamID: i, Headers: h})
 	},
+	"a little more than a chunk": func(s *script, i uint32) {
+		s.open(i)
+		s.add(&spdy.DataFrame{StreamID: i, Data: make([]byte, 8<<10+1)})
+	},
+	"a body read but for a byte": func(s *script, i uint32) {
+		s.open(i, spdy.HeaderField{Name: "read", Value: "30000"})
+		s.add(&spdy.DataFrame{StreamID: i, Data: make([]byte, 30_001)})
+	},
 }
 
 // long is the text of which a server keeps two copies.
@@ -48,7 +56,7 @@ func TestAttackA31ChargedAsKept(t *testing.T) {
 				play(text, 2*i+1)
 			}
 			before := liveHeap()
-			s := newSite(t, v, spdy.Config{Pools: roomy})
+			s := readingSite(t, v, spdy.Config{Pools: roomy})
 			conns := s.crowd([][]byte{text.buf.Bytes()}, sessions)
 			cost, stats := liveHeap()-before, s.srv.Stats()
 			s.leave(conns)
