@@ -37,9 +37,10 @@ import (
 // Each Server and each Transport has separate pools, even with a shared Config. The sessions of an
 // Upgrader are in the pools of the Server whose handler has called the Upgrader, or of
 // ConfigureServer, whatever the Pools in the Upgrader's Config, unless the Upgrader is Detached.
-// HTTP/1.1 traffic is in no pool. Of a stream that a program opens on a raw session only the header
-// blocks received on the stream are charged. Server.Stats and Transport.PoolStats report the use of
-// the pools.
+// HTTP/1.1 traffic is in no pool, nor are the buffers of crypto/tls, which can be more than twice
+// the memory of an idle session: a server with TLS should limit its connections too. Of a stream
+// that a program opens on a raw session only the header blocks received on the stream are charged.
+// Server.Stats and Transport.PoolStats report the use of the pools.
 //
 // Detached sessions, and sessions made without a Server or a Transport, as those of an
 // UpgradeDialer, of Config.RawSession and of TrackSession, share no pools: no owner of pools knows
