@@ -12,6 +12,32 @@ type chunk struct {
 	next *chunk
 	r, w int
 	data []byte
+	kept *memoryCount // includes the size of the chunk; nil if the chunk is not counted
+}
+
+// keep counts the memory of a chunk until forget. A chunk with a single unread byte takes as much
+// memory as a full one. kept may be nil.
+func (c *chunk) keep(kept *memoryCount) {
+	kept.add(len(c.data))
+	c.kept = kept
+}
+
+// forget stops counting the memory of a chunk, if it is counted.
+func (c *chunk) forget() {
+	c.kept.add(-len(c.data))
+	c.kept = nil
+}
+
+// chunkFor returns the size of a chunk for the next n bytes of a buffer with that many unread bytes:
+// the smallest size for all of them that leaves at most a quarter of the unread bytes unused, or
+// else a smaller one that is filled.
+func chunkFor(n int, unread int64) int {
+	for i := len(chunkSizes) - 1; i > 0; i-- {
+		if fits := n > chunkSizes[i-1]; fits && int64(chunkSizes[i]-n) <= unread/4 {
+			return chunkSizes[i]
+		}
+	}
+	return chunkSizes[0]
 }
 
 var chunkPools [len(chunkSizes)]sync.Pool
@@ -43,6 +69,7 @@ func putChunk(c *chunk) {
 	if countChunk != nil {
 		countChunk(-1)
 	}
+	c.forget()
 	c.next, c.r, c.w = nil, 0, 0
 	for i, size := range chunkSizes {
 		if len(c.data) == size {

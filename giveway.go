@@ -157,7 +157,7 @@ func (st *Stream) holdsLocked(r resource) int64 {
 	case heldHeaders:
 		return int64(st.headerCharge)
 	case heldUnread:
-		return st.in.buffered()
+		return st.in.memory()
 	}
 	switch {
 	case st.state.ours:

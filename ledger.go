@@ -31,6 +31,8 @@ type ledger struct {
 	replies int64              // the part of heldBuffers for the buffer of control frames that wait for the sender
 	broke   bool               // there was no room for more replies
 
+	kept memoryCount // of the chunks that hold unread bytes
+
 	// low is the value of credit.owed at which enough has been read to shrink the lease of unread
 	// bytes.
 	low atomic.Int64
@@ -87,7 +89,29 @@ func (s *Session) headerCost(h HeaderBlock) int64 {
 			cost += nameOverhead * strings.Count(h[i].Value, ",")
 		}
 	}
+	if !s.isRaw() {
+		cost += s.copiedBytes(h)
+	}
 	return int64(min(cost, math.MaxInt32/2))
+}
+
+// copiedBytes returns the number of bytes of h that net/http's form of the block keeps a second
+// time. All texts of h are parts of a single string, which lives as long as any of them. The keys of
+// an http.Header are new strings, as are several values of Cookie in a single line, a path with
+// escapes, and the URL of a push.
+func (s *Session) copiedBytes(h HeaderBlock) (n int) {
+	for i := range h {
+		name, value := h[i].Name, h[i].Value
+		n += len(name)
+		copied := name == "trailer" || name == "cookie" && strings.Contains(value, "\x00")
+		if p, ok := lookupPseudo(s.version, name); ok {
+			copied = s.client && p == pseudoHost || p == pseudoPath && (s.client || strings.Contains(value, "%"))
+		}
+		if copied {
+			n += len(value)
+		}
+	}
+	return n
 }
 
 // needs returns the lease that a session needs to use the given amount.
@@ -281,9 +305,27 @@ func (st *Stream) settleClaim() {
 	s.mu.Unlock()
 }
 
-// chargeUnreadLocked charges the session's unread bytes, as counted by the flow-control manager. It
-// reports false if the charge does not fit. Reads are accounted for only when few unread bytes are
-// left, see credit.
+// A memoryCount counts the memory of the chunks that hold a session's unread bytes.
+type memoryCount struct{ n atomic.Int64 }
+
+// add counts n more bytes. m may be nil.
+func (m *memoryCount) add(n int) {
+	if m != nil {
+		m.n.Add(int64(n))
+	}
+}
+
+// chunks returns the counter of the memory of chunks, nil for a session without pools.
+func (l *ledger) chunks() *memoryCount {
+	if l == nil {
+		return nil
+	}
+	return &l.kept
+}
+
+// chargeUnreadLocked charges the session's unread bytes, as counted by the flow-control manager, or
+// the memory of the chunks that hold them, if that is more. It reports false if the charge does not
+// fit. Reads are accounted for only when few unread bytes are left, see credit.
 func (l *ledger) chargeUnreadLocked() (fits bool) {
 	if l == nil {
 		return true
@@ -292,7 +334,11 @@ func (l *ledger) chargeUnreadLocked() (fits bool) {
 	for {
 		c := &l.s.flow
 		came := c.in.size - c.in.avail
-		now := max(came-c.owed.Load(), 0)
+		owed := c.owed.Load() // before kept: a reader frees a chunk first and then owes the bytes
+		now := max(came-owed, 0)
+		kept := l.kept.n.Load()
+		waste := kept > now
+		now = max(now, kept)
 		if l.closed && (l.s.client || l.s.isRaw()) { // the program owns the rest, see closeLocked
 			now = 0
 		}
@@ -309,6 +355,9 @@ func (l *ledger) chargeUnreadLocked() (fits bool) {
 			return fits
 		}
 		low := came - max(l.lease[heldUnread]-2*slackGrains*resourceKinds[heldUnread].grain, 0)
+		if waste { // any read may free a chunk
+			low = max(low, owed+1)
+		}
 		l.low.Store(low)
 		if c.owed.Load() < low {
 			return fits

@@ -99,9 +99,9 @@ func (b *northbound) admit(n int64) (ok, wanted bool) {
 	return true, true
 }
 
-// append stores bytes accepted by admit. It returns the number of bytes discarded because the
-// application has closed the receiving side in the meantime.
-func (b *northbound) append(p []byte) (discarded int) {
+// append stores bytes accepted by admit, in chunks counted in kept, which may be nil. It returns the
+// number of bytes discarded because the application has closed the receiving side in the meantime.
+func (b *northbound) append(p []byte, kept *memoryCount) (discarded int) {
 	b.mu.Lock()
 	if b.discarding || b.end != nil {
 		b.flow.owed += int64(len(p))
@@ -112,7 +112,8 @@ func (b *northbound) append(p []byte) (discarded int) {
 	for len(p) > 0 {
 		c := b.tail
 		if c == nil || c.w == len(c.data) {
-			c = getChunk(len(p))
+			c = getChunk(chunkFor(len(p), b.unread))
+			c.keep(kept)
 			b.linkLocked(c)
 		}
 		n := copy(c.data[c.w:], p)
@@ -125,7 +126,7 @@ func (b *northbound) append(p []byte) (discarded int) {
 }
 
 // adopt is append for bytes already in a chunk. The buffer takes ownership of the chunk.
-func (b *northbound) adopt(c *chunk) (discarded int) {
+func (b *northbound) adopt(c *chunk, kept *memoryCount) (discarded int) {
 	n := c.w - c.r
 	b.mu.Lock()
 	if b.discarding || b.end != nil {
@@ -135,6 +136,7 @@ func (b *northbound) adopt(c *chunk) (discarded int) {
 		return n
 	}
 	b.cameLocked(int64(n))
+	c.keep(kept)
 	b.linkLocked(c)
 	b.ringLocked()
 	b.mu.Unlock()
@@ -211,6 +213,9 @@ func (b *northbound) uncharge() (freed int64) {
 	defer b.mu.Unlock()
 	if b.end == nil {
 		return 0
+	}
+	for c := b.head; c != nil; c = c.next {
+		c.forget()
 	}
 	return b.freeLocked()
 }
@@ -331,6 +336,7 @@ func (b *northbound) view() (v view, err error) {
 		v = view{b.head}
 		b.popLocked()
 		v.c.next = nil
+		v.c.forget() // its bytes are charged until advance
 		n := int64(v.c.w - v.c.r)
 		b.unread -= n
 		if !b.freed {
@@ -437,6 +443,22 @@ func (b *northbound) buffered() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.chargedLocked()
+}
+
+// memory returns the memory of the unread bytes charged to the windows, with the unused space in the
+// first and the last chunk: the chunks between are nearly full.
+func (b *northbound) memory() (n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n = b.chargedLocked()
+	if b.head == nil || b.freed {
+		return n
+	}
+	n += int64(len(b.head.data) - (b.head.w - b.head.r))
+	if b.tail != b.head {
+		n += int64(len(b.tail.data) - b.tail.w)
+	}
+	return n
 }
 
 // received returns the number of bytes ever received for the application.

@@ -23,7 +23,7 @@ func (b *northbound) put(t testing.TB, text string) {
 	ok, wanted := b.admit(int64(len(text)))
 	require.True(t, ok)
 	require.True(t, wanted)
-	require.Zero(t, b.append([]byte(text)))
+	require.Zero(t, b.append([]byte(text), nil))
 }
 
 // rung takes the bell.
@@ -234,13 +234,13 @@ func TestNorthboundDiscardMidFrame(t *testing.T) {
 			b := newNorthbound(16)
 			ok, wanted := b.admit(10)
 			require.True(t, ok && wanted)
-			require.Zero(t, b.append([]byte("abcd")))
+			require.Zero(t, b.append([]byte("abcd"), nil))
 			if how == "discard" {
 				require.EqualValues(t, 4, b.discard())
 			} else {
 				require.EqualValues(t, 4, b.finish(errTest, dropUnread))
 			}
-			require.Equal(t, 6, b.append([]byte("efghij")), "the rest of the frame")
+			require.Equal(t, 6, b.append([]byte("efghij"), nil), "the rest of the frame")
 			requireBooks(t, b)
 		})
 	}
@@ -476,7 +476,7 @@ func (m *northboundModel) receive(t *testing.T, b *northbound, r *rand.Rand) {
 	}
 	for len(frame) > 0 {
 		k := min(len(frame), 1+r.IntN(20<<10))
-		require.Zero(t, b.append(frame[:k]))
+		require.Zero(t, b.append(frame[:k], nil))
 		m.unread = append(m.unread, frame[:k]...)
 		frame = frame[k:]
 	}

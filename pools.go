@@ -37,9 +37,10 @@ import (
 // Each Server and each Transport has separate pools, even with a shared Config. The sessions of an
 // Upgrader are in the pools of the Server whose handler has called the Upgrader, or in the pools of
 // ConfigureServer. The Pools in the Upgrader's Config have no effect then, unless the Upgrader is
-// Detached. HTTP/1.1 traffic is in no pool. A stream that the program opens on a raw session is
-// charged only for the header blocks received on the stream. Server.Stats and Transport.PoolStats
-// report the use of the pools.
+// Detached. HTTP/1.1 traffic is in no pool, nor are the buffers of crypto/tls, which can be more
+// than twice the memory of an idle session: a server with TLS should limit its connections too. A
+// stream that the program opens on a raw session is charged only for the header blocks received on
+// the stream. Server.Stats and Transport.PoolStats report the use of the pools.
 //
 // Detached sessions, and sessions made without a Server or a Transport, as those of an
 // UpgradeDialer, of Config.RawSession and of TrackSession, share no pools, because they belong to
@@ -49,16 +50,18 @@ import (
 // streams bound the rest.
 type Pools struct {
 	// HeaderBytes is the size of received header blocks as stored: their bytes, 96 for each name
-	// with its first value, and 32 for each further value. Headers of a request count until the
+	// with its first value, and 32 for each further value. Over HTTP, bytes stored in two forms count
+	// twice: names, Trailer, several cookies, a path with escapes. Headers of a request count until the
 	// stream has ended and the handler has returned, of an answer until the stream has ended, of a
 	// push until a request claims the push or the push is dropped, of a raw stream until the stream
 	// has been accepted and has ended. HEADERS of a raw stream count until they are received.
 	// Default 128 MiB. Range: 64 KiB and more; 0 and less see above.
 	HeaderBytes int
 
-	// UnreadBytes is received DATA that no application has read; for answers until the session, or
-	// the context of the request, has ended. Default 256 MiB. Range: 64 KiB and more; 0 and less
-	// see above.
+	// UnreadBytes is received DATA that no application has read, with the memory that holds it: up
+	// to 32 KiB for a body of which a part has been read. Answers count until the session, or the
+	// context of the request, has ended. Default 256 MiB. Range: 64 KiB and more; 0 and less see
+	// above.
 	UnreadBytes int
 
 	// BufferBytes is the other memory of sessions: 14 KiB for each session, 8 KiB for each stream

@@ -329,7 +329,7 @@ func (s *Session) deliver(st *Stream, n int) error {
 			s.flow.owed.Add(int64(n)) // these bytes will never arrive
 			return err
 		}
-		s.credit(int64(st.in.append(p)))
+		s.credit(int64(st.in.append(p, s.ledger.chunks())))
 		return nil
 	}
 	for n > 0 {
@@ -341,11 +341,11 @@ func (s *Session) deliver(st *Stream, n int) error {
 		}
 		if whole != nil {
 			n -= whole.w - whole.r
-			s.credit(int64(st.in.adopt(whole)))
+			s.credit(int64(st.in.adopt(whole, s.ledger.chunks())))
 			continue
 		}
 		n -= len(p)
-		s.credit(int64(st.in.append(p)))
+		s.credit(int64(st.in.append(p, s.ledger.chunks())))
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func TestReadDeadline(t *testing.T) {
 			synctest.Wait()
 			a.in.admit(1)
 			_ = a.SetReadDeadline(time.Now().Add(time.Second)) // one ring for both
-			a.in.append([]byte("x"))
+			a.in.append([]byte("x"), nil)
 			p.advance(time.Second)
 			late := 0
 			for _, read := range []*call{first, second} {

@@ -53,6 +53,21 @@ var costEntries = []entry{
 		old:  "	if full := conf.shared.admit(); full != nil {\n", new: "	if full := conf.shared.admit(); false {\n",
 	},
 	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31ChargedAsKept",
+		what: "bytes of headers that are stored twice are charged twice",
+		old:  "		cost += s.copiedBytes(h)\n", new: "",
+	},
+	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31(ChargedAsKept|ChunksGivenBack)$",
+		what: "unread bytes are charged with the memory that holds them",
+		old:  "		now = max(now, kept)\n", new: "		_ = kept\n",
+	},
+	{
+		attack: "A31", file: "northbound.go", pkg: "tests/costs", test: "^TestAttackA31ChargedAsKept$",
+		what: "unread bytes are in chunks that they nearly fill",
+		old:  "getChunk(chunkFor(len(p), b.unread))", new: "getChunk(len(p))",
+	},
+	{
 		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31GivenBack$",
 		what: "headers are charged",
 		old:  "	l.used[r] += n\n	return true\n", new: "	return true\n",

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,6 +50,19 @@ func (s *site) left(r *http.Request) <-chan struct{} {
 
 func newSite(t *testing.T, v spdy.Version, conf spdy.Config) *site {
 	s := prepareSite(t, v, conf)
+	s.serve()
+	return s
+}
+
+// readingSite returns a site whose handlers read as many bytes as the request says before they hang.
+func readingSite(t *testing.T, v spdy.Version, conf spdy.Config) *site {
+	s := prepareSite(t, v, conf)
+	hang := s.srv.Handler
+	s.srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.ParseInt(r.Header.Get("Read"), 10, 64)
+		_, _ = io.CopyN(io.Discard, r.Body, n)
+		hang.ServeHTTP(w, r)
+	})
 	s.serve()
 	return s
 }

@@ -193,6 +193,37 @@ func TestAttackA31GivenBack(t *testing.T) {
 	}
 }
 
+// The memory of bodies that are read but for a byte counts while the byte is unread.
+func TestAttackA31ChunksGivenBack(t *testing.T) {
+	const streams = 20
+	for name, end := range map[string]func(s *site, c *talker){
+		"the handlers return": func(s *site, c *talker) { s.let() },
+		"reset": func(s *site, c *talker) {
+			for i := range uint32(streams + 1) {
+				c.send(&spdy.RstStreamFrame{StreamID: 2*i + 1, Status: spdy.RstCancel})
+			}
+		},
+	} {
+		bubble.InVersions(t, name, func(t *testing.T, v spdy.Version) {
+			s := readingSite(t, v, spdy.Config{})
+			c := s.talker()
+			for i := range uint32(streams) {
+				read := spdy.HeaderField{Name: "read", Value: "30000"}
+				c.send(&spdy.SynStreamFrame{StreamID: 2*i + 1, Headers: c.request(read)})
+				c.send(&spdy.DataFrame{StreamID: 2*i + 1, Data: make([]byte, 30_001)})
+			}
+			c.send(&spdy.SynStreamFrame{StreamID: 2*streams + 1, Headers: c.request()})
+			c.send(&spdy.DataFrame{StreamID: 2*streams + 1, Data: []byte("which has the session count again")})
+			require.Positive(t, s.srv.Stats().Pools.UnreadBytes.Used, "the bytes alone are so few that they count for nothing")
+			end(s, c)
+			bubble.Pass(10 * time.Second) // for the rest of a request
+			require.Zero(t, s.srv.Stats().Pools.UnreadBytes.Used)
+			require.Positive(t, s.srv.Stats().Pools.BufferBytes.Used, "the session is there")
+			s.leave([]*testconn.Conn{c.conn})
+		})
+	}
+}
+
 // The defaults, and what a field may be.
 func TestPoolLimits(t *testing.T) {
 	const most = int(^uint(0) >> 1)
