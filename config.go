@@ -290,10 +290,10 @@ type Config struct {
 	// ErrDeliveryTimeout, which Shutdown returns.
 	//
 	// For a peer that answers no PING, we close our direction after five seconds, or half of the
-	// time. A connection without CloseWrite is closed entirely, if no bytes are known to be
-	// missing. Without a Shutdown, a session of a Transport with MaxConnsPerHost waits at most a
-	// second, or four round trips if that is more. 0 means one minute; less means not to wait.
-	// Range: 1 ms and more.
+	// time. A connection without CloseWrite, as of netutil.LimitListener, stays open until the
+	// answer or the timeout: closing it could lose bytes. Without a Shutdown, a session of a
+	// Transport with MaxConnsPerHost waits at most a second, or four round trips if that is more. 0
+	// means one minute; less means not to wait. Range: 1 ms and more.
 	DeliveryTimeout time.Duration
 
 	// IdleTimeout is the time without open streams after which a session ends with GOAWAY. PINGs do

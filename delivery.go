@@ -284,10 +284,11 @@ func (s *Session) closeHalf() {
 }
 
 // closesWhole reports whether to close the whole connection to a silent peer because the connection
-// has no half close. Nothing else can signal the end to the peer. As far as known, the peer's
-// system has acknowledged every byte.
+// has no half close, and nothing else can signal the end. A peer that may still answer our PING is
+// not closed on: bytes that its system has acknowledged may be unread there, or in a relay, and a
+// frame that arrives at our closed socket would discard them.
 func (d *delivery) closesWhole(silence time.Duration, seen progress) bool {
-	return d.whole && silence >= min(deliveryGrace, d.patience/2) && !d.outstanding(seen)
+	return d.whole && d.ping == 0 && silence >= min(deliveryGrace, d.patience/2) && !d.outstanding(seen)
 }
 
 // halfClosedLocked reports whether our direction is closed.

@@ -33,14 +33,20 @@ func (s *Session) PingContext(ctx context.Context) (time.Duration, error) {
 	return 0, s.end.err
 }
 
-// nextPingLocked returns the id of our next PING.
+// nextPingLocked returns the id of our next PING, whose echo is a receipt.
 func (s *Session) nextPingLocked() uint32 {
+	id := s.pingIDLocked()
+	s.end.receipt.asked(id)
+	return id
+}
+
+// pingIDLocked returns the next id.
+func (s *Session) pingIDLocked() uint32 {
 	id := s.nextPing
 	s.nextPing += 2 // wraps after 2^31 PINGs, keeping the parity (SPEC P3)
 	if s.nextPing == 0 {
 		s.nextPing = 2
 	}
-	s.end.receipt.asked(id)
 	return id
 }
 
@@ -63,7 +69,7 @@ func (s *Session) quietPingLocked(w pingWaiter) (id uint32) {
 	if !s.conf.PingProof {
 		return s.pingLocked(w)
 	}
-	id = s.nextPingLocked() | quietPing
+	id = s.pingIDLocked() | quietPing
 	s.end.receipt.asked(id)
 	s.awaitPingLocked(id, w)
 	return id

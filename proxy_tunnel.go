@@ -58,7 +58,7 @@ type junction struct {
 	mu     sync.Mutex
 	err    error     // why both were cut off; nil if neither was
 	last   time.Time // how long the client may still send after the origin has ended both directions; zero before that
-	left   bool      // the client's connection has no half close and was closed at the origin's end
+	left   bool      // the client's connection has no half close and is closed after the origin's end
 	lost   error     // why the client reads no more; nil while it reads
 	upOver bool      // up has returned
 }
@@ -151,7 +151,12 @@ func (j *junction) up(read *bufio.Reader) {
 	if err != nil && client.err == nil {
 		_, _ = copyPooled(io.Discard, client) // down reports how the tunnel has ended
 	}
-	if client.err != nil && j.lastWord().IsZero() {
+	switch {
+	case client.err == nil:
+	case j.hasLeft():
+		j.front.Close() // before the cut, which would reset the connection
+		j.cut(client.err)
+	case j.lastWord().IsZero():
 		j.cut(client.err)
 	}
 }
@@ -170,7 +175,7 @@ func (c *clientWriter) Write(p []byte) (int, error) {
 }
 
 // down copies bytes from the origin to the client. If the client's connection has no half close,
-// the connection is closed at the origin's end.
+// the connection is closed after the origin's end, see leave.
 func (j *junction) down() {
 	client := &clientWriter{j: j}
 	_, err := io.Copy(client, j.back)
@@ -266,12 +271,24 @@ func (j *junction) lastWord() time.Time {
 	return j.last
 }
 
-// leave closes the client's connection, so that up returns too.
+// leave is called at the origin's end if only closing the connection tells the client of the end.
+// While bytes of the client are unread or in flight, the kernel would reset the connection, and the
+// client lose unread bytes. So up continues within the limits of linger, and then closes.
 func (j *junction) leave() {
+	until := time.Now().Add(drainLimit)
 	j.mu.Lock()
-	j.left = true
+	j.left, j.last = true, until
 	j.mu.Unlock()
-	j.front.Close()
+	_ = j.back.SetWriteDeadline(until) // an origin may not read; fails if the tunnel is closed
+	if j.front.SetReadDeadline(time.Now().Add(drainTime)) != nil {
+		j.front.Close() // up may never return otherwise
+	}
+}
+
+func (j *junction) hasLeft() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.left
 }
 
 func (j *junction) failed() bool {

@@ -102,6 +102,37 @@ func TestOwnReceiptIsNotCharged(t *testing.T) {
 	})
 }
 
+// TestOwnPingIsReceipt: the echo of a PING of PingInterval is a receipt for what was sent before the
+// PING, also with PingProof, which marks the ids. So a Shutdown whose context ends has nothing
+// left to deliver.
+func TestOwnPingIsReceipt(t *testing.T) {
+	for _, proof := range []bool{false, true} {
+		bubble.InVersions(t, fmt.Sprint("proof ", proof), func(t *testing.T, v spdy.Version) {
+			ours, theirs := testconn.Pair()
+			conf := spdy.Config{PingInterval: 10 * time.Second, PingTimeout: 5 * time.Second, PingProof: proof}
+			p := newOwnPeer(t, v, theirs, bubble.Quiet(conf, v).RawSession(ours, false))
+			defer p.close()
+			p.send(&spdy.SynStreamFrame{StreamID: 1, Flags: spdy.FlagFin})
+			r, err := p.s.AcceptStream(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, r.Reply(nil, true))
+			bubble.Pass(12 * time.Second)
+			require.Equal(t, 1, p.count(spdy.FramePing))
+			id := uint32(2)
+			if proof {
+				id |= 1 << 30
+			}
+			p.send(&spdy.PingFrame{ID: id})
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			ended := make(chan error, 1)
+			go func() { ended <- p.s.Shutdown(ctx) }()
+			require.Equal(t, 1, p.count(spdy.FramePing), "nothing is left to be confirmed")
+			require.NoError(t, <-ended)
+		})
+	}
+}
+
 // TestOwnPingGivenUp: the echo of a PING whose caller has given up is still one that was
 // asked for, however late it comes.
 func TestOwnPingGivenUp(t *testing.T) {

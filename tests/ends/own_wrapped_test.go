@@ -92,16 +92,16 @@ func ownKept(t *testing.T, srv ender, bare, secure bool, cert tls.Certificate) t
 	}
 }
 
-// TestOwnNoHalfClose: a peer that answers no PING, on a connection that cannot close one direction, is
-// told by the end of all of it, after as long as another peer by the end of one direction. Until
-// then it can be answered. The oracle keeps such a connection for half a second.
+// TestOwnNoHalfClose: a peer that answers no PING is told after five seconds by the end of our
+// direction. On a connection that cannot close one direction only its end would tell the peer, and
+// could lose bytes. So that connection stays open, and can be answered, until the delivery times out.
 func TestOwnNoHalfClose(t *testing.T) {
 	for _, bare := range []bool{false, true} {
 		bubble.InVersions(t, fmt.Sprint("bare ", bare), func(t *testing.T, v spdy.Version) {
 			ours, theirs := testconn.Pair()
-			conn := net.Conn(ours)
+			conn, want := net.Conn(ours), 5*time.Second
 			if bare {
-				conn = ownBare{ours}
+				conn, want = ownBare{ours}, time.Minute
 			}
 			p := newOwnPeer(t, v, theirs, bubble.Quiet(spdy.Config{}, v).RawSession(conn, false))
 			defer p.close()
@@ -112,14 +112,62 @@ func TestOwnNoHalfClose(t *testing.T) {
 			began, ended := time.Now(), make(chan error, 1)
 			go func() { ended <- p.s.Shutdown(context.Background()) }()
 			<-p.over // what the peer sees as the end
-			require.Equal(t, 5*time.Second, time.Since(began))
+			require.Equal(t, want, time.Since(began))
 			if bare {
-				require.NoError(t, <-ended)
-				require.Equal(t, 5*time.Second, time.Since(began))
+				require.ErrorIs(t, <-ended, spdy.ErrDeliveryTimeout)
 				return
 			}
 			p.conn.Close()
 			require.NoError(t, <-ended)
+		})
+	}
+}
+
+// TestOwnBareSlowLink: over a link of 8 KiB/s that is silent for longer than five seconds, every byte
+// of an answer arrives before Shutdown returns, also where the server's connections cannot close one
+// direction. The client sends another request meanwhile: at a closed connection it would cause a
+// reset, which discards the rest of the answer.
+func TestOwnBareSlowLink(t *testing.T) {
+	const size = 200 << 10
+	for _, bare := range []bool{false, true} {
+		bubble.InVersions(t, fmt.Sprint("bare ", bare), func(t *testing.T, v spdy.Version) {
+			ln := testconn.Listen()
+			inner := net.Listener(ln)
+			if bare {
+				inner = ownBareListener{inner}
+			}
+			written := make(chan struct{})
+			srv := &spdy.Server{Config: bubble.Quiet(spdy.Config{}, v), ErrorLog: quiet, Handler: http.HandlerFunc(
+				func(w http.ResponseWriter, _ *http.Request) {
+					_, _ = w.Write(make([]byte, size))
+					close(written)
+				})}
+			background(t, func() error { return srv.Serve(inner) }, func() { _ = srv.Close() })
+			conn, err := ln.Dial(testconn.StrictClose(), testconn.Second(testconn.Bandwidth(8<<10)))
+			require.NoError(t, err)
+			client, err := bubble.Quiet(spdy.Config{}, v).NewClientConn(conn)
+			require.NoError(t, err)
+			defer client.Close()
+			get := (&http.Client{Transport: client}).Get
+			res, err := get("http://ends.example/")
+			require.NoError(t, err)
+			defer res.Body.Close()
+			<-written
+			bubble.Pass(10 * time.Millisecond) // the handler returns
+			end := (&drain{shutdown: srv.Shutdown, written: closed()}).begin(context.Background())
+			second := make(chan error, 1)
+			go func() {
+				bubble.Pass(15 * time.Second)
+				_, err := get("http://ends.example/second")
+				second <- err
+			}()
+			n, err := io.Copy(io.Discard, res.Body)
+			last := time.Now()
+			require.NoError(t, err)
+			require.EqualValues(t, size, n)
+			require.NoError(t, end.wait())
+			require.False(t, end.at.Before(last), "Shutdown returned %v before the last byte arrived", last.Sub(end.at))
+			require.Error(t, <-second, "the server goes away")
 		})
 	}
 }
