@@ -1,6 +1,7 @@
 package spdystream_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -54,6 +55,50 @@ func TestCloseWithStreams(t *testing.T) {
 		require.ErrorIs(t, end.err, io.ErrUnexpectedEOF)
 		require.True(t, isClosed(r.client))
 	})
+}
+
+// Programs write until CloseChan closes, at either end. Close tells both, so that CloseWait returns.
+func TestCloseTellsWriters(t *testing.T) {
+	for name, limit := range map[string]time.Duration{"no timeout": 0, "an hour": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			rigTest(t, nil, func(t *testing.T, r *rig) {
+				ours, theirs := r.open()
+				pass(time.Second)
+				read := readAll(theirs)
+				readAll(ours)
+				r.server.SetCloseTimeout(limit)
+				r.client.SetCloseTimeout(limit)
+				writing := make(chan error, 1)
+				go func() { writing <- writeUntil(r.client.CloseChan(), ours) }()
+				pass(100 * time.Millisecond)
+				start := time.Now()
+				require.NoError(t, r.client.Close())
+				require.True(t, isClosed(r.server), "the peer is told at once")
+				require.NoError(t, <-writing)
+				require.Equal(t, time.Second, time.Since(start), "the writer is told after a second")
+				require.NoError(t, theirs.Close())
+				require.NoError(t, r.client.Wait(0))
+				require.Equal(t, ending{"tick tick ", nil}, <-read)
+			})
+		})
+	}
+}
+
+// writeUntil writes to a stream, and closes it when the latch closes, within a minute.
+func writeUntil(latch <-chan bool, s *spdystream.Stream) error {
+	tick := time.NewTicker(400 * time.Millisecond)
+	defer tick.Stop()
+	for range 150 {
+		select {
+		case <-latch:
+			return s.Close()
+		case <-tick.C:
+		}
+		if _, err := s.Write([]byte("tick ")); err != nil {
+			return err
+		}
+	}
+	return errors.New("CloseChan is still open")
 }
 
 func TestCloseTimeout(t *testing.T) {
