@@ -28,7 +28,8 @@ func (c *Connection) CloseChan() <-chan bool { return c.closeChan }
 // Close refuses and opens no more streams, and ends the connection when all open streams have
 // ended, or after the time of SetCloseTimeout. Without that timeout, Close ends the connection when
 // for a second the program has read nothing and nothing has been sent, or for half a minute while
-// the peer is seen not to have accepted the written bytes. Close does not wait for the end, see
+// the peer is seen not to have accepted the written bytes. After half a minute, bytes that an
+// original peer keeps sending no longer count as read. Close does not wait for the end, see
 // CloseWait and Wait. The error is always nil.
 func (c *Connection) Close() error {
 	c.mu.Lock()
@@ -108,6 +109,10 @@ func (c *Connection) shutdown(timeout time.Duration) {
 		quiet.takes = (&reading{conn: c, ctx: ctx}).left
 		quiet.set(farewell)
 		defer quiet.stop()
+		late := time.AfterFunc(slowFarewell, func() {
+			c.conn.late.Store(c.session.FlowControl() == amahi.FlowControlPeerUnaware)
+		})
+		defer late.Stop()
 	}
 	_ = c.session.Shutdown(ctx)
 	_ = c.conn.Conn.Close() // still open if the peer has closed first

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,54 @@ func writeUntil(latch <-chan bool, s *spdystream.Stream) error {
 		}
 	}
 	return errors.New("CloseChan is still open")
+}
+
+// A peer without flow control that sends until its CloseChan closes is told after half a minute,
+// although the program reads: the original ends the connection at Close, and at a GOAWAY.
+func TestCloseBesideReader(t *testing.T) {
+	for name, end := range map[string]func(w *wire){
+		"own Close": func(w *wire) { require.NoError(w.t, w.c.Close()) },
+		"GOAWAY":    func(w *wire) { w.send(&amahi.GoAwayFrame{LastGoodStreamID: 1}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			wireTest(t, false, nil, func(t *testing.T, w *wire) {
+				got := readAll(w.opened())
+				end(w)
+				var sent strings.Builder
+				start := time.Now()
+				for time.Since(start) < time.Minute && w.next() == nil {
+					w.data(1, "tick ", 0)
+					sent.WriteString("tick ")
+					pass(310 * time.Millisecond)
+				}
+				require.InDelta(t, 31, time.Since(start).Seconds(), 1.5)
+				read := <-got
+				require.ErrorIs(t, read.err, io.ErrUnexpectedEOF)
+				require.Equal(t, sent.String(), read.data)
+				require.NoError(t, w.c.Wait(5*time.Second))
+			})
+		})
+	}
+}
+
+// A program that needs longer for what the peer has already sent still answers.
+func TestCloseBesideSlowReader(t *testing.T) {
+	caught, handler := catch()
+	wireTest(t, true, handler, func(t *testing.T, w *wire) {
+		w.syn(1, 0)
+		s := <-caught
+		require.NoError(t, s.SendReply(http.Header{}, false))
+		w.data(1, strings.Repeat("x", 100), amahi.FlagFin)
+		require.NoError(t, w.c.Close())
+		for range 100 {
+			pass(900 * time.Millisecond)
+			_, err := io.ReadFull(s, make([]byte, 1))
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.WriteData([]byte("answer"), true))
+		want[*amahi.SynReplyFrame](w, "accepted")
+		require.Equal(t, "answer", string(want[*amahi.DataFrame](w, "all was read").Data))
+	})
 }
 
 func TestCloseTimeout(t *testing.T) {
