@@ -283,6 +283,10 @@ func (s *Session) creditedLocked() {
 	case s.end.err == nil:
 		s.announceLateLocked()
 	}
+	if s.unaware.refusing { // a GOAWAY ends nothing at this peer, so it need not wait for the streams
+		s.unaware.refusing = false
+		s.goAwayLocked()
+	}
 }
 
 // enterUnawareLocked prepares a stream that either side has just opened.

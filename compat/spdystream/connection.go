@@ -50,11 +50,12 @@ type Connection struct {
 
 	mu        sync.Mutex
 	serving   bool
-	early     bool // the session runs although Serve has not been called
-	draining  bool // shutdown runs, or has run
-	closed    bool // closeChan is closed: the peer opens no more streams
-	gone      bool // ended is closed
-	idleEnd   bool // the idle timeout has ended the connection
+	early     bool        // the session runs although Serve has not been called
+	draining  bool        // shutdown runs, or has run
+	closed    bool        // closeChan is closed: the peer opens no more streams
+	gone      bool        // ended is closed
+	idleEnd   bool        // the idle timeout has ended the connection
+	notice    *time.Timer // closes closeChan after Close although streams are open; nil before Close
 	streams   map[uint32]*Stream
 	enough    int           // number of streams at which ended streams are removed
 	newcomers chan struct{} // latch of the callers that wait for a stream, replaced for each stream; nil without callers

@@ -30,7 +30,9 @@
 // ended, although CloseChan is closed at once. With the original as the peer, which does not wait,
 // or after a local Close without a timeout, inactivity also ends the connection: one second in
 // which the program reads nothing and, unless the peer has sent GOAWAY, nothing is sent; half a
-// minute if the peer is seen to read slowly.
+// minute if the peer is seen to read slowly. With the original as the peer, half a minute after the
+// GOAWAY or Close reads no longer count while bytes keep arriving: the original may send until the
+// connection ends.
 //
 // A call that sends a frame returns when the network has accepted the frame, as in the original: a
 // program may exit, or close the net.Conn, right after the last call. If the network accepts

@@ -420,6 +420,38 @@ func TestStreamAfterClose(t *testing.T) {
 	})
 }
 
+// A peer that turns out to do flow control gets the GOAWAY of an earlier Close, and its open streams
+// continue.
+func TestGoAwayAfterFirstCredit(t *testing.T) {
+	for name, server := range map[string]bool{"server": true, "client": false} {
+		t.Run(name, func(t *testing.T) {
+			caught, handler := catch()
+			wireTest(t, server, handler, func(t *testing.T, w *wire) {
+				var s *spdystream.Stream
+				if server {
+					w.syn(1, 0)
+					s = <-caught
+					require.NoError(t, s.SendReply(http.Header{}, false))
+					want[*amahi.SynReplyFrame](w, "accepted")
+				} else {
+					s = w.opened()
+				}
+				require.Nil(t, w.next())
+				w.c.SetCloseTimeout(time.Hour)
+				require.NoError(t, w.c.Close())
+				require.Nil(t, w.next(), "a GOAWAY would end the stream of a peer without flow control")
+				w.send(&amahi.WindowUpdateFrame{StreamID: 0, Delta: 1})
+				want[*amahi.GoAwayFrame](w, "now it ends nothing")
+				w.data(1, "the rest", amahi.FlagFin)
+				require.Equal(t, ending{"the rest", nil}, <-readAll(s))
+				require.NoError(t, s.Close())
+				want[*amahi.DataFrame](w, "the FIN")
+				require.Nil(t, w.next(), "a second GOAWAY")
+			})
+		})
+	}
+}
+
 // E9: what comes right behind the SYN_STREAM is not lost.
 func TestEarlyData(t *testing.T) {
 	caught, handler := catch()

@@ -25,6 +25,8 @@ type watchedConn struct {
 	taken    atomic.Int64 // bytes that the network has accepted
 	last     atomic.Int64 // time since epoch of the last bytes in either direction
 	moved    atomic.Int64 // time since epoch of the last progress, see move
+	late     atomic.Bool  // read bytes are no progress while more arrive, see moveByRead
+	arrived  atomic.Int64 // time since epoch of the last received bytes; unused unless late
 }
 
 func newWatchedConn(conn net.Conn) *watchedConn {
@@ -36,6 +38,9 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 && !areQuietPings(p[:n]) {
 		c.touch()
+		if c.late.Load() {
+			c.arrived.Store(int64(time.Since(c.epoch)))
+		}
 	}
 	if err != nil && !isOwnClose(err) && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.hungUp.Store(true)
@@ -122,6 +127,16 @@ func (c *watchedConn) move() {
 	if c.watchers.Load() > 0 {
 		c.moved.Store(int64(time.Since(c.epoch)))
 	}
+}
+
+// moveByRead records that the program has read bytes. A peer without flow control learns that this
+// side wants to end the connection only by a GOAWAY, which ends the peer's streams: the peer might
+// send, and the program read, for ever. So from late on only buffered bytes count as progress.
+func (c *watchedConn) moveByRead() {
+	if c.late.Load() && time.Since(c.epoch)-time.Duration(c.arrived.Load()) < farewell {
+		return
+	}
+	c.move()
 }
 
 // A watch calls a function once when the connection has been idle for the timeout.

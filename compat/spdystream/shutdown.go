@@ -19,16 +19,18 @@ const farewell = time.Second
 const slowFarewell = 30 * time.Second
 
 // CloseChan returns a channel that is closed when the connection is to end: the peer has sent
-// GOAWAY, this side has called Close and no stream is open, or no more frames can arrive. After a
-// GOAWAY open streams may still finish, and the network connection may still deliver written bytes,
-// see Wait.
+// GOAWAY, this side has called Close, or no more frames can arrive. After Close with open streams
+// the channel closes a second later, or up to half a minute later while the kernel (of Linux) has
+// bytes for the peer. After a GOAWAY or Close open streams may still finish, and the network
+// connection may still deliver written bytes, see Wait.
 func (c *Connection) CloseChan() <-chan bool { return c.closeChan }
 
 // Close refuses and opens no more streams, and ends the connection when all open streams have
 // ended, or after the time of SetCloseTimeout. Without that timeout, Close ends the connection
 // after a second in which the program has read nothing and nothing has been sent, or after half a
-// minute of this if the peer is seen not to have accepted the written bytes. Close does not wait
-// for the end, see CloseWait and Wait. The error is always nil.
+// minute of this if the peer is seen not to have accepted the written bytes. After half a minute,
+// bytes that an original peer keeps sending no longer count as read. Close does not wait for the
+// end, see CloseWait and Wait. The error is always nil.
 func (c *Connection) Close() error {
 	c.mu.Lock()
 	timeout := c.closeTimeout
@@ -61,8 +63,30 @@ func (c *Connection) drain(timeout time.Duration) {
 		if c.session.Stats().Streams == (amahi.StreamStates{}) {
 			c.closeStreams() // no more frames can arrive; only written bytes are left to deliver
 		}
+		c.noticeLater(slowFarewell)
 		go c.shutdown(timeout) // ends with the session
 	}
+}
+
+// noticeLater closes CloseChan after farewell. Programs write until CloseChan closes, which follows
+// Close at once in the original, where the peer ends the connection: without the notice each would
+// wait for the other. Some programs exit at the notice, so for as long as patience lasts it waits
+// until the kernel has no bytes for the peer.
+func (c *Connection) noticeLater(patience time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.notice = time.AfterFunc(farewell, func() {
+		if patience > farewell && c.session.Unacknowledged() > 0 {
+			c.noticeLater(patience - farewell)
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.closeChanLocked()
+	})
 }
 
 // shutdown drains the session.
@@ -85,6 +109,10 @@ func (c *Connection) shutdown(timeout time.Duration) {
 		quiet.takes = (&reading{conn: c, ctx: ctx}).left
 		quiet.set(farewell)
 		defer quiet.stop()
+		late := time.AfterFunc(slowFarewell, func() {
+			c.conn.late.Store(c.session.FlowControl() == amahi.FlowControlPeerUnaware)
+		})
+		defer late.Stop()
 	}
 	_ = c.session.Shutdown(ctx)
 	_ = c.conn.Conn.Close() // still open if the peer has closed first
@@ -175,6 +203,9 @@ func (c *Connection) closeChanLocked() {
 	if !c.closed {
 		c.closed = true
 		close(c.closeChan)
+		if c.notice != nil {
+			c.notice.Stop()
+		}
 	}
 }
 

@@ -1,9 +1,11 @@
 package spdystream_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +55,98 @@ func TestCloseWithStreams(t *testing.T) {
 		require.Equal(t, "xxxxx", end.data)
 		require.ErrorIs(t, end.err, io.ErrUnexpectedEOF)
 		require.True(t, isClosed(r.client))
+	})
+}
+
+// Programs write until CloseChan closes, at either end. Close tells both, so that CloseWait returns.
+func TestCloseTellsWriters(t *testing.T) {
+	for name, limit := range map[string]time.Duration{"no timeout": 0, "an hour": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			rigTest(t, nil, func(t *testing.T, r *rig) {
+				ours, theirs := r.open()
+				pass(time.Second)
+				read := readAll(theirs)
+				readAll(ours)
+				r.server.SetCloseTimeout(limit)
+				r.client.SetCloseTimeout(limit)
+				writing := make(chan error, 1)
+				go func() { writing <- writeUntil(r.client.CloseChan(), ours) }()
+				pass(100 * time.Millisecond)
+				start := time.Now()
+				require.NoError(t, r.client.Close())
+				require.True(t, isClosed(r.server), "the peer is told at once")
+				require.NoError(t, <-writing)
+				require.Equal(t, time.Second, time.Since(start), "the writer is told after a second")
+				require.NoError(t, theirs.Close())
+				require.NoError(t, r.client.Wait(0))
+				require.Equal(t, ending{"tick tick ", nil}, <-read)
+			})
+		})
+	}
+}
+
+// writeUntil writes to a stream, and closes it when the latch closes, within a minute.
+func writeUntil(latch <-chan bool, s *spdystream.Stream) error {
+	tick := time.NewTicker(400 * time.Millisecond)
+	defer tick.Stop()
+	for range 150 {
+		select {
+		case <-latch:
+			return s.Close()
+		case <-tick.C:
+		}
+		if _, err := s.Write([]byte("tick ")); err != nil {
+			return err
+		}
+	}
+	return errors.New("CloseChan is still open")
+}
+
+// A peer without flow control that sends until its CloseChan closes is told after half a minute,
+// although the program reads: the original ends the connection at Close, and at a GOAWAY.
+func TestCloseBesideReader(t *testing.T) {
+	for name, end := range map[string]func(w *wire){
+		"own Close": func(w *wire) { require.NoError(w.t, w.c.Close()) },
+		"GOAWAY":    func(w *wire) { w.send(&amahi.GoAwayFrame{LastGoodStreamID: 1}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			wireTest(t, false, nil, func(t *testing.T, w *wire) {
+				got := readAll(w.opened())
+				end(w)
+				var sent strings.Builder
+				start := time.Now()
+				for time.Since(start) < time.Minute && w.next() == nil {
+					w.data(1, "tick ", 0)
+					sent.WriteString("tick ")
+					pass(310 * time.Millisecond)
+				}
+				require.InDelta(t, 31, time.Since(start).Seconds(), 1.5)
+				read := <-got
+				require.ErrorIs(t, read.err, io.ErrUnexpectedEOF)
+				require.Equal(t, sent.String(), read.data)
+				require.NoError(t, w.c.Wait(5*time.Second))
+			})
+		})
+	}
+}
+
+// A program that needs longer for what the peer has already sent still answers.
+func TestCloseBesideSlowReader(t *testing.T) {
+	caught, handler := catch()
+	wireTest(t, true, handler, func(t *testing.T, w *wire) {
+		w.syn(1, 0)
+		s := <-caught
+		require.NoError(t, s.SendReply(http.Header{}, false))
+		w.data(1, strings.Repeat("x", 100), amahi.FlagFin)
+		require.NoError(t, w.c.Close())
+		for range 100 {
+			pass(900 * time.Millisecond)
+			_, err := io.ReadFull(s, make([]byte, 1))
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.WriteData([]byte("answer"), true))
+		want[*amahi.SynReplyFrame](w, "accepted")
+		require.Equal(t, "answer", string(want[*amahi.DataFrame](w, "all was read").Data))
 	})
 }
 

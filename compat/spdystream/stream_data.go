@@ -152,7 +152,7 @@ func (s *Stream) Read(p []byte) (n int, err error) {
 	defer s.use()()
 	n, err = s.raw.Read(p)
 	if n > 0 {
-		s.conn.conn.move()
+		s.conn.conn.moveByRead()
 	}
 	if err != nil {
 		err = s.readError(err)
@@ -171,7 +171,7 @@ func (s *Stream) ReadData() ([]byte, error) {
 	}
 	data, err := s.raw.ReadFrame()
 	if len(data) > 0 {
-		s.conn.conn.move()
+		s.conn.conn.moveByRead()
 	}
 	if err != nil {
 		err = s.readError(err)

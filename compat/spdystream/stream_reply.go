@@ -267,7 +267,7 @@ func (s *Stream) ReceiveHeader() (http.Header, error) {
 	if err != nil {
 		return nil, s.readError(err)
 	}
-	s.conn.conn.move()
+	s.conn.conn.moveByRead()
 	if !s.conn.fits(block) {
 		s.drop(amahi.RstFrameTooLarge)
 		return nil, errHeaderSize

@@ -77,15 +77,21 @@ func TestOriginalSuite(t *testing.T) {
 	}
 	text, err := run("mod", "edit", "-replace", "github.com/amahi/spdy="+root)
 	require.NoError(t, err, text)
-	// Some of its tests rely on a machine that is not busy: each has to pass in one of three rounds.
-	failed := map[string]bool{"": true}
-	for round := 0; round < 3 && len(failed) > 0; round++ {
+	// Some of its tests rely on a machine that is not busy: each has to pass in one of five rounds. A
+	// round that ends early does not count: a test that fails while a goroutine of the test still
+	// reports failures ends the whole program.
+	const all = ""
+	failed := map[string]bool{all: true}
+	for round := 0; round < 5 && len(failed) > 0; round++ {
 		text, _ = run("test", "-v", "-vet=off", "-count=1", ".", "./spdy")
 		results := regexp.MustCompile(`(?m)^--- (\w+): (\w+) `).FindAllStringSubmatch(text, -1)
+		if len(results) != originalTests-len(internals) && strings.Contains(text, "panic: Fail in goroutine after") {
+			continue
+		}
 		require.Len(t, results, originalTests-len(internals), text)
 		again := make(map[string]bool)
 		for _, r := range results {
-			if r[1] != "PASS" && differs[r[2]] == "" && (round == 0 || failed[r[2]]) {
+			if r[1] != "PASS" && differs[r[2]] == "" && (failed[all] || failed[r[2]]) {
 				again[r[2]] = true
 			}
 		}

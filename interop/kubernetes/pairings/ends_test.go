@@ -25,6 +25,7 @@ const patience = 20 * time.Second
 var allRows = append(append([]row{
 	{name: "a stream in use whose first Wait timed out", patient: true, unserved: true, run: abandoned},
 	{name: "CloseWait, and the other end writes until its CloseChan closes", patient: true, unserved: true, run: closeWaitBesideWriter},
+	{name: "CloseWait, and one end writes until its CloseChan closes while the other reads", patient: true, unserved: true, run: closeWaitBesideReader},
 	{name: "CloseWait after all streams have been reset", run: closeWaitAfterReset},
 }, slices.Concat(faultRows, uploadRows, openingRows, lastCallRows, answerRows)...), []row{
 	{name: "the program closes a net.Conn that the peer has closed", run: ownClose},
@@ -94,6 +95,51 @@ func closeWaitBesideWriter(r *rig) {
 	r.result.Times = nil // the second in which the rest can come is spent on purpose
 	_ = r.try(5*time.Second, func() error { return <-closing })
 	r.result.Times = nil
+}
+
+// closeWaitBesideReader closes either end while a program at either end writes until its CloseChan
+// closes, and the program at the other end reads.
+func closeWaitBesideReader(r *rig) {
+	closing := make(chan error, 4)
+	for i := range cap(closing) {
+		r.client, r.server = r.pair()
+		r.serve(func(s stream) {
+			_ = s.SendReply(http.Header{}, false)
+			r.accepted <- s
+		})
+		reads, writes := r.open()
+		writer, closer := r.server, r.server
+		if i%2 == 0 {
+			reads, writes, writer = writes, reads, r.client
+		}
+		if i/2 == 0 {
+			closer = r.client
+		}
+		go func() { _, _ = io.Copy(io.Discard, reads) }() // ends with the stream
+		go writeUntilClosed(writer, writes)               // ends with CloseChan
+		go func() { closing <- closer.CloseWait() }()
+	}
+	for range cap(closing) {
+		_ = r.try(2*patience, func() error { return <-closing })
+	}
+	r.result.Times = nil // half a minute is spent on purpose
+}
+
+// writeUntilClosed writes now and then, until the CloseChan of the end closes.
+func writeUntilClosed(e *end, s stream) {
+	tick := time.NewTicker(300 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-e.CloseChan():
+			_ = s.Close()
+			return
+		}
+		if _, err := s.Write([]byte("tick")); err != nil {
+			return
+		}
+	}
 }
 
 // closeWaitAfterReset is how Kubernetes closes a connection.
