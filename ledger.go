@@ -23,7 +23,7 @@ type ledger struct {
 	lease   [resources]int64   // amounts leased from the pools
 	holders [resources]*holder // the session's entries in the pools; nil while the lease has always been small
 	looked  time.Time          // when giveWay last searched for resting streams
-	bare    [2]time.Time       // when giveLarge last found no large stream; of heldHeaders and heldUnread
+	bare    [2]time.Time       // when no stream was last found by giveLarge, of heldHeaders, and giveUnread, of heldUnread
 	closed  bool               // the session itself acquires nothing any more
 	frame   int64              // the part of heldBuffers for an incoming frame; the receiver may read it without mu
 	stuck   int64              // the value of frame when giveWay last looked
@@ -302,6 +302,7 @@ func (l *ledger) chargeUnreadLocked() (fits bool) {
 			if fits {
 				l.setLeaseLocked(heldUnread, l.lease[heldUnread]+more)
 			}
+			l.pools.watchReads()
 		}
 		l.returnLocked(heldUnread)
 		if l.lease[heldUnread] == 0 {
@@ -314,6 +315,11 @@ func (l *ledger) chargeUnreadLocked() (fits bool) {
 			return fits
 		}
 	}
+}
+
+// boundsUnread reports whether the pool of unread bytes has a limit.
+func (l *ledger) boundsUnread() bool {
+	return l != nil && l.pools.of[heldUnread].limit < math.MaxInt64
 }
 
 // isLow reports whether the lease of unread bytes should shrink when the given credit is owed.

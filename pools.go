@@ -27,9 +27,13 @@ import (
 // streams is not refused because of the others: the pool treats the stream like a stream of another
 // session. Streams that hold no less than the average of their session are reset, largest first,
 // until three quarters of the pool are used. Candidates are streams of the largest session on which
-// no byte has moved in either direction for a second; and, in the pools of HeaderBytes and
-// UnreadBytes when they are more than 85 percent full, all streams of the largest sessions that
-// hold more than 64 KiB (less where a pool has less than 16 MiB), whether their bytes move or not.
+// no byte has moved in either direction for a second; and, in the pool of HeaderBytes when it is
+// more than 85 percent full, all streams of the largest sessions that hold more than 64 KiB (less
+// where the pool has less than 16 MiB), whether their bytes move or not. When the pool of
+// UnreadBytes is more than 85 percent full, streams of the largest sessions are reset whose readers
+// read less than a quarter of what arrives, or nothing for a second; ended streams count as well.
+// The streams with the most bytes unread for the longest come first. Streams whose readers keep up
+// are reset only if that does not free enough, in the same order and with the same 64 KiB.
 // The headers of one stream may use an eighth of HeaderBytes: a request that needs more is answered
 // with status 431, and an answer, a push or late headers cost their stream a
 // RST_STREAM(FRAME_TOO_LARGE), and the caller receives a *PoolError.
@@ -121,6 +125,10 @@ const (
 type pools struct {
 	of    [resources]pool // the array is immutable, the pools in it are not
 	short atomic.Bool     // a pool may be nearly full, see Session.relieve
+
+	// watched is the time, since epoch, at which the sessions began to time reads, 0 if they do not
+	// time them: see watchReads.
+	watched atomic.Int64
 }
 
 // A pool is the amount of a resource that all sessions together may hold.

@@ -1,0 +1,169 @@
+package costs
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/amahi/spdy"
+	"github.com/amahi/spdy/tests/bubble"
+)
+
+// The unread bytes of a page and of the pool in these tests. A stream may have 256 KiB unread.
+const (
+	pageSize   = 100 << 10
+	unreadPool = 2 << 20
+	piece      = 16 << 10
+)
+
+// A flow is a body of pieces without end. In SPDY/2 they come with pauses, because no window holds
+// the sender back.
+type flow struct {
+	ctx context.Context
+	v   spdy.Version
+}
+
+func (f flow) Read(p []byte) (int, error) {
+	if f.v == spdy.SPDY2 {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-f.ctx.Done():
+		}
+	}
+	return min(len(p), piece), f.ctx.Err()
+}
+
+func (flow) Close() error { return nil }
+
+// slowly reads pieces with pauses until the context ends, and returns the number of bytes, and the
+// error of a body that ends before.
+func slowly(ctx context.Context, body io.Reader) (got int64, err error) {
+	for buf := make([]byte, piece); ; bubble.Pass(10 * time.Millisecond) {
+		n, err := body.Read(buf)
+		got += int64(n)
+		switch {
+		case ctx.Err() != nil:
+			return got, nil
+		case err != nil:
+			return got, err
+		}
+	}
+}
+
+// streaming adds handlers for bodies in both directions.
+func streaming(s *site, ends context.Context, read func(r *http.Request)) *site {
+	others := s.srv.Handler
+	s.srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/flow":
+			_, _ = io.Copy(w, flow{r.Context(), s.v})
+		case "/page":
+			w.Header().Set("Content-Length", strconv.Itoa(pageSize))
+			_, _ = w.Write(make([]byte, pageSize))
+		case "/read":
+			read(r)
+		default:
+			others.ServeHTTP(w, r)
+		}
+	})
+	s.serve()
+	return s
+}
+
+// One user of a Transport reads nothing of many answers, which fill the pool of unread bytes. The
+// downloads of other users, who read slowly, are not cut for them, whether the unread answers have
+// come to their ends or not.
+func TestAttackA31ReadersStay(t *testing.T) {
+	for _, path := range []string{"/page", "/flow"} {
+		bubble.InVersions(t, path[1:], func(t *testing.T, v spdy.Version) {
+			s := streaming(prepareSite(t, v, spdy.Config{}), t.Context(), nil)
+			client := s.transport()
+			client.Config.Pools.UnreadBytes = unreadPool
+			client.IdleConnTimeout = 10 * time.Second
+			ctx, cancel := context.WithCancel(t.Context())
+			ask := func(path string) *http.Response {
+				req, err := http.NewRequestWithContext(ctx, "GET", "http://example.com"+path, nil)
+				assert.NoError(t, err)
+				res, err := client.RoundTrip(req)
+				assert.NoError(t, err)
+				return res
+			}
+			var readers sync.WaitGroup
+			for range 2 {
+				body := ask("/flow").Body
+				readers.Go(func() {
+					defer body.Close()
+					got, err := slowly(ctx, body)
+					if err != nil || got < 256<<10 {
+						t.Errorf("a download is cut after %d bytes: %v", got, err)
+					}
+				})
+			}
+			bubble.Pass(300 * time.Millisecond)
+			for range 40 {
+				defer ask(path).Body.Close()
+				bubble.Pass(7 * time.Millisecond)
+			}
+			bubble.Pass(300 * time.Millisecond)
+			pool := client.PoolStats().UnreadBytes
+			assert.Positive(t, pool.Reset, "what is not read gives way")
+			assert.LessOrEqual(t, pool.Used, pool.Limit)
+			cancel()
+			readers.Wait()
+			s.leave(nil) // after the sessions, which have been idle for too long
+			wantEmpty(t, client.PoolStats())
+		})
+	}
+}
+
+// The same for uploads: one user sends many to handlers that read nothing.
+func TestAttackA31UploadsStay(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var cut, fine atomic.Int32
+		s := streaming(prepareSite(t, v, spdy.Config{Pools: spdy.Pools{UnreadBytes: unreadPool}}), ctx, func(r *http.Request) {
+			if _, err := slowly(ctx, r.Body); err != nil {
+				cut.Add(1)
+			} else {
+				fine.Add(1)
+			}
+		})
+		client := s.session()
+		send := func(path string, body io.ReadCloser, length int64) {
+			req, err := http.NewRequestWithContext(ctx, "POST", "http://example.com"+path, body)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.ContentLength = length
+			if res, err := client.RoundTrip(req); err == nil {
+				res.Body.Close()
+			}
+		}
+		var uploads sync.WaitGroup
+		for range 2 {
+			uploads.Go(func() { send("/read", flow{ctx, v}, -1) })
+		}
+		bubble.Pass(300 * time.Millisecond)
+		for range 40 {
+			uploads.Go(func() { send("/hang", io.NopCloser(io.LimitReader(flow{ctx, spdy.SPDY3}, pageSize)), pageSize) })
+			bubble.Pass(7 * time.Millisecond)
+		}
+		bubble.Pass(300 * time.Millisecond)
+		pool := s.srv.Stats().Pools.UnreadBytes
+		assert.Positive(t, pool.Reset, "what is not read gives way")
+		assert.Zero(t, cut.Load(), "uploads that are read are not cut")
+		cancel()
+		uploads.Wait()
+		client.Close()
+		s.leave(nil)
+		assert.EqualValues(t, 2, fine.Load())
+	})
+}
