@@ -24,8 +24,8 @@ const whyGiveUp = "the sessions of this side together keep too much, and this on
 
 // relieve resets streams of the largest sessions in pools that are nearly full: resting streams
 // while no request is refused, and large or unread streams, resting or not, when the pool is more
-// than 85 percent full. The receiver calls relieve before it charges a pool, without a lock: the sessions
-// are usually other sessions.
+// than 85 percent full. The receiver calls relieve before it charges a pool, without a lock: the
+// sessions are usually other sessions.
 func (s *Session) relieve() {
 	if l := s.ledger; l != nil {
 		l.pools.relieve()
@@ -86,8 +86,8 @@ func (p *pools) giveUnread(sessions []*Session, over int64) (freed int64) {
 	return freed + rest
 }
 
-// readersOf returns the streams with unread bytes, split into those whose readers do not keep up and
-// those whose readers do.
+// readersOf returns the streams with unread bytes, split into those whose readers do not keep up
+// and those whose readers do.
 func (s *Session) readersOf() (slow, keepers backlogs) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,12 +175,40 @@ type holding struct {
 // holdersLocked returns the open streams for which so is true and which hold at least the session's
 // average of resource r, the largest holders first.
 func (s *Session) holdersLocked(r resource, so func(holding) bool) []holding {
-	all, sum := s.holdingsLocked(r), int64(0)
+	all := s.holdingsLocked(r)
+	average := s.averageLocked(r, all)
+	return slices.DeleteFunc(all, func(h holding) bool { return h.n < average || !so(h) })
+}
+
+// averageLocked returns the average that the session's streams hold of resource r; all are the
+// holdings of the open streams. Ended streams count if they still hold some: a reset of the small
+// open streams beside them would free next to nothing.
+func (s *Session) averageLocked(r resource, all []holding) int64 {
+	sum, streams := int64(0), len(s.streams)
 	for _, h := range all {
 		sum += h.n
 	}
-	average := sum / int64(max(len(s.streams), 1))
-	return slices.DeleteFunc(all, func(h holding) bool { return h.n < average || !so(h) })
+	switch {
+	case r == heldUnread:
+		for _, st := range s.leftover {
+			sum += st.in.buffered()
+		}
+		streams += len(s.leftover)
+	case r == heldHeaders && s.handlers != nil:
+		sum = s.ledger.used[r]
+		streams += max(s.handlers.requestsLocked()-s.openHandlersLocked(), 0)
+	}
+	return sum / int64(max(streams, 1))
+}
+
+// openHandlersLocked returns the number of open streams of the peer whose handlers run.
+func (s *Session) openHandlersLocked() (n int) {
+	for _, st := range s.streams {
+		if !st.state.ours && st.waits == nil && !st.released {
+			n++
+		}
+	}
+	return n
 }
 
 // holdingsLocked returns the open streams that hold some of resource r, the largest holders first.

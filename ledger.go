@@ -50,13 +50,14 @@ func newLedger(s *Session, p *pools) *ledger {
 // byLocked returns the asker for more of a resource: a stream that will hold the amount will, or
 // the session if will is 0.
 func (l *ledger) byLocked(r resource, will int64) asker {
-	average := l.lease[r] / int64(max(len(l.s.streams), 1))
+	streams := len(l.s.streams) + l.s.handlers.beyondLocked(l.s.peerOpen)
+	average := l.lease[r] / int64(max(streams, 1))
 	return asker{held: l.lease[r], modest: will > 0 && will <= average/modestPart}
 }
 
 // modestPart is the divisor for modest streams: a modest stream holds at most 1/modestPart of the
 // average holding of the session's streams. Streams that are all alike are not modest: then the
-// session pays.
+// session pays. Ended streams whose handlers run count, since they hold their headers.
 const modestPart = 4
 
 // admit makes room for a new session. It returns an error if there is no room, even after other

@@ -43,6 +43,16 @@ var costEntries = []entry{
 		old:  "	return !st.in.moves() && rests\n", new: "	return rests || true\n",
 	},
 	{
+		attack: "A31", file: "giveway.go", pkg: "tests/costs", test: "^TestAttackA31CancelledRequestsPay$",
+		what: "streams that have ended, and hold something, count for the average",
+		old:  "	case r == heldHeaders && s.handlers != nil:\n", new: "	case false:\n",
+	},
+	{
+		attack: "A31", file: "giveway.go", pkg: "tests/costs", test: "^TestAttackA31WordsStay$",
+		what: "answers that have ended unread count for the average",
+		old:  "	case r == heldUnread:\n", new: "	case false:\n",
+	},
+	{
 		attack: "A31", file: "giveway.go", pkg: "tests/costs", test: "^TestAttackA31(Readers|Uploads)Stay$",
 		what: "streams that are not read give way before those that are",
 		old:  "	slow, keepers, _ = s.backlogsLocked(", new: "	keepers, slow, _ = s.backlogsLocked(",

@@ -19,6 +19,7 @@ import (
 // The unread bytes of a page and of the pool in these tests. A stream may have 256 KiB unread.
 const (
 	pageSize   = 100 << 10
+	wordSize   = 1 << 10
 	unreadPool = 2 << 20
 	piece      = 16 << 10
 )
@@ -64,6 +65,10 @@ func streaming(s *site, ends context.Context, read func(r *http.Request)) *site 
 		switch r.URL.Path {
 		case "/flow":
 			_, _ = io.Copy(w, flow{r.Context(), s.v})
+		case "/word":
+			_, _ = w.Write(make([]byte, wordSize))
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
 		case "/page":
 			w.Header().Set("Content-Length", strconv.Itoa(pageSize))
 			_, _ = w.Write(make([]byte, pageSize))
@@ -77,6 +82,18 @@ func streaming(s *site, ends context.Context, read func(r *http.Request)) *site 
 	return s
 }
 
+// download asks for an answer, and returns the body.
+func download(ctx context.Context, t *testing.T, client http.RoundTripper, path string) io.ReadCloser {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://example.com"+path, nil)
+	assert.NoError(t, err)
+	res, err := client.RoundTrip(req)
+	if !assert.NoError(t, err) {
+		return http.NoBody
+	}
+	return res.Body
+}
+
 // One user of a Transport reads nothing of many answers, which fill the pool of unread bytes. The
 // downloads of other users, who read slowly, are not cut for them, whether the unread answers have
 // come to their ends or not.
@@ -88,16 +105,10 @@ func TestAttackA31ReadersStay(t *testing.T) {
 			client.Config.Pools.UnreadBytes = unreadPool
 			client.IdleConnTimeout = 10 * time.Second
 			ctx, cancel := context.WithCancel(t.Context())
-			ask := func(path string) *http.Response {
-				req, err := http.NewRequestWithContext(ctx, "GET", "http://example.com"+path, nil)
-				assert.NoError(t, err)
-				res, err := client.RoundTrip(req)
-				assert.NoError(t, err)
-				return res
-			}
+			ask := func(path string) io.ReadCloser { return download(ctx, t, client, path) }
 			var readers sync.WaitGroup
 			for range 2 {
-				body := ask("/flow").Body
+				body := ask("/flow")
 				readers.Go(func() {
 					defer body.Close()
 					got, err := slowly(ctx, body)
@@ -108,7 +119,7 @@ func TestAttackA31ReadersStay(t *testing.T) {
 			}
 			bubble.Pass(300 * time.Millisecond)
 			for range 40 {
-				defer ask(path).Body.Close()
+				defer ask(path).Close()
 				bubble.Pass(7 * time.Millisecond)
 			}
 			bubble.Pass(300 * time.Millisecond)
@@ -121,6 +132,36 @@ func TestAttackA31ReadersStay(t *testing.T) {
 			wantEmpty(t, client.PoolStats())
 		})
 	}
+}
+
+// Beside the answers that have come to their ends, answers that still come and hold little are not
+// reset, although nobody reads them for a while: that would not free the pool.
+func TestAttackA31WordsStay(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		s := streaming(prepareSite(t, v, spdy.Config{}), t.Context(), nil)
+		client := s.transport()
+		client.Config.Pools.UnreadBytes = unreadPool
+		client.IdleConnTimeout = 10 * time.Second
+		ctx, cancel := context.WithCancel(t.Context())
+		var words []io.ReadCloser
+		for range 4 {
+			words = append(words, download(ctx, t, client, "/word"))
+		}
+		bubble.Pass(2 * time.Second)
+		for range 40 {
+			defer download(ctx, t, client, "/page").Close()
+			bubble.Pass(300 * time.Millisecond)
+		}
+		assert.Positive(t, client.PoolStats().UnreadBytes.Reset, "what is not read gives way")
+		for _, body := range words {
+			_, err := io.ReadFull(body, make([]byte, wordSize))
+			assert.NoError(t, err, "a word that has not been read")
+			body.Close()
+		}
+		cancel()
+		s.leave(nil)
+		wantEmpty(t, client.PoolStats())
+	})
 }
 
 // The same for uploads: one user sends many to handlers that read nothing.
