@@ -181,34 +181,20 @@ func (s *Session) holdersLocked(r resource, so func(holding) bool) []holding {
 }
 
 // averageLocked returns the average that the session's streams hold of resource r; all are the
-// holdings of the open streams. Ended streams count if they still hold some: a reset of the small
+// holdings of the open streams. Ended streams count if they have unread bytes: a reset of the small
 // open streams beside them would free next to nothing.
 func (s *Session) averageLocked(r resource, all []holding) int64 {
 	sum, streams := int64(0), len(s.streams)
 	for _, h := range all {
 		sum += h.n
 	}
-	switch {
-	case r == heldUnread:
+	if r == heldUnread {
 		for _, st := range s.leftover {
 			sum += st.in.buffered()
 		}
 		streams += len(s.leftover)
-	case r == heldHeaders && s.handlers != nil:
-		sum = s.ledger.used[r]
-		streams += max(s.handlers.requestsLocked()-s.openHandlersLocked(), 0)
 	}
 	return sum / int64(max(streams, 1))
-}
-
-// openHandlersLocked returns the number of open streams of the peer whose handlers run.
-func (s *Session) openHandlersLocked() (n int) {
-	for _, st := range s.streams {
-		if !st.state.ours && st.waits == nil && !st.released {
-			n++
-		}
-	}
-	return n
 }
 
 // holdingsLocked returns the open streams that hold some of resource r, the largest holders first.

@@ -77,18 +77,6 @@ func (q *handlerQueue) beginsPushLocked(l *ledger) bool {
 	return true
 }
 
-// requestsLocked returns the number of running handlers, without those of pushes.
-func (q *handlerQueue) requestsLocked() int { return q.running - q.pushing }
-
-// beyondLocked returns the number of ended streams whose handlers run, or less if handlers of open
-// streams have returned. open is the number of open streams of the peer.
-func (q *handlerQueue) beyondLocked(open int) int {
-	if q == nil {
-		return 0
-	}
-	return max(q.requestsLocked()-(open-q.waiting.Len()), 0)
-}
-
 // waitingLocked returns the number of queued streams.
 func (q *handlerQueue) waitingLocked() int {
 	if q == nil {

@@ -50,14 +50,13 @@ func newLedger(s *Session, p *pools) *ledger {
 // byLocked returns the asker for more of a resource: a stream that will hold the amount will, or
 // the session if will is 0.
 func (l *ledger) byLocked(r resource, will int64) asker {
-	streams := len(l.s.streams) + l.s.handlers.beyondLocked(l.s.peerOpen)
-	average := l.lease[r] / int64(max(streams, 1))
+	average := l.lease[r] / int64(max(len(l.s.streams), 1))
 	return asker{held: l.lease[r], modest: will > 0 && will <= average/modestPart}
 }
 
 // modestPart is the divisor for modest streams: a modest stream holds at most 1/modestPart of the
 // average holding of the session's streams. Streams that are all alike are not modest: then the
-// session pays. Ended streams whose handlers run count, since they hold their headers.
+// session pays.
 const modestPart = 4
 
 // admit makes room for a new session. It returns an error if there is no room, even after other
@@ -172,9 +171,19 @@ func (l *ledger) returnLocked(r resource) {
 }
 
 func (l *ledger) setLeaseLocked(r resource, n int64) {
+	l.leavesLocked(r, n-l.lease[r])
 	l.lease[r] = n
 	if !l.closed {
 		l.holders[r] = l.pools.of[r].hold(l.s, l.holders[r], n)
+	}
+}
+
+// leavesLocked counts n more of a resource as leaving if the session has ended: what its handlers
+// still hold is free when they return, and not by a reset of other streams. Headers are counted by
+// stream.
+func (l *ledger) leavesLocked(r resource, n int64) {
+	if l.closed && r != heldHeaders {
+		l.pools.of[r].leaving.Add(n)
 	}
 }
 
@@ -235,7 +244,11 @@ func (l *ledger) outgrows(id uint32, cost int64) *StreamError {
 // handler keeps the headers of its request, a client keeps the headers of a push until a request
 // claims the push, and a raw session keeps the headers of a stream until the stream is accepted.
 func (st *Stream) returnHeadersLocked() {
-	if st.headerCharge == 0 || !st.ended || st.neededLocked() {
+	switch {
+	case st.headerCharge == 0 || !st.ended:
+		return
+	case st.neededLocked():
+		st.leavesHeadersLocked()
 		return
 	}
 	if st.leaving {
@@ -244,6 +257,15 @@ func (st *Stream) returnHeadersLocked() {
 	}
 	st.session.ledger.giveLocked(heldHeaders, int64(st.headerCharge))
 	st.headerCharge = 0
+}
+
+// leavesHeadersLocked counts the headers of an ended stream as leaving while the handler still
+// runs: a reset of other streams would not free them.
+func (st *Stream) leavesHeadersLocked() {
+	if l := st.session.ledger; l != nil && !st.leaving && st.session.handlers != nil {
+		st.leaving = true
+		l.pools.of[heldHeaders].leaving.Add(int64(st.headerCharge))
+	}
 }
 
 // neededLocked reports whether the library keeps the headers of an ended stream.
@@ -336,6 +358,7 @@ func (l *ledger) closeLocked() {
 	l.closed = true
 	for r := range l.holders {
 		l.pools.of[r].forget(l.holders[r])
+		l.leavesLocked(resource(r), l.lease[r])
 	}
 	l.giveLocked(heldBuffers, sessionTakes+l.history+l.replies)
 	l.history, l.replies = 0, 0

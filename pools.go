@@ -33,7 +33,9 @@ import (
 // UnreadBytes is more than 85 percent full, streams of the largest sessions are reset whose readers
 // read less than a quarter of what arrives, or nothing for a second; ended streams count as well.
 // The streams with the most bytes unread for the longest come first. Streams whose readers keep up
-// are reset only if that does not free enough, in the same order and with the same 64 KiB.
+// are reset only if that does not free enough, in the same order and with the same 64 KiB. What
+// handlers of ended sessions still hold, and the headers that handlers of ended streams hold, cause
+// no resets, only refusals.
 // The headers of one stream may use an eighth of HeaderBytes: a request that needs more is answered
 // with status 431, and an answer, a push or late headers cost their stream a
 // RST_STREAM(FRAME_TOO_LARGE), and the caller receives a *PoolError.
@@ -139,7 +141,7 @@ type pool struct {
 	spare  int64 // reserved for new sessions; immutable
 
 	used    atomic.Int64
-	leaving atomic.Int64  // the headers in used whose streams were reset to make room, see Stream.leaving
+	leaving atomic.Int64  // the part of used that is free when handlers of ended streams and sessions return
 	refused atomic.Uint64 // times an asker was refused
 	reset   atomic.Uint64 // streams reset to make room
 

@@ -43,14 +43,19 @@ var costEntries = []entry{
 		old:  "	return !st.in.moves() && rests\n", new: "	return rests || true\n",
 	},
 	{
-		attack: "A31", file: "giveway.go", pkg: "tests/costs", test: "^TestAttackA31CancelledRequestsPay$",
-		what: "streams that have ended, and hold something, count for the average",
-		old:  "	case r == heldHeaders && s.handlers != nil:\n", new: "	case false:\n",
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31(CancelledRequests|GoneClients)Pay$",
+		what: "what handlers of ended streams keep is not asked of others",
+		old:  "	case st.neededLocked():\n		st.leavesHeadersLocked()\n", new: "	case st.neededLocked():\n",
+	},
+	{
+		attack: "A31", file: "ledger.go", pkg: "tests/costs", test: "^TestAttackA31GoneUploadsPay$",
+		what: "what handlers of ended sessions keep is not asked of others",
+		old:  "	if l.closed && r != heldHeaders {\n", new: "	if false {\n",
 	},
 	{
 		attack: "A31", file: "giveway.go", pkg: "tests/costs", test: "^TestAttackA31WordsStay$",
 		what: "answers that have ended unread count for the average",
-		old:  "	case r == heldUnread:\n", new: "	case false:\n",
+		old:  "	if r == heldUnread {\n		for", new: "	if false {\n		for",
 	},
 	{
 		attack: "A31", file: "giveway.go", pkg: "tests/costs", test: "^TestAttackA31(Readers|Uploads)Stay$",

@@ -340,3 +340,48 @@ func TestAttackA31CancelledRequestsPay(t *testing.T) {
 		s.leave(nil)
 	})
 }
+
+// A client has left, but handlers of its requests take no notice and keep the headers. The clients
+// that stay do not give way for them, although each of them now holds most of those that stay.
+func TestAttackA31GoneClientsPay(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		s := newSite(t, v, spdy.Config{Pools: small})
+		s.stuck = true
+		stays, leaves := s.session(), s.session()
+		var polls, spree sync.WaitGroup
+		var served atomic.Int32
+		for range 40 {
+			polls.Go(func() {
+				req := httptest.NewRequest("GET", "http://example.com/poll", nil)
+				for i := range 20 {
+					req.Header.Set(fmt.Sprint("X-Ordinary-", i), "an ordinary value, of some length, as that of a cookie")
+				}
+				res, err := stays.RoundTrip(req)
+				if err != nil {
+					t.Errorf("a request that waits is cut: %v", err)
+					return
+				}
+				served.Add(1)
+				res.Body.Close()
+			})
+		}
+		bubble.Pass(2 * time.Second)
+		for range 20 {
+			spree.Go(func() { holds(t.Context(), leaves, 31000) })
+			bubble.Pass(100 * time.Millisecond)
+		}
+		leaves.Close()
+		spree.Wait()
+		pool := s.srv.Stats().Pools.HeaderBytes
+		assert.Greater(t, pool.Used, pool.Limit/4*3, "the headers are kept")
+		for range 5 {
+			bubble.Pass(2 * time.Second)
+			honest(t, stays)
+		}
+		s.let()
+		polls.Wait()
+		assert.EqualValues(t, 40, served.Load())
+		stays.Close()
+		s.leave(nil)
+	})
+}

@@ -208,3 +208,47 @@ func TestAttackA31UploadsStay(t *testing.T) {
 		assert.EqualValues(t, 2, fine.Load())
 	})
 }
+
+// A client has left, but handlers that read nothing keep its uploads. Uploads of the clients that
+// stay, which are small and wait as well, do not give way for them.
+func TestAttackA31GoneUploadsPay(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		s := newSite(t, v, spdy.Config{Pools: spdy.Pools{UnreadBytes: unreadPool}})
+		s.stuck = true
+		send := func(client *spdy.Session, size int64) error {
+			body := io.LimitReader(flow{t.Context(), spdy.SPDY3}, size)
+			req, err := http.NewRequestWithContext(t.Context(), "POST", "http://example.com/hang", io.NopCloser(body))
+			if err != nil {
+				return err
+			}
+			req.ContentLength = size
+			res, err := client.RoundTrip(req)
+			if err != nil {
+				return err
+			}
+			return res.Body.Close()
+		}
+		stays, leaves := s.session(), s.session()
+		var uploads sync.WaitGroup
+		for range 40 {
+			uploads.Go(func() { assert.NoError(t, send(stays, wordSize), "an upload that waits") })
+		}
+		bubble.Pass(2 * time.Second)
+		for range 20 {
+			uploads.Go(func() { _ = send(leaves, pageSize) })
+			bubble.Pass(50 * time.Millisecond)
+		}
+		leaves.Close()
+		bubble.Pass(time.Second)
+		pool := s.srv.Stats().Pools.UnreadBytes
+		assert.Greater(t, pool.Used, pool.Limit/4*3, "the uploads are kept")
+		for range 5 {
+			bubble.Pass(2 * time.Second)
+			honest(t, stays)
+		}
+		s.let()
+		uploads.Wait()
+		stays.Close()
+		s.leave(nil)
+	})
+}
