@@ -19,10 +19,13 @@ const bareTime = restTime / 10
 // askAtOnce is the number of sessions that are searched for large streams at once.
 const askAtOnce = 8
 
+// whyGiveUp is the reason of the resets in this file.
+const whyGiveUp = "the sessions of this side together keep too much, and this one holds most"
+
 // relieve resets streams of the largest sessions in pools that are nearly full: resting streams
-// while no request is refused, and large streams, resting or not, when the pool is more than 85
-// percent full. The receiver calls relieve before it charges a pool, without a lock: the sessions
-// are usually other sessions.
+// while no request is refused, and large or unread streams, resting or not, when the pool is more
+// than 85 percent full. The receiver calls relieve before it charges a pool, without a lock: the
+// sessions are usually other sessions.
 func (s *Session) relieve() {
 	if l := s.ledger; l != nil {
 		l.pools.relieve()
@@ -46,6 +49,9 @@ func (p *pools) relieve() {
 		full := used-leaving > of.crowdedAt()
 		over -= leaving
 		most := of.most(askAtOnce)
+		if full && over > 0 && resource(r) == heldUnread {
+			over -= p.giveUnread(most, over)
+		}
 		for _, s := range most {
 			if full && over > 0 {
 				over -= s.giveLarge(resource(r), over)
@@ -57,13 +63,52 @@ func (p *pools) relieve() {
 	}
 }
 
+// giveUnread resets streams of the sessions until over is free: first streams whose readers do not
+// keep up, then the rest of the large streams, in both cases those with the most bytes unread for
+// the longest first. So a user who stops reading does not cost another user a stream that is read.
+// Ended streams count as well, since most unread bytes may be theirs. giveUnread returns the amount
+// freed.
+func (p *pools) giveUnread(sessions []*Session, over int64) (freed int64) {
+	var slow, keepers backlogs
+	for _, s := range sessions {
+		less, more := s.readersOf()
+		slow, keepers = append(slow, less...), append(keepers, more...)
+	}
+	of := &p.of[heldUnread]
+	keepers = slices.DeleteFunc(keepers, func(l backlog) bool { return l.unread <= of.modest })
+	slow = slow.worth(slow.unread() / int64(max(len(slow), 1)))
+	chosen, freed := slow.choose(func(freed int64) bool { return freed >= over })
+	more, rest := keepers.choose(func(rest int64) bool { return freed+rest >= over })
+	for _, st := range append(chosen, more...) {
+		of.reset.Add(1)
+		st.session.resetUnread(st, whyGiveUp)
+	}
+	return freed + rest
+}
+
+// readersOf returns the streams with unread bytes, split into those whose readers do not keep up
+// and those whose readers do.
+func (s *Session) readersOf() (slow, keepers backlogs) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.end.err != nil || now.Sub(s.ledger.bare[heldUnread]) < bareTime {
+		return nil, nil
+	}
+	slow, keepers, _ = s.backlogsLocked(&lineup{over: s.readableLocked, part: keepUpAmong, hurry: true})
+	if len(slow)+len(keepers) == 0 {
+		s.ledger.bare[heldUnread] = now
+	}
+	return slow, keepers
+}
+
 // giveLarge resets large streams, the largest holders of resource r first, until over is free or
 // will be free when the handlers have returned. Large streams are reset even if bytes move:
 // otherwise a peer that sends a byte each second would keep a whole pool. giveLarge returns the
 // amount that the reset streams hold.
 func (s *Session) giveLarge(r resource, over int64) (freed int64) {
-	if r > heldUnread {
-		return 0 // all streams hold the same amount
+	if r != heldHeaders {
+		return 0 // see giveUnread; of the others all streams hold the same amount
 	}
 	l, now := s.ledger, time.Now()
 	least := l.pools.of[r].modest
@@ -103,8 +148,8 @@ func (s *Session) giveWay(r resource, over int64) {
 }
 
 // giveUpUnread frees space for a session whose unread bytes do not fit the pool. If no other
-// session yields space, the session's own streams are reset, the largest holders first, until a
-// part of the session's bytes is free.
+// session yields space, the session's own streams are reset until a part of the session's bytes is
+// free: those whose readers do not keep up, and if they free nothing, the largest holders.
 func (s *Session) giveUpUnread() {
 	s.relieve()
 	s.mu.Lock()
@@ -112,10 +157,12 @@ func (s *Session) giveUpUnread() {
 		s.mu.Unlock()
 		return
 	}
-	over := s.ledger.used[heldUnread] / roomAtOnce
+	over := max(s.ledger.used[heldUnread]/roomAtOnce, 1)
 	chosen := s.holdingsLocked(heldUnread)
 	s.mu.Unlock()
-	s.giveUp(heldUnread, chosen, max(over, 1))
+	if s.ledger.pools.giveUnread([]*Session{s}, over) == 0 {
+		s.giveUp(heldUnread, chosen, over)
+	}
 }
 
 // A holding is the amount of a resource that a stream holds.
@@ -128,12 +175,26 @@ type holding struct {
 // holdersLocked returns the open streams for which so is true and which hold at least the session's
 // average of resource r, the largest holders first.
 func (s *Session) holdersLocked(r resource, so func(holding) bool) []holding {
-	all, sum := s.holdingsLocked(r), int64(0)
+	all := s.holdingsLocked(r)
+	average := s.averageLocked(r, all)
+	return slices.DeleteFunc(all, func(h holding) bool { return h.n < average || !so(h) })
+}
+
+// averageLocked returns the average that the session's streams hold of resource r; all are the
+// holdings of the open streams. Ended streams count if they have unread bytes: a reset of the small
+// open streams beside them would free next to nothing.
+func (s *Session) averageLocked(r resource, all []holding) int64 {
+	sum, streams := int64(0), len(s.streams)
 	for _, h := range all {
 		sum += h.n
 	}
-	average := sum / int64(max(len(s.streams), 1))
-	return slices.DeleteFunc(all, func(h holding) bool { return h.n < average || !so(h) })
+	if r == heldUnread {
+		for _, st := range s.leftover {
+			sum += st.in.buffered()
+		}
+		streams += len(s.leftover)
+	}
+	return sum / int64(max(streams, 1))
 }
 
 // holdingsLocked returns the open streams that hold some of resource r, the largest holders first.
@@ -192,7 +253,6 @@ func (st *Stream) restsLocked() bool {
 // giveUp resets the chosen streams in order until over is free. giveUp returns the amount that the
 // reset streams hold.
 func (s *Session) giveUp(r resource, chosen []holding, over int64) (freed int64) {
-	const why = "the sessions of this side together keep too much, and this one holds most"
 	p := s.ledger.pools
 	for _, h := range chosen {
 		if freed >= over {
@@ -204,10 +264,10 @@ func (s *Session) giveUp(r resource, chosen []holding, over int64) (freed int64)
 		freed += h.n
 		p.of[r].reset.Add(1)
 		if r == heldUnread {
-			s.resetUnread(h.st, why)
+			s.resetUnread(h.st, whyGiveUp)
 			continue
 		}
-		e := streamErrorf(h.st.id, h.mine, "%s", why)
+		e := streamErrorf(h.st.id, h.mine, "%s", whyGiveUp)
 		e.Err = p.full(r)
 		s.spoilStream(h.st, e)
 	}

@@ -23,7 +23,7 @@ type ledger struct {
 	lease   [resources]int64   // amounts leased from the pools
 	holders [resources]*holder // the session's entries in the pools; nil while the lease has always been small
 	looked  time.Time          // when giveWay last searched for resting streams
-	bare    [2]time.Time       // when giveLarge last found no large stream; of heldHeaders and heldUnread
+	bare    [2]time.Time       // when no stream was last found by giveLarge, of heldHeaders, and giveUnread, of heldUnread
 	closed  bool               // the session itself acquires nothing any more
 	frame   int64              // the part of heldBuffers for an incoming frame; the receiver may read it without mu
 	stuck   int64              // the value of frame when giveWay last looked
@@ -195,9 +195,19 @@ func (l *ledger) returnLocked(r resource) {
 }
 
 func (l *ledger) setLeaseLocked(r resource, n int64) {
+	l.leavesLocked(r, n-l.lease[r])
 	l.lease[r] = n
 	if !l.closed {
 		l.holders[r] = l.pools.of[r].hold(l.s, l.holders[r], n)
+	}
+}
+
+// leavesLocked counts n more of a resource as leaving if the session has ended: what its handlers
+// still hold is free when they return, and not by a reset of other streams. Headers are counted by
+// stream.
+func (l *ledger) leavesLocked(r resource, n int64) {
+	if l.closed && r != heldHeaders {
+		l.pools.of[r].leaving.Add(n)
 	}
 }
 
@@ -258,7 +268,11 @@ func (l *ledger) outgrows(id uint32, cost int64) *StreamError {
 // handler keeps the headers of its request, a client keeps the headers of a push until a request
 // claims the push, and a raw session keeps the headers of a stream until the stream is accepted.
 func (st *Stream) returnHeadersLocked() {
-	if st.headerCharge == 0 || !st.ended || st.neededLocked() {
+	switch {
+	case st.headerCharge == 0 || !st.ended:
+		return
+	case st.neededLocked():
+		st.leavesHeadersLocked()
 		return
 	}
 	if st.leaving {
@@ -267,6 +281,15 @@ func (st *Stream) returnHeadersLocked() {
 	}
 	st.session.ledger.giveLocked(heldHeaders, int64(st.headerCharge))
 	st.headerCharge = 0
+}
+
+// leavesHeadersLocked counts the headers of an ended stream as leaving while the handler still
+// runs: a reset of other streams would not free them.
+func (st *Stream) leavesHeadersLocked() {
+	if l := st.session.ledger; l != nil && !st.leaving && st.session.handlers != nil {
+		st.leaving = true
+		l.pools.of[heldHeaders].leaving.Add(int64(st.headerCharge))
+	}
 }
 
 // neededLocked reports whether the library keeps the headers of an ended stream.
@@ -348,6 +371,7 @@ func (l *ledger) chargeUnreadLocked() (fits bool) {
 			if fits {
 				l.setLeaseLocked(heldUnread, l.lease[heldUnread]+more)
 			}
+			l.pools.watchReads()
 		}
 		l.returnLocked(heldUnread)
 		if l.lease[heldUnread] == 0 {
@@ -365,6 +389,11 @@ func (l *ledger) chargeUnreadLocked() (fits bool) {
 	}
 }
 
+// boundsUnread reports whether the pool of unread bytes has a limit.
+func (l *ledger) boundsUnread() bool {
+	return l != nil && l.pools.of[heldUnread].limit < math.MaxInt64
+}
+
 // isLow reports whether the lease of unread bytes should shrink when the given credit is owed.
 func (l *ledger) isLow(owed int64) bool { return l != nil && owed >= l.low.Load() }
 
@@ -378,6 +407,7 @@ func (l *ledger) closeLocked() {
 	l.closed = true
 	for r := range l.holders {
 		l.pools.of[r].forget(l.holders[r])
+		l.leavesLocked(resource(r), l.lease[r])
 	}
 	l.giveLocked(heldBuffers, sessionTakes+l.history+l.replies)
 	l.history, l.replies = 0, 0

@@ -28,7 +28,7 @@ type northbound struct {
 	passed     bool      // bytes have been consumed since the last call of rests
 	moved      bool      // bytes have been consumed since the last call of moves
 	marks      *marks    // where DATA frames end; nil if boundaries are not recorded
-	pace       *readPace // nil unless streams are shed
+	pace       *readPace // nil unless streams are shed, or reads timed
 }
 
 func (b *northbound) init(window int64) { b.flow = newInflow(window) }

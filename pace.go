@@ -36,6 +36,49 @@ func (s *Session) newReadPace() *readPace {
 	return &readPace{born: now, moved: now, step: s.flow.limit / 4}
 }
 
+// watchReads makes the sessions time the reads of their streams while the pool of unread bytes is
+// more than a quarter full, because giveUnread compares readers by these times. Otherwise the times
+// would only cost memory.
+func (p *pools) watchReads() {
+	of := &p.of[heldUnread]
+	used, since := of.used.Load(), p.watched.Load()
+	switch {
+	case since == 0 && used > of.limit/4:
+		p.watched.CompareAndSwap(0, int64(max(time.Since(epoch), 1)))
+	case since != 0 && used < of.limit/8:
+		p.watched.CompareAndSwap(since, 0)
+	}
+}
+
+// watchedSince returns the time at which the session began to time the reads of its streams, or now
+// if it does not time them.
+func (l *ledger) watchedSince(now time.Duration) time.Duration {
+	if l == nil {
+		return now
+	}
+	if since := l.pools.watched.Load(); since != 0 {
+		return time.Duration(since)
+	}
+	return now
+}
+
+// watch begins to time the reads of a stream on which bytes move, if the session times reads.
+func (st *Stream) watch() {
+	if l := st.session.ledger; l != nil && l.pools.watched.Load() != 0 {
+		st.in.watch()
+	}
+}
+
+// watch makes the pace of a stream whose reads have not been timed so far.
+func (b *northbound) watch() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pace == nil {
+		now := time.Since(epoch)
+		b.pace = &readPace{born: now, moved: now, arrived: now, read: b.total - b.heldLocked(), due: b.total}
+	}
+}
+
 // noteLocked records n received bytes; unread is the new number of unread bytes.
 func (p *readPace) noteLocked(unread, n int64) {
 	if p == nil {
@@ -86,13 +129,18 @@ const freshBytes = 10 * time.Millisecond
 // read as fast as it arrives has little weight, however often bytes are unread.
 func (b backlog) weight() float64 { return float64(b.unread) * (b.waited + freshBytes).Seconds() }
 
-// backlog returns the unread bytes charged to the windows.
+// backlog returns the unread bytes charged to the windows. On a stream without a pace, no byte has
+// moved since the session began to time reads.
 func (b *northbound) backlog(st *Stream, now time.Duration) (l backlog) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l = backlog{st: st, unread: b.chargedLocked()}
-	if l.unread > 0 && b.pace != nil {
+	switch {
+	case l.unread == 0:
+	case b.pace != nil:
 		l.waited = now - b.pace.arrived
+	default:
+		l.waited = now - st.session.ledger.watchedSince(now)
 	}
 	return l
 }

@@ -24,14 +24,21 @@ import (
 //
 // A session may carry the requests of many users, so within a session each stream is charged for
 // its own memory. A stream whose headers take less than a quarter of the average of the session's
-// streams does not pay for the large streams beside it: the pool treats the stream like a stream of
-// another session. Streams that hold no less than the average of their session are reset, largest
-// first, until three quarters of the pool are used. Candidates are streams of the largest session
-// on which no byte has moved in either direction for a second; and, in the pools of HeaderBytes and
-// UnreadBytes when they are more than 85 percent full, each stream of the largest sessions that
-// itself holds more than 64 KiB (less where a pool has less than 16 MiB), whether bytes move on the
-// stream or not. The headers of one stream may use an eighth of HeaderBytes: a request that needs
-// more is answered with status 431, and an answer, a push or late headers cost their stream a
+// streams is not refused because of the others: the pool treats the stream like a stream of another
+// session. Streams that hold no less than the average of their session are reset, largest first,
+// until three quarters of the pool are used. Candidates are streams of the largest session on which
+// no byte has moved in either direction for a second; and, in the pool of HeaderBytes when it is
+// more than 85 percent full, each stream of the largest sessions that itself holds more than 64 KiB
+// (less where the pool has less than 16 MiB), whether bytes move on the stream or not. When the pool
+// of UnreadBytes is more than 85 percent full, streams of the largest sessions are reset whose
+// readers read less than a quarter of what arrives, or nothing for a second; ended streams count as
+// well. The streams with the most bytes unread for the longest come first. Streams whose readers
+// keep up are reset only if that does not free enough, in the same order and with the same 64 KiB.
+// What handlers of ended sessions still hold, and the headers that handlers of ended streams hold,
+// cause no resets, only refusals.
+//
+// The headers of one stream may use an eighth of HeaderBytes: a request that needs more is answered
+// with status 431, and an answer, a push or late headers cost their stream a
 // RST_STREAM(FRAME_TOO_LARGE), and the caller receives a *PoolError.
 //
 // Each Server and each Transport has separate pools, even with a shared Config. The sessions of an
@@ -125,6 +132,10 @@ const (
 type pools struct {
 	of    [resources]pool // the array is immutable, the pools in it are not
 	short atomic.Bool     // a pool may be nearly full, see Session.relieve
+
+	// watched is the time, since epoch, at which the sessions began to time reads, 0 if they do not
+	// time them: see watchReads.
+	watched atomic.Int64
 }
 
 // A pool is the amount of a resource that all sessions together may hold.
@@ -135,7 +146,7 @@ type pool struct {
 	spare  int64 // reserved for new sessions; immutable
 
 	used    atomic.Int64
-	leaving atomic.Int64  // the part of used for headers of streams that were reset to make room, see Stream.leaving
+	leaving atomic.Int64  // the part of used that is free when handlers of ended streams and sessions return
 	refused atomic.Uint64 // times an asker was refused
 	reset   atomic.Uint64 // streams reset to make room
 

@@ -207,6 +207,7 @@ func (s *Session) receiveData(h frameHeader) error {
 		return s.idleEmpty()
 	case wanted:
 		st.in.mark(h.length)
+		st.watch()
 		if err := s.deliver(st, h.length); err != nil {
 			return err
 		}

@@ -323,10 +323,10 @@ func (s *Session) resetUnread(st *Stream, reason string) {
 	s.ring()
 }
 
-// leaveUnreadLocked remembers an ended stream whose unread bytes count towards a limit, until they
-// have been read.
+// leaveUnreadLocked remembers an ended stream whose unread bytes count towards a limit, or towards a
+// pool with a limit, until they have been read.
 func (s *Session) leaveUnreadLocked(st *Stream) {
-	if s.flow.limit == 0 && s.shed == nil || s.unaware != nil && !s.conf.ResetOverBudget {
+	if s.flow.limit == 0 && s.shed == nil && !s.ledger.boundsUnread() || s.unaware != nil && !s.conf.ResetOverBudget {
 		return
 	}
 	st.settles.Store(true) // before the check: a reader that reads in between settles again
@@ -335,6 +335,9 @@ func (s *Session) leaveUnreadLocked(st *Stream) {
 		st.left = int32(len(s.leftover))
 	}
 }
+
+// leftoverKept is the capacity of Session.leftover, in streams, that is kept for the next stream.
+const leftoverKept = 8
 
 // forgetReadLocked forgets a stream recorded by leaveUnreadLocked that has no more unread bytes.
 // The session then keeps the memory of header blocks no longer than the application does.
@@ -346,7 +349,7 @@ func (s *Session) forgetReadLocked(st *Stream) {
 	moved := s.leftover[last]
 	s.leftover[st.left-1], moved.left = moved, st.left
 	s.leftover[last], st.left = nil, 0
-	if s.leftover = s.leftover[:last]; last == 0 {
+	if s.leftover = s.leftover[:last]; last == 0 && cap(s.leftover) > leftoverKept {
 		s.leftover = nil
 	}
 }

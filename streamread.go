@@ -51,6 +51,7 @@ func (st *Stream) awaitIn(bell chan struct{}, look func() (bell chan struct{})) 
 
 // credit returns the credit for bytes read by the application to both windows.
 func (st *Stream) credit(n, grant int64) {
+	st.watch()
 	st.session.creditStream(st, grant)
 	st.settle()
 	st.session.credit(n)

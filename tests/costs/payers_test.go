@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/amahi/spdy"
@@ -291,5 +293,95 @@ func TestAttackA31RestingGivesWay(t *testing.T) {
 		require.NotContains(t, greedy.resets, refused+2, "which holds little")
 		require.Empty(t, other.resets)
 		s.leave([]*testconn.Conn{greedy.conn, other.conn})
+	})
+}
+
+// One user cancels requests with large headers, whose handlers take no notice and keep the headers.
+// The pool is nearly full of them, but requests of others that wait, and hold next to nothing, are
+// not reset for them: that would not free the pool.
+func TestAttackA31CancelledRequestsPay(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		s := newSite(t, v, spdy.Config{Pools: small})
+		s.stuck = true
+		shared := s.session()
+		var polls sync.WaitGroup
+		var served atomic.Int32
+		for range 10 {
+			polls.Go(func() {
+				res, err := shared.RoundTrip(httptest.NewRequest("GET", "http://example.com/poll", nil))
+				if err != nil {
+					t.Errorf("a request that waits is cut: %v", err)
+					return
+				}
+				served.Add(1)
+				res.Body.Close()
+			})
+		}
+		bubble.Pass(2 * time.Second)
+		var spree sync.WaitGroup
+		for range 20 {
+			ctx, cancel := context.WithCancel(t.Context())
+			spree.Go(func() { holds(ctx, shared, 31000) })
+			bubble.Pass(100 * time.Millisecond)
+			cancel()
+		}
+		spree.Wait()
+		pool := s.srv.Stats().Pools.HeaderBytes
+		assert.Greater(t, pool.Used, pool.Limit/4*3, "the headers are kept")
+		assert.Positive(t, pool.Refused)
+		for range 5 {
+			bubble.Pass(2 * time.Second)
+			honest(t, shared)
+		}
+		s.let()
+		polls.Wait()
+		assert.EqualValues(t, 10, served.Load())
+		shared.Close()
+		s.leave(nil)
+	})
+}
+
+// A client has left, but handlers of its requests take no notice and keep the headers. The clients
+// that stay do not give way for them, although each of them now holds most of those that stay.
+func TestAttackA31GoneClientsPay(t *testing.T) {
+	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
+		s := newSite(t, v, spdy.Config{Pools: small})
+		s.stuck = true
+		stays, leaves := s.session(), s.session()
+		var polls, spree sync.WaitGroup
+		var served atomic.Int32
+		for range 40 {
+			polls.Go(func() {
+				req := httptest.NewRequest("GET", "http://example.com/poll", nil)
+				for i := range 20 {
+					req.Header.Set(fmt.Sprint("X-Ordinary-", i), "an ordinary value, of some length, as that of a cookie")
+				}
+				res, err := stays.RoundTrip(req)
+				if err != nil {
+					t.Errorf("a request that waits is cut: %v", err)
+					return
+				}
+				served.Add(1)
+				res.Body.Close()
+			})
+		}
+		bubble.Pass(2 * time.Second)
+		for range 20 {
+			spree.Go(func() { holds(t.Context(), leaves, 31000) })
+			bubble.Pass(100 * time.Millisecond)
+		}
+		leaves.Close()
+		spree.Wait()
+		pool := s.srv.Stats().Pools.HeaderBytes
+		assert.Greater(t, pool.Used, pool.Limit/4*3, "the headers are kept")
+		for range 5 {
+			bubble.Pass(2 * time.Second)
+			honest(t, stays)
+		}
+		s.let()
+		polls.Wait()
+		assert.EqualValues(t, 40, served.Load())
+		stays.Close()
+		s.leave(nil)
 	})
 }
