@@ -136,7 +136,7 @@ type connQueue struct {
 
 	mu      sync.Mutex
 	conns   []net.Conn
-	pending int  // accepted connections whose protocol is not known yet
+	pending int        // accepted connections whose protocol is not known yet
 	left    []net.Conn // closed by Close, which may not call the user's ConnState: net/http holds a lock
 	over    bool       // the listener has ended: no more connections will be pending
 	closed  bool
