@@ -214,7 +214,7 @@ func (t *requestTarget) validPath() bool {
 	case t.path[0] == '/':
 		return true
 	case t.path == "*":
-		return t.method == "OPTIONS" && !t.hasQuery
+		return t.method != "CONNECT" && !t.hasQuery
 	case t.method == "CONNECT":
 		return httpguts.ValidHostHeader(t.path)
 	}
