@@ -40,6 +40,7 @@ var suites = []struct {
 	{"server", serverScenarios},
 	{"transport", transportScenarios},
 	{"names", nameScenarios},
+	{"serving", servingScenarios},
 }
 
 // expected is what a scenario comes to over a protocol.

@@ -56,7 +56,12 @@ var Tables = []Table{
 	{"spdy", [][2]string{{"difference", "name"}, {"behaviour", "spdy"}, {"reason", "why"}, {"test", "test"}}},
 	{"http1", [][2]string{{"difference", "name"}, {"HTTP/1.1 alone", "http"}, {"test", "test"}}},
 	{"http2", [][2]string{{"difference", "name"}, {"HTTP/2 alone", "http"}, {"test", "test"}}},
+	{"serving", behaviours},
+	{"request at the handler", behaviours},
 }
+
+// behaviours are the columns of the tables by the code of net/http.
+var behaviours = [][2]string{{"in net/http", "name"}, {"ours", "spdy"}, {"reason", "why"}, {"test", "test"}}
 
 var (
 	//go:embed rows.txt
