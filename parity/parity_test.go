@@ -41,6 +41,7 @@ var suites = []struct {
 	{"transport", transportScenarios},
 	{"names", nameScenarios},
 	{"serving", servingScenarios},
+	{"replying", replyingScenarios},
 }
 
 // expected is what a scenario comes to over a protocol.

@@ -58,6 +58,7 @@ var Tables = []Table{
 	{"http2", [][2]string{{"difference", "name"}, {"HTTP/2 alone", "http"}, {"test", "test"}}},
 	{"serving", behaviours},
 	{"request at the handler", behaviours},
+	{"response of the handler", behaviours},
 }
 
 // behaviours are the columns of the tables by the code of net/http.
