@@ -42,6 +42,7 @@ var suites = []struct {
 	{"names", nameScenarios},
 	{"serving", servingScenarios},
 	{"replying", replyingScenarios},
+	{"sending", sendingScenarios},
 }
 
 // expected is what a scenario comes to over a protocol.

@@ -59,6 +59,9 @@ var Tables = []Table{
 	{"serving", behaviours},
 	{"request at the handler", behaviours},
 	{"response of the handler", behaviours},
+	{"sending", behaviours},
+	{"response at the client", behaviours},
+	{"httptest", behaviours},
 }
 
 // behaviours are the columns of the tables by the code of net/http.
