@@ -43,6 +43,7 @@ var suites = []struct {
 	{"serving", servingScenarios},
 	{"replying", replyingScenarios},
 	{"sending", sendingScenarios},
+	{"line", lineScenarios},
 }
 
 // expected is what a scenario comes to over a protocol.
