@@ -70,7 +70,7 @@ func TestRowsNameTests(t *testing.T) {
 		require.NotEmpty(t, r.SPDY+r.HTTP, name)
 		require.NotEmpty(t, r.Tests, "%s names no test", name)
 		for _, test := range r.Tests {
-			if test.Dir == "parity" {
+			if test.IsScenario() {
 				require.NotNil(t, scenarioNamed(test.Name), "%s: there is no scenario %s", name, test.Name)
 				continue
 			}
@@ -90,7 +90,7 @@ func TestDifferencesNameTheirScenarios(t *testing.T) {
 			continue
 		}
 		for _, test := range r.Tests {
-			require.Equal(t, "parity", test.Dir, r.Name)
+			require.True(t, test.IsScenario(), r.Name)
 			s := scenarioNamed(test.Name)
 			require.NotNil(t, s, test.Name)
 			require.True(t, slices.ContainsFunc(s.except, func(e exception) bool { return e.why == r.Name }), "%s: %s", r.Name, test.Name)
@@ -107,7 +107,7 @@ func TestRowsAreTrue(t *testing.T) {
 	}
 	for _, r := range rows(t) {
 		for _, test := range r.Tests {
-			if r.SPDY != "equal" || test.Dir != "parity" {
+			if r.SPDY != "equal" || !test.IsScenario() {
 				continue
 			}
 			s := scenarioNamed(test.Name)

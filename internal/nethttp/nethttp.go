@@ -28,12 +28,12 @@ type Test struct {
 	Name string // a function, or in parity a suite and a scenario
 }
 
+// IsScenario reports whether the test is a scenario of the suite in parity.
+func (t Test) IsScenario() bool { return t.Dir == "parity" && strings.Contains(t.Name, "/") }
+
 // String is the test as on the page.
 func (t Test) String() string {
-	switch t.Dir {
-	case "":
-		return t.Name
-	case "parity":
+	if t.Dir == "" || t.IsScenario() {
 		return t.Name
 	}
 	return t.Dir + "." + t.Name
