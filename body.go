@@ -2,9 +2,11 @@ package spdy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync/atomic"
 )
 
@@ -67,16 +69,18 @@ type requestBody struct {
 	check  lengthCheck
 	closed atomic.Bool
 	wrong  atomic.Bool // the body's length differs from the Content-Length
+	late   atomic.Bool // a read failed at the deadline: later reads fail too, as in net/http
 }
 
 // Read reads the bytes that the client sends. After the last byte it sets the request's Trailer and
 // returns io.EOF.
 func (b *requestBody) Read(p []byte) (int, error) {
-	if b.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
+	if err := b.refuses(); err != nil {
+		return 0, err
 	}
 	k, rerr := b.st.readBody(p)
 	rerr = b.st.bodyError(rerr)
+	b.noteLate(rerr)
 	n, err := b.check.take(&b.st.in, k, rerr)
 	switch {
 	case err == io.EOF:
@@ -90,8 +94,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // WriteTo forwards the client's bytes to w as they arrive, without an intermediate buffer; io.Copy
 // uses it. Otherwise WriteTo equals calling Read until the end.
 func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
-	if b.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
+	if err := b.refuses(); err != nil {
+		return 0, err
 	}
 	to := checkedWriter{w: w, check: &b.check}
 	n, fromWriter, err := b.st.northbound(&to, nil)
@@ -102,6 +106,7 @@ func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
 		}
 		return n, err
 	case err != nil:
+		b.noteLate(err)
 		return n, b.st.bodyError(err)
 	}
 	if _, err = b.check.take(&b.st.in, 0, io.EOF); err != io.EOF {
@@ -110,6 +115,25 @@ func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
 	}
 	setTrailer(&b.req.Trailer, b.st)
 	return n, nil
+}
+
+// refuses returns the error of every further read, or nil.
+func (b *requestBody) refuses() error {
+	switch {
+	case b.closed.Load():
+		return http.ErrBodyReadAfterClose
+	case b.late.Load():
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// noteLate records that a read has failed at the deadline. A handler that has missed a part of the
+// body cannot continue behind it by moving the deadline.
+func (b *requestBody) noteLate(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		b.late.Store(true)
+	}
 }
 
 // Close discards the rest of the body.

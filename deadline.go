@@ -157,7 +157,8 @@ func (d *deadline) err() error {
 }
 
 // SetReadDeadline makes reads of the peer's bytes fail with os.ErrDeadlineExceeded from t on. The
-// zero time means never. Other streams and the session are not affected.
+// zero time means never. A read of a request's body that has failed at the deadline fails for good, as
+// in net/http. Other streams and the session are not affected.
 func (st *Stream) SetReadDeadline(t time.Time) error {
 	if err := st.unmade(); err != nil {
 		return err

@@ -86,7 +86,7 @@ func (st *Stream) WriteHeader(status int) {
 		return
 	}
 	if status < 100 || status > 999 {
-		panic("spdy: invalid WriteHeader code " + strconv.Itoa(status))
+		panic("invalid WriteHeader code " + strconv.Itoa(status)) // the text of net/http
 	}
 	switches := status == http.StatusSwitchingProtocols && x.tunnel && x.req.Method != http.MethodConnect
 	if status < 200 && !switches {
@@ -98,7 +98,7 @@ func (st *Stream) WriteHeader(status int) {
 // freeze fixes the status and the headers of the response.
 func (x *exchange) freeze(status int, header http.Header) {
 	x.status, x.sent, x.length = int32(status), header, -1
-	if values := header["Content-Length"]; len(values) > 0 {
+	if values := header["Content-Length"]; header.Get("Content-Length") != "" {
 		if n, ok := responseLength(values); ok && n >= 0 {
 			x.length = n
 		} else {
@@ -433,10 +433,12 @@ func (st *Stream) cutShort() {
 
 // countable reports whether the response of a handler that has returned receives a Content-Length.
 // A response to HEAD receives a Content-Length if a response to GET would. A handler that has
-// written nothing to a HEAD may have omitted the body on purpose: then no Content-Length is set.
+// written nothing to a HEAD may have omitted the body on purpose: then no Content-Length is set. As
+// in net/http, a handler prevents the Content-Length by setting the header to nil or "".
 func (x *exchange) countable(trailers bool) bool {
+	_, set := x.sent["Content-Length"]
 	switch {
-	case x.begun, x.length >= 0, !bodyAllowed(int(x.status)), trailers, x.sent.Get("Trailer") != "":
+	case x.begun, set, !bodyAllowed(int(x.status)), trailers, x.sent.Get("Trailer") != "":
 		return false
 	case x.isHead():
 		return 0 < x.written && x.written <= answerBuffer

@@ -99,11 +99,11 @@ func reachOf(name string) headerReach {
 }
 
 // A messageError is the reason why a request or a response of this side cannot be sent. No part of
-// the message has been sent.
+// the message has been sent. The text is the text of net/http where net/http has one for the reason.
 type messageError struct{ text string }
 
 // Error describes the error and never shows a header's value.
-func (e *messageError) Error() string { return "spdy: " + e.text }
+func (e *messageError) Error() string { return e.text }
 
 // headerGroups iterates over an http.Header in a fixed order and groups the keys that differ only
 // in case: in a block these keys are the same name, which may occur only once (SPEC H6). Because of

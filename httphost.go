@@ -17,11 +17,11 @@ import (
 func outgoingHost(req *http.Request, o *requestOptions) (string, error) {
 	host := cmpOr(req.Host, req.URL.Host, o.host)
 	if host == "" {
-		return "", &messageError{"no Host in request URL"}
+		return "", &messageError{"http: no Host in request URL"}
 	}
 	ascii, err := asciiHostPort(withoutZone(host))
 	if err != nil || !httpguts.ValidHostHeader(ascii) {
-		return "", &messageError{fmt.Sprintf("invalid host %q", host)}
+		return "", &messageError{fmt.Sprintf("spdy: invalid host %q", host)}
 	}
 	return ascii, nil
 }

@@ -107,7 +107,7 @@ func (t *requestTarget) addRequest(w *nameValueWriter, v Version, req *http.Requ
 func requestLength(req *http.Request) (int64, error) {
 	switch {
 	case req.Body == nil && req.ContentLength != 0:
-		return 0, &messageError{fmt.Sprintf("Request.ContentLength=%d with nil Body", req.ContentLength)}
+		return 0, &messageError{fmt.Sprintf("http: Request.ContentLength=%d with nil Body", req.ContentLength)}
 	case req.Body == nil || req.Body == http.NoBody:
 		return 0, nil
 	case req.ContentLength <= 0 || len(req.TransferEncoding) > 0 && req.TransferEncoding[0] == "chunked":
@@ -136,25 +136,25 @@ type requestTarget struct {
 
 func outgoingTarget(v Version, req *http.Request, o *requestOptions) (t requestTarget, err error) {
 	if req.URL == nil {
-		return t, &messageError{"nil Request.URL"}
+		return t, &messageError{"http: nil Request.URL"}
 	}
 	t.method = req.Method
 	if t.method == "" {
 		t.method = "GET"
 	}
 	if !httpguts.ValidHeaderFieldName(t.method) { // methods and header names are both tokens
-		return t, &messageError{fmt.Sprintf("invalid method %q", t.method)}
+		return t, &messageError{fmt.Sprintf("net/http: invalid method %q", t.method)}
 	}
 	if t.host, err = outgoingHost(req, o); err != nil {
 		return t, err
 	}
 	t.scheme = strings.ToLower(cmpOr(req.URL.Scheme, o.scheme, "http"))
 	if !validScheme(t.scheme) {
-		return t, &messageError{fmt.Sprintf("invalid scheme %q", t.scheme)}
+		return t, &messageError{fmt.Sprintf("spdy: invalid scheme %q", t.scheme)}
 	}
 	t.outgoingPath(req)
 	if !t.validPath() {
-		return t, &messageError{"invalid path or query in Request.URL"}
+		return t, &messageError{"spdy: invalid path or query in Request.URL"}
 	}
 	if t.method == "CONNECT" {
 		t.scheme = "" // SPEC §2.4
@@ -214,7 +214,7 @@ func (t *requestTarget) validPath() bool {
 	case t.path[0] == '/':
 		return true
 	case t.path == "*":
-		return t.method == "OPTIONS" && !t.hasQuery
+		return t.method != "CONNECT" && !t.hasQuery
 	case t.method == "CONNECT":
 		return httpguts.ValidHostHeader(t.path)
 	}
@@ -276,10 +276,10 @@ func addRequestHeader(w *nameValueWriter, v Version, req *http.Request, method s
 			break
 		}
 		if !httpguts.ValidHeaderFieldName(key) {
-			return &messageError{fmt.Sprintf("invalid header name %q", key)}
+			return &messageError{fmt.Sprintf("net/http: invalid header field name %q", key)}
 		}
 		if !validValues(values) {
-			return &messageError{fmt.Sprintf("invalid value of header %q", key)}
+			return &messageError{fmt.Sprintf("net/http: invalid header field value for %q", key)}
 		}
 		name := lowerName(key)
 		sawAgent = sawAgent || name == "user-agent"
@@ -338,11 +338,14 @@ func addTrailerNames(w *nameValueWriter, trailer http.Header) error {
 	}
 	names := make([]string, 0, len(trailer))
 	for key, values := range trailer {
-		if !httpguts.ValidHeaderFieldName(key) || !validTrailer(key) {
+		if !httpguts.ValidHeaderFieldName(key) {
+			return &messageError{fmt.Sprintf("net/http: invalid trailer field name %q", key)}
+		}
+		if !validTrailer(key) {
 			return &messageError{fmt.Sprintf("invalid Trailer key %q", key)}
 		}
 		if !validValues(values) {
-			return &messageError{fmt.Sprintf("invalid value of trailer %q", key)}
+			return &messageError{fmt.Sprintf("net/http: invalid trailer field value for %q", key)}
 		}
 		names = append(names, http.CanonicalHeaderKey(key))
 	}

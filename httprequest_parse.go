@@ -28,8 +28,8 @@ func badRequest(reason string) *requestError {
 // announced none: the caller knows whether a body follows. Errors are of type *requestError.
 //
 // The parser is stricter than net/http wherever a server behind a proxy could read one request as
-// two. A Content-Length must occur once, "*" needs OPTIONS, an absolute target must be http or
-// https, and the target of CONNECT must be an authority.
+// two. A Content-Length must occur once, an absolute target must be http or https, and the target of
+// CONNECT must be an authority.
 func parseRequestBlock(ctx context.Context, v Version, h HeaderBlock) (*http.Request, error) {
 	return parseRequest(ctx, v, h, requestPseudos)
 }
@@ -126,9 +126,9 @@ func parseTarget(req *http.Request) error {
 	}
 	switch {
 	case target[0] == '/':
-	case target == "*":
-		if req.Method != "OPTIONS" {
-			return badRequest("path * with another method than OPTIONS")
+	case target == "*": // of any other method, as in net/http: the handler may refuse the request
+		if req.Method == "CONNECT" {
+			return badRequest("path * with CONNECT")
 		}
 	case req.Method == "CONNECT":
 		return parseAuthority(req)

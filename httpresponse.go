@@ -17,7 +17,7 @@ import (
 // single SYN_REPLY (SPEC M11).
 func appendResponseBlock(dst []byte, v Version, status int, h http.Header) ([]byte, error) {
 	if status < 200 || status > 999 {
-		return dst, &messageError{fmt.Sprintf("status %d cannot be sent", status)}
+		return dst, &messageError{fmt.Sprintf("spdy: status %d cannot be sent", status)}
 	}
 	w := beginNameValue(dst, v)
 	addResponse(&w, v, status, h)

@@ -67,7 +67,7 @@ type junction struct {
 // directions until both have ended. If either side is cut off, so is the other.
 func joinTunnel(w http.ResponseWriter, r *http.Request, res *http.Response, back *tunnel) error {
 	if protocol := res.Header.Get("Upgrade"); protocol != "" && !offersAll(upgradeIn(r), protocol) {
-		err := &messageError{"the answer switches to a protocol that the client has not offered"}
+		err := &messageError{"spdy: the answer switches to a protocol that the client has not offered"}
 		back.cut(err)
 		refuseProxied(w, err)
 		return err

@@ -78,10 +78,13 @@ func (u *upload) answered() {
 
 // errAnswerTimeout is the error of a request without a response within
 // Transport.ResponseHeaderTimeout.
-var errAnswerTimeout error = answerTimeoutError{timeoutError("no response headers in time")}
+var errAnswerTimeout error = answerTimeoutError{timeoutError("awaiting response headers")}
 
 // An answerTimeoutError matches context.DeadlineExceeded, like the timeout error of http.Transport.
 type answerTimeoutError struct{ timeoutError }
+
+// Error has the words that programs look for in the text of net/http.
+func (e answerTimeoutError) Error() string { return "spdy: timeout " + string(e.timeoutError) }
 
 func (answerTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 

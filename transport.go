@@ -412,7 +412,7 @@ func (t *Transport) originOf(req *http.Request) (key originKey, err error) {
 		return t.owner.home, nil
 	}
 	if req.URL == nil {
-		return key, &messageError{"nil Request.URL"}
+		return key, &messageError{"http: nil Request.URL"}
 	}
 	port := ""
 	switch key.scheme = strings.ToLower(req.URL.Scheme); key.scheme {
@@ -424,10 +424,10 @@ func (t *Transport) originOf(req *http.Request) (key originKey, err error) {
 		return key, &messageError{fmt.Sprintf("unsupported protocol scheme %q", req.URL.Scheme)}
 	}
 	if req.URL.Host == "" {
-		return key, &messageError{"no Host in request URL"}
+		return key, &messageError{"http: no Host in request URL"}
 	}
 	if key.addr, err = urlAddr(req.URL, port); err != nil {
-		return key, &messageError{fmt.Sprintf("invalid host %q", req.URL.Host)}
+		return key, &messageError{fmt.Sprintf("spdy: invalid host %q", req.URL.Host)}
 	}
 	key.addr = lowerAddr(key.addr)
 	if t.Proxy == nil || t.host != nil {

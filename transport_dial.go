@@ -90,7 +90,7 @@ func (t *Transport) dialWithin(ctx context.Context, dial dialFunc, network, addr
 // checkDialled rejects hooks that return neither a connection nor an error.
 func checkDialled(conn net.Conn, err error) (net.Conn, error) {
 	if conn == nil && err == nil {
-		return nil, &messageError{"a dial hook returned neither a connection nor an error"}
+		return nil, &messageError{"spdy: a dial hook returned neither a connection nor an error"}
 	}
 	return conn, err
 }

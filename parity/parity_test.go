@@ -1,8 +1,6 @@
 package parity
 
 import (
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +39,11 @@ var suites = []struct {
 	{"gzip", gzipScenarios},
 	{"server", serverScenarios},
 	{"transport", transportScenarios},
+	{"names", nameScenarios},
+	{"serving", servingScenarios},
+	{"replying", replyingScenarios},
+	{"sending", sendingScenarios},
+	{"line", lineScenarios},
 }
 
 // expected is what a scenario comes to over a protocol.
@@ -76,28 +79,15 @@ func TestParity(t *testing.T) {
 	}
 }
 
-// The sections of docs/net-http.md that list differences, by the beginning of the line
-// above the table.
-var sections = map[string]string{
-	"spdy":  "What SPDY does otherwise",
-	"http1": "Where net/http's own two differ",
-	"http2": "And as HTTP/1.1",
-}
-
-// documented returns the differences that the page names in one of its sections.
-func documented(t *testing.T, section string) []string {
-	page, err := os.ReadFile("../docs/net-http.md")
-	require.NoError(t, err)
-	_, text, ok := strings.Cut(string(page), "\n"+section)
-	require.True(t, ok, section)
-	_, text, ok = strings.Cut(text, "\n| difference |")
-	require.True(t, ok, section)
-	text, _, _ = strings.Cut(text, "\n\n")
+// documented returns the differences in a table of docs/net-http.md: "spdy", "http1" or "http2".
+func documented(t *testing.T, table string) []string {
 	var names []string
-	for _, row := range regexp.MustCompile(`(?m)^\| ([^|-][^|]*) \|`).FindAllStringSubmatch(text, -1) {
-		names = append(names, row[1])
+	for _, r := range rows(t) {
+		if r.Table == table {
+			names = append(names, r.Name)
+		}
 	}
-	require.NotEmpty(t, names, section)
+	require.NotEmpty(t, names, table)
 	return names
 }
 
@@ -107,8 +97,8 @@ func documented(t *testing.T, section string) []string {
 func TestDifferences(t *testing.T) {
 	left := make(map[string]bool)
 	listed := make(map[string][]string)
-	for section, text := range sections {
-		listed[section] = documented(t, text)
+	for _, section := range []string{"spdy", "http1", "http2"} {
+		listed[section] = documented(t, section)
 		for _, name := range listed[section] {
 			require.False(t, left[name], "%s is listed twice", name)
 			left[name] = true
