@@ -86,7 +86,7 @@ func (st *Stream) WriteHeader(status int) {
 		return
 	}
 	if status < 100 || status > 999 {
-		panic("spdy: invalid WriteHeader code " + strconv.Itoa(status))
+		panic("invalid WriteHeader code " + strconv.Itoa(status)) // the text of net/http
 	}
 	switches := status == http.StatusSwitchingProtocols && x.tunnel && x.req.Method != http.MethodConnect
 	if status < 200 && !switches {
@@ -285,6 +285,7 @@ func (st *Stream) begin(body []byte, fin bool) error {
 	if x.push != nil {
 		return st.beginPush(header, fin)
 	}
+	closes := st.closesConnection(header)
 	block := getBlock()
 	b, err := x.appendBlock((*block)[:0], st.session.version, header)
 	if err := st.session.keepBlock(partAnswer, block, b, err); err != nil {
@@ -295,6 +296,9 @@ func (st *Stream) begin(body []byte, fin bool) error {
 	if err := st.sendHeaders(FrameSynReply, block, fin || x.isHead()); err != nil {
 		x.err = err
 		return err
+	}
+	if closes {
+		st.session.goAway()
 	}
 	return nil
 }
@@ -389,7 +393,7 @@ func (st *Stream) finish() {
 		return
 	}
 	trailer := x.trailer()
-	countable := x.countable(len(trailer) > 0)
+	countable := x.countable()
 	if x.isHead() { // trailers need a body
 		trailer = nil
 	}
@@ -433,10 +437,19 @@ func (st *Stream) cutShort() {
 
 // countable reports whether the response of a handler that has returned receives a Content-Length.
 // A response to HEAD receives a Content-Length if a response to GET would. A handler that has
-// written nothing to a HEAD may have omitted the body on purpose: then no Content-Length is set.
-func (x *exchange) countable(trailers bool) bool {
+// written nothing to a HEAD may have omitted the body on purpose: then no Content-Length is set. A
+// handler sets Header["Content-Length"] to nil to omit the header, as in net/http.
+func (x *exchange) countable() bool {
+	if _, has := x.sent["Content-Length"]; has {
+		return false
+	}
+	for key := range x.header { // an HTTP/1.1 proxy can pass on trailers only without a Content-Length
+		if strings.HasPrefix(key, http.TrailerPrefix) {
+			return false
+		}
+	}
 	switch {
-	case x.begun, x.length >= 0, !bodyAllowed(int(x.status)), trailers, x.sent.Get("Trailer") != "":
+	case x.begun, x.length >= 0, !bodyAllowed(int(x.status)):
 		return false
 	case x.isHead():
 		return 0 < x.written && x.written <= answerBuffer

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // An httpServerApp serves HTTP on the streams of a session.
@@ -11,6 +13,7 @@ type httpServerApp struct {
 	server     *http.Server
 	override   http.Handler  // replaces the server's handler if not nil
 	states     *connReporter // nil if the server has no ConnState
+	accepted   bool          // the client has dialled the connection
 	lastAnswer func() bool   // reports whether the session ends after the next response; may be nil
 
 	base     context.Context // parent of all request contexts of the session
@@ -96,6 +99,23 @@ func (a *httpServerApp) begin(st *Stream, how beginning) {
 		st.limitAnswer(time.Now().Add(d))
 	}
 }
+
+// closesConnection reports whether the handler has asked to close the connection after the
+// response. As over HTTP/2 the session then accepts no further streams, and ends after the streams
+// it has. Only a session on an accepted connection does so, because its client can dial again. A
+// request for "*" has no such effect: http.ServeMux asks to close the connection in response to it,
+// so a user of a proxy could end the sessions of all users.
+func (st *Stream) closesConnection(header http.Header) bool {
+	x, values := st.http, header["Connection"]
+	if len(values) == 0 || !listsClose(values) || x.status == http.StatusSwitchingProtocols || x.req.RequestURI == "*" {
+		return false
+	}
+	app, ok := st.session.app.(*httpServerApp)
+	return ok && app.accepted
+}
+
+// listsClose reports whether values of the header Connection contain the option close.
+func listsClose(values []string) bool { return httpguts.HeaderValuesContainsToken(values, "close") }
 
 func (a *httpServerApp) end(st *Stream, how beginning) {
 	if a.lastAnswer != nil && a.lastAnswer() {

@@ -124,6 +124,9 @@ func (st *Stream) proxy(writer http.ResponseWriter, request *http.Request, o Pro
 	st.http = &exchange{header: res.Header}
 	copyForwarded(writer.Header(), res.Header)
 	announced := announceTrailers(writer.Header(), res.Trailer)
+	if announced > 0 && request.ProtoMajor < 2 && request.Method != http.MethodHead {
+		writer.Header().Del("Content-Length") // net/http sends trailers over HTTP/1.1 only without it
+	}
 	front.closeAfterPart()
 	writer.WriteHeader(res.StatusCode)
 	if err := copyProxiedBody(writer, res); err != nil {

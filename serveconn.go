@@ -17,6 +17,8 @@ type sessionSetup struct {
 	server  *http.Server // the limits of this server apply
 	handler http.Handler // nil means the server's handler
 	since   time.Time    // start of the wait for the client's first frame
+
+	accepted bool // the client has dialled the connection
 }
 
 // greetConn detects the protocol of a new connection and serves the connection or queues it for the
@@ -45,7 +47,7 @@ func (srv *Server) greetConn(base context.Context, hs *http.Server, a *arrival, 
 		base = srv.ConnContext(base, a.conn)
 	}
 	_ = srv.serveConn(a.conn, sessionSetup{ // the session has logged any error worth logging
-		greeting: g, base: base, server: hs, since: a.since,
+		greeting: g, base: base, server: hs, since: a.since, accepted: true,
 	})
 	return true
 }
@@ -110,7 +112,7 @@ func (srv *Server) serveConn(conn net.Conn, u sessionSetup) error {
 	if srv.reports(u.server) {
 		app.states = newConnReporter(u.server, conn)
 	}
-	app.lastAnswer = srv.noKeepAlives.Load
+	app.accepted, app.lastAnswer = u.accepted, srv.noKeepAlives.Load
 	defer app.states.stop()
 	conf := srv.Config.serving(u.server)
 	if srv.Logger != nil && (srv.Config == nil || srv.Config.Logger == nil) {

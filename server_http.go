@@ -59,7 +59,7 @@ func (srv *Server) addTo(hs *http.Server) {
 			if srv.begin() {
 				defer srv.done()
 				_ = srv.serveConn(conn, sessionSetup{ // the session has logged any error worth logging
-					base: base, server: hs, handler: h, since: time.Now(), greeting: greeting{version: v},
+					base: base, server: hs, handler: h, since: time.Now(), greeting: greeting{version: v}, accepted: true,
 				})
 			}
 		}

@@ -381,19 +381,25 @@ func TestKeepAlives(t *testing.T) {
 		require.True(s.t, res.Close)
 		res.Body.Close()
 	})
-	// A handler ends no session: other users share it.
-	configuredTest(t, "Connection: close", &http.Server{Handler: handler}, nil, func(s *site) {
+	closing := func(s *site) { // the streams of other users have no part in it
 		c := s.client()
 		defer c.Close()
-		for range 2 {
-			res, err := c.Do(mustRequest(s.t, s.url("/close")))
-			require.NoError(s.t, err)
-			require.Empty(s.t, res.Header["Connection"])
-			res.Body.Close()
-		}
-		require.NoError(s.t, c.Session().Err())
-		require.True(s.t, c.Session().Ping(time.Second))
-	})
+		slow := make(chan string, 1)
+		go func() {
+			<-time.After(500 * time.Millisecond) // ends after the other
+			text, err := fetchURL(c, s.url("/"))
+			slow <- fmt.Sprint(text, err)
+		}()
+		res, err := c.Do(mustRequest(s.t, s.url("/close")))
+		require.NoError(s.t, err)
+		require.Empty(s.t, res.Header["Connection"])
+		res.Body.Close()
+		require.Equal(s.t, "done<nil>", <-slow)
+		<-c.Session().Done()
+		require.ErrorIs(s.t, c.Session().Err(), ErrSessionClosed)
+	}
+	siteTest(t, "Connection: close", &Server{Handler: handler}, false, closing)
+	configuredTest(t, "Connection: close, configured", &http.Server{Handler: handler}, nil, closing)
 }
 
 // TestServerContext: what a request's context knows, with every way to serve.

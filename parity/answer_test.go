@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // setHeader is a handler that sets headers, names and values in turn, and writes a text.
@@ -171,16 +172,42 @@ var responseHeaderScenarios = []scenario{
 			e.note("error %s, %s, close: %v", kind(err), res.Status, res.Close)
 			readAll(e.note, res.Body)
 			res.Body.Close()
+			<-after(2 * time.Second) // the end of the connection may follow the response
 		}
+		e.note("%d connections", e.dials())
 	}, want: `
 		error none, 200 OK, close: false
 		read "text", error none
 		error none, 200 OK, close: false
-		read "text", error none`, except: []exception{{on(http1), "connection", `
+		read "text", error none
+		2 connections`, except: []exception{{on(http1), "connection", `
 		error none, 200 OK, close: true
 		read "text", error none
 		error none, 200 OK, close: true
-		read "text", error none`}}},
+		read "text", error none
+		2 connections`}}},
+	{name: "Connection: close, and other requests", handler: func(e *env, w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/close" {
+			w.Header().Set("Connection", "close")
+			return
+		}
+		ticks(5)(e, w, r)
+	}, client: func(e *env) {
+		slow := make(chan struct{})
+		go func() {
+			defer close(slow)
+			e.get("/")
+		}()
+		<-after(1500 * time.Millisecond)
+		e.get("/close")
+		<-slow
+	}, want: `
+		200 OK, length -1
+		Content-Type: text/plain; charset=utf-8
+		200 OK, length 0
+		Content-Length: 0
+		body ""
+		body "01234"`},
 	{name: "Transfer-Encoding of the handler", handler: setHeader("Transfer-Encoding", "identity"), want: `
 		200 OK, length 4
 		Content-Length: 4
@@ -305,6 +332,13 @@ var responseHeaderScenarios = []scenario{
 		Content-Length: 100000
 		Content-Type: application/octet-stream
 		body of 100000 bytes, b4bf20e88b8f5fe92ddae8e`},
+	{name: "Content-Length nil", handler: func(e *env, w http.ResponseWriter, r *http.Request) {
+		w.Header()["Content-Length"] = nil
+		io.WriteString(w, "12345")
+	}, want: `
+		200 OK, length -1
+		Content-Type: text/plain; charset=utf-8
+		body "12345"`},
 	{name: "more than Content-Length", handler: func(e *env, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "5")
 		n, err := io.WriteString(w, "12345")
