@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync/atomic"
 )
 
@@ -67,13 +68,14 @@ type requestBody struct {
 	check  lengthCheck
 	closed atomic.Bool
 	wrong  atomic.Bool // the body's length differs from the Content-Length
+	late   atomic.Bool // a Read has failed because of the deadline, and so do all later Reads
 }
 
 // Read reads the bytes that the client sends. After the last byte it sets the request's Trailer and
 // returns io.EOF.
 func (b *requestBody) Read(p []byte) (int, error) {
-	if b.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
+	if err := b.ended(); err != nil {
+		return 0, err
 	}
 	k, rerr := b.st.readBody(p)
 	rerr = b.st.bodyError(rerr)
@@ -83,15 +85,28 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		setTrailer(&b.req.Trailer, b.st)
 	case err != rerr: // only the length check changes the error
 		b.wrong.Store(true)
+	case err == os.ErrDeadlineExceeded:
+		b.late.Store(true)
 	}
 	return n, err
+}
+
+// ended returns the error of a Read that reads nothing.
+func (b *requestBody) ended() error {
+	switch {
+	case b.closed.Load():
+		return http.ErrBodyReadAfterClose
+	case b.late.Load():
+		return os.ErrDeadlineExceeded
+	}
+	return nil
 }
 
 // WriteTo forwards the client's bytes to w as they arrive, without an intermediate buffer; io.Copy
 // uses it. Otherwise WriteTo equals calling Read until the end.
 func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
-	if b.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
+	if err := b.ended(); err != nil {
+		return 0, err
 	}
 	to := checkedWriter{w: w, check: &b.check}
 	n, fromWriter, err := b.st.northbound(&to, nil)
@@ -100,6 +115,9 @@ func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
 		if to.wrong {
 			b.wrong.Store(true)
 		}
+		return n, err
+	case err == os.ErrDeadlineExceeded:
+		b.late.Store(true)
 		return n, err
 	case err != nil:
 		return n, b.st.bodyError(err)

@@ -77,8 +77,8 @@ func (u *upload) answered() {
 }
 
 // errAnswerTimeout is the error of a request without a response within
-// Transport.ResponseHeaderTimeout.
-var errAnswerTimeout error = answerTimeoutError{timeoutError("no response headers in time")}
+// Transport.ResponseHeaderTimeout. Programs search for the text of net/http in it.
+var errAnswerTimeout error = answerTimeoutError{timeoutError("timeout awaiting response headers")}
 
 // An answerTimeoutError matches context.DeadlineExceeded, like the timeout error of http.Transport.
 type answerTimeoutError struct{ timeoutError }
