@@ -200,11 +200,21 @@ func (t *requestTarget) validPath() bool {
 	case t.path[0] == '/':
 		return true
 	case t.path == "*":
-		return t.method == "OPTIONS" && !t.hasQuery
+		return mayAskStar(t.method) && !t.hasQuery
 	case t.method == "CONNECT":
 		return httpguts.ValidHostHeader(t.path)
 	}
 	return false
+}
+
+// mayAskStar reports whether a request may have the target "*". RFC 9110 defines it for OPTIONS, and
+// excludes it for the other methods listed there. Extensions may use it.
+func mayAskStar(method string) bool {
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE":
+		return false
+	}
+	return true
 }
 
 // validTarget reports whether s can be part of a request line, where white space would end the

@@ -28,7 +28,7 @@ func badRequest(reason string) *requestError {
 // announced none: the caller knows whether a body follows. Errors are of type *requestError.
 //
 // The parser is stricter than net/http wherever a second reading of the request could split it in
-// two downstream. A Content-Length must occur once, "*" needs OPTIONS, an absolute target must be
+// two downstream. A Content-Length must occur once, "*" needs a suitable method, an absolute target must be
 // http or https, and the target of CONNECT must be an authority.
 func parseRequestBlock(ctx context.Context, v Version, h HeaderBlock) (*http.Request, error) {
 	return parseRequest(ctx, v, h, requestPseudos)
@@ -127,8 +127,8 @@ func parseTarget(req *http.Request) error {
 	switch {
 	case target[0] == '/':
 	case target == "*":
-		if req.Method != "OPTIONS" {
-			return badRequest("path * with another method than OPTIONS")
+		if !mayAskStar(req.Method) {
+			return badRequest("path * with the method " + req.Method)
 		}
 	case req.Method == "CONNECT":
 		return parseAuthority(req)

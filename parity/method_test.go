@@ -66,6 +66,16 @@ var methodScenarios = []scenario{
 		200 OK, length 0
 		Content-Length: 0
 		body ""`},
+	{name: "an own method with *", handler: sees(func(r *http.Request) any {
+		return fmt.Sprintf("%s %s %s %v", methodLine(r), r.RequestURI, r.URL, r.Close)
+	}), client: func(e *env) {
+		req := e.request("FOO", "/", nil)
+		req.URL.Path = "*"
+		e.show(req)
+	}, want: `
+		> FOO * length 0 * * false
+		204 No Content, length 0
+		body ""`},
 	{name: "TRACE", handler: sees(methodLine), client: send("TRACE", "/", ""), want: `
 		> TRACE / length 0
 		204 No Content, length 0
