@@ -65,14 +65,18 @@ func hookNegotiated(r *http.Request) string {
 }
 
 var (
-	hookALPN  = hook.ALPN()
-	hookProto = hook.Proto
+	hookALPN      = hook.ALPN()
+	hookProto     = hook.Proto
+	hookUserAgent = hook.UserAgent()
+	hookReset     = hook.Reset()
 )
 `
 
 // httpEdits returns the edits of the tests of net/http. The protocol under test replaces HTTP/2
-// over TLS, and the two places that compare the version in a message expect the version of the
-// protocol under test.
+// over TLS. The tests also expect the protocol under test in the version of a message, in the
+// default User-Agent, and in the error of a stream that was reset. A tls.Config shared by a
+// transport and the test's own dial function has to offer the protocol: unlike x/net/http2,
+// ConfigureTransport changes a copy of the tls.Config.
 func httpEdits(goVersion string) []overlay.Edit {
 	const (
 		shared = "net/http/clientserver_test.go"
@@ -84,6 +88,8 @@ func httpEdits(goVersion string) []overlay.Edit {
 		{File: shared, Old: "wantProto = \"HTTP/2.0\"\n", New: "wantProto = hookALPN\n"},
 		{File: shared, Old: "if res.Proto == wantProto ||", New: "if res.Proto == hookProto(wantProto) ||"},
 		{File: dial, Old: "if got, want := rt.res.Proto, wantProto;", New: "if got, want := rt.res.Proto, hookProto(wantProto);"},
+		{File: shared, Old: "`[\"Go-http-client/2.0\"]`", New: "hookUserAgent"},
+		{File: "net/http/serve_test.go", Old: "\"stream ID 3; INTERNAL_ERROR\"", New: "hookReset"},
 		{File: dial, Old: "NextProtos:         []string{\"h2\", ", New: "NextProtos:         []string{hookALPN, "},
 	}
 	if strings.HasPrefix(goVersion, "go1.26") {
@@ -93,7 +99,7 @@ func httpEdits(goVersion string) []overlay.Edit {
 			overlay.Edit{File: shared, Old: "	if mode == http2Mode || mode == http2UnencryptedMode {\n		if err :=",
 				New: "	if mode == http2Mode {\n		hookTransport(t, cst.tr)\n	} else if mode == http2UnencryptedMode {\n		if err :="},
 			overlay.Edit{File: shared, Old: "	if err := ExportHttp2ConfigureTransport(tr); err != nil {\n		t.Fatal(err)\n	}\n",
-				New: "	hookTransport(t, tr)\n"},
+				New: "	hookTransport(t, tr)\n	tlsConfig = tr.TLSClientConfig\n"},
 		)
 	}
 	return append(edits,
@@ -102,7 +108,7 @@ func httpEdits(goVersion string) []overlay.Edit {
 		overlay.Edit{File: shared, Old: "	for _, f := range transportFuncs {\n",
 			New: "	if mode == http2Mode {\n		hookTransport(t, cst.tr)\n	}\n	for _, f := range transportFuncs {\n"},
 		overlay.Edit{File: shared, Old: "	tr.Protocols.SetHTTP2(true)\n	defer tr.CloseIdleConnections()\n",
-			New: "	tr.Protocols.SetHTTP2(true)\n	hookTransport(t, tr)\n	defer tr.CloseIdleConnections()\n"},
+			New: "	tr.Protocols.SetHTTP2(true)\n	hookTransport(t, tr)\n	tlsConfig = tr.TLSClientConfig\n	defer tr.CloseIdleConnections()\n"},
 	)
 }
 

@@ -59,15 +59,9 @@ type command struct {
 
 // do runs the suites and prints the count. It returns false if a test has the wrong result.
 func (c *command) do() (bool, error) {
-	out, err := exec.Command("go", "env", "GOMOD", "GOROOT", "GOVERSION").Output()
-	if err != nil {
-		return false, fmt.Errorf("go env: %w", err)
+	if err := c.look(); err != nil {
+		return false, err
 	}
-	env := strings.Split(string(out), "\n")
-	if len(env) < 3 {
-		return false, errors.New("go env: too few lines")
-	}
-	c.module, c.goroot, c.version = filepath.Dir(env[0]), env[1], env[2]
 	excluded, err := parseExcluded(excludedText)
 	if err != nil {
 		return false, err
@@ -91,6 +85,25 @@ func (c *command) do() (bool, error) {
 	fmt.Printf("%s: %d of %d tests that x/net/http2 passes pass over SPDY, %d excluded\n",
 		c.version, all.passed, all.total, all.excluded)
 	return len(all.complaints) == 0, nil
+}
+
+// look determines where the module and Go are.
+func (c *command) look() error {
+	out, err := exec.Command("go", "env", "GOROOT", "GOVERSION").Output()
+	if err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	env := strings.Fields(string(out))
+	if len(env) != 2 {
+		return fmt.Errorf("go env: %q", env)
+	}
+	c.goroot, c.version = env[0], env[1]
+	out, err = exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	c.module = strings.TrimSpace(string(out))
+	if _, none := os.Stat(filepath.Join(c.module, "internal", "nethttp")); err != nil || none != nil {
+		return errors.New("nethttp has to run in the module of this repository")
+	}
+	return nil
 }
 
 // suite builds and runs the tests of a package.

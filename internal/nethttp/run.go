@@ -17,8 +17,12 @@ import (
 // slow tests run the go command, and none of them uses the protocol under test.
 const slow = "^(TestOmitHTTP2|TestOmitHTTP2Vet|TestCmdGoNoHTTPServer)$"
 
-// timeout ends a binary with a test that hangs. Without hanging tests the suite takes seconds.
-const timeout = "60s"
+// The timeouts end a process with a test that hangs. Without such tests all tests take ten seconds,
+// and those that have failed before, or are excluded, take one.
+const (
+	timeout      = "40s"
+	briefTimeout = "10s"
+)
 
 // A runner runs the compiled tests of a package.
 type runner struct{ binary, dir, path string }
@@ -35,12 +39,12 @@ type event struct{ Action, Test, Output string }
 
 // run runs the top-level tests that match pattern, and returns the outcomes by name. A test that
 // ends the process, or hangs, has failed; the tests it prevented run in another process.
-func (r runner) run(over, pattern string) (map[string]*outcome, error) {
+func (r runner) run(over, pattern, timeout string) (map[string]*outcome, error) {
 	outcomes := make(map[string]*outcome)
 	skip := slow
 	for {
 		before := len(outcomes)
-		if err := r.process(over, pattern, skip, outcomes); err != nil {
+		if err := r.process(over, pattern, skip, timeout, outcomes); err != nil {
 			return nil, err
 		}
 		culprits := false
@@ -59,7 +63,7 @@ func (r runner) run(over, pattern string) (map[string]*outcome, error) {
 }
 
 // process runs the binary once.
-func (r runner) process(over, pattern, skip string, outcomes map[string]*outcome) error {
+func (r runner) process(over, pattern, skip, timeout string, outcomes map[string]*outcome) error {
 	cmd := exec.Command("go", "tool", "test2json", r.binary, "-test.v=test2json", "-test.timeout", timeout,
 		"-test.run", pattern, "-test.skip", skip)
 	cmd.Dir = r.dir

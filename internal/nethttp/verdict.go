@@ -48,32 +48,73 @@ func (r runner) compare(pattern string, tries int, excluded map[string]string) (
 	if pattern == "" {
 		pattern = "."
 	}
-	outcomes, err := r.run(hook.HTTP2, pattern)
+	wanted, err := r.passing(pattern, tries)
 	if err != nil {
 		return verdict{}, err
 	}
-	wanted := settle(hook.HTTP2, outcomes)
-	maps.DeleteFunc(wanted, func(_, result string) bool { return result != "pass" })
 	results := make(map[string]string)
 	logs := make(map[string]string)
-	left := slices.Sorted(maps.Keys(wanted))
+	ask := func(names []string, timeout string) error {
+		if len(names) == 0 {
+			return nil
+		}
+		outcomes, err := r.run(hook.SPDY, tops(names), timeout)
+		got := settle(hook.SPDY, outcomes)
+		for _, name := range names {
+			results[name], logs[name] = got[name], logOf(name, outcomes)
+		}
+		return err
+	}
+	var left, out []string
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		if excluded[name] != "" {
+			out = append(out, name)
+		} else {
+			left = append(left, name)
+		}
+	}
+	if err := ask(out, briefTimeout); err != nil {
+		return verdict{}, err
+	}
 	for try := 1; try <= tries && len(left) > 0; try++ {
-		outcomes, err := r.run(hook.SPDY, tops(left))
-		if err != nil {
+		if err := ask(left, timeout); err != nil {
 			return verdict{}, err
 		}
-		got := settle(hook.SPDY, outcomes)
-		for _, name := range left {
-			results[name], logs[name] = got[name], logOf(name, outcomes)
-			if try > 1 && got[name] == "pass" {
-				fmt.Printf("%s %s passed in run %d\n", r.path, name, try)
-			}
+		again := slices.DeleteFunc(slices.Clone(left), func(name string) bool { return results[name] == "pass" })
+		if try > 1 {
+			fmt.Printf("%s: run %d of %s\n", r.path, try, strings.Join(left, " "))
 		}
-		left = slices.DeleteFunc(left, func(name string) bool {
-			return results[name] == "pass" || excluded[name] != ""
-		})
+		left = again
 	}
 	return judge(r.path, results, logs, excluded), nil
+}
+
+// passing returns the tests that pass over HTTP/2 in one of several tries.
+func (r runner) passing(pattern string, tries int) (map[string]bool, error) {
+	passed := make(map[string]bool)
+	patience := timeout
+	for range tries {
+		outcomes, err := r.run(hook.HTTP2, pattern, patience)
+		if err != nil {
+			return nil, err
+		}
+		var left []string
+		for name, result := range settle(hook.HTTP2, outcomes) {
+			switch {
+			case result == "pass":
+				passed[name] = true
+			case result == "fail" && !passed[name]:
+				left = append(left, name)
+			}
+		}
+		if len(left) == 0 {
+			break
+		}
+		slices.Sort(left)
+		fmt.Printf("%s: over HTTP/2 fail %s\n", r.path, strings.Join(left, " "))
+		pattern, patience = tops(left), briefTimeout
+	}
+	return passed, nil
 }
 
 // logOf returns the output of a test and its subtests.

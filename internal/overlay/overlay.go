@@ -23,6 +23,7 @@ type MismatchError struct {
 	Count      int // occurrences of Text
 }
 
+// Error names the file and the first line of the text.
 func (e *MismatchError) Error() string {
 	return fmt.Sprintf("%s has %q %d times", e.File, e.Text, e.Count)
 }

@@ -49,6 +49,22 @@ func Proto(proto string) string {
 	return proto
 }
 
+// UserAgent returns the default User-Agent header of a request, as printed by a test.
+func UserAgent() string {
+	if Mode() == SPDY {
+		return `["Go-spdy-client/3.1"]`
+	}
+	return `["Go-http-client/2.0"]`
+}
+
+// Reset returns a part of the error of a second request whose stream the server has reset.
+func Reset() string {
+	if Mode() == SPDY {
+		return "stream 3 reset by peer: INTERNAL_ERROR"
+	}
+	return "stream ID 3; INTERNAL_ERROR"
+}
+
 // ConfigureServer adds the protocol to a server that does not serve yet. The field HTTP2 applies to
 // both protocols.
 func ConfigureServer(s *http.Server) error {
