@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/amahi/spdy/internal/nethttp/hook"
+	"github.com/amahi/spdy/internal/nethttp/suite/hook"
 )
 
 // slow tests run the go command, and none of them uses the protocol under test.

@@ -1,7 +1,7 @@
 // Nethttp runs the tests of net/http and net/http/httptest over SPDY.
 //
-//	go run ./internal/nethttp                      # all tests
-//	go run ./internal/nethttp -run TestServeFile   # these, with the output of failures
+//	go run ./internal/nethttp/suite                      # all tests
+//	go run ./internal/nethttp/suite -run TestServeFile   # these, with the output of failures
 //
 // Many tests of net/http use both client and server, and run over HTTP/1.1 and HTTP/2. Nethttp
 // compiles the tests of the installed Go with edits (go test -overlay; the installation is
@@ -23,7 +23,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	_ "github.com/amahi/spdy/internal/nethttp/hook" // compiled into the tests; keeps go vet aware of it
+	_ "github.com/amahi/spdy/internal/nethttp/suite/hook" // compiled into the tests; keeps go vet aware of it
 )
 
 func main() {

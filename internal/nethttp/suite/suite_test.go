@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/amahi/spdy/internal/nethttp/hook"
+	"github.com/amahi/spdy/internal/nethttp/suite/hook"
 	"github.com/amahi/spdy/internal/overlay"
 )
 

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/amahi/spdy/internal/nethttp/hook"
+	"github.com/amahi/spdy/internal/nethttp/suite/hook"
 )
 
 //go:embed excluded.txt
