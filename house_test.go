@@ -55,6 +55,7 @@ var mayStart = []house.Place{
 	{File: "proxy_tunnel.go", Func: "joinTunnel"},
 	{File: "push.go", Func: "(*Stream).Push"},
 	{File: "push_client.go", Func: "(*httpClientApp).accept"},
+	{File: "requestcancel.go", Func: "obeyCancel"},
 	{File: "roundtrip.go", Func: "(*upload).open"},
 	{File: "server.go", Func: "(*Server).serve"},
 	{File: "session.go", Func: "(*Session).Serve"},

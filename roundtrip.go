@@ -32,7 +32,14 @@ func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return s.roundTrip(s.newLocalStream(priorityOf(req)), req)
+	obeying, release := obeyCancel(req)
+	res, err := s.roundTrip(s.newLocalStream(priorityOf(req)), obeying)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	res.Request = req
+	return res, nil
 }
 
 func (s *Session) roundTrip(st *Stream, req *http.Request) (*http.Response, error) {
@@ -90,6 +97,7 @@ func (s *Session) awaitResponse(up *upload) (*http.Response, error) {
 		return nil, e
 	}
 	res.TLS = s.tlsState()
+	stop = up.releasing(stop)
 	if up.asked.tunnel {
 		if body := st.tunnelled(res); body != nil {
 			body.watchUntilUse(ctx, stop)

@@ -76,7 +76,7 @@ import (
 // that the session has carried other requests, and WasIdle that none was open); the hooks of
 // net.Dialer and of TLS, for the request that started the dial; WroteHeaders and WroteRequest, when
 // the session's sender has accepted the data; GotFirstResponseByte, Wait100Continue and
-// Got100Continue. Request.Cancel is ignored; contexts are obeyed.
+// Got100Continue. Request.Cancel is obeyed, and costs a goroutine; contexts cost none.
 //
 // The zero value is ready for use. Do not change the fields after the first request. All methods
 // are safe for concurrent use.
@@ -220,17 +220,20 @@ func (t *Transport) roundTripOf(req *http.Request, announce bool) (*http.Respons
 	if req == nil {
 		return nil, errNoRequest
 	}
-	body := newTryBody(req, false)
-	res, err := t.roundTrip(req, body, announce)
+	obeying, release := obeyCancel(req)
+	body := newTryBody(obeying, false)
+	res, err := t.roundTrip(obeying, body, announce)
 	switch err {
 	case nil:
 		res.Request = req
+		return res, nil
 	case errNoSession: // t.host dials, and sends the body
 		body.handBack()
 	default:
 		body.Close()
 	}
-	return res, err
+	release()
+	return nil, err
 }
 
 // CloseIdleConnections ends the sessions without requests. Sessions with requests stay in use.
@@ -311,13 +314,16 @@ type attempt struct {
 	hopeless bool // another new session would fail in the same way
 }
 
+// listsClose reports whether values of the header Connection contain the option close.
+func listsClose(values []string) bool { return httpguts.HeaderValuesContainsToken(values, "close") }
+
 // try sends a request once.
 func (t *Transport) try(a *attempt, req *http.Request, key originKey) (*http.Response, error) {
 	trace := httptrace.ContextClientTrace(req.Context())
 	if t.host == nil {
 		a.gettingConn(trace, key)
 	}
-	alone := req.Close || t.DisableKeepAlives
+	alone := req.Close || t.DisableKeepAlives || listsClose(req.Header["Connection"])
 	ps, use, err := t.sessions().take(req.Context(), req, key, alone)
 	if err != nil {
 		return nil, err

@@ -138,8 +138,7 @@ var nameScenarios = []scenario{
 			res.Body.Close()
 		}
 	}, want: `
-		fails true after 1s`, except: []exception{{on(spdy31), "Request.Cancel", `
-		fails false after 5s`}}},
+		fails true after 1s`},
 	{name: "Request.Host, GetBody and ContentLength", handler: sees(func(r *http.Request) any {
 		b, err := io.ReadAll(r.Body)
 		return fmt.Sprint(r.Host, " ", r.ContentLength, " ", len(b), " ", err)

@@ -263,6 +263,16 @@ var deadlineScenarios = []scenario{
 		body ""`},
 }
 
+// cancelled returns a GET whose Cancel channel, also returned, is closed after 3 s.
+func cancelled(e *env) (*http.Request, <-chan struct{}) {
+	cancel := make(chan struct{})
+	time.AfterFunc(3*time.Second, func() { close(cancel) })
+	req := e.request("GET", "/", nil)
+	//lint:ignore SA1019 there are programs that still use it
+	req.Cancel = cancel
+	return req, cancel
+}
+
 var cancelScenarios = []scenario{
 	{name: "before the answer", handler: untilEnded, client: func(e *env) {
 		ctx, cancel := context.WithCancel(e.t.Context())
@@ -285,6 +295,47 @@ var cancelScenarios = []scenario{
 		Content-Type: text/plain; charset=utf-8
 		body "begun"
 		error: canceled`},
+	{name: "by Request.Cancel before the answer", handler: untilEnded, client: func(e *env) {
+		req, cancel := cancelled(e)
+		res, err := e.client.Transport.RoundTrip(req)
+		e.note("%v, %v", res == nil, err)
+		<-cancel
+	}, want: `
+		> context ends after 3s: context canceled
+		true, net/http: request canceled`},
+	{name: "by Request.Cancel in the body", handler: func(e *env, w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "begun")
+		e.flush(w)
+		untilEnded(e, w, r)
+	}, client: func(e *env) {
+		req, cancel := cancelled(e)
+		res, err := e.client.Transport.RoundTrip(req)
+		e.note("error %s, is res.Request: %v", kind(err), res.Request == req)
+		b, err := io.ReadAll(res.Body)
+		e.note("%q, %v", b, err)
+		res.Body.Close()
+		<-cancel
+	}, want: `
+		> context ends after 3s: context canceled
+		error none, is res.Request: true
+		"begun", net/http: request canceled`},
+	{name: "by Request.Cancel after the end", handler: write("whole"), client: func(e *env) {
+		req, cancel := cancelled(e)
+		res, err := e.client.Transport.RoundTrip(req)
+		e.note("error %s", kind(err))
+		readAll(e.note, res.Body)
+		res.Body.Close()
+		<-cancel
+		e.get("/")
+		e.note("%d connections", e.dials())
+	}, want: `
+		error none
+		read "whole", error none
+		200 OK, length 5
+		Content-Length: 5
+		Content-Type: text/plain; charset=utf-8
+		body "whole"
+		1 connections`},
 	{name: "before the request", handler: write("never"), client: func(e *env) {
 		ctx, cancel := context.WithCancel(e.t.Context())
 		cancel()

@@ -147,6 +147,21 @@ var transportScenarios = []scenario{
 		Content-Type: text/plain; charset=utf-8
 		body "hello"
 		2 connections`},
+	{name: "Connection: close of a request", handler: write("hello"), client: func(e *env) {
+		for range 2 {
+			e.get("/", "Connection", "close")
+		}
+		e.note("%d connections", e.dials())
+	}, want: `
+		200 OK, length 5
+		Content-Length: 5
+		Content-Type: text/plain; charset=utf-8
+		body "hello"
+		200 OK, length 5
+		Content-Length: 5
+		Content-Type: text/plain; charset=utf-8
+		body "hello"
+		2 connections`},
 	{name: "IdleConnTimeout", handler: write("hello"), client: tuned(func(t tuning) { *t.IdleConnTimeout = 3 * time.Second }, apart(5*time.Second)), want: `
 		error none
 		read "hello", error none
@@ -187,11 +202,12 @@ var transportScenarios = []scenario{
 		body "here"`},
 	{name: "ResponseHeaderTimeout", handler: untilEnded, client: tuned(func(t tuning) { *t.ResponseHeaderTimeout = 3 * time.Second }, func(e *env) {
 		start := time.Now()
-		e.get("/")
+		_, err := e.client.Get(base)
+		e.note("error: %s, %v", kind(err), strings.Contains(err.Error(), "timeout awaiting response headers"))
 		e.note("after %v", time.Since(start))
 	}), want: `
 		> context ends after 3s: context canceled
-		error: timeout
+		error: timeout, true
 		after 3s`},
 	{name: "ResponseHeaderTimeout is not for the body", handler: ticks(6), client: tuned(func(t tuning) { *t.ResponseHeaderTimeout = 3 * time.Second }, get("/")), want: `
 		200 OK, length -1

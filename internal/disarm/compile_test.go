@@ -41,7 +41,7 @@ func TestCompiles(t *testing.T) {
 func TestCheck(t *testing.T) {
 	fset := token.NewFileSet()
 	file := func(text string) error {
-		return check(fset, importer.Default(), ".", ".", []string{"a.go"}, map[string][]byte{"a.go": []byte(text)})
+		return check(fset, importer.Default(), ".", ".", []string{"a.go"}, map[string]string{"a.go": text})
 	}
 	require.NoError(t, file("package m\n\nfunc f() { x := 1; _ = x }\n"))
 	require.ErrorContains(t, file("package m\n\nfunc f() { x := 1 }\n"), "declared and not used")
@@ -84,7 +84,7 @@ func load(t *testing.T, root string, fset *token.FileSet) (map[string][]string, 
 }
 
 // touches says whether a changed file is in dir.
-func touches(changed map[string][]byte, dir string) bool {
+func touches(changed map[string]string, dir string) bool {
 	for file := range changed {
 		if filepath.Dir(file) == dir {
 			return true
@@ -94,7 +94,7 @@ func touches(changed map[string][]byte, dir string) bool {
 }
 
 // check type-checks a package with its changed files in place of those that are there.
-func check(fset *token.FileSet, imports types.Importer, root, dir string, goFiles []string, changed map[string][]byte) error {
+func check(fset *token.FileSet, imports types.Importer, root, dir string, goFiles []string, changed map[string]string) error {
 	var files []*ast.File
 	for _, name := range goFiles {
 		var text any // from the file itself

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,8 +9,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/amahi/spdy/internal/overlay"
 )
 
 // An entry is a defence to switch off.
@@ -50,22 +50,12 @@ func (e *entry) pattern() string {
 }
 
 // mutate returns the text of the changed files, with the defence off.
-func (e *entry) mutate(root string) (map[string][]byte, error) {
-	changed := make(map[string][]byte)
+func (e *entry) mutate(root string) (map[string]string, error) {
+	var changes []overlay.Edit
 	for _, ed := range e.edits() {
-		text, ok := changed[ed.file]
-		if !ok {
-			var err error
-			if text, err = os.ReadFile(filepath.Join(root, ed.file)); err != nil {
-				return nil, err
-			}
-		}
-		if n := bytes.Count(text, []byte(ed.old)); n != 1 {
-			return nil, fmt.Errorf("%s has the text to replace %d times: %q", ed.file, n, ed.old)
-		}
-		changed[ed.file] = bytes.Replace(text, []byte(ed.old), []byte(ed.new), 1)
+		changes = append(changes, overlay.Edit{File: ed.file, Old: ed.old, New: ed.new})
 	}
-	return changed, nil
+	return overlay.Apply(root, changes)
 }
 
 // overlay writes the changed files to work, and the overlay list for the go command.
@@ -74,24 +64,7 @@ func (e *entry) overlay(root, work string) (list string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(work, 0o777); err != nil {
-		return "", err
-	}
-	var o struct{ Replace map[string]string }
-	o.Replace = make(map[string]string)
-	for file, text := range changed {
-		stand := filepath.Join(work, strings.ReplaceAll(file, "/", "_"))
-		if err := os.WriteFile(stand, text, 0o666); err != nil {
-			return "", err
-		}
-		o.Replace[filepath.Join(root, file)] = stand
-	}
-	text, err := json.Marshal(o)
-	if err != nil {
-		return "", err
-	}
-	list = filepath.Join(work, "overlay.json")
-	return list, os.WriteFile(list, text, 0o666)
+	return overlay.Write(work, root, changed)
 }
 
 // try runs the tests without the defence, and returns a verdict with the test that failed. An error

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/amahi/spdy/internal/overlay"
 )
 
 // An edit inserts text into a file of the standard library, before or after another text.
@@ -84,35 +84,17 @@ func edits(every int) []edit {
 // writeOverlay writes copies of the files changed by edits into dir, and returns the overlay file
 // for the go command.
 func writeOverlay(dir, goroot string, every int) (string, error) {
-	texts := make(map[string]string)
+	var changes []overlay.Edit
 	for _, e := range edits(every) {
-		path := filepath.Join(goroot, "src", filepath.FromSlash(e.file))
-		if _, ok := texts[path]; !ok {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return "", err
-			}
-			texts[path] = string(text)
-		}
-		if n := strings.Count(texts[path], e.place); n != 1 {
-			where, _, _ := strings.Cut(e.place, "\n")
-			return "", fmt.Errorf("%s of this Go has %q %d times: it is not one that stall knows", e.file, where, n)
-		}
-		texts[path] = strings.Replace(texts[path], e.place, e.before+e.place+e.after, 1)
+		changes = append(changes, overlay.Edit{File: e.file, Old: e.place, New: e.before + e.place + e.after})
 	}
-	var overlay struct{ Replace map[string]string }
-	overlay.Replace = make(map[string]string)
-	for path, text := range texts {
-		copied := filepath.Join(dir, fmt.Sprintf("%d_%s", len(overlay.Replace), filepath.Base(path)))
-		if err := os.WriteFile(copied, []byte(text), 0o666); err != nil {
-			return "", err
-		}
-		overlay.Replace[path] = copied
+	src := filepath.Join(goroot, "src")
+	texts, err := overlay.Apply(src, changes)
+	if _, ok := errors.AsType[*overlay.MismatchError](err); ok {
+		return "", fmt.Errorf("%w in this Go: it is not one that stall knows", err)
 	}
-	content, err := json.Marshal(overlay)
 	if err != nil {
 		return "", err
 	}
-	name := filepath.Join(dir, "overlay.json")
-	return name, os.WriteFile(name, content, 0o666)
+	return overlay.Write(dir, src, texts)
 }

@@ -96,6 +96,6 @@ func TestUnknownGo(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Dir(proc), 0o777))
 	require.NoError(t, os.WriteFile(proc, []byte("package runtime\n"), 0o666))
 	_, err = writeOverlay(dir, dir, 400)
-	require.ErrorContains(t, err, `runtime/proc.go of this Go has "const randomizeScheduler = raceenabled" 0 times`)
+	require.ErrorContains(t, err, `runtime/proc.go has "const randomizeScheduler = raceenabled" 0 times in this Go`)
 	require.Error(t, run(0, nil))
 }
