@@ -19,10 +19,11 @@ func (s *Session) receiver() {
 			err = s.receiveFrame()
 		}
 		s.tellHooks()
-		s.alive.frameDone()
 		if err == nil && !met {
-			met = true
-			s.meets()
+			met = s.meets()
+		}
+		if err != nil || met {
+			s.alive.frameDone()
 		}
 		if err == nil {
 			continue

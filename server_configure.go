@@ -2,7 +2,6 @@ package spdy
 
 import (
 	"crypto/tls"
-	"errors"
 	"net/http"
 	"os"
 	"strings"
@@ -33,7 +32,7 @@ import (
 // before. Sessions do not observe s.SetKeepAlivesEnabled.
 func ConfigureServer(s *http.Server, conf *Config) error {
 	if s == nil {
-		return errors.New("spdy: ConfigureServer without a server")
+		return errNilServer
 	}
 	if err := conf.check(httpSending); err != nil {
 		return err

@@ -197,6 +197,8 @@ var errNoServer = errors.New("spdy: the context is not that of a request which a
 func TrackSession(ctx context.Context, s *Session) error {
 	u := upgradesOf(ctx)
 	switch {
+	case s == nil || s.conn == nil:
+		return errUnmade
 	case u == nil:
 		return errNoServer
 	case !u.enter(s):
@@ -213,6 +215,9 @@ func TrackSession(ctx context.Context, s *Session) error {
 // Config.DeliveryTimeout, ShutdownServer returns ErrDeliveryTimeout, like Server.Shutdown, also for
 // a session added by ConfigureServer.
 func ShutdownServer(ctx context.Context, s *http.Server) error {
+	if s == nil {
+		return errNilServer
+	}
 	u := upgradesByServer.of(s)
 	sessions := u.close()
 	if insideSession() {
@@ -239,6 +244,9 @@ func ShutdownServer(ctx context.Context, s *http.Server) error {
 // CloseServer closes an http.Server, like http.Server.Close, and also ends the sessions of an
 // Upgrader and of TrackSession.
 func CloseServer(s *http.Server) error {
+	if s == nil {
+		return errNilServer
+	}
 	sessions := upgradesByServer.of(s).close()
 	if insideSession() {
 		for _, session := range sessions {

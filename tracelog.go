@@ -71,7 +71,7 @@ func (standardOutput) Write(p []byte) (int, error) { return os.Stdout.Write(p) }
 
 // SetFrameLog makes the session print frames to l from now on; with nil the session uses the
 // package's log, see EnableDebug. It may be called at any time.
-func (s *Session) SetFrameLog(l *FrameLog) { s.frameLog.Store(l) }
+func (s *Session) SetFrameLog(l *FrameLog) { s.made().frameLog.Store(l) }
 
 // frameLogger returns the log of the session's frames, nil for none.
 func (s *Session) frameLogger() *FrameLog {

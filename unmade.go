@@ -12,19 +12,21 @@ import (
 // nil arguments, and requests on the serving end of a session.
 
 var (
-	errUnmade       = errors.New("spdy: a zero Session or Stream; NewClientSession, NewServerSession, NewRawSession and Config make sessions, and sessions make streams")
+	errUnmade       = errors.New("spdy: a nil or zero Session, or a zero Stream; NewClientSession, NewServerSession, NewRawSession and Config make sessions, and sessions make streams")
 	errUnmadeClient = errors.New("spdy: a zero Client; NewClient and NewClientConn make one")
 	errUnmadeFramer = errors.New("spdy: a Framer without this direction, or without a frame; NewFramer makes one")
+	errNilServer    = errors.New("spdy: a nil http.Server")
 	errNoConn       = errors.New("spdy: a session without a connection")
 	errNoRequest    = errors.New("spdy: a nil Request")
 	errNoReader     = errors.New("spdy: a nil io.Reader")
 	errServing      = errors.New("spdy: a request on the end of a session that serves requests; send it on the other end, or make the session with NewClientSession")
 )
 
-// made returns the session, or for a zero Session an ended session on which all calls fail. It
-// makes a new ended session for each call, because only mistakes need it.
+// made returns the session, or for a nil or zero Session an ended session on which all calls fail.
+// It makes a new ended session for each call, because only mistakes need it. The session is nil
+// after Client.Session of a zero Client.
 func (s *Session) made() *Session {
-	if s.conn != nil {
+	if s != nil && s.conn != nil {
 		return s
 	}
 	dead := setUpSession(noConn{}, true, SPDY31, (*Config)(nil).withDefaults(true, rawSending), newAcceptQueue(nil))

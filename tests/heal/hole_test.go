@@ -1,9 +1,11 @@
 package heal
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -44,6 +46,49 @@ func TestBlackHole(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHoleBesideALongPoll: while a long poll is open on the connection that dies, each loss costs a
+// session two of the other requests. HTTP/1.1 sends these on other connections, and loses none.
+func TestHoleBesideALongPoll(t *testing.T) {
+	losses := func(t *testing.T, s *site, rt http.RoundTripper, want int) {
+		s.opts = []testconn.Option{testconn.Latency(2 * time.Millisecond)}
+		for loss := range 3 {
+			require.NoError(t, s.within(time.Second, rt, "/"))
+			synctest.Wait() // the connection is idle
+			poll := make(chan error, 1)
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				_, err := s.get(ctx, rt, "/slow")
+				poll <- err
+			}()
+			synctest.Wait() // the poll is on the connection
+			s.hole(true)
+			require.Equal(t, want, s.failures(500*time.Millisecond, rt), "loss %d", loss)
+			require.Empty(t, poll)
+			cancel()
+			require.Error(t, <-poll)
+			bubble.Pass(3 * time.Second)
+		}
+	}
+	inAll(t, hello, func(t *testing.T, s *site, rt http.RoundTripper) { losses(t, s, rt, 2) })
+	bubble.Run(t, "HTTP/1.1", func(t *testing.T) {
+		s := newSite(t, spdy.SPDY31, nil)
+		s.script = func(_ int, conn net.Conn, _ *spdy.Framer) error {
+			for r := bufio.NewReader(conn); ; {
+				req, err := http.ReadRequest(r)
+				if err != nil {
+					return err
+				}
+				if req.URL.Path != "/slow" {
+					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+				}
+			}
+		}
+		rt := &http.Transport{DialContext: s.dial}
+		t.Cleanup(rt.CloseIdleConnections)
+		losses(t, s, rt, 0)
+	})
 }
 
 // TestBlackHoleOfMixedPatience: behind a request with a long timeout, a series of requests with short

@@ -139,3 +139,45 @@ func pipe() net.Conn {
 	theirs.Close()
 	return ours
 }
+
+// Every method of a nil Session, as a zero Client returns it, does as that of a zero Session does:
+// none panics, and those with an error return it.
+func TestNilSession(t *testing.T) {
+	require.Nil(t, new(spdy.Client).Session())
+	typ := reflect.TypeFor[*spdy.Session]()
+	failed := 0
+	for i := range typ.NumMethod() {
+		m := typ.Method(i)
+		t.Run(m.Name, func(t *testing.T) {
+			var results [2][]reflect.Value
+			for n, s := range []*spdy.Session{nil, new(spdy.Session)} {
+				results[n] = reflect.ValueOf(s).MethodByName(m.Name).Call(arguments(m, true))
+			}
+			for n, result := range results[0] {
+				if err, ok := result.Interface().(error); ok {
+					require.EqualError(t, err, results[1][n].Interface().(error).Error())
+					failed++
+				} else if result.Type() == reflect.TypeFor[error]() {
+					require.Equal(t, "Shutdown", m.Name, "no error, though the session has not ended")
+				}
+			}
+		})
+	}
+	require.Greater(t, failed, 5)
+}
+
+// Functions for a server or a session fail without one.
+func TestNilServer(t *testing.T) {
+	for name, f := range map[string]func() error{
+		"ConfigureServer": func() error { return spdy.ConfigureServer(nil, nil) },
+		"CloseServer":     func() error { return spdy.CloseServer(nil) },
+		"ShutdownServer":  func() error { return spdy.ShutdownServer(context.Background(), nil) },
+	} {
+		t.Run(name, func(t *testing.T) { require.EqualError(t, f(), "spdy: a nil http.Server") })
+	}
+	t.Run("TrackSession", func(t *testing.T) {
+		for _, s := range []*spdy.Session{nil, new(spdy.Session)} {
+			require.ErrorContains(t, spdy.TrackSession(context.Background(), s), "nil or zero Session")
+		}
+	})
+}
