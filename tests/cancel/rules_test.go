@@ -205,6 +205,7 @@ func TestAttackA28SlowRuleBreaker(t *testing.T) {
 		p, _, stop := b.start(t, v, 10)
 		defer p.close()
 		defer stop()
+		p.send(&spdy.SettingsFrame{}) // the wait for a first control frame is limited
 		for i := range 5 * burst {
 			b.times(p, i, 1)
 			bubble.Pass(100 * time.Millisecond)
