@@ -307,10 +307,9 @@ type Config struct {
 	// this field, and this field overrides ReadTimeout. 0 means 10 seconds for a session that
 	// serves HTTP. For an HTTP client 0 means 30 seconds from the first request to the end of the
 	// server's first frame, longer while the frame arrives at 256 bytes per second or faster, and
-	// no limit afterwards, so that a response may take any time. Any control frame of the session's
-	// version counts, and a server that has sent none for half a second gets a PING. On timeout the
-	// requests fail with a *NotSPDYError, which names another version if the server has sent frames
-	// of that version, and whose Timeout method otherwise returns true. For raw sessions 0 means never: a client of
+	// no limit afterwards, so that a response may take any time. Any frame counts, and a server
+	// that has sent none for half a second gets a PING. On timeout the requests fail with a
+	// *NotSPDYError whose Timeout method returns true. For raw sessions 0 means never: a client of
 	// Kubernetes may open no stream for minutes. Less means never. Range: 1 ms and more.
 	FirstFrameTimeout time.Duration
 

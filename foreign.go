@@ -10,14 +10,13 @@ import (
 
 // A NotSPDYError reports that the peer does not speak SPDY on this connection: the peer's first
 // bytes belong to another protocol, or the peer has closed the connection, or has become silent,
-// before the end of the first frame. Or the peer speaks another version of SPDY: a client learns
-// this from the server's frames, and fails when the server closes the connection or the time limit
-// of Config.FirstFrameTimeout ends. errors.As finds a NotSPDYError in errors of calls on a session,
-// most often in a *ConnError; in errors of NewClientConn, of a Transport and of UpgradeDialer.Dial;
-// and in the error of Framer.ReadFrame for the first frame.
+// before the end of the first frame. Or the peer speaks another version, which a client learns when the server
+// closes the connection. errors.As finds a NotSPDYError in errors of calls on a session, most often
+// in a *ConnError; in errors of NewClientConn, of a Transport and of UpgradeDialer.Dial; and in the
+// error of Framer.ReadFrame for the first frame.
 type NotSPDYError struct {
 	Addr     string // address of the peer, "" if there is none
-	Protocol string // "HTTP/1.1", "HTTP/1.0", "HTTP/2", "TLS", "SSH", or "SPDY/" and another version, 1 to 4; "" if unknown
+	Protocol string // "HTTP/1.1", "HTTP/1.0", "HTTP/2", "TLS", "SSH", "SPDY/2" or "SPDY/3"; "" if unknown
 	First    []byte // the first bytes that the peer has sent, 64 at most; empty if none were received
 	Err      error  // error that ended the connection before the end of the peer's first frame; nil if the first bytes identify the protocol
 
@@ -135,20 +134,8 @@ const (
 	firstForeign                       // another protocol
 )
 
-// mostFirstPayload bounds the payload of a first control frame without a header block. SPDY begins
-// with SETTINGS or a PING, which are far smaller; bytes of another protocol, read as a length, are
-// mostly larger, and the rest of such a frame would never arrive.
-const mostFirstPayload = 64 << 10
-
-// The version numbers of control frames that existed: SPDY/1 was never released, and SPDY/4 was a
-// draft.
-const (
-	leastWireVersion = 1
-	mostWireVersion  = 4
-)
-
 // judgeFirst classifies the first bytes of a peer. SPDY starts with a control frame, whose first
-// bit is 1, see judgeControl. A DATA frame at the beginning is an error, which the session reports, unless no
+// bit is 1. A DATA frame at the beginning is an error, which the session reports, unless no
 // implementation would send such a frame: as SPDY, text is a frame of a stream above 2^29, TLS is a
 // frame of a stream above 2^28, and the first frame of HTTP/2 is an empty frame of a stream that
 // the server has not opened. last is true if no more bytes will follow.
@@ -156,8 +143,10 @@ func judgeFirst(p []byte, last bool) (verdict verdictOnFirst, protocol string) {
 	switch {
 	case len(p) == 0:
 		return firstUnclear, ""
+	case p[0] >= 0x80 && len(p) < frameHeaderSize:
+		return firstUnclear, ""
 	case p[0] >= 0x80:
-		return judgeControl(p), ""
+		return firstSPDY, ""
 	case p[0] >= 0x14 && p[0] <= 0x17: // a TLS record (RFC 8446 §5.1)
 		if len(p) < 3 && !last {
 			return firstUnclear, ""
@@ -177,28 +166,6 @@ func judgeFirst(p []byte, last bool) (verdict verdictOnFirst, protocol string) {
 		return firstUnclear, ""
 	}
 	return firstForeign, textProtocol(p)
-}
-
-// judgeControl classifies first bytes that begin with the bit of a control frame, such as text in
-// UTF-8. A version that never existed is another protocol.
-func judgeControl(p []byte) verdictOnFirst {
-	switch {
-	case p[0] > 0x80, len(p) > 1 && (p[1] < leastWireVersion || p[1] > mostWireVersion):
-		return firstForeign
-	case len(p) < frameHeaderSize:
-		return firstUnclear
-	}
-	return firstSPDY
-}
-
-// implausible reports whether a peer's first frame, whose header begins p, is longer than any that
-// SPDY begins with. Frames with header blocks have limits of their own, see controlLimit.
-func implausible(p []byte) bool {
-	if len(p) < frameHeaderSize {
-		return false
-	}
-	h := parseFrameHeader(p)
-	return h.control && !h.typ.hasHeaderBlock() && h.length > mostFirstPayload
 }
 
 // judgeHTTP2 recognizes the SETTINGS or GOAWAY that an HTTP/2 server sends first (RFC 9113 §4.1).

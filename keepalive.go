@@ -65,7 +65,7 @@ type keepalive struct {
 	// peer sends is read.
 	holding atomic.Bool
 
-	greeted bool // the peer has completed a frame of our version; receiver only
+	greeted bool // the peer has completed its first frame; receiver only
 
 	// Sender only.
 	inPieces bool

@@ -55,34 +55,17 @@ func (s *Session) meet() error {
 	return err
 }
 
-// meets records that the peer has sent a complete frame, and reports whether the peer has sent a
-// control frame of the session's version. Until then the time limit for the first frame continues:
-// frames of other versions are skipped, and a peer that sends only such frames skips ours. Called by
-// the receiver.
-func (s *Session) meets() bool {
+// meets records that the peer has sent a complete frame. Called by the receiver.
+func (s *Session) meets() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	app, http := s.app.(*httpClientApp)
-	if uint16(s.in.dialect) != s.version.wire() {
-		if http {
-			app.dialect = s.in.dialect
-		}
-		return false
-	}
 	s.met = true
-	if http {
-		app.first, app.dialect = nil, 0
+	if app, http := s.app.(*httpClientApp); http {
+		app.first = nil
 	}
 	if s.end.err == nil { // otherwise the timer belongs to the session's end
 		s.stopProbeLocked()
 	}
-	return true
-}
-
-// meetsOtherLocked reports whether the server has sent frames, all of another version.
-func (s *Session) meetsOtherLocked() bool {
-	app, http := s.app.(*httpClientApp)
-	return http && app.dialect != 0
 }
 
 // probeLocked starts the wait for a server's first frame, with the first request of an HTTP client.
@@ -132,7 +115,7 @@ func (p *probe) look() {
 		p.late = true
 		s.end.timer.Reset(lateWake)
 		s.mu.Unlock()
-	case s.in.total.Load()-p.received >= leastSpeed && !s.meetsOtherLocked(): // a large frame on a slow connection
+	case s.in.total.Load()-p.received >= leastSpeed: // a large frame on a slow connection
 		p.received = s.in.total.Load()
 		s.end.timer.Reset(time.Second)
 		s.mu.Unlock()
@@ -152,18 +135,10 @@ func (s *Session) stopProbeLocked() {
 }
 
 // lostLocked returns the reason for the end of a session whose connection ended with err. A server
-// that has sent no complete frame until then may not speak SPDY, and a server that has sent only
-// frames of another version speaks that version.
+// that has sent no complete frame until then may not speak SPDY.
 func (s *Session) lostLocked(err error) *ConnError {
 	app, http := s.app.(*httpClientApp)
-	if !http || s.met || !isHangUp(err) && err != errNoFrame && err != errFrameTimeout {
-		return &ConnError{Err: err}
-	}
-	other := s.otherVersion(app.dialect)
-	switch {
-	case other != nil && !isHangUp(err):
-		return &ConnError{Err: other}
-	case s.agreed, app.dialect != 0: // the receiver may not have seen the server's last frame yet, see explainEnd
+	if !http || s.met || s.agreed || !isHangUp(err) && err != errNoFrame && err != errFrameTimeout {
 		return &ConnError{Err: err}
 	}
 	return &ConnError{Err: &NotSPDYError{Addr: addrText(s.conn), First: app.first, Err: err}}
@@ -173,30 +148,16 @@ func (s *Session) lostLocked(err error) *ConnError {
 // skips the client's frames, or closes the connection, and so does the client: without TLS there is
 // no other indication. Called by the receiver.
 func (s *Session) explainEnd(err error) error {
+	theirs := uint16(s.in.dialect)
+	other := theirs != s.version.wire() && (theirs == SPDY2.wire() || theirs == SPDY31.wire())
 	var protocol *SessionError
-	if !s.client || errors.As(err, &protocol) || !isHangUp(err) {
+	if !s.client || errors.As(err, &protocol) || !other || !isHangUp(err) {
 		return err
 	}
-	if other := s.otherVersion(s.in.dialect); other != nil {
-		return other
-	}
-	return err
-}
-
-// otherVersion returns the error of a server whose control frames have another version number than
-// the session, nil if theirs is the session's or no version of SPDY.
-func (s *Session) otherVersion(theirs uint8) *NotSPDYError {
-	if uint16(theirs) == s.version.wire() || theirs < leastWireVersion || theirs > mostWireVersion {
-		return nil
-	}
-	e := &NotSPDYError{
+	return &NotSPDYError{
 		Addr: addrText(s.conn), Protocol: fmt.Sprintf("SPDY/%d", theirs),
 		wanted: "SPDY/" + strings.TrimPrefix(s.version.String(), "spdy/"), advice: "Config.Version chooses the version",
 	}
-	if uint16(theirs) != SPDY2.wire() && uint16(theirs) != SPDY31.wire() {
-		e.advice = "no Config.Version chooses that version"
-	}
-	return e
 }
 
 // asNotSPDY returns the error within err about a peer of a different protocol, nil if err has a

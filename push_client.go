@@ -22,9 +22,7 @@ type httpClientApp struct {
 	armed  bool        // the timer runs, or expire is about to
 	ending bool        // the session is going away
 
-	// Until a frame of the session's version is complete; guarded by Session.mu.
-	first   []byte // the server's first bytes
-	dialect uint8  // version of the server's frames, 0 if no control frame is complete
+	first []byte // the server's first bytes, until a frame is complete; guarded by Session.mu
 }
 
 // A push is a pushed answer not yet claimed by a request.

@@ -116,9 +116,6 @@ func (r *reader) close() {
 func (r *reader) first() (verdict verdictOnFirst, protocol string, err error) {
 	for {
 		verdict, protocol = judgeFirst(r.buf, err != nil)
-		if verdict == firstSPDY && implausible(r.buf) {
-			verdict = firstForeign
-		}
 		if verdict != firstUnclear || err != nil {
 			return verdict, protocol, err
 		}

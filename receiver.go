@@ -19,11 +19,10 @@ func (s *Session) receiver() {
 			err = s.receiveFrame()
 		}
 		s.tellHooks()
+		s.alive.frameDone()
 		if err == nil && !met {
-			met = s.meets()
-		}
-		if err != nil || met {
-			s.alive.frameDone()
+			met = true
+			s.meets()
 		}
 		if err == nil {
 			continue

@@ -51,7 +51,7 @@ func (c *Config) recognize(first []byte) (g greeting) {
 		told = c.Version
 	}
 	switch {
-	case first[0] < 0x80, judgeControl(first) == firstForeign: // not a control frame, with which SPDY begins; net/http refuses any other protocol
+	case first[0] < 0x80: // not a control frame, with which SPDY begins; net/http refuses any other protocol
 		g.http = true
 	case first[0] == 0x80 && first[1] == byte(SPDY2.wire()):
 		g.version = SPDY2

@@ -147,7 +147,7 @@ func explain(err error) error {
 	}
 	text := other.Addr
 	switch {
-	case other.Protocol == "SPDY/2", other.Protocol == "SPDY/3":
+	case strings.HasPrefix(other.Protocol, "SPDY/"):
 		return fmt.Errorf("%s speaks %s; use -version %s", text, other.Protocol, other.Protocol[len("SPDY/"):])
 	case other.Protocol != "":
 		text += " speaks " + other.Protocol + ", not SPDY"

@@ -34,13 +34,6 @@ var others = map[string]struct{ first, protocol, advice string }{
 	"SMTP":           {"220 mail.example ESMTP\r\n", "", "220 mail.example"},
 	"HTTP/1.1 asks":  {"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "HTTP/1.1", ""},
 	"HTTP/2 asks":    {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2", ""},
-	"UTF-8":          {"\xef\xbb\xbfHello", "", "http.Transport"},
-	"Latin-1":        {"\xe9t\xe9 2026", "", "http.Transport"},
-	"Telnet":         {"\xff\xfd\x18\xff\xfd\x20\xff\xfd\x23\xff\xfd\x27", "", "http.Transport"},
-	"SSL 2.0":        {"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10", "", "http.Transport"},
-	"version 0":      {"\x80\x00\x00\x04\x00\x00\x00\x04\x00\x00\x00\x00", "", "http.Transport"},
-	"version 5":      {"\x80\x05\x00\x04\x00\x00\x00\x04\x00\x00\x00\x00", "", "http.Transport"},
-	"too long":       {"\x80\x03\x00\x06\x00\x01\x00\x01", "", "http.Transport"},
 	"TLS asks":       {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS", ""},
 }
 

@@ -17,10 +17,11 @@ import (
 )
 
 // beginnings are first bytes that could be the header of a frame of SPDY, whose payload does not
-// arrive. As SPDY, AMQP is a DATA frame.
+// arrive. As SPDY, AMQP is a DATA frame, and Telnet a control frame of an unknown version.
 func beginnings(v spdy.Version) map[string][]byte {
 	return map[string][]byte{
 		"AMQP":     []byte("AMQP\x00\x00\x09\x01"),
+		"Telnet":   []byte("\xff\xfd\x18\xff\xfd\x20\xff\xfd\x23\xff\xfd\x27"),
 		"SETTINGS": append(control(v, 4, 12), 0, 0, 0, 1),
 		"control":  control(v, 99, 12),
 	}
