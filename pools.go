@@ -32,7 +32,7 @@ import (
 // (less where the pool has less than 16 MiB), whether bytes move on the stream or not. When the pool
 // of UnreadBytes is more than 85 percent full, streams of the largest sessions are reset whose
 // readers read less than a quarter of what arrives, or nothing for a second; ended streams count as
-// well. The streams with the most bytes unread for the longest come first. Streams whose readers
+// well. The streams with the most bytes unread for the longest are first. Streams whose readers
 // keep up are reset only if that does not free enough, in the same order and with the same 64 KiB.
 // What handlers of ended sessions still hold, and the headers that handlers of ended streams hold,
 // cause no resets, only refusals.

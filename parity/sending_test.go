@@ -30,7 +30,7 @@ func (e *env) refused(what string, edit func(r *http.Request)) {
 }
 
 // answersLate is a handler that answers a second after the body has ended, so that an error of the body
-// comes first.
+// arrives before the answer.
 func answersLate(e *env, w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	<-after(time.Second)

@@ -198,8 +198,8 @@ func TestDataAfterGoAway(t *testing.T) {
 	})
 }
 
-// A connection that is to end does not wait for a peer that goes on sending what nobody
-// reads, nor for a program that goes on writing to a peer that has said GOAWAY.
+// A connection that is to end does not wait for a peer that keeps sending what nobody
+// reads, nor for a program that keeps writing to a peer that has sent GOAWAY.
 func TestEndBesideWriters(t *testing.T) {
 	caught, handler := catch()
 	for name, end := range map[string]func(w *wire){

@@ -24,8 +24,8 @@ const (
 	piece      = 16 << 10
 )
 
-// A flow is a body of pieces without end. In SPDY/2 they come with pauses, because no window holds
-// the sender back.
+// A flow is a body of pieces without end. In SPDY/2 it pauses between pieces, because no window
+// limits the sender.
 type flow struct {
 	ctx context.Context
 	v   spdy.Version
@@ -96,7 +96,7 @@ func download(ctx context.Context, t *testing.T, client http.RoundTripper, path 
 
 // One user of a Transport reads nothing of many answers, which fill the pool of unread bytes. The
 // downloads of other users, who read slowly, are not cut for them, whether the unread answers have
-// come to their ends or not.
+// ended or not.
 func TestAttackA31ReadersStay(t *testing.T) {
 	for _, path := range []string{"/page", "/flow"} {
 		bubble.InVersions(t, path[1:], func(t *testing.T, v spdy.Version) {
@@ -134,8 +134,8 @@ func TestAttackA31ReadersStay(t *testing.T) {
 	}
 }
 
-// Beside the answers that have come to their ends, answers that still come and hold little are not
-// reset, although nobody reads them for a while: that would not free the pool.
+// Beside answers that have ended, open answers that hold little are not reset, although nobody reads
+// them for a while: that would not free the pool.
 func TestAttackA31WordsStay(t *testing.T) {
 	bubble.InVersions(t, "", func(t *testing.T, v spdy.Version) {
 		s := streaming(prepareSite(t, v, spdy.Config{}), t.Context(), nil)

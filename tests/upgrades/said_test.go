@@ -73,7 +73,7 @@ func TestCutIsReported(t *testing.T) {
 	}
 }
 
-// TestHomeLeavesNoHalfClose has the home end its direction while the client goes on sending and reads
+// TestHomeLeavesNoHalfClose has the home end its direction while the client still sends, and reads
 // slowly, through a proxy whose client connection cannot close one direction. Closed at once, the
 // connection would be reset by what the client sends, and the client lose the rest. Closed when the
 // client is silent, it loses nothing, and what the client has sent reaches a home that reads.

@@ -14,7 +14,7 @@ import (
 	"github.com/amahi/spdy/internal/nethttp/suite/hook"
 )
 
-// slow tests run the go command, and none of them uses the protocol under test.
+// slow tests build programs, and none of them uses the protocol under test.
 const slow = "^(TestOmitHTTP2|TestOmitHTTP2Vet|TestCmdGoNoHTTPServer)$"
 
 // The timeouts end a process with a test that hangs. Without such tests all tests take ten seconds,
