@@ -88,7 +88,7 @@ var costEntries = []entry{
 		old:  "		now = max(now, kept)\n", new: "		_ = kept\n",
 	},
 	{
-		attack: "A31", file: "northbound.go", pkg: "tests/costs", test: "^TestAttackA31ChargedAsKept$",
+		attack: "A31", file: "northbound.go", test: "^TestChunksFit$",
 		what: "unread bytes are in chunks that they nearly fill",
 		old:  "getChunk(chunkFor(len(p), b.unread))", new: "getChunk(len(p))",
 	},
